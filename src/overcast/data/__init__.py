@@ -1,0 +1,1 @@
+"""Reading imagery: radiometry, rasters, chips, catalogs, splits and augmentation."""

@@ -1,0 +1,128 @@
+"""The radiometry contract: what the numbers of each sensor mean is declared, never guessed.
+
+The contract travels with the data set, the model bundle and every output; where two disagree, `check_same`
+names both sides.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from overcast.errors import RadiometryError
+
+
+class Unit(StrEnum):
+    """Unit of pixel values."""
+
+    LINEAR_POWER = "linear_power"
+    AMPLITUDE = "amplitude"
+    DECIBEL = "dB"
+    DIGITAL_NUMBER = "digital_number"
+
+
+class LookDirection(StrEnum):
+    """The side of the image on which the radar stood (its shadows point the other way)."""
+
+    NORTH = "north"
+    EAST = "east"
+    SOUTH = "south"
+    WEST = "west"
+
+
+class SensorRadiometry(BaseModel):
+    """Meaning of one sensor's pixels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bands: tuple[str, ...] = Field(min_length=1)
+    """Names in file order; for SAR the polarisations (HH, HV, VH, VV), or polarisation and date."""
+    unit: Unit
+    nodata: float | None = None
+    """Value that means 'no data'; NaN always does."""
+    gsd_m: float = Field(gt=0)
+    """Ground sampling distance in metres per pixel."""
+    look_direction: LookDirection | None = None
+    """SAR only; None when it is unknown or mixed."""
+
+    @field_validator("bands")
+    @classmethod
+    def _distinct(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(bands)) != len(bands):
+            raise ValueError(f"band names must differ, got {list(bands)}")
+        return bands
+
+    def valid(self, values: NDArray[np.floating] | NDArray[np.integer]) -> NDArray[np.bool_]:
+        """(H, W) bool, True where every band of `values` (C, H, W) has data: neither NaN, infinite nor nodata."""
+        good: NDArray[np.bool_] = np.isfinite(values).all(axis=0)
+        if self.nodata is not None and not np.isnan(self.nodata):
+            good &= (values != self.nodata).all(axis=0)
+        return good
+
+
+class Radiometry(BaseModel):
+    """The contract of a data set or a model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sar: SensorRadiometry
+    optical: SensorRadiometry | None = None
+
+
+class BandStatistics(BaseModel):
+    """Per-band mean and standard deviation over the valid pixels of a training set, in the declared unit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, std: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(value > 0 for value in std):
+            raise ValueError(f"standard deviations must be positive, got {list(std)}")
+        return std
+
+    def standardise(self, values: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """(C, H, W) float32 of zero mean and unit deviation; 0 where `valid` (H, W) is False."""
+        mean = np.asarray(self.mean, np.float32)[:, None, None]
+        std = np.asarray(self.std, np.float32)[:, None, None]
+        scaled = (values.astype(np.float32, copy=False) - mean) / std
+        return np.where(valid, scaled, np.float32(0))
+
+
+class Statistics(BaseModel):
+    """Band statistics of each sensor."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sar: BandStatistics
+    optical: BandStatistics | None = None
+
+
+GSD_TOLERANCE = 0.1
+"""Relative difference of ground sampling distance that a model accepts."""
+
+
+def check_same(expected: SensorRadiometry, found: SensorRadiometry, *, expected_name: str, found_name: str) -> None:
+    """Raise RadiometryError, naming both sides, where bands, unit, ground sampling distance or look direction differ.
+
+    Nodata may differ: it is translated into the validity mask on reading. A look direction of None is not compared.
+    """
+
+    def refuse(what: str, left: object, right: object, hint: str) -> None:
+        raise RadiometryError(f"{found_name} has {what} {right}, but {expected_name} has {left}; {hint}.")
+
+    if expected.bands != found.bands:
+        refuse("bands", list(expected.bands), list(found.bands), "choose the same bands in the same order")
+    if expected.unit is not found.unit:
+        refuse("unit", expected.unit.value, found.unit.value, "convert the image or declare its unit correctly")
+    if abs(found.gsd_m / expected.gsd_m - 1) > GSD_TOLERANCE:
+        refuse("pixels of", f"{expected.gsd_m:g} m", f"{found.gsd_m:g} m", "resample the image with gdalwarp -tr")
+    directions = (expected.look_direction, found.look_direction)
+    if None not in directions and directions[0] is not directions[1]:
+        refuse("look direction", *(d.value for d in directions if d), "rotate the image to the model's look direction")

@@ -1,0 +1,1 @@
+"""From a SAR scene to georeferenced footprints."""

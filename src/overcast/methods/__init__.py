@@ -1,0 +1,1 @@
+"""Training methods: named losses and a deployable network each."""

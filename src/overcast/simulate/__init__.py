@@ -1,0 +1,1 @@
+"""The simulated city: geometry, optical image and radar image."""
