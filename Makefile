@@ -1,0 +1,36 @@
+# Two commands: `make demo` does the main job, `make test` runs every check. Each sets itself up first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_OUTPUT ?= demo-output
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export TORCH_CPP_LOG_LEVEL := ERROR
+
+.PHONY: demo test lint setup clean
+
+demo: setup
+	$(BIN)/overcast demo --output $(DEMO_OUTPUT)
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+setup: $(VENV)/.installed
+
+$(VENV)/.packages: constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Overcast needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --no-compile --require-hashes -r constraints.txt
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.packages pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(DEMO_OUTPUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis
