@@ -1,0 +1,138 @@
+"""Raster files: opening them, which of their bands are data, and errors that name the file."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window as RasterioWindow
+
+from overcast.data.georeference import Georeference
+from overcast.data.radiometry import SensorRadiometry
+from overcast.errors import InputError
+from overcast.grid import Window
+
+
+@contextmanager
+def open_raster(path: Path) -> Iterator[Any]:
+    """The rasterio data set of a file. Raises InputError where it is missing or unreadable.
+
+    A file without georeference (most PNG) is normal here, so rasterio's warning about it is not passed on.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; check the path.")
+    with reading(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        dataset = rasterio.open(path)
+    with dataset:
+        yield dataset
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what rasterio raises inside into an InputError that names the file."""
+    try:
+        yield
+    except RasterioError as error:
+        reason = str(error.__cause__ or error).strip().rstrip(".")
+        raise InputError(
+            f"{path} cannot be read as an image ({reason}); it is damaged, truncated or of another format: "
+            "copy or convert it again."
+        ) from error
+
+
+def grid_of(dataset: Any) -> Georeference:
+    """Size and place of an open rasterio data set."""
+    crs = dataset.crs.to_string() if dataset.crs else None
+    return Georeference(dataset.height, dataset.width, dataset.transform, crs)
+
+
+def open_grid(path: Path) -> Georeference:
+    """Size and place of a raster file; reads only its header."""
+    with open_raster(path) as dataset:
+        return grid_of(dataset)
+
+
+@dataclass(frozen=True)
+class RasterFile:
+    """One open raster and which of its bands are data."""
+
+    path: Path
+    dataset: Any  # rasterio publishes no types
+    indexes: tuple[int, ...]
+    """Data bands, counted from 1."""
+    masked: bool
+    """True where a mask band, internal or beside the file, or an alpha band says which pixels are data."""
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Values (C, h, w) in the file's data type, and (h, w) False at the file's own nodata or mask.
+
+        NaN is left to the caller. Raises InputError for a damaged file.
+        """
+        at = RasterioWindow(window.col, window.row, window.width, window.height)
+        with reading(self.path):
+            values = self.dataset.read(self.indexes, window=at)
+            mask = self.dataset.dataset_mask(window=at) if self.masked else None
+        valid = np.ones(values.shape[1:], np.bool_) if mask is None else mask != 0
+        for band, index in zip(values, self.indexes, strict=True):
+            nodata = self.dataset.nodatavals[index - 1]
+            if nodata is not None and not np.isnan(nodata):
+                valid &= band != nodata
+        return values, valid
+
+    def require_complete(self) -> None:
+        """Read the last block of a TIFF, so that a truncated scene is refused before hours of work."""
+        if self.dataset.driver in {"GTiff", "COG"}:
+            self.read(Window(self.dataset.height - 1, self.dataset.width - 1, 1, 1))
+
+
+def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorRadiometry) -> list[RasterFile]:
+    """Data bands of each file: all of them, or all but alpha, whichever makes the declared number.
+
+    GDAL marks the fourth band of 8 and 16 bit files as alpha although it may be near infrared, so the declaration
+    decides: an alpha band that is declared is data, one that is not says which pixels are.
+
+    Raises:
+        InputError: The number fits neither way, or values are complex.
+    """
+    for path, dataset in zip(paths, datasets, strict=True):
+        _refuse_complex(path, dataset)
+    every = [tuple(dataset.indexes) for dataset in datasets]
+    opaque = [tuple(i for i in d.indexes if d.colorinterp[i - 1] is not ColorInterp.alpha) for d in datasets]
+    for indexes in (every, opaque):
+        if sum(map(len, indexes)) == len(sensor.bands):
+            return [
+                RasterFile(path, dataset, chosen, _is_masked(dataset, alpha_is_data=indexes is every))
+                for path, dataset, chosen in zip(paths, datasets, indexes, strict=True)
+            ]
+    found = " + ".join(str(len(indexes)) for indexes in every)
+    palette = any(ColorInterp.palette in dataset.colorinterp for dataset in datasets)
+    hint = "expand its palette with gdal_translate -expand rgb" if palette else "correct the declaration or the files"
+    raise InputError(
+        f"{', '.join(map(str, paths))}: {len(sensor.bands)} bands are declared {list(sensor.bands)}, "
+        f"but {found} found; {hint}."
+    )
+
+
+def _refuse_complex(path: Path, dataset: Any) -> None:
+    if any(dtype.startswith("complex") for dtype in dataset.dtypes):
+        raise InputError(
+            f"{path} holds complex values (single-look complex); take the amplitude first, for example: "
+            f"gdal_calc.py -A {path} --calc='abs(A)' --type=Float32 --outfile={path.stem}_amplitude.tif"
+        )
+
+
+def _is_masked(dataset: Any, *, alpha_is_data: bool) -> bool:
+    return any(
+        MaskFlags.per_dataset in flags and not (alpha_is_data and MaskFlags.alpha in flags)
+        for flags in dataset.mask_flag_enums
+    )
