@@ -1,9 +1,24 @@
-"""Chip records and the one Dataset that turns them into samples."""
+"""Chip records, and the arrays that their files hold."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overcast.batch import Modality
+from overcast.data.files import open_grid
+from overcast.data.georeference import Georeference, require_same_grid
+from overcast.data.labels import LabelSpec, mask_invalid, rasterize_footprints, read_mask
+from overcast.data.radiometry import Radiometry, SensorRadiometry
+from overcast.data.raster import NativePixels, RasterioSource
+from overcast.errors import InputError
+from overcast.grid import Window
 
 
 @dataclass(frozen=True)
@@ -37,3 +52,129 @@ class Chip:
     """Ground covered; None for files without georeference."""
     rotate_180: bool = False
     """True where SAR, optical and label are rotated by 180 degrees to reach the catalog's look direction."""
+
+
+@dataclass(frozen=True)
+class ChipArrays:
+    """Pixels of a chip, or of a window of it, in the data types of its files, rotated where the chip asks for it."""
+
+    sar: NativePixels | None
+    """(C_s, h, w) with validity; None when not asked for."""
+    optical: NativePixels | None
+    """(C_o, h, w) with validity; None when not asked for or not there."""
+    label: NDArray[np.uint8] | None
+    """(h, w): 0 background, 1 the class, 255 ignored or without radar data; None without truth."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w)."""
+        image = self.sar or self.optical
+        if image is None:
+            raise ValueError("a chip without images has no shape")
+        height, width = image.valid.shape
+        return height, width
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays."""
+        images = [array for image in (self.sar, self.optical) if image for array in (image.values, image.valid)]
+        return sum(array.nbytes for array in images) + (0 if self.label is None else self.label.nbytes)
+
+    def crop(self, window: Window) -> ChipArrays:
+        """Views of a window."""
+        return self._map(lambda array: array[..., *window.slices])
+
+    def rotate_180(self) -> ChipArrays:
+        """Copies turned by 180 degrees."""
+        return self._map(lambda array: np.ascontiguousarray(array[..., ::-1, ::-1]))
+
+    def _map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> ChipArrays:
+        def apply(image: NativePixels | None) -> NativePixels | None:
+            return None if image is None else NativePixels(function(image.values), function(image.valid))
+
+        label = None if self.label is None else function(self.label)
+        return ChipArrays(apply(self.sar), apply(self.optical), label)
+
+
+def read_chip(
+    chip: Chip,
+    radiometry: Radiometry,
+    label_spec: LabelSpec,
+    modalities: AbstractSet[Modality],
+    window: Window | None = None,
+) -> ChipArrays:
+    """Decode a chip, or a window of it given in its rotated frame.
+
+    Only files of the modalities are opened, with one exception: a label is ignored (255) where the radar saw nothing,
+    so that every modality is judged on the same pixels; where there is a label the SAR files are therefore read.
+
+    Raises:
+        InputError: A file is missing, damaged, of another band count, or not on the grid of the others.
+    """
+    labelled = chip.mask is not None or chip.footprints is not None
+    reads_sar = labelled or Modality.SAR in modalities
+    reference = chip.sar[0] if reads_sar else _require_optical(chip)[0]
+    grid = open_grid(reference)
+    at = _in_file(window or grid.whole, grid, rotated=chip.rotate_180)
+    sar = _read_sensor(chip.sar, radiometry.sar, at, (reference, grid)) if reads_sar else None
+    optical = None
+    if Modality.OPTICAL in modalities and radiometry.optical is not None and chip.optical:
+        optical = _read_sensor(chip.optical, radiometry.optical, at, (reference, grid))
+    label = _read_label(chip, label_spec, at, (reference, grid))
+    if label is not None and sar is not None:
+        label = mask_invalid(label, sar.valid)
+    arrays = ChipArrays(sar if Modality.SAR in modalities else None, optical, label)
+    return arrays.rotate_180() if chip.rotate_180 else arrays
+
+
+def check_chip(chip: Chip, radiometry: Radiometry) -> Georeference:
+    """Grid of a chip, after reading the headers of its files.
+
+    Raises:
+        InputError: A file is missing, of another band count, or not on the grid of the others.
+    """
+    with RasterioSource.open(chip.sar, radiometry.sar) as source:
+        grid = source.georeference
+    if chip.optical and radiometry.optical is not None:
+        with RasterioSource.open(chip.optical, radiometry.optical) as source:
+            _require_aligned((chip.sar[0], grid), (chip.optical[0], source.georeference), "bilinear")
+    if chip.mask is not None:
+        _require_aligned((chip.sar[0], grid), (chip.mask, open_grid(chip.mask)), "near")
+    return grid
+
+
+def _require_optical(chip: Chip) -> tuple[Path, ...]:
+    if not chip.optical:
+        raise InputError(f"chip {chip.key} has no optical image; leave it out or ask for the SAR image.")
+    return chip.optical
+
+
+def _in_file(window: Window, grid: Georeference, *, rotated: bool) -> Window:
+    """The window in the frame of the file."""
+    if not rotated:
+        return window
+    row, col = grid.height - window.stop[0], grid.width - window.stop[1]
+    return Window(row, col, window.height, window.width)
+
+
+def _read_sensor(
+    paths: tuple[Path, ...], sensor: SensorRadiometry, window: Window, reference: tuple[Path, Georeference]
+) -> NativePixels:
+    with RasterioSource.open(paths, sensor) as source:
+        _require_aligned(reference, (paths[0], source.georeference), "bilinear")
+        return source.read_native(window)
+
+
+def _read_label(
+    chip: Chip, spec: LabelSpec, window: Window, reference: tuple[Path, Georeference]
+) -> NDArray[np.uint8] | None:
+    if chip.mask is not None:
+        _require_aligned(reference, (chip.mask, open_grid(chip.mask)), "near")
+        return read_mask(chip.mask, window, spec)
+    if chip.footprints is not None:
+        return rasterize_footprints(chip.footprints, reference[1].crop(window))
+    return None
+
+
+def _require_aligned(reference: tuple[Path, Georeference], other: tuple[Path, Georeference], resampling: str) -> None:
+    require_same_grid(reference[1], other[1], reference_path=reference[0], other_path=other[0], resampling=resampling)

@@ -3,6 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pyogrio
+import rasterio.features
+import shapely
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
+from rasterio.windows import Window as RasterioWindow
+
+from overcast.batch import IGNORE_LABEL
+from overcast.data.files import open_raster, reading
+from overcast.data.georeference import Georeference
+from overcast.errors import InputError
+from overcast.grid import Window
+
+LISTED_VALUES = 8
+"""How many unexpected mask values an error lists."""
 
 
 @dataclass(frozen=True)
@@ -24,3 +44,111 @@ class LabelSpec:
         """Every value that a mask may hold."""
         known = (self.background, self.foreground)
         return known if self.ignore is None else (*known, self.ignore)
+
+
+def read_mask(path: Path, window: Window | None, spec: LabelSpec) -> NDArray[np.uint8]:
+    """A window (None: all) of a mask file as (h, w) uint8: 0 background, 1 the class, 255 ignored.
+
+    Pixels of the file's own nodata value are ignored, unless the specification gives that value a meaning.
+
+    Raises:
+        InputError: The file is damaged, has several bands, or holds values that the specification does not name.
+    """
+    with open_raster(path) as dataset:
+        bands = [i for i in dataset.indexes if dataset.colorinterp[i - 1] is not ColorInterp.alpha]
+        if len(bands) != 1:
+            raise InputError(
+                f"{path} has {len(bands)} bands, but a mask has one; "
+                f"keep one of them: gdal_translate -b 1 {path} {path.stem}_mask.tif"
+            )
+        at = None if window is None else RasterioWindow(window.col, window.row, window.width, window.height)
+        with reading(path):
+            values = dataset.read(bands[0], window=at)
+        nodata = dataset.nodatavals[bands[0] - 1]
+    return _translate(values, nodata, spec, path)
+
+
+def _translate(values: NDArray[Any], nodata: float | None, spec: LabelSpec, path: Path) -> NDArray[np.uint8]:
+    label = np.full(values.shape, IGNORE_LABEL, np.uint8)
+    foreground, background = values == spec.foreground, values == spec.background
+    label[foreground], label[background] = 1, 0
+    known = foreground | background
+    if spec.ignore is not None:
+        known |= values == spec.ignore
+    if nodata is not None:
+        known |= np.isnan(values) if np.isnan(nodata) else values == nodata
+    if not known.all():
+        strange = np.unique(values[~known])
+        listed = ", ".join(f"{value:g}" for value in strange[:LISTED_VALUES])
+        more = ", ..." if len(strange) > LISTED_VALUES else ""
+        raise InputError(
+            f"{path} holds the values {listed}{more}, but the masks are declared as foreground {spec.foreground}, "
+            f"background {spec.background}, ignore {spec.ignore}; correct the declaration or the mask."
+        )
+    return label
+
+
+def rasterize_footprints(path: Path, georeference: Georeference) -> NDArray[np.uint8]:
+    """Footprints drawn onto a grid: (H, W) uint8, 1 where a pixel's centre lies in a polygon, else 0.
+
+    Reads what GDAL reads (GeoPackage, GeoJSON, ...). Files without features and empty polygons draw nothing;
+    geometry other than polygons is refused.
+
+    Raises:
+        InputError: The file is damaged, or one side has no CRS to bring both together.
+    """
+    polygons = _polygons_on(path, georeference.crs)
+    if not len(polygons):
+        return np.zeros((georeference.height, georeference.width), np.uint8)
+    drawn: NDArray[np.uint8] = rasterio.features.rasterize(
+        polygons,
+        out_shape=(georeference.height, georeference.width),
+        transform=georeference.transform,
+        all_touched=False,
+        dtype="uint8",
+    )
+    return drawn
+
+
+def _polygons_on(path: Path, crs: str | None) -> NDArray[np.object_]:
+    """Non-empty polygons of a vector file in the given CRS."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; check the path.")
+    try:
+        shapes = pyogrio.read_dataframe(path, columns=[])
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise InputError(f"{path} cannot be read as a vector file ({error}); copy or convert it again.") from error
+    if not isinstance(shapes, geopandas.GeoDataFrame):  # a file without features may come without geometry column
+        return np.empty(0, object)
+    shapes = shapes[~(shapes.geometry.isna() | shapes.geometry.is_empty)]
+    if shapes.empty:
+        return np.empty(0, object)
+    types = sorted(set(shapes.geom_type) - {"Polygon", "MultiPolygon"})
+    if types:
+        raise InputError(f"{path} holds {', '.join(types)}, but footprints are polygons; remove the others.")
+    return _reprojected(shapes, crs, path)
+
+
+def _reprojected(shapes: geopandas.GeoDataFrame, crs: str | None, path: Path) -> NDArray[np.object_]:
+    if shapes.crs is None:
+        raise InputError(
+            f"{path} has no coordinate reference system; assign it: "
+            f"ogr2ogr -a_srs EPSG:<code> {path.stem}_placed.gpkg {path}"
+        )
+    if crs is None:
+        raise InputError(
+            f"the image of {path} has no coordinate reference system, so footprints cannot be drawn on it; "
+            "assign one with gdal_edit.py -a_srs EPSG:<code>, or give masks instead."
+        )
+    moved = np.asarray(shapes.geometry.to_crs(crs))
+    if not np.isfinite(shapely.total_bounds(moved)).all():
+        raise InputError(
+            f"{path} holds coordinates that its coordinate reference system ({shapes.crs.to_string()}) cannot have; "
+            "write the right one into the file (GeoJSON without a crs member means longitude and latitude)."
+        )
+    return moved
+
+
+def mask_invalid(label: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The label (H, W) with 255 where `valid` (H, W) is False."""
+    return np.where(valid, label, np.uint8(IGNORE_LABEL))

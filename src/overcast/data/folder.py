@@ -1,0 +1,246 @@
+"""A paired folder: sub-folders of SAR images, optical images and masks or footprints, matched by file name."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+
+from overcast.data.catalog import Catalog
+from overcast.data.chips import Chip, check_chip
+from overcast.data.georeference import Georeference
+from overcast.data.ground import ground_bounds, is_metric
+from overcast.data.labels import LabelSpec
+from overcast.data.radiometry import GSD_TOLERANCE, Radiometry, SensorRadiometry
+from overcast.errors import InputError, RadiometryError
+
+DESCRIPTION_NAME = "dataset.yaml"
+RASTER_ENDINGS = frozenset({".tif", ".tiff", ".png"})
+VECTOR_ENDINGS = frozenset({".geojson", ".gpkg", ".json"})
+LISTED_NAMES = 5
+"""How many file names an error lists."""
+
+
+class SensorFolders(SensorRadiometry):
+    """Where the images of one sensor lie, and what their pixels mean."""
+
+    folders: tuple[str, ...] = Field(min_length=1)
+    """Sub-folders with one file per chip each; the bands of several are stacked in this order."""
+
+    @property
+    def radiometry(self) -> SensorRadiometry:
+        """The meaning of the pixels alone."""
+        return SensorRadiometry.model_validate(self.model_dump(exclude={"folders"}))
+
+
+class LabelFolder(BaseModel):
+    """Where masks or vector footprints lie, and which mask values mean what."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: str
+    """Sub-folder with one mask (GeoTIFF, PNG) or one vector file (GeoPackage, GeoJSON) per chip."""
+    foreground: int = 1
+    """Mask value of the class."""
+    background: int = 0
+    ignore: int | None = None
+    """Mask value of pixels that do not count."""
+
+    @property
+    def spec(self) -> LabelSpec:
+        """The meaning of the mask values alone. Raises InputError where two are the same."""
+        try:
+            return LabelSpec(self.foreground, self.background, self.ignore)
+        except ValueError as error:
+            raise InputError(f"label: {error}.") from error
+
+
+class FolderDescription(BaseModel):
+    """What `dataset.yaml` says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    class_name: str
+    """What the foreground is: building, water, ..."""
+    licence: str
+    """SPDX identifier, or the words of the publisher."""
+    sar: SensorFolders
+    optical: SensorFolders | None = None
+    label: LabelFolder | None = None
+    """None for images without truth."""
+    place_pattern: str | None = None
+    """Regular expression with a group `place`, matched against a chip's name; without it each chip is its own place."""
+
+    @field_validator("place_pattern")
+    @classmethod
+    def _names_place(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            groups = re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        if "place" not in groups:
+            raise ValueError("the pattern needs a group (?P<place>...)")
+        return pattern
+
+
+def read_description(path: Path) -> FolderDescription:
+    """Read a description file. Raises InputError that names the file, the key and what is wrong with it."""
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; describe the data set there or name its description file.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not readable YAML ({' '.join(str(error).split())}); correct it.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no keys; describe name, class_name, licence, sar, optical and label.")
+    try:
+        return FolderDescription.model_validate(content)
+    except ValidationError as error:
+        details = error.errors()[0]
+        raise InputError(f"{path}: {_explain(details)}.") from error
+
+
+def _explain(details: ErrorDetails) -> str:
+    key = ".".join(str(part) for part in details["loc"])
+    if details["type"] != "extra_forbidden":
+        return f"{key}: {details['msg']}"
+    model: type[BaseModel] = FolderDescription
+    match details["loc"][0]:
+        case "sar" | "optical" if len(details["loc"]) > 1:
+            model = SensorFolders
+        case "label" if len(details["loc"]) > 1:
+            model = LabelFolder
+    known = list(model.model_fields)
+    near = difflib.get_close_matches(str(details["loc"][-1]), known, n=1)
+    return f"{key} is no known key; " + (f"did you mean {near[0]}" if near else f"known are {', '.join(known)}")
+
+
+def folder_catalog(
+    root: Path, description: FolderDescription | Path | None = None, subset: str | None = None
+) -> Catalog:
+    """The catalog of a paired folder.
+
+    Every file's header is read: sizes, band counts and grids are checked before any training starts.
+
+    Args:
+        root: Folder that holds the sub-folders, or the subsets that hold them.
+        description: The description or its file; by default `dataset.yaml` in `root`.
+        subset: Sub-root such as `train`; chip keys are then `train/<name>`.
+
+    Raises:
+        InputError: Something is missing, unmatched, unreadable or on different grids.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root} is not a folder; check the path.")
+    if not isinstance(description, FolderDescription):
+        description = read_description(description or root / DESCRIPTION_NAME)
+    base = root if subset is None else root / subset
+    optical = description.optical.radiometry if description.optical else None
+    radiometry = Radiometry(sar=description.sar.radiometry, optical=optical)
+    chips = tuple(_chips(base, description, f"{subset}/" if subset else ""))
+    grids = [check_chip(chip, radiometry) for chip in chips]
+    for chip, grid in zip(chips, grids, strict=True):
+        _require_gsd(chip, grid, radiometry)
+    return Catalog(
+        name=description.name,
+        class_name=description.class_name,
+        chips=tuple(replace(c, bounds=bounds) for c, bounds in zip(chips, ground_bounds(grids), strict=True)),
+        radiometry=radiometry,
+        label=description.label.spec if description.label else LabelSpec(),
+        licence=description.licence,
+    )
+
+
+def _require_gsd(chip: Chip, grid: Georeference, radiometry: Radiometry) -> None:
+    """Raise RadiometryError where the file says another pixel size than the description."""
+    declared = radiometry.sar.gsd_m
+    if grid.crs is not None and is_metric(grid.crs) and abs(grid.gsd_m / declared - 1) > GSD_TOLERANCE:
+        raise RadiometryError(
+            f"{chip.sar[0]} has pixels of {grid.gsd_m:g} m, but gsd_m is declared as {declared:g}; correct one of them."
+        )
+
+
+def _chips(base: Path, description: FolderDescription, prefix: str) -> Iterator[Chip]:
+    optical_folders = description.optical.folders if description.optical else ()
+    sar = {name: _files(base / name, RASTER_ENDINGS) for name in description.sar.folders}
+    optical = {name: _files(base / name, RASTER_ENDINGS) for name in optical_folders}
+    truth: dict[str, Path] = {}
+    if description.label is not None:
+        truth = _files(base / description.label.folder, RASTER_ENDINGS | VECTOR_ENDINGS)
+        _require_partners(base, {**sar, **optical, description.label.folder: truth})
+    else:
+        _require_partners(base, {**sar, **optical})
+    for stem in sorted(next(iter(sar.values()))):
+        label = truth.get(stem)
+        vector = label is not None and label.suffix.lower() in VECTOR_ENDINGS
+        yield Chip(
+            key=prefix + stem,
+            place=_place(stem, description.place_pattern) or prefix + stem,
+            sar=tuple(files[stem] for files in sar.values()),
+            optical=tuple(files[stem] for files in optical.values()),
+            mask=None if vector else label,
+            footprints=label if vector else None,
+        )
+
+
+def _files(folder: Path, endings: AbstractSet[str]) -> dict[str, Path]:
+    """Files of the given endings by stem. Raises InputError for a missing folder or two files of one stem."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; {_folder_hint(folder)}.")
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in endings or path.name.startswith("."):
+            continue
+        if path.stem in files:
+            raise InputError(f"{folder} holds both {files[path.stem].name} and {path.name}; keep one of them.")
+        files[path.stem] = path
+    if not files:
+        raise InputError(f"{folder} holds no file ending in {', '.join(sorted(endings))}; put one per chip there.")
+    return files
+
+
+def _folder_hint(folder: Path) -> str:
+    root = folder.parent
+    subsets = sorted(path.name for path in root.iterdir() if (path / folder.name).is_dir()) if root.is_dir() else []
+    if subsets:
+        return f"choose one of the subsets {', '.join(subsets)}"
+    return f"correct the folder names in {DESCRIPTION_NAME} or the path"
+
+
+def _require_partners(base: Path, folders: Mapping[str, Mapping[str, Path]]) -> None:
+    """Raise InputError where a name of one folder is missing in another."""
+    everywhere = set.intersection(*(set(files) for files in folders.values()))
+    if not everywhere:
+        raise InputError(
+            f"{base}: no file name occurs in all of the folders {', '.join(folders)}; "
+            "give the files of one chip the same name, endings apart."
+        )
+    for name, files in folders.items():
+        for other_name, other in folders.items():
+            missing = sorted(set(files) - set(other))
+            if missing:
+                listed = ", ".join(missing[:LISTED_NAMES]) + (", ..." if len(missing) > LISTED_NAMES else "")
+                raise InputError(
+                    f"{base / other_name} lacks {len(missing)} of the {len(files)} chips in {name} ({listed}); "
+                    "add them or remove their partners."
+                )
+
+
+def _place(stem: str, pattern: str | None) -> str | None:
+    if pattern is None:
+        return None
+    match = re.search(pattern, stem)
+    if match is None or not match.group("place"):
+        raise InputError(f"the chip name {stem!r} does not fit place_pattern {pattern!r}; correct the pattern.")
+    return match.group("place")
