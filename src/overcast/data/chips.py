@@ -53,6 +53,11 @@ class Chip:
     rotate_180: bool = False
     """True where SAR, optical and label are rotated by 180 degrees to reach the catalog's look direction."""
 
+    @property
+    def labelled(self) -> bool:
+        """True where there is a mask or a footprint file."""
+        return self.mask is not None or self.footprints is not None
+
 
 @dataclass(frozen=True)
 class ChipArrays:
@@ -111,9 +116,8 @@ def read_chip(
     Raises:
         InputError: A file is missing, damaged, of another band count, or not on the grid of the others.
     """
-    labelled = chip.mask is not None or chip.footprints is not None
-    reads_sar = labelled or Modality.SAR in modalities
-    reference = chip.sar[0] if reads_sar else _require_optical(chip)[0]
+    reads_sar = chip.labelled or Modality.SAR in modalities
+    reference = _reference(chip, modalities)
     grid = open_grid(reference)
     at = _in_file(window or grid.whole, grid, rotated=chip.rotate_180)
     sar = _read_sensor(chip.sar, radiometry.sar, at, (reference, grid)) if reads_sar else None
@@ -143,10 +147,18 @@ def check_chip(chip: Chip, radiometry: Radiometry) -> Georeference:
     return grid
 
 
-def _require_optical(chip: Chip) -> tuple[Path, ...]:
+def chip_grid(chip: Chip, modalities: AbstractSet[Modality]) -> Georeference:
+    """Grid of a chip from the header of one file that `read_chip` opens for these modalities."""
+    return open_grid(_reference(chip, modalities))
+
+
+def _reference(chip: Chip, modalities: AbstractSet[Modality]) -> Path:
+    """The file whose grid the others must share."""
+    if chip.labelled or Modality.SAR in modalities:
+        return chip.sar[0]
     if not chip.optical:
         raise InputError(f"chip {chip.key} has no optical image; leave it out or ask for the SAR image.")
-    return chip.optical
+    return chip.optical[0]
 
 
 def _in_file(window: Window, grid: Georeference, *, rotated: bool) -> Window:

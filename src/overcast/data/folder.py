@@ -14,10 +14,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
+from overcast.data.bounds import ground_bounds, is_metric
 from overcast.data.catalog import Catalog
 from overcast.data.chips import Chip, check_chip
 from overcast.data.georeference import Georeference
-from overcast.data.ground import ground_bounds, is_metric
 from overcast.data.labels import LabelSpec
 from overcast.data.radiometry import GSD_TOLERANCE, Radiometry, SensorRadiometry
 from overcast.errors import InputError, RadiometryError

@@ -123,6 +123,6 @@ def check_same(expected: SensorRadiometry, found: SensorRadiometry, *, expected_
         refuse("unit", expected.unit.value, found.unit.value, "convert the image or declare its unit correctly")
     if abs(found.gsd_m / expected.gsd_m - 1) > GSD_TOLERANCE:
         refuse("pixels of", f"{expected.gsd_m:g} m", f"{found.gsd_m:g} m", "resample the image with gdalwarp -tr")
-    directions = (expected.look_direction, found.look_direction)
-    if None not in directions and directions[0] is not directions[1]:
-        refuse("look direction", *(d.value for d in directions if d), "rotate the image to the model's look direction")
+    wanted, given = expected.look_direction, found.look_direction
+    if wanted is not None and given is not None and wanted is not given:
+        refuse("look direction", wanted.value, given.value, "rotate the image to the model's look direction")

@@ -1,0 +1,281 @@
+"""The one Dataset: chips become standardised samples, samples become batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from overcast.batch import IGNORE_LABEL, Batch, Modality
+from overcast.data.augment import Augmentation, Jitter, Symmetry
+from overcast.data.chips import Chip, ChipArrays, chip_grid, read_chip
+from overcast.data.labels import LabelSpec
+from overcast.data.radiometry import BandStatistics, Radiometry, Statistics
+from overcast.data.raster import NativePixels
+from overcast.errors import ConfigError
+from overcast.grid import Window
+
+Progress = Callable[[int, int], None]
+"""Called with the number of chips done and their total."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which chip, and which of its random crops and augmentations."""
+
+    index: int
+    stream: int
+    """Any number that differs between visits, such as the training step."""
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """How samples are cut from chips."""
+
+    crop: int | None = None
+    """Side in pixels of a random square crop; None gives the whole chip."""
+    augment: Augmentation | None = None
+    """None leaves values and orientation as they are."""
+    seed: int = 0
+    cache_bytes: int = 0
+    """Memory for decoded chips, per process; chips beyond it are read from disk each time."""
+    min_valid: float = 0.25
+    """Crops with a smaller share of pixels that have data (and a label, where there is one) are drawn again."""
+    attempts: int = 4
+    """Crops drawn at most; the best of them is taken."""
+
+    def __post_init__(self) -> None:
+        if self.crop is not None and self.crop < 1:
+            raise ConfigError(f"crop must be at least 1 pixel, got {self.crop}; use null for whole chips.")
+        if self.seed < 0 or self.cache_bytes < 0 or self.attempts < 1 or not 0 <= self.min_valid <= 1:
+            raise ConfigError(
+                f"seed and cache_bytes must not be negative, attempts at least 1, min_valid within 0 .. 1: {self}."
+            )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample before it is stacked: the fields of `Batch` without the batch axis."""
+
+    key: str
+    sar: NDArray[np.float32] | None
+    """(C_s, h, w), standardised, 0 where invalid."""
+    sar_valid: NDArray[np.bool_] | None
+    """(h, w)."""
+    optical: NDArray[np.float32] | None
+    """(C_o, h, w), standardised, 0 where invalid."""
+    optical_valid: NDArray[np.bool_] | None
+    """(h, w)."""
+    label: NDArray[np.uint8] | None
+    """(h, w)."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w)."""
+        valid = self.sar_valid if self.sar_valid is not None else self.optical_valid
+        assert valid is not None, "a sample holds at least one image"
+        height, width = valid.shape
+        return height, width
+
+
+class ChipDataset(Dataset[Sample]):
+    """Samples of chips. What a draw returns depends on the seed, the chip's index and the stream, on nothing else.
+
+    Decoded chips are kept in memory, in the data type of their files, until `cache_bytes` are used. With worker
+    processes call `preload` first, so that they share the parent's copy.
+    """
+
+    def __init__(
+        self,
+        chips: Sequence[Chip],
+        radiometry: Radiometry,
+        label_spec: LabelSpec,
+        statistics: Statistics,
+        options: SampleOptions,
+        modalities: AbstractSet[Modality],
+    ) -> None:
+        """Prepare; no pixel is read.
+
+        Raises:
+            ConfigError: No modality is asked for, or one that the data set does not have.
+        """
+        if not modalities:
+            raise ConfigError("a data set needs at least one modality; choose sar, optical or both.")
+        lacking = radiometry.optical is None or statistics.optical is None
+        if Modality.OPTICAL in modalities and lacking:
+            raise ConfigError("the optical image is asked for, but the data set declares none; choose sar alone.")
+        self.chips = tuple(chips)
+        self._radiometry, self._label_spec, self._statistics = radiometry, label_spec, statistics
+        self._options, self._modalities = options, frozenset(modalities)
+        self._cache: dict[int, ChipArrays] = {}
+        self._cached_bytes, self._full = 0, options.cache_bytes == 0
+        self._shapes: dict[int, tuple[int, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self.chips)
+
+    def __getitem__(self, draw: Draw | int) -> Sample:
+        """The sample of a draw; a plain index stands for stream 0. Raises InputError for unusable files."""
+        if isinstance(draw, int):
+            draw = Draw(draw, 0)
+        if not 0 <= draw.index < len(self.chips):
+            raise IndexError(draw.index)
+        rng = np.random.default_rng((self._options.seed, draw.index, draw.stream))
+        arrays = self._cut(draw.index, rng)
+        augment = self._options.augment
+        symmetry = augment.draw_symmetry(rng) if augment else Symmetry()
+        return self._sample(self.chips[draw.index], arrays, symmetry, rng)
+
+    def preload(self, progress: Progress | None = None) -> None:
+        """Decode chips until the cache is full."""
+        for index in range(len(self.chips)):
+            if not self._load(index):
+                return
+            if progress:
+                progress(index + 1, len(self.chips))
+
+    def _load(self, index: int) -> bool:
+        """Bring a chip into the cache; False where it does not fit, after which nothing more is added."""
+        if index in self._cache:
+            return True
+        if self._full:
+            return False
+        arrays = read_chip(self.chips[index], self._radiometry, self._label_spec, self._modalities)
+        if self._cached_bytes + arrays.nbytes > self._options.cache_bytes:
+            self._full = True
+            return False
+        self._cache[index] = arrays
+        self._cached_bytes += arrays.nbytes
+        return True
+
+    def _read(self, index: int, window: Window | None) -> ChipArrays:
+        if self._load(index):
+            arrays = self._cache[index]
+            return arrays if window is None else arrays.crop(window)
+        return read_chip(self.chips[index], self._radiometry, self._label_spec, self._modalities, window)
+
+    def _shape(self, index: int) -> tuple[int, int]:
+        if index not in self._shapes:
+            if self._load(index):
+                self._shapes[index] = self._cache[index].shape
+            else:
+                grid = chip_grid(self.chips[index], self._modalities)
+                self._shapes[index] = (grid.height, grid.width)
+        return self._shapes[index]
+
+    def _cut(self, index: int, rng: np.random.Generator) -> ChipArrays:
+        """The whole chip, or the best of a few random crops."""
+        crop = self._options.crop
+        if crop is None:
+            return self._read(index, None)
+        height, width = self._shape(index)
+        best, best_share = None, -1.0
+        for _ in range(self._options.attempts):
+            row, col = rng.integers(0, max(height - crop, 0) + 1), rng.integers(0, max(width - crop, 0) + 1)
+            window = Window(int(row), int(col), min(crop, height), min(crop, width))
+            arrays = self._read(index, window)
+            share = _counted_share(arrays)
+            if share > best_share:
+                best, best_share = arrays, share
+            if share >= self._options.min_valid or (window.height, window.width) == (height, width):
+                break
+        assert best is not None, "at least one crop was drawn"
+        return best
+
+    def _sample(self, chip: Chip, arrays: ChipArrays, symmetry: Symmetry, rng: np.random.Generator) -> Sample:
+        size = arrays.shape if self._options.crop is None else (self._options.crop, self._options.crop)
+        if symmetry.transpose:
+            size = (size[1], size[0])
+        finish = _Finish(symmetry, size, rng)
+        augment = self._options.augment
+        sar = optical = None
+        if Modality.SAR in self._modalities:
+            sar = finish.image(arrays.sar, self._statistics.sar, augment.sar if augment else None)
+        if self._statistics.optical is not None and Modality.OPTICAL in self._modalities:
+            optical = finish.image(arrays.optical, self._statistics.optical, augment.optical if augment else None)
+        return Sample(
+            key=chip.key,
+            sar=sar[0] if sar else None,
+            sar_valid=sar[1] if sar else None,
+            optical=optical[0] if optical else None,
+            optical_valid=optical[1] if optical else None,
+            label=finish.label(arrays.label),
+        )
+
+
+@dataclass(frozen=True)
+class _Finish:
+    """Turns decoded arrays into those of a sample: symmetry, standardisation, jitter, padding."""
+
+    symmetry: Symmetry
+    size: tuple[int, int]
+    rng: np.random.Generator
+
+    def image(
+        self, native: NativePixels | None, statistics: BandStatistics, jitter: Jitter | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        if native is None:
+            return np.zeros((len(statistics.mean), *self.size), np.float32), np.zeros(self.size, np.bool_)
+        valid = self.symmetry.apply(native.valid)
+        values = statistics.standardise(self.symmetry.apply(native.values), valid)
+        if jitter is not None:
+            values = jitter.apply(values, valid, self.rng)
+        return pad(values, self.size, 0), pad(valid, self.size, False)
+
+    def label(self, label: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
+        return None if label is None else pad(self.symmetry.apply(label), self.size, IGNORE_LABEL)
+
+
+def pad(array: NDArray[Any], size: tuple[int, int], fill: float) -> NDArray[Any]:
+    """A contiguous (..., h, w) array grown at the bottom and right to `size`; a copy only where needed."""
+    height, width = array.shape[-2:]
+    if (height, width) == size:
+        return np.ascontiguousarray(array)
+    padded = np.full((*array.shape[:-2], *size), fill, array.dtype)
+    padded[..., :height, :width] = array
+    return padded
+
+
+def _counted_share(arrays: ChipArrays) -> float:
+    """Share of pixels with a label that counts; without labels, of pixels with data."""
+    if arrays.label is not None:
+        return float(np.mean(arrays.label != IGNORE_LABEL))
+    image = arrays.sar or arrays.optical
+    return 0.0 if image is None else float(image.valid.mean())
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack samples; smaller ones are padded to the largest with invalid pixels of label 255.
+
+    A sample without label among labelled ones counts nowhere: its label is 255 throughout.
+    """
+    heights, widths = zip(*(sample.shape for sample in samples), strict=True)
+    size = (max(heights), max(widths))
+
+    def stack(arrays: Sequence[NDArray[Any] | None], fill: float) -> Tensor | None:
+        present = [array for array in arrays if array is not None]
+        if not present:
+            return None
+        missing = np.full(size, fill, present[0].dtype)
+        filled = [missing if array is None else pad(array, size, fill) for array in arrays]
+        return torch.from_numpy(np.stack(filled))
+
+    def stack_mask(arrays: Sequence[NDArray[np.bool_] | None]) -> Tensor | None:
+        stacked = stack(arrays, False)
+        return None if stacked is None else stacked[:, None]
+
+    return Batch(
+        sar=stack([sample.sar for sample in samples], 0),
+        sar_valid=stack_mask([sample.sar_valid for sample in samples]),
+        optical=stack([sample.optical for sample in samples], 0),
+        optical_valid=stack_mask([sample.optical_valid for sample in samples]),
+        label=stack([sample.label for sample in samples], IGNORE_LABEL),
+        keys=tuple(sample.key for sample in samples),
+    )

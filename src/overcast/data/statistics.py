@@ -1,0 +1,94 @@
+"""Band statistics of a training set, in one pass over its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overcast.data.chips import Chip
+from overcast.data.radiometry import BandStatistics, Radiometry, SensorRadiometry, Statistics
+from overcast.data.raster import RasterioSource
+from overcast.errors import InputError
+
+
+@dataclass
+class RunningMoments:
+    """Count, mean and sum of squared deviations per band, merged chunk by chunk in float64 (Chan et al. 1979)."""
+
+    bands: int
+    count: int = 0
+    mean: NDArray[np.float64] = field(init=False)
+    squares: NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mean, self.squares = np.zeros(self.bands), np.zeros(self.bands)
+
+    def add(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
+        """Take in the valid pixels of (C, h, w) values."""
+        pixels = values[:, valid].astype(np.float64)
+        count = pixels.shape[1]
+        if not count:
+            return
+        mean = pixels.mean(axis=1)
+        squares = np.square(pixels - mean[:, None]).sum(axis=1)
+        total = self.count + count
+        step = mean - self.mean
+        self.squares += squares + step**2 * (self.count * count / total)
+        self.mean += step * (count / total)
+        self.count = total
+
+    @property
+    def std(self) -> NDArray[np.float64]:
+        """Standard deviation of the pixels taken in, in their unit. Undefined (NaN) before the first."""
+        if not self.count:
+            return np.full(self.bands, np.nan)
+        return np.sqrt(self.squares / self.count)
+
+
+def compute_statistics(
+    chips: Sequence[Chip], radiometry: Radiometry, progress: Callable[[int, int], None] | None = None
+) -> Statistics:
+    """Mean and standard deviation of each band over the valid pixels of the chips, one chip in memory at a time.
+
+    Args:
+        chips: Training chips only: statistics over test chips would leak.
+        radiometry: Sensors to read; without an optical one no optical file is opened.
+        progress: Called with the number of chips done and their total.
+
+    Raises:
+        InputError: A file cannot be used, no pixel is valid, or a band has one value throughout.
+    """
+    sar = RunningMoments(len(radiometry.sar.bands))
+    optical = RunningMoments(len(radiometry.optical.bands)) if radiometry.optical else None
+    for done, chip in enumerate(chips, start=1):
+        _add(sar, chip.sar, radiometry.sar)
+        if optical is not None and radiometry.optical is not None and chip.optical:
+            _add(optical, chip.optical, radiometry.optical)
+        if progress:
+            progress(done, len(chips))
+    return Statistics(
+        sar=_finish(sar, radiometry.sar, "SAR"),
+        optical=_finish(optical, radiometry.optical, "optical") if optical and radiometry.optical else None,
+    )
+
+
+def _add(moments: RunningMoments, paths: tuple[Path, ...], sensor: SensorRadiometry) -> None:
+    with RasterioSource.open(paths, sensor) as source:
+        native = source.read_native(source.georeference.whole)
+    moments.add(native.values, native.valid)
+
+
+def _finish(moments: RunningMoments, sensor: SensorRadiometry, name: str) -> BandStatistics:
+    if not moments.count:
+        raise InputError(f"no {name} pixel of the training chips has data; check the declared nodata {sensor.nodata}.")
+    constant = [band for band, std in zip(sensor.bands, moments.std, strict=True) if not std > 0]
+    if constant:
+        raise InputError(
+            f"{name} band {', '.join(constant)} has one value in all training chips; leave it out or check the files."
+        )
+    return BandStatistics(mean=tuple(moments.mean.tolist()), std=tuple(moments.std.tolist()))
