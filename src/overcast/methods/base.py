@@ -1,0 +1,117 @@
+"""What every training method answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from overcast.batch import Available, Batch, Modality
+from overcast.data.radiometry import Statistics
+from overcast.errors import ConfigError
+from overcast.models.spec import NetworkSpec
+
+
+class Method(nn.Module, ABC):
+    """A network with the losses that train it. The trainer sums the losses and knows nothing else."""
+
+    optical_zero: Tensor
+    """(C_o,) standardised value of raw 0 per optical band; NaN where the statistics were not given."""
+
+    def __init__(self, name: str, spec: NetworkSpec, network: nn.Module, statistics: Statistics | None) -> None:
+        super().__init__()
+        self.name = name
+        self.spec = spec
+        """The architecture as built: options that change it are already applied."""
+        self.network = network
+        self.register_buffer("optical_zero", _optical_zero(spec, statistics))
+
+    @property
+    @abstractmethod
+    def needs(self) -> frozenset[Modality]:
+        """Modalities that a training batch must carry."""
+
+    @property
+    @abstractmethod
+    def available(self) -> frozenset[Available]:
+        """What `predict` can work from."""
+
+    @property
+    def deployed_inputs(self) -> tuple[Modality, ...]:
+        """The sensors that `deployable` takes, in the order of its arguments."""
+        return (Modality.SAR,)
+
+    @property
+    def deployed_input(self) -> Modality:
+        """The one sensor that `deployable` takes; raises ConfigError where it takes several."""
+        if len(self.deployed_inputs) != 1:
+            raise ConfigError(
+                f"method {self.name!r} needs {' and '.join(self.deployed_inputs)} images at inference and cannot map a "
+                "scene of one sensor; use one that works from SAR alone, such as 'cmhcl' or 'sar'."
+            )
+        return self.deployed_inputs[0]
+
+    @property
+    def uses_all_parameters(self) -> bool:
+        """False where some steps leave parameters without a gradient (matters to distributed training)."""
+        return True
+
+    @abstractmethod
+    def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:
+        """Named scalar losses of a training batch, already weighted; their sum is minimised.
+
+        Args:
+            batch: Carries `needs` and the label; raises MissingModalityError otherwise.
+            step: Optimiser steps done, 0 .. steps - 1: all schedules are functions of it.
+            steps: Optimiser steps of the whole run.
+        """
+
+    @abstractmethod
+    def deployable(self) -> nn.Module:
+        """Standardised images (B, C, H, W) of `deployed_inputs` to logits (B, K, H, W).
+
+        Shares its tensors with the method and has its own train/eval mode.
+        """
+
+    def predict(self, batch: Batch, available: Available) -> Tensor:
+        """Logits (B, K, H, W) from what is available; raises ConfigError for what this method cannot use."""
+        if available not in self.available:
+            choice = ", ".join(sorted(self.available))
+            raise ConfigError(f"method {self.name!r} cannot work from {available.value!r}; choose from: {choice}.")
+        return self._logits(batch, available)
+
+    @abstractmethod
+    def _logits(self, batch: Batch, available: Available) -> Tensor:
+        """`predict` for a member of `self.available`."""
+
+    def _optical(self, batch: Batch, available: Available) -> Tensor:
+        """The optical image (B, C_o, H, W), or what replaces it."""
+        optical = batch.require("optical")
+        if available is Available.BOTH_OPTICAL_MEAN:
+            return torch.zeros_like(optical)
+        if available is not Available.BOTH_OPTICAL_ZERO:
+            return optical
+        if not torch.isfinite(self.optical_zero).all():
+            raise ConfigError("what raw value 0 is after standardisation is unknown; build the method with statistics.")
+        return self.optical_zero.to(optical.dtype)[:, None, None].expand_as(optical).contiguous()
+
+
+def both_valid(batch: Batch) -> Tensor | None:
+    """(B, 1, H, W) bool: True where SAR and optical have data; None where neither has a mask."""
+    if batch.sar_valid is None or batch.optical_valid is None:
+        return batch.optical_valid if batch.sar_valid is None else batch.sar_valid
+    return batch.sar_valid & batch.optical_valid
+
+
+def _optical_zero(spec: NetworkSpec, statistics: Statistics | None) -> Tensor:
+    if statistics is None or statistics.optical is None:
+        return torch.full((spec.optical_bands,), torch.nan)
+    if len(statistics.optical.mean) != spec.optical_bands:
+        raise ConfigError(
+            f"the network has {spec.optical_bands} optical bands, but the statistics have "
+            f"{len(statistics.optical.mean)}; give both the same bands."
+        )
+    mean = torch.tensor(statistics.optical.mean, dtype=torch.float64)
+    std = torch.tensor(statistics.optical.std, dtype=torch.float64)
+    return (-mean / std).float()

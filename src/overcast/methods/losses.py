@@ -1,0 +1,133 @@
+"""Segmentation losses and the alignment D(t, s), in float32 whatever the autocast.
+
+Every mean is over valid pixels; where none is valid a loss is 0 with gradient 0.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from overcast.batch import IGNORE_LABEL
+from overcast.models.blocks import STRIDE
+
+DICE_SMOOTHING = 1.0
+"""Pixels added to both sides of the Dice quotient: an empty truth with an empty prediction costs nothing."""
+
+
+class TeacherGradient(StrEnum):
+    """Where the gradient of an alignment goes."""
+
+    DETACH = "detach"
+    """To the student alone."""
+    MUTUAL = "mutual"
+    """To student and teacher."""
+
+
+def segmentation_loss(logits: Tensor, label: Tensor, valid: Tensor | None = None) -> Tensor:
+    """L_seg = cross entropy + Dice on the valid pixels of a batch.
+
+    Args:
+        logits: (B, K, H, W); K = 1 is one logit for label 1, more are one logit per label.
+        label: (B, H, W) integers; 255 is ignored.
+        valid: (B, 1, H, W) bool, False where the sensor has no data; None counts every pixel.
+    """
+    target, weight = _target(label, valid, logits.shape[1])
+    return _soft_segmentation_loss(logits.float(), target, weight)
+
+
+def share_loss(logits: Tensor, label: Tensor, valid: Tensor | None = None) -> Tensor:
+    """L_seg of stride-32 logits (B, K, h, w) with the area-averaged label.
+
+    The target of a cell is the mean label over its valid pixels and its weight the share of them; `label` and `valid`
+    are as in `segmentation_loss` and may be smaller than h * 32, w * 32 (the network pads its input).
+    """
+    target, weight = _target(label, valid, logits.shape[1])
+    share = area_share(weight, logits.shape[-2:])
+    average = area_share(target * weight, logits.shape[-2:]) / torch.where(share > 0, share, 1)
+    return _soft_segmentation_loss(logits.float(), average, share)
+
+
+def area_share(mask: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
+    """(B, C, h, w) float32: mean of `mask` (B, C, H, W) over cells of 32 x 32 pixels, outside counting as 0."""
+    bottom, right = size[0] * STRIDE - mask.shape[-2], size[1] * STRIDE - mask.shape[-1]
+    with torch.autocast(mask.device.type, enabled=False):
+        return F.avg_pool2d(F.pad(mask.float(), (0, right, 0, bottom)), STRIDE)
+
+
+def alignment(
+    teacher: Tensor,
+    student: Tensor,
+    *,
+    temperature: float,
+    gradient: TeacherGradient = TeacherGradient.DETACH,
+    valid: Tensor | None = None,
+) -> Tensor:
+    """D(t, s) = tau^2 KL(softened teacher || softened student), mean over valid pixels.
+
+    Bernoulli for one logit, categorical over the classes for more. Zero where the logits are equal.
+
+    Args:
+        teacher: (B, K, h, w) logits t.
+        student: (B, K, h, w) logits s.
+        temperature: tau.
+        gradient: `DETACH` takes the teacher as given.
+        valid: (B, 1, h, w) bool, or weights in [0, 1]; None counts every pixel.
+    """
+    t = (teacher.detach() if gradient is TeacherGradient.DETACH else teacher).float() / temperature
+    s = student.float() / temperature
+    divergence = _bernoulli_kl(t, s) if t.shape[1] == 1 else _categorical_kl(t, s)
+    weight = torch.ones_like(divergence) if valid is None else valid.float()
+    return temperature**2 * _weighted_mean(divergence, weight)
+
+
+def _bernoulli_kl(t: Tensor, s: Tensor) -> Tensor:
+    positive = torch.sigmoid(t) * (F.logsigmoid(t) - F.logsigmoid(s))
+    negative = torch.sigmoid(-t) * (F.logsigmoid(-t) - F.logsigmoid(-s))
+    return positive + negative
+
+
+def _categorical_kl(t: Tensor, s: Tensor) -> Tensor:
+    log_t, log_s = F.log_softmax(t, dim=1), F.log_softmax(s, dim=1)
+    return (log_t.exp() * (log_t - log_s)).sum(1, keepdim=True)
+
+
+def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+    total = weight.sum()
+    return (values * weight).sum() / torch.where(total > 0, total, 1)
+
+
+def _target(label: Tensor, valid: Tensor | None, classes: int) -> tuple[Tensor, Tensor]:
+    """Target (B, K, H, W) and weight (B, 1, H, W), float32; the target is background where the weight is 0."""
+    counts = (label != IGNORE_LABEL)[:, None]
+    if valid is not None:
+        counts = counts & valid
+    known = torch.where(counts[:, 0], label, 0).long()
+    target = known[:, None] if classes == 1 else F.one_hot(known, classes).permute(0, 3, 1, 2)
+    return target.float(), counts.float()
+
+
+def _soft_segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Cross entropy + Dice against targets in [0, 1], each pixel counted with its weight."""
+    if logits.shape[1] == 1:
+        entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        probability = torch.sigmoid(logits)
+    else:
+        log_probability = F.log_softmax(logits, dim=1)
+        entropy = -(target * log_probability).sum(1, keepdim=True)
+        probability = log_probability.exp()
+    return _weighted_mean(entropy, weight) + _dice_loss(probability, target, weight)
+
+
+def _dice_loss(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """1 - Dice, pooled over the batch; with several classes the mean over those that occur."""
+    pixels = (0, 2, 3)
+    overlap = (probability * target * weight).sum(pixels)
+    truth = (target * weight).sum(pixels)
+    size = (probability * weight).sum(pixels) + truth
+    loss = 1 - (2 * overlap + DICE_SMOOTHING) / (size + DICE_SMOOTHING)
+    occurs = torch.ones_like(truth) if len(truth) == 1 else (truth > 0).float()
+    return _weighted_mean(loss, occurs)

@@ -1,0 +1,102 @@
+"""What a network is built from, and the presets."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self, assert_never
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from overcast.errors import ConfigError
+from overcast.models.encoders import DEPTH, LITE0, check_encoder_name
+
+
+class Sharing(StrEnum):
+    """What the optical and hallucination encoders have in common in the residual block behind them."""
+
+    WEIGHTS = "weights"
+    """One block; batch statistics are kept per modality, so that the deployed path is normalised by its own."""
+    WEIGHTS_AND_STATISTICS = "weights_and_statistics"
+    """One block, batch statistics included: their running averages mix optical and SAR features."""
+    NOTHING = "nothing"
+    """Two blocks: the control of equal size without the shared one."""
+
+
+class NetworkSpec(BaseModel):
+    """Architecture of every network: equal for all methods that are compared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    encoder: str = LITE0
+    """segmentation_models_pytorch encoder of depth 5 (`mit_b*` excluded for its licence)."""
+    pretrained: bool = True
+    """Start from ImageNet weights."""
+    decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
+    """Channels of the five decoder stages, deepest first."""
+    shared_channels: int | None = Field(default=None, ge=1)
+    """Width that the deepest encoder feature is projected to before the shared block; None keeps the encoder's."""
+    fusion_channels: int = Field(default=32, ge=1)
+    """Width of the fusion heads."""
+    sar_bands: int = Field(default=1, ge=1)
+    optical_bands: int = Field(default=3, ge=0)
+    """0 where the data has no optical image."""
+    num_classes: int = Field(default=1, ge=1)
+    """K: 1 is one logit (class against background), more are one logit per class."""
+    auxiliary_sar: bool = False
+    """A head on the SAR branch of the training network; the method's option of the same name sets it."""
+    sharing: Sharing = Sharing.WEIGHTS
+
+    @field_validator("encoder")
+    @classmethod
+    def _allowed_encoder(cls, encoder: str) -> str:
+        try:
+            return check_encoder_name(encoder)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("decoder_channels")
+    @classmethod
+    def _five_stages(cls, channels: tuple[int, ...]) -> tuple[int, ...]:
+        if len(channels) != DEPTH or min(channels) < 1:
+            raise ValueError(f"needs {DEPTH} positive widths, deepest first, got {list(channels)}")
+        return channels
+
+    def with_bands(self, sar_bands: int, optical_bands: int) -> Self:
+        """The same architecture for other inputs."""
+        return self._changed(sar_bands=sar_bands, optical_bands=optical_bands)
+
+    def untrained(self) -> Self:
+        """The same architecture without ImageNet weights: for weights that will be loaded."""
+        return self._changed(pretrained=False)
+
+    def _changed(self, **values: object) -> Self:
+        return type(self).model_validate({**self.model_dump(), **values})
+
+
+class Preset(StrEnum):
+    """Named sizes."""
+
+    TINY = "tiny"
+    """Trains on a CPU."""
+    BASE = "base"
+    PAPER = "paper"
+    """The recipe of the paper's sibling projects: ResNet-50 with a 128-channel decoder."""
+
+
+def preset(name: Preset) -> NetworkSpec:
+    """The architecture of a preset, for one SAR band and three optical ones: adapt it with `with_bands`."""
+    match name:
+        case Preset.TINY:
+            return NetworkSpec(decoder_channels=(64, 48, 32, 24, 16), fusion_channels=16)
+        case Preset.BASE:
+            return NetworkSpec()
+        case Preset.PAPER:
+            return NetworkSpec(
+                encoder="resnet50", decoder_channels=(128,) * DEPTH, shared_channels=512, fusion_channels=128
+            )
+        case _:
+            assert_never(name)
+
+
+PRESETS = {name: preset(name) for name in Preset}
+"""Every preset by name."""
