@@ -21,6 +21,11 @@ from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError
 from overcast.grid import Window
 
+PNG_END = b"IEND\xaeB`\x82"
+"""Last chunk of a PNG: its name and checksum."""
+PNG_TAIL_BYTES = 4096
+"""The end mark is looked for here; some writers add text behind it."""
+
 
 @contextmanager
 def open_raster(path: Path) -> Iterator[Any]:
@@ -62,6 +67,24 @@ def open_grid(path: Path) -> Georeference:
         return grid_of(dataset)
 
 
+def require_complete(path: Path, dataset: Any) -> None:
+    """Raise InputError for a truncated file before any work is done on it.
+
+    The last block of a TIFF is read; a PNG must carry its end mark, because GDAL fills the rows that a truncated PNG
+    lacks with whatever was in memory and reports nothing.
+    """
+    match dataset.driver:
+        case "GTiff" | "COG":
+            last = RasterioWindow(dataset.width - 1, dataset.height - 1, 1, 1)
+            with reading(path):
+                dataset.read(dataset.count, window=last)
+        case "PNG":
+            with path.open("rb") as file:
+                file.seek(max(path.stat().st_size - PNG_TAIL_BYTES, 0))
+                if PNG_END not in file.read():
+                    raise InputError(f"{path} is truncated: the end mark of a PNG is missing; copy it again.")
+
+
 @dataclass(frozen=True)
 class RasterFile:
     """One open raster and which of its bands are data."""
@@ -88,11 +111,6 @@ class RasterFile:
             if nodata is not None and not np.isnan(nodata):
                 valid &= band != nodata
         return values, valid
-
-    def require_complete(self) -> None:
-        """Read the last block of a TIFF, so that a truncated scene is refused before hours of work."""
-        if self.dataset.driver in {"GTiff", "COG"}:
-            self.read(Window(self.dataset.height - 1, self.dataset.width - 1, 1, 1))
 
 
 def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorRadiometry) -> list[RasterFile]:

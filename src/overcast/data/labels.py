@@ -16,7 +16,7 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterioWindow
 
 from overcast.batch import IGNORE_LABEL
-from overcast.data.files import open_raster, reading
+from overcast.data.files import open_raster, reading, require_complete
 from overcast.data.georeference import Georeference
 from overcast.errors import InputError
 from overcast.grid import Window
@@ -61,6 +61,7 @@ def read_mask(path: Path, window: Window | None, spec: LabelSpec) -> NDArray[np.
                 f"{path} has {len(bands)} bands, but a mask has one; "
                 f"keep one of them: gdal_translate -b 1 {path} {path.stem}_mask.tif"
             )
+        require_complete(path, dataset)
         at = None if window is None else RasterioWindow(window.col, window.row, window.width, window.height)
         with reading(path):
             values = dataset.read(bands[0], window=at)

@@ -13,7 +13,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from overcast.data.files import RasterFile, choose_bands, grid_of, open_grid, open_raster
+from overcast.data.files import RasterFile, choose_bands, grid_of, open_grid, open_raster, require_complete
 from overcast.data.georeference import Georeference, require_same_grid
 from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError
@@ -148,7 +148,7 @@ class RasterioSource:
                     resampling="bilinear",
                 )
             for file in files:
-                file.require_complete()
+                require_complete(file.path, file.dataset)
             kept = stack.pop_all()
         return cls(files, sensor, kept)
 

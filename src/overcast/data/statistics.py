@@ -30,12 +30,14 @@ class RunningMoments:
 
     def add(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
         """Take in the valid pixels of (C, h, w) values."""
-        pixels = values[:, valid].astype(np.float64)
-        count = pixels.shape[1]
+        count = int(np.count_nonzero(valid))
         if not count:
             return
+        chosen = values.reshape(len(values), -1) if count == valid.size else np.stack([band[valid] for band in values])
+        pixels = chosen.astype(np.float64)
         mean = pixels.mean(axis=1)
-        squares = np.square(pixels - mean[:, None]).sum(axis=1)
+        pixels -= mean[:, None]
+        squares = np.einsum("cp,cp->c", pixels, pixels)
         total = self.count + count
         step = mean - self.mean
         self.squares += squares + step**2 * (self.count * count / total)
