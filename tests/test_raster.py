@@ -1,0 +1,322 @@
+"""Reading rasters: rasterio is the oracle; every kind of missing data; damaged and mismatched files."""
+
+import re
+import shlex
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from raster_files import NORTH_UP, UTM, write_png, write_tiff
+from rasterio.windows import Window as RasterioWindow
+
+from overcast.data.georeference import Georeference, require_same_grid, same_grid
+from overcast.data.radiometry import SensorRadiometry, Unit
+from overcast.data.raster import ArraySource, RasterioSource, open_grid
+from overcast.errors import InputError
+from overcast.grid import Window
+
+ROTATED = Affine.translation(593000.0, 5750000.0) @ Affine.rotation(30.0) @ Affine.scale(0.5, -0.5)
+
+
+def sensor(*bands: str, nodata: float | None = None) -> SensorRadiometry:
+    return SensorRadiometry(bands=bands, unit=Unit.DECIBEL, nodata=nodata, gsd_m=0.5)
+
+
+def pattern(bands: int = 1, height: int = 12, width: int = 9, dtype: str = "float32") -> np.ndarray:
+    return np.arange(1, bands * height * width + 1).reshape(bands, height, width).astype(dtype)
+
+
+@pytest.fixture(scope="module")
+def two_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("stack")
+    values = pattern(3, 40, 50)
+    values[0, 3, 4] = np.nan
+    first = write_tiff(folder / "hh_hv.tif", values[:2], tiled=True, blockxsize=16, blockysize=16)
+    return [first, write_tiff(folder / "vv.tif", values[2:].astype("uint16"))]
+
+
+@st.composite
+def windows(draw: st.DrawFn, height: int = 40, width: int = 50) -> Window:
+    row, col = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
+    return Window(row, col, draw(st.integers(1, height - row)), draw(st.integers(1, width - col)))
+
+
+@given(window=windows())
+def test_any_window_of_stacked_files_is_what_rasterio_reads(two_files: list[Path], window: Window) -> None:
+    at = RasterioWindow(window.col, window.row, window.width, window.height)
+    parts = []
+    for path in two_files:
+        with rasterio.open(path) as file:
+            parts.append(file.read(window=at).astype("float32"))
+    expected = np.concatenate(parts)
+    with RasterioSource.open(two_files, sensor("HH", "HV", "VV")) as source:
+        pixels = source.read(window)
+        assert source.band_count == 3
+    hole = np.isnan(expected).any(axis=0)
+    np.testing.assert_array_equal(pixels.valid, ~hole)
+    np.testing.assert_array_equal(pixels.values, np.where(hole, 0, expected))
+    assert pixels.values.dtype == np.float32
+
+
+@given(window=windows())
+def test_an_array_and_a_file_of_it_read_alike(two_files: list[Path], window: Window) -> None:
+    declared = sensor("HH", "HV", nodata=7)
+    with rasterio.open(two_files[0]) as file:
+        array = ArraySource(file.read(), declared)
+    with RasterioSource.open(two_files[:1], declared) as source:
+        from_file, from_array = source.read(window), array.read(window)
+    np.testing.assert_array_equal(from_file.values, from_array.values)
+    np.testing.assert_array_equal(from_file.valid, from_array.valid)
+
+
+def read_whole(paths: list[Path], declared: SensorRadiometry) -> tuple[np.ndarray, np.ndarray]:
+    with RasterioSource.open(paths, declared) as source:
+        pixels = source.read(source.georeference.whole)
+    return pixels.values, pixels.valid
+
+
+def test_nan_infinity_and_declared_and_file_nodata_are_all_invalid_and_zero(tmp_path: Path) -> None:
+    values = pattern(2)
+    values[0, 0, 0], values[1, 0, 1], values[0, 0, 2], values[1, 0, 3] = np.nan, np.inf, -99.0, -32768.0
+    path = write_tiff(tmp_path / "a.tif", values, nodata=-32768.0)
+    read, valid = read_whole([path], sensor("HH", "HV", nodata=-99))
+    expected = np.ones((12, 9), bool)
+    expected[0, :4] = False
+    np.testing.assert_array_equal(valid, expected)
+    assert (read[:, ~expected] == 0).all()
+    np.testing.assert_array_equal(read[:, expected], values[:, expected])
+
+
+def test_nodata_of_a_double_that_single_precision_rounds(tmp_path: Path) -> None:
+    values = pattern()
+    values[0, 5, 5] = -3.4028234663852886e38
+    _, valid = read_whole([write_tiff(tmp_path / "a.tif", values, nodata=-3.4028234663852886e38)], sensor("HH"))
+    assert valid.sum() == valid.size - 1
+    assert not valid[5, 5]
+
+
+def test_nodata_outside_the_range_of_integers_marks_nothing(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", pattern(dtype="uint8"))
+    assert read_whole([path], sensor("HH", nodata=-9999))[1].all()
+
+
+def test_a_mask_band_is_honoured(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", pattern(2, dtype="uint8"))
+    mask = np.ones((12, 9), bool)
+    mask[:5, 2] = False
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
+        file.write_mask(mask)
+    values, valid = read_whole([path], sensor("HH", "HV"))
+    np.testing.assert_array_equal(valid, mask)
+    assert (values[:, :5, 2] == 0).all()
+
+
+def test_an_undeclared_alpha_band_masks_and_a_declared_one_is_data(tmp_path: Path) -> None:
+    rgba = np.moveaxis(pattern(4, dtype="uint8"), 0, -1).copy()
+    rgba[2, 3, 3] = 0
+    path = write_png(tmp_path / "a.png", rgba)
+    values, valid = read_whole([path], sensor("red", "green", "blue"))
+    assert values.shape[0] == 3
+    assert not valid[2, 3]
+    assert valid[0, 0]
+    values, valid = read_whole([path], sensor("red", "green", "blue", "nir"))
+    assert values.shape[0] == 4
+    assert valid.all()
+
+
+def test_near_infrared_that_gdal_takes_for_alpha_is_data(tmp_path: Path) -> None:
+    values = pattern(4, dtype="uint8")
+    values[3, 1, 1] = 0
+    path = write_tiff(tmp_path / "a.tif", values)
+    with rasterio.open(path) as file:
+        assert file.colorinterp[3].name == "alpha", "the trap that this test is about"
+    read, valid = read_whole([path], sensor("red", "green", "blue", "nir"))
+    np.testing.assert_array_equal(read, values)
+    assert valid.all()
+
+
+def test_eight_bit_files_stay_eight_bit(tmp_path: Path) -> None:
+    path = write_png(tmp_path / "a.png", pattern(dtype="uint8")[0])
+    with RasterioSource.open([path], sensor("VV")) as source:
+        assert source.read_native(Window(0, 0, 2, 2)).values.dtype == np.uint8
+        assert not source.georeference.placed
+
+
+def test_a_rotated_geotransform_is_kept(tmp_path: Path) -> None:
+    grid = open_grid(write_tiff(tmp_path / "a.tif", pattern(), transform=ROTATED))
+    assert grid.transform.almost_equals(ROTATED)
+    assert grid.gsd_m == pytest.approx(0.5)
+    assert not grid.north_up
+    assert grid.crs == UTM
+
+
+@pytest.mark.filterwarnings("ignore:Use .@. matmul:PendingDeprecationWarning")  # in rasterio
+def test_the_grid_of_a_window_is_the_one_rasterio_gives(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", pattern(), transform=ROTATED)
+    with rasterio.open(path) as file:
+        expected = file.window_transform(RasterioWindow(3, 4, 2, 5))
+        bounds = file.bounds
+    crop = open_grid(path).crop(Window(4, 3, 5, 2))
+    assert crop.transform.almost_equals(expected)
+    assert (crop.height, crop.width) == (5, 2)
+    north_up = open_grid(write_tiff(tmp_path / "b.tif", pattern()))
+    left, bottom, right, top = north_up.extent
+    assert (left, top) == (NORTH_UP.c, NORTH_UP.f)
+    assert (right, bottom) == (left + 4.5, top - 6.0)
+    assert open_grid(path).extent[0] < bounds.left, "the true corners of a rotated grid reach further"
+
+
+def test_windows_outside_the_grid_are_refused() -> None:
+    source = ArraySource(pattern(), sensor("HH"))
+    with pytest.raises(ValueError, match="not inside"):
+        source.read(Window(0, 0, 13, 9))
+
+
+def test_arrays_of_the_wrong_shape_are_refused() -> None:
+    with pytest.raises(InputError, match="shape"):
+        ArraySource(pattern(2), sensor("HH"))
+    with pytest.raises(ValueError, match="georeference"):
+        ArraySource(pattern(1), sensor("HH"), Georeference(3, 3, NORTH_UP, UTM))
+
+
+def test_threads_read_what_one_reader_reads(two_files: list[Path]) -> None:
+    windows_read = [Window(row, 0, 4, 50) for row in range(0, 40, 4)]
+    found: dict[int, np.ndarray] = {}
+    with RasterioSource.open(two_files, sensor("HH", "HV", "VV")) as source:
+        expected = source.read(source.georeference.whole).values
+
+        def work(window: Window) -> None:
+            found[window.row] = source.read(window).values
+
+        threads = [threading.Thread(target=work, args=(window,)) for window in windows_read]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    np.testing.assert_array_equal(np.concatenate([found[w.row] for w in windows_read], axis=1), expected)
+
+
+@pytest.mark.parametrize("profile", [{}, {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"}])
+@pytest.mark.parametrize("share", [0.98, 0.6, 0.01])
+def test_a_truncated_tiff_is_named_when_opened(tmp_path: Path, profile: dict[str, object], share: float) -> None:
+    noise = np.random.default_rng(0).normal(size=(2, 64, 64)).astype("float32")
+    path = write_tiff(tmp_path / "scene.tif", noise, **profile)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(InputError, match=r"scene\.tif.*copy"):
+        RasterioSource.open([path], sensor("HH", "HV"))
+
+
+def test_a_truncated_png_is_named_although_gdal_reads_it(tmp_path: Path) -> None:
+    path = write_png(tmp_path / "a.png", np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8))
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(InputError, match=r"a\.png is truncated"):
+        RasterioSource.open([path], sensor("VV"))
+
+
+def test_damage_inside_a_file_is_named_when_read(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (1, 64, 64), np.uint8)
+    path = write_tiff(tmp_path / "scene.tif", noise, compress="deflate", tiled=True, blockxsize=16, blockysize=16)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 40] = bytes(40)
+    path.write_bytes(content)
+    with RasterioSource.open([path], sensor("HH")) as source, pytest.raises(InputError, match=r"scene\.tif"):
+        source.read(source.georeference.whole)
+
+
+def test_files_that_are_no_images_or_do_not_exist(tmp_path: Path) -> None:
+    text = tmp_path / "a.tif"
+    text.write_text("not an image")
+    with pytest.raises(InputError, match=r"a\.tif cannot be read"):
+        RasterioSource.open([text], sensor("HH"))
+    with pytest.raises(InputError, match=r"b\.tif does not exist"):
+        open_grid(tmp_path / "b.tif")
+    with pytest.raises(InputError, match="no file"):
+        RasterioSource.open([], sensor("HH"))
+
+
+def test_band_counts_are_compared_and_both_named(tmp_path: Path) -> None:
+    paths = [write_tiff(tmp_path / f"{n}.tif", pattern(n)) for n in (1, 2)]
+    with pytest.raises(InputError, match=r"4 bands are declared \['HH', 'HV', 'VH', 'VV'\], but 1 \+ 2 found"):
+        RasterioSource.open(paths, sensor("HH", "HV", "VH", "VV"))
+
+
+def test_a_palette_image_is_refused_with_the_command_that_expands_it(tmp_path: Path) -> None:
+    from PIL import Image
+
+    image = Image.fromarray(np.zeros((4, 4, 3), np.uint8)).convert("P")
+    image.save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="-expand rgb"):
+        RasterioSource.open([tmp_path / "a.png"], sensor("red", "green", "blue"))
+
+
+def test_complex_values_are_refused_with_a_hint(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "slc.tif", pattern().astype("complex64"))
+    with pytest.raises(InputError, match=r"slc\.tif holds complex.*gdal_calc\.py"):
+        RasterioSource.open([path], sensor("HH"))
+
+
+def grid(transform: Affine = NORTH_UP, crs: str | None = UTM, height: int = 12, width: int = 9) -> Georeference:
+    return Georeference(height, width, transform, crs)
+
+
+def test_grids_count_as_one_within_a_tenth_of_a_pixel() -> None:
+    def moved(pixels: float) -> Georeference:
+        return grid(NORTH_UP @ Affine.translation(pixels, 0))
+
+    assert same_grid(grid(), moved(0.05))
+    assert not same_grid(grid(), moved(0.5))
+    assert not same_grid(grid(), grid(NORTH_UP @ Affine.scale(1.1)))
+    assert not same_grid(grid(), grid(crs="EPSG:32632"))
+    assert not same_grid(grid(), grid(width=8))
+    assert same_grid(grid(), grid(Affine.identity(), None)), "a PNG beside a GeoTIFF"
+    assert same_grid(grid(), grid(crs=rasterio.CRS.from_epsg(32631).to_wkt())), "one CRS in two spellings"
+
+
+def refusal(reference: Georeference, other: Georeference) -> str:
+    with pytest.raises(InputError) as caught:
+        require_same_grid(
+            reference,
+            other,
+            reference_path=Path("sar.tif"),
+            other_path=Path("my images/optical.tif"),
+            resampling="bilinear",
+        )
+    return str(caught.value)
+
+
+def test_the_offered_gdalwarp_command_describes_exactly_the_other_grid() -> None:
+    message = refusal(grid(), grid(NORTH_UP @ Affine.scale(2), "EPSG:32632"))
+    words = shlex.split(message[message.index("gdalwarp") :])
+    left, bottom, right, top = (float(words[words.index("-te") + i]) for i in range(1, 5))
+    width, height = (int(words[words.index("-ts") + i]) for i in (1, 2))
+    pixel = Affine((right - left) / width, 0, left, 0, (bottom - top) / height, top)
+    assert same_grid(grid(pixel, words[words.index("-t_srs") + 1], height, width), grid())
+    assert pixel.almost_equals(NORTH_UP)
+    assert words[words.index("-r") + 1] == "bilinear"
+    assert words[-2:] == ["my images/optical.tif", "my images/optical_aligned.tif"]
+    assert "EPSG:32632" in message
+
+
+def test_a_rotated_reference_is_warped_onto_the_north_up_file() -> None:
+    message = refusal(grid(ROTATED), grid())
+    assert re.search(r"gdalwarp .* sar\.tif sar_aligned\.tif$", message)
+    both = refusal(grid(ROTATED), grid(ROTATED @ Affine.translation(3, 3)))
+    assert both.count("gdalwarp") == 2
+
+
+def test_sizes_without_georeference_are_brought_together_by_size_alone() -> None:
+    message = refusal(grid(Affine.identity(), None), grid(Affine.identity(), None, height=24, width=18))
+    assert "gdal_translate -outsize 9 12 -r bilinear" in message
+
+
+def test_stacked_files_on_different_grids_are_refused(tmp_path: Path) -> None:
+    first = write_tiff(tmp_path / "a.tif", pattern())
+    second = write_tiff(tmp_path / "b.tif", pattern(), transform=NORTH_UP @ Affine.translation(3, 0))
+    with pytest.raises(InputError, match=r"b\.tif .* is not on the grid of .*a\.tif .*gdalwarp -t_srs EPSG:32631 -te"):
+        RasterioSource.open([first, second], sensor("HH", "HV"))
