@@ -1,0 +1,164 @@
+"""The optical image of a city: materials in sun and shade, seen obliquely, blurred, noisy, 8 bit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, zoom
+
+from overcast.data.chips import Bounds
+from overcast.data.raster import Georeference
+from overcast.simulate.geometry import City, Surface
+from overcast.simulate.light import azimuth_vector, cast_shadow, oblique_view
+from overcast.simulate.options import OpticalOptions
+from overcast.simulate.scene import Scene, rasterize_city
+
+Layer = NDArray[np.float32]
+BANDS = ("red", "green", "blue", "nir")
+
+REFLECTANCE: dict[Surface, tuple[tuple[float, float, float, float], tuple[float, float, float, float]]] = {
+    Surface.ASPHALT: ((0.10, 0.10, 0.10, 0.12), (0.20, 0.20, 0.19, 0.22)),
+    Surface.PAVING: ((0.20, 0.17, 0.15, 0.26), (0.32, 0.27, 0.23, 0.36)),
+    Surface.CONCRETE: ((0.24, 0.24, 0.22, 0.28), (0.40, 0.39, 0.36, 0.43)),
+    Surface.GRASS: ((0.06, 0.10, 0.04, 0.42), (0.12, 0.15, 0.07, 0.34)),
+    Surface.FIELD: ((0.09, 0.13, 0.05, 0.45), (0.22, 0.19, 0.11, 0.32)),
+    Surface.SOIL: ((0.20, 0.16, 0.11, 0.28), (0.34, 0.28, 0.20, 0.38)),
+    Surface.GRAVEL: ((0.25, 0.24, 0.22, 0.30), (0.38, 0.36, 0.33, 0.42)),
+    Surface.WATER: ((0.03, 0.055, 0.05, 0.015), (0.06, 0.085, 0.06, 0.025)),
+    Surface.TILE_RED: ((0.28, 0.13, 0.09, 0.36), (0.40, 0.20, 0.13, 0.46)),
+    Surface.TILE_DARK: ((0.07, 0.07, 0.07, 0.09), (0.18, 0.16, 0.15, 0.22)),
+    Surface.BITUMEN: ((0.09, 0.09, 0.09, 0.11), (0.26, 0.26, 0.26, 0.28)),
+    Surface.GRAVEL_ROOF: ((0.22, 0.21, 0.20, 0.26), (0.42, 0.41, 0.38, 0.46)),
+    Surface.METAL: ((0.22, 0.25, 0.29, 0.30), (0.66, 0.66, 0.65, 0.68)),
+    Surface.VEHICLE: ((0.05, 0.05, 0.06, 0.08), (0.60, 0.60, 0.60, 0.60)),
+    Surface.GARDEN: ((0.07, 0.10, 0.05, 0.38), (0.20, 0.18, 0.14, 0.34)),
+    Surface.SPORT: ((0.06, 0.14, 0.05, 0.45), (0.10, 0.18, 0.08, 0.40)),
+}
+"""Reflectance in red, green, blue, near infrared at tone 0 and tone 1."""
+CANOPY_REFLECTANCE = ((0.035, 0.065, 0.025, 0.36), (0.08, 0.11, 0.045, 0.50))
+WALL_REFLECTANCE = ((0.22, 0.13, 0.10, 0.28), (0.46, 0.43, 0.38, 0.50))
+SKYLIGHT = np.array([0.13, 0.16, 0.21, 0.08], np.float32)
+"""Light in shadow relative to full sun on a horizontal surface."""
+HAZE_DN = np.array([12.0, 15.0, 21.0, 5.0], np.float32)
+GAIN_DN = np.array([430.0, 470.0, 500.0, 330.0], np.float32)
+"""Digital numbers per unit of reflected light: the display stretch of an 8-bit product."""
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Light and view of one acquisition."""
+
+    sun_azimuth_deg: float
+    sun_elevation_deg: float
+    view_azimuth_deg: float
+    gain: float
+    haze: float
+
+
+def draw_exposure(options: OpticalOptions, rng: np.random.Generator) -> Exposure:
+    """Light and view of a place around the options' means."""
+    angles = rng.normal(0, options.light_jitter_deg, 3)
+    faults = np.exp(rng.normal(0, options.exposure_jitter, 2))
+    return Exposure(
+        float((options.sun_azimuth_deg + angles[0]) % 360),
+        float(np.clip(options.sun_elevation_deg + angles[1] / 2, 10, 90)),
+        float((options.view_azimuth_deg + angles[2]) % 360),
+        float(faults[0]),
+        float(faults[1]),
+    )
+
+
+def simulate_optical(
+    city: City, bounds: Bounds, gsd_m: float, options: OpticalOptions, exposure: Exposure, seed: np.random.SeedSequence
+) -> NDArray[np.uint8]:
+    """(4, H, W) uint8 north-up image of `bounds`: red, green, blue, near infrared."""
+    rng = np.random.default_rng(seed)
+    margin = max(0.0, np.floor(min(bounds.left - city.bounds.left, city.bounds.top - bounds.top) / gsd_m) * gsd_m)
+    rows = round((bounds.top - bounds.bottom + 2 * margin) / gsd_m)
+    cols = round((bounds.right - bounds.left + 2 * margin) / gsd_m)
+    transform = Affine(gsd_m, 0, bounds.left - margin, 0, -gsd_m, bounds.top + margin)
+    scene = rasterize_city(city, Georeference(rows, cols, transform, bounds.crs))
+    radiance = _render(scene, options, exposure, rng)
+    border = round(margin / gsd_m)
+    inner = radiance[:, border : rows - border, border : cols - border]
+    return _expose(inner, options, exposure, rng)
+
+
+def _render(scene: Scene, options: OpticalOptions, exposure: Exposure, rng: np.random.Generator) -> Layer:
+    """(4, H, W) reflected light of the oblique view."""
+    gsd_m = scene.grid.gsd_m
+    heights = np.maximum(scene.solid, scene.canopy)
+    shade = cast_shadow(heights, gsd_m, exposure.sun_azimuth_deg, exposure.sun_elevation_deg)
+    direct = _sunlight(scene, exposure, rng) * ~shade
+    view = oblique_view(heights, gsd_m, options.off_nadir_deg, exposure.view_azimuth_deg)
+    texture = _texture(heights.shape, gsd_m, rng) if options.texture else np.ones(heights.shape, np.float32)
+    green = scene.canopy > scene.solid
+    wall = view.wall & ~green[view.row, view.col]
+    wall_sun = _wall_sunlight(exposure)
+    facade = 0.75 + 0.25 * ((view.height[wall] / 2.8) % 1 > 0.45)
+    tone = scene.tone.astype(np.float32) / 255
+    out = np.empty((4, *heights.shape), np.float32)
+    for band in range(4):
+        low, high = (np.array([REFLECTANCE[s][end][band] for s in Surface], np.float32) for end in (0, 1))
+        albedo = low[scene.surface] + (high - low)[scene.surface] * tone
+        leaf = np.float32(CANOPY_REFLECTANCE[0][band]), np.float32(CANOPY_REFLECTANCE[1][band])
+        albedo[green] = leaf[0] + (leaf[1] - leaf[0]) * (0.25 + 0.5 * texture[green] % 1)
+        albedo *= texture
+        light = albedo * (direct + SKYLIGHT[band])
+        out[band] = light[view.row, view.col]
+        brick = WALL_REFLECTANCE[0][band] + (WALL_REFLECTANCE[1][band] - WALL_REFLECTANCE[0][band]) * tone
+        owner = brick[view.row[wall], view.col[wall]]
+        out[band][wall] = owner * facade * (wall_sun + SKYLIGHT[band])
+    return out
+
+
+def _sunlight(scene: Scene, exposure: Exposure, rng: np.random.Generator) -> Layer:
+    """Direct light by orientation, 1 on a horizontal surface; crowns are rough."""
+    row, col = azimuth_vector(exposure.sun_azimuth_deg)
+    elevation = np.radians(exposure.sun_elevation_deg)
+    facing = -(scene.slope_east * np.float32(col) + scene.slope_north * np.float32(-row))
+    area = np.sqrt(1 + scene.slope_east**2 + scene.slope_north**2)
+    cosine = (facing * np.cos(elevation) + np.sin(elevation)) / area
+    light = np.clip(cosine / np.sin(elevation), 0, None)
+    green = scene.canopy > scene.solid
+    crown = np.gradient(scene.canopy, scene.grid.gsd_m)
+    lit = 1 + 0.35 * np.clip(-(crown[0] * row + crown[1] * col), -1.6, 1.6)
+    light[green] = np.clip(lit[green] * rng.uniform(0.65, 1.2, int(green.sum())), 0.15, None)
+    return light.astype(np.float32)
+
+
+def _wall_sunlight(exposure: Exposure) -> float:
+    """Direct light on walls turned away from the displacement, that is towards the camera."""
+    facing = np.cos(np.radians(exposure.view_azimuth_deg + 180 - exposure.sun_azimuth_deg))
+    elevation = np.radians(exposure.sun_elevation_deg)
+    return float(max(0.0, facing) * np.cos(elevation) / np.sin(elevation))
+
+
+def _texture(shape: tuple[int, int], gsd_m: float, rng: np.random.Generator) -> Layer:
+    """Multiplicative texture around 1: stains of 20 m, 5 m and 1 m, and pixel grain."""
+    total = np.ones(shape, np.float32)
+    for size_m, strength in ((20.0, 0.10), (5.0, 0.08), (1.0, 0.06)):
+        step = size_m / gsd_m
+        if step < 1.5:
+            total += strength * rng.standard_normal(shape, np.float32)
+            continue
+        coarse = rng.standard_normal((int(shape[0] / step) + 2, int(shape[1] / step) + 2), np.float32)
+        fine = zoom(coarse, step, order=1, grid_mode=False)[: shape[0], : shape[1]]
+        total[: fine.shape[0], : fine.shape[1]] += strength * fine
+    total += 0.03 * rng.standard_normal(shape, np.float32)
+    return np.clip(total, 0.4, 1.8)
+
+
+def _expose(light: Layer, options: OpticalOptions, exposure: Exposure, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Haze, point spread, noise, 8 bit. Value 0 is left to nodata."""
+    out = np.empty(light.shape, np.uint8)
+    for band, layer in enumerate(light):
+        values = layer * (GAIN_DN[band] * np.float32(exposure.gain)) + HAZE_DN[band] * np.float32(exposure.haze)
+        if options.blur_px > 0:
+            values = gaussian_filter(values, options.blur_px, truncate=3.0)
+        values += options.noise_dn * rng.standard_normal(values.shape, np.float32)
+        out[band] = np.clip(np.rint(values), 1, 255).astype(np.uint8)
+    return out

@@ -1,0 +1,176 @@
+"""Every choice of the simulator, with bounds and documented defaults; presets by name."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal, assert_never
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from overcast.data.radiometry import LookDirection, Unit
+
+CRS = "EPSG:32631"
+"""Coordinate system of everything that is simulated (UTM zone 31 N, metres)."""
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CityOptions(_Options):
+    """What is built on a piece of ground."""
+
+    built_share: float = Field(default=0.72, ge=0, le=1)
+    """Share of blocks that carry buildings; the others are parks, fields, sports grounds, parking and water."""
+    row_weight: float = Field(default=1.0, ge=0)
+    """Relative frequency of districts of row houses with shared walls."""
+    detached_weight: float = Field(default=0.8, ge=0)
+    """Relative frequency of districts of detached and semi-detached houses."""
+    courtyard_weight: float = Field(default=0.6, ge=0)
+    """Relative frequency of closed blocks around a courtyard."""
+    slab_weight: float = Field(default=0.6, ge=0)
+    """Relative frequency of apartment slabs and towers on lawns."""
+    industry_weight: float = Field(default=0.6, ge=0)
+    """Relative frequency of warehouses, sheds, tanks and yards."""
+    tower_height_m: tuple[float, float] = (28.0, 60.0)
+    """Lowest and highest tower."""
+    canal_probability: float = Field(default=0.35, ge=0, le=1)
+    """Probability that one of the wide streets of a place is a canal."""
+    bend_m: float = Field(default=14.0, ge=0, le=40)
+    """Amplitude by which the street grid is bent; 0 gives straight streets."""
+    trees: float = Field(default=1.0, ge=0, le=4)
+    """Density of trees relative to the default."""
+    cars: float = Field(default=1.0, ge=0, le=4)
+    """Density of parked and moving vehicles relative to the default."""
+    margin_m: float = Field(default=64.0, ge=0, le=200)
+    """Ground around a place that is built as well, so that layover and shadows enter from outside."""
+
+
+class OpticalOptions(_Options):
+    """View, light and faults of the optical image."""
+
+    off_nadir_deg: float = Field(default=17.0, ge=0, le=45)
+    """Angle between the line of sight and the vertical (SpaceNet 6: 17)."""
+    view_azimuth_deg: float = Field(default=20.0, ge=0, lt=360)
+    """Direction, clockwise from north, towards which roofs are displaced (away from the sensor's ground track)."""
+    sun_azimuth_deg: float = Field(default=150.0, ge=0, lt=360)
+    """Direction of the sun, clockwise from north."""
+    sun_elevation_deg: float = Field(default=47.0, ge=10, le=90)
+    """Height of the sun above the horizon."""
+    light_jitter_deg: float = Field(default=8.0, ge=0, le=40)
+    """Deviation between places of both sun angles and of the view azimuth."""
+    texture: bool = True
+    """Ageing, stains and fine texture of materials; off gives one flat colour per object."""
+    blur_px: float = Field(default=0.55, ge=0, le=4)
+    """Standard deviation of the point-spread function."""
+    noise_dn: float = Field(default=1.6, ge=0, le=30)
+    """Standard deviation of the sensor noise in digital numbers."""
+    exposure_jitter: float = Field(default=0.06, ge=0, le=0.5)
+    """Relative deviation between places of gain and haze."""
+    cloud_share: float = Field(default=0.0, ge=0, le=0.9)
+    """Share of the ground under clouds; their true mask (cloud and cloud shadow) is then written as well."""
+
+
+class SarOptions(_Options):
+    """Geometry, radiometry and faults of the radar image."""
+
+    incidence_deg: float = Field(default=35.0, ge=20, le=65)
+    """Angle between the line of sight and the vertical."""
+    look: LookDirection | Literal["mixed"] = LookDirection.NORTH
+    """Side on which the radar stands; `mixed` alternates north and south between places."""
+    polarisations: tuple[Literal["HH", "HV", "VH", "VV"], ...] = ("HH", "HV", "VH", "VV")
+    """Bands in file order."""
+    unit: Literal[Unit.DECIBEL, Unit.LINEAR_POWER, Unit.AMPLITUDE] = Unit.DECIBEL
+    """Unit of the pixels; decibels carry the band offsets below."""
+    band_offset_db: dict[Literal["HH", "HV", "VH", "VV"], float] = {"HH": 43.0, "HV": 56.0, "VH": 54.0, "VV": 40.5}
+    """Gain of each channel: 10 log10(sigma nought) + offset is the pixel value (SpaceNet 6 is not calibrated)."""
+    looks: int = Field(default=3, ge=1, le=64)
+    """Independent looks averaged in power."""
+    speckle: bool = True
+    """Off gives the expected power without any draw."""
+    resolution_px: float = Field(default=1.2, ge=0, le=8)
+    """Width (-3 dB) of the impulse response in pixels; correlates speckle and gives points side lobes; 0: none."""
+    noise_floor_db: float = Field(default=-17.0, ge=-60, le=0)
+    """Thermal noise (noise-equivalent sigma nought) of every channel."""
+    crosstalk_db: float = Field(default=-16.0, ge=-80, le=0)
+    """Leakage of the co-polar into the cross-polar channels; -80 is none."""
+    gain_drift_db: float = Field(default=1.5, ge=0, le=10)
+    """Deviation of the gain between strips (places), one value for all channels plus a third of it per channel."""
+    ripple_db: float = Field(default=0.4, ge=0, le=5)
+    """Slow drift of the gain along the strip."""
+    misregistration_px: float = Field(default=0.7, ge=0, le=10)
+    """Deviation of the shift between the radar image and the map, per place."""
+    wedge_share: float = Field(default=0.1, ge=0, le=0.8)
+    """Mean share of pixels in nodata wedges at the border of the strip."""
+    layover: bool = True
+    """Heights displace scatterers towards the radar; off keeps everything on its ground position."""
+    shadow: bool = True
+    """Hidden ground, walls and roofs return nothing."""
+    double_bounce: bool = True
+    """Dihedrals of walls and ground, vehicles, poles."""
+    vegetation: bool = True
+    """Volume scattering and attenuation of trees and hedges."""
+
+
+class Preset(StrEnum):
+    """Named settings."""
+
+    SPACENET6 = "spacenet6"
+    """0.5 m, X band, four polarisations, the value range of SpaceNet 6."""
+    DEMO = "demo"
+    """The same sensor at 1 m on small places: minutes on two cores."""
+
+
+class SimulationOptions(_Options):
+    """A data set of simulated places."""
+
+    name: str = Field(default="simulated city", min_length=1)
+    """Name written into dataset.yaml."""
+    seed: int = Field(default=0, ge=0)
+    """The same seed and options give the same bytes."""
+    places: int = Field(default=12, ge=0, le=100_000)
+    """Places that are cut into chips, each on its own ground."""
+    place_m: float = Field(default=512.0, gt=0, le=20_000)
+    """Side of a place; rounded to whole chips."""
+    chip_px: int = Field(default=256, ge=16, le=4096)
+    """Side of a chip."""
+    scenes: int = Field(default=0, ge=0, le=10_000)
+    """Further places, written whole under `scenes/` and not cut into chips."""
+    scene_m: float = Field(default=1024.0, gt=0, le=20_000)
+    """Side of a scene."""
+    gap_m: float = Field(default=500.0, ge=0)
+    """Empty ground between places, so that no two share any."""
+    gsd_m: float = Field(default=0.5, gt=0, le=10)
+    """Ground sampling distance of both sensors."""
+    city: CityOptions = CityOptions()
+    optical: OpticalOptions = OpticalOptions()
+    sar: SarOptions = SarOptions()
+    workers: int = Field(default=1, ge=1, le=512)
+    """Processes; does not change the bytes."""
+
+    @property
+    def place_px(self) -> int:
+        """Side of a place in pixels, a multiple of `chip_px`."""
+        return max(1, round(self.place_m / self.gsd_m / self.chip_px)) * self.chip_px
+
+    @property
+    def scene_px(self) -> int:
+        """Side of a scene in pixels."""
+        return max(1, round(self.scene_m / self.gsd_m))
+
+    @model_validator(mode="after")
+    def _something(self) -> SimulationOptions:
+        if self.places + self.scenes == 0:
+            raise ValueError("places and scenes are both 0: nothing to simulate")
+        return self
+
+
+def preset(name: Preset) -> SimulationOptions:
+    """The options of a preset."""
+    match name:
+        case Preset.SPACENET6:
+            return SimulationOptions()
+        case Preset.DEMO:
+            return SimulationOptions(gsd_m=1.0, places=8, place_m=512.0, chip_px=128, scenes=1, scene_m=1024.0)
+        case _:
+            assert_never(name)

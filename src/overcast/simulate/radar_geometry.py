@@ -1,0 +1,114 @@
+"""Side-looking geometry in the radar frame: rows run along ground range away from the radar, columns along azimuth.
+
+The wave front is plane over the scene (radar far away), the ground is flat at height 0. A scatterer at ground range x
+and height h is imaged at r = x - h / tan(incidence): layover, towards the radar. It is seen when its
+s = h + x / tan(incidence) exceeds that of everything nearer in the same column: a vertical edge of height h hides
+h tan(incidence) of flat ground.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+
+from overcast.data.chips import Bounds
+from overcast.data.radiometry import LookDirection
+from overcast.data.raster import Georeference
+from overcast.simulate.geometry import Floats
+
+Layer = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class RadarFrame:
+    """A grid aligned with the radar, and its incidence."""
+
+    grid: Georeference
+    incidence_deg: float
+
+    @property
+    def cot(self) -> float:
+        """1 / tan(incidence)."""
+        return float(1 / np.tan(np.radians(self.incidence_deg)))
+
+    @property
+    def range_direction(self) -> tuple[float, float]:
+        """Unit vector (east, north) away from the radar."""
+        t = self.grid.transform
+        return t.b / self.grid.gsd_m, t.e / self.grid.gsd_m
+
+    @property
+    def azimuth_direction(self) -> tuple[float, float]:
+        """Unit vector (east, north) along columns."""
+        t = self.grid.transform
+        return t.a / self.grid.gsd_m, t.d / self.grid.gsd_m
+
+    def coordinates(self, points: Floats) -> Floats:
+        """(N, 2) map points to (N, 2) range and azimuth in metres from the first row and column."""
+        inverse = ~self.grid.transform
+        x, y = points[:, 0], points[:, 1]
+        rows = inverse.d * x + inverse.e * y + inverse.f
+        cols = inverse.a * x + inverse.b * y + inverse.c
+        return np.stack([rows, cols], 1) * self.grid.gsd_m
+
+
+QUARTER_TURNS: dict[LookDirection, int] = {
+    LookDirection.NORTH: 0,
+    LookDirection.EAST: 1,
+    LookDirection.SOUTH: 2,
+    LookDirection.WEST: 3,
+}
+"""`np.rot90(map, k)` turns a north-up raster so that the radar's side comes first."""
+
+
+def radar_grid(bounds: Bounds, gsd_m: float, look: LookDirection, shift_m: tuple[float, float]) -> Georeference:
+    """Grid of the ground `bounds` seen from `look`, moved by `shift_m` (east, north) against the map."""
+    left, right = bounds.left + shift_m[0], bounds.right + shift_m[0]
+    bottom, top = bounds.bottom + shift_m[1], bounds.top + shift_m[1]
+    rows, cols = round((top - bottom) / gsd_m), round((right - left) / gsd_m)
+    g = gsd_m
+    match look:
+        case LookDirection.NORTH:
+            return Georeference(rows, cols, Affine(g, 0, left, 0, -g, top), bounds.crs)
+        case LookDirection.SOUTH:
+            return Georeference(rows, cols, Affine(-g, 0, right, 0, g, bottom), bounds.crs)
+        case LookDirection.EAST:
+            return Georeference(cols, rows, Affine(0, -g, right, -g, 0, top), bounds.crs)
+        case LookDirection.WEST:
+            return Georeference(cols, rows, Affine(0, g, left, g, 0, bottom), bounds.crs)
+
+
+def horizon(heights: Layer, gsd_m: float, cot: float) -> Layer:
+    """(R, A): height below which a point at the centre of each cell is hidden by what is nearer to the radar."""
+    ramp = ((np.arange(len(heights)) + 0.5) * gsd_m * cot).astype(np.float32)[:, None]
+    nearer = np.maximum.accumulate(heights + ramp, axis=0)
+    hidden = np.full_like(heights, -np.inf)
+    hidden[1:] = nearer[:-1]
+    hidden -= ramp
+    return hidden
+
+
+class Splatter:
+    """Adds powers at fractional range positions; each is shared linearly by the two nearest cells."""
+
+    def __init__(self, shape: tuple[int, int], gsd_m: float) -> None:
+        self.shape, self._gsd_m = shape, gsd_m
+        self.power = np.zeros(shape[0] * shape[1], np.float64)
+
+    def add(self, range_m: Floats | Layer, column: NDArray[np.integer], power: Floats | Layer) -> None:
+        """Add `power` at (N,) ground range in metres and azimuth column; what falls outside is lost."""
+        rows, cols = self.shape
+        position = range_m / self._gsd_m - 0.5
+        near = np.floor(position).astype(np.int64)
+        share = position - near
+        for row, part in ((near, 1 - share), (near + 1, share)):
+            good = (row >= 0) & (row < rows) & (column >= 0) & (column < cols) & (power > 0)
+            cell = row[good] * cols + column[good]
+            self.power += np.bincount(cell, weights=(power * part)[good], minlength=rows * cols)
+
+    def layer(self) -> Layer:
+        """(R, A) accumulated power."""
+        return self.power.reshape(self.shape).astype(np.float32)

@@ -1,0 +1,79 @@
+"""X-band backscatter of surfaces, and the polarimetric covariance of the three scattering mechanisms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overcast.simulate.geometry import Surface
+
+
+class Mechanism(IntEnum):
+    """Scattering mechanisms; the first axis of power maps."""
+
+    ODD = 0
+    """Surfaces, trihedral corners."""
+    DOUBLE = 1
+    """Dihedral corners: two bounces."""
+    VOLUME = 2
+    """Crowns, hedges, rough mixtures."""
+
+
+@dataclass(frozen=True)
+class Backscatter:
+    """Diffuse part sigma(35 deg) (cos / cos 35)^exponent, plus a lobe around the normal of rms slope `slope`."""
+
+    diffuse_db: float
+    exponent: float
+    lobe_db: float
+    slope: float
+    volume_share: float
+    """Share of the power that behaves like volume scattering."""
+
+
+BACKSCATTER: dict[Surface, Backscatter] = {
+    Surface.ASPHALT: Backscatter(-17.5, 2.5, 0.0, 0.12, 0.10),
+    Surface.PAVING: Backscatter(-13.5, 2.0, 0.0, 0.15, 0.15),
+    Surface.CONCRETE: Backscatter(-16.0, 2.5, 0.0, 0.12, 0.10),
+    Surface.GRASS: Backscatter(-11.5, 1.5, -8.0, 0.3, 0.35),
+    Surface.FIELD: Backscatter(-10.0, 1.5, -8.0, 0.3, 0.40),
+    Surface.SOIL: Backscatter(-9.5, 2.0, -5.0, 0.3, 0.15),
+    Surface.GRAVEL: Backscatter(-10.5, 1.5, -6.0, 0.3, 0.20),
+    Surface.WATER: Backscatter(-25.0, 4.0, 6.0, 0.08, 0.05),
+    Surface.TILE_RED: Backscatter(-10.5, 2.0, 4.0, 0.16, 0.15),
+    Surface.TILE_DARK: Backscatter(-11.5, 2.0, 4.0, 0.16, 0.15),
+    Surface.BITUMEN: Backscatter(-14.5, 2.0, 2.0, 0.12, 0.15),
+    Surface.GRAVEL_ROOF: Backscatter(-11.5, 1.5, -3.0, 0.25, 0.20),
+    Surface.METAL: Backscatter(-15.0, 3.0, 10.0, 0.08, 0.05),
+    Surface.VEHICLE: Backscatter(-14.0, 2.0, 8.0, 0.15, 0.10),
+    Surface.GARDEN: Backscatter(-10.5, 1.5, -8.0, 0.3, 0.40),
+    Surface.SPORT: Backscatter(-12.5, 1.5, -8.0, 0.25, 0.30),
+}
+"""Sigma nought in dB. Order of magnitude after Ulaby and Dobson (1989), adjusted to real histograms."""
+
+REFLECTION: dict[Surface, float] = {Surface.WATER: 0.9, Surface.ASPHALT: 0.8, Surface.CONCRETE: 0.8, Surface.METAL: 1.0}
+"""Power reflected forward by the ground leg of a dihedral; other surfaces: 0.45."""
+
+HH_VV_HV: dict[Mechanism, tuple[float, float, float]] = {
+    Mechanism.ODD: (1.0, 1.1, 0.015),
+    Mechanism.DOUBLE: (1.0, 0.65, 0.04),
+    Mechanism.VOLUME: (1.0, 1.0, 0.33),
+}
+"""Power of HH, VV and of one cross-polar channel, relative to HH."""
+
+COPOL_COHERENCE: dict[Mechanism, float] = {Mechanism.ODD: 0.85, Mechanism.DOUBLE: -0.55, Mechanism.VOLUME: 0.33}
+"""Correlation of HH and VV: in phase for odd bounces, opposite for even, 1/3 for random dipoles (Freeman-Durden)."""
+
+
+def table(field: str) -> NDArray[np.float32]:
+    """(S,) values of one field of BACKSCATTER by surface code; decibels become linear."""
+    values = np.array([getattr(BACKSCATTER[surface], field) for surface in Surface], np.float32)
+    return np.power(np.float32(10), values / np.float32(10)) if field.endswith("_db") else values
+
+
+def reflection_table() -> NDArray[np.float32]:
+    """(S,) forward reflection by surface code."""
+    return np.array([REFLECTION.get(surface, 0.45) for surface in Surface], np.float32)

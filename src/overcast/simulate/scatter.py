@@ -1,0 +1,190 @@
+"""Expected power of each scattering mechanism on the ground-range grid, per unit of cell area (sigma nought)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overcast.simulate.geometry import City, Floats, Surface
+from overcast.simulate.options import SarOptions
+from overcast.simulate.radar_geometry import Layer, RadarFrame, Splatter, horizon
+from overcast.simulate.sar_materials import Mechanism, reflection_table, table
+from overcast.simulate.scene import Scene
+from overcast.simulate.walls import WallSamples, wall_samples
+
+CROWN_TRANSMISSION = 0.12
+"""Two-way power that passes a tree crown at X band."""
+CROWN_DB = -8.5
+"""Sigma nought of crowns."""
+SMALL_M = 1e-3
+
+
+def expected_power(
+    city: City, scene: Scene, frame: RadarFrame, options: SarOptions, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """(3, R, A) power by `Mechanism`, without noise."""
+    return _Scatterer(city, scene, frame, options, rng).power()
+
+
+class _Scatterer:
+    """The steps of one image; they share the scene, its horizons and the three accumulators."""
+
+    def __init__(
+        self, city: City, scene: Scene, frame: RadarFrame, options: SarOptions, rng: np.random.Generator
+    ) -> None:
+        self.city, self.scene, self.frame, self.options, self.rng = city, scene, frame, options, rng
+        self.gsd_m = frame.grid.gsd_m
+        self.cot = frame.cot if options.layover else 0.0
+        self.shape = scene.solid.shape
+        self.range_m = ((np.arange(self.shape[0]) + 0.5) * self.gsd_m).astype(np.float32)
+        self.canopy = scene.canopy if options.vegetation else np.zeros_like(scene.canopy)
+        none = np.full(self.shape, -np.inf, np.float32)
+        self.hidden = horizon(scene.solid, self.gsd_m, frame.cot) if options.shadow else none
+        top = np.maximum(self.canopy, scene.solid)
+        self.veiled = horizon(top, self.gsd_m, frame.cot) if options.shadow else none
+        self.maps = [Splatter((self.shape[0], self.shape[1]), self.gsd_m) for _ in Mechanism]
+
+    def power(self) -> NDArray[np.float32]:
+        self._surfaces()
+        self._walls()
+        if self.options.vegetation:
+            self._crowns()
+        if self.options.double_bounce:
+            self._vehicles()
+            self._poles()
+            self._roof_points()
+        return np.stack([splatter.layer() for splatter in self.maps])
+
+    def _surfaces(self) -> None:
+        """Ground stays in its cell; roofs are laid over."""
+        scene = self.scene
+        sigma = self._sigma()
+        sigma *= scene.solid >= self.hidden - SMALL_M
+        veil = (scene.solid < self.veiled - SMALL_M) | (self.canopy > scene.solid)
+        sigma[veil] *= CROWN_TRANSMISSION
+        volume = table("volume_share")[scene.surface]
+        raised = (scene.solid > SMALL_M) & (sigma > 0)
+        flat = np.where(raised, 0, sigma)
+        self.maps[Mechanism.ODD].power += (flat * (1 - volume)).ravel()
+        self.maps[Mechanism.VOLUME].power += (flat * volume).ravel()
+        rows, cols = np.nonzero(raised)
+        power, share, height = sigma[rows, cols] / 2, volume[rows, cols], scene.solid[rows, cols]
+        slope = self._slope(self.frame.range_direction)[rows, cols]
+        for offset in (-0.25 * self.gsd_m, 0.25 * self.gsd_m):
+            r = self.range_m[rows] + offset - (height + slope * offset) * self.cot
+            self.maps[Mechanism.ODD].add(r, cols, power * (1 - share))
+            self.maps[Mechanism.VOLUME].add(r, cols, power * share)
+
+    def _slope(self, direction: tuple[float, float]) -> Layer:
+        slope: Layer = self.scene.slope_east * np.float32(direction[0])
+        slope += self.scene.slope_north * np.float32(direction[1])
+        return slope
+
+    def _sigma(self) -> Layer:
+        """Sigma nought per cell by material, local incidence, facet area and ageing."""
+        scene = self.scene
+        theta = np.radians(self.frame.incidence_deg)
+        along = self._slope(self.frame.range_direction)
+        area = np.sqrt(1 + scene.slope_east**2 + scene.slope_north**2)
+        cosine = np.clip((along * np.sin(theta) + np.cos(theta)) / area, 0, 1)
+        surface = scene.surface
+        diffuse = table("diffuse_db")[surface] * (cosine / np.cos(np.radians(35))) ** table("exponent")[surface]
+        tilt = 1 / np.maximum(cosine, 0.05) ** 2 - 1
+        lobe = table("lobe_db")[surface] * np.exp(-tilt / (2 * table("slope")[surface] ** 2))
+        ageing = 10 ** ((scene.tone.astype(np.float32) / 255 - 0.5) * 0.35)
+        return ((diffuse + lobe) * area * ageing * self._texture()).astype(np.float32)
+
+    def _texture(self) -> Layer:
+        """Patchiness of natural and built surfaces: log-normal, 3 m wide, 1 dB."""
+        step = max(1, round(3.0 / self.gsd_m))
+        rows, cols = -(-self.shape[0] // step), -(-self.shape[1] // step)
+        coarse = 10 ** (self.rng.standard_normal((rows, cols), np.float32) * 0.1)
+        return np.repeat(np.repeat(coarse, step, 0), step, 1)[: self.shape[0], : self.shape[1]]
+
+    def _walls(self) -> None:
+        """Walls that face the radar: facade, and the dihedral with the ground before them."""
+        samples = wall_samples(self.city, self.scene, self.frame, self.hidden, self.rng)
+        veiled = self.veiled[samples.row_front, samples.col_front]
+        self._facades(samples, veiled)
+        if self.options.double_bounce:
+            self._wall_dihedrals(samples, veiled)
+
+    def _facades(self, samples: WallSamples, veiled: Layer) -> None:
+        step = self.gsd_m / max(self.frame.cot, 0.2)
+        count = np.ceil((samples.top - samples.bottom) / step).astype(np.int64)
+        owner = np.repeat(np.arange(len(count)), count)
+        nth = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+        dz = (samples.top - samples.bottom) / np.maximum(count, 1)
+        z = samples.bottom[owner] + (nth + 0.5) * dz[owner]
+        power = samples.facade(owner, z, self.frame.incidence_deg) * samples.length[owner] * dz[owner]
+        power *= np.where(z < veiled[owner], CROWN_TRANSMISSION, 1.0) / self.gsd_m**2
+        r = samples.range_m[owner] - z * self.cot
+        self.maps[Mechanism.ODD].add(r, samples.column[owner], power * 0.75)
+        self.maps[Mechanism.DOUBLE].add(r, samples.column[owner], power * 0.1)
+        self.maps[Mechanism.VOLUME].add(r, samples.column[owner], power * 0.15)
+
+    def _wall_dihedrals(self, samples: WallSamples, veiled: Layer) -> None:
+        lit = np.clip(samples.top - np.maximum(samples.bottom, samples.foot), 0, None)
+        covered = np.clip(veiled - samples.foot, 0, lit)
+        open_height = lit - covered * (1 - CROWN_TRANSMISSION)
+        ground = reflection_table()[self.scene.surface[samples.row_front, samples.col_front]]
+        crown = self.canopy[samples.row_front, samples.col_front] > samples.foot
+        power = samples.dihedral() * ground * open_height * samples.length / self.gsd_m**2
+        power = power * np.where(crown, CROWN_TRANSMISSION, 1.0)
+        r = samples.range_m - samples.foot * self.cot
+        self.maps[Mechanism.DOUBLE].add(r, samples.column, power)
+
+    def _crowns(self) -> None:
+        """Volume scattering of crowns and hedges from their top and from inside."""
+        rows, cols = np.nonzero(self.canopy > self.scene.solid)
+        top = self.canopy[rows, cols]
+        sigma = 10 ** (CROWN_DB / 10 + 0.15 * self.rng.standard_normal(len(rows), np.float32))
+        hidden, veiled = self.hidden[rows, cols], self.veiled[rows, cols]
+        for level, share in ((1.0, 0.45), (0.75, 0.35), (0.5, 0.2)):
+            z = level * top
+            power = sigma * share * (z > hidden) * np.where(z < veiled - 1.0, 0.3, 1.0)
+            r = self.range_m[rows] - z * self.cot
+            self.maps[Mechanism.VOLUME].add(r, cols, power * 0.8)
+            self.maps[Mechanism.ODD].add(r, cols, power * 0.2)
+
+    def _point(self, xy: Floats, height: Floats, area_m2: Floats, mechanism: Mechanism) -> None:
+        """Point targets of radar cross section `area_m2` at map points and heights, where the radar sees them."""
+        at = self.frame.coordinates(xy)
+        row, col = (np.floor(at[:, axis] / self.gsd_m).astype(np.int64) for axis in (0, 1))
+        good = (row >= 0) & (row < self.shape[0]) & (col >= 0) & (col < self.shape[1])
+        at, row, col, height, area_m2 = at[good], row[good], col[good], height[good], area_m2[good]
+        power = area_m2 / self.gsd_m**2 * (height > self.hidden[row, col] - SMALL_M)
+        power = power * np.where(height < self.veiled[row, col] - 1.0, CROWN_TRANSMISSION, 1.0)
+        self.maps[mechanism].add(at[:, 0] - height * self.cot, col, power)
+
+    def _vehicles(self) -> None:
+        """Dihedrals of the long sides (strong at right angles to the line of sight) and corners of vehicles."""
+        cars = self.city.furniture.cars
+        if not len(cars):
+            return
+        east, north = self.frame.range_direction
+        aspect = np.cos(cars[:, 2]) * east + np.sin(cars[:, 2]) * north
+        broadside = np.exp(-((aspect / 0.12) ** 2))
+        area = cars[:, 3] * (0.25 + 4.0 * broadside) * 10 ** (0.45 * self.rng.standard_normal(len(cars)))
+        reach = cars[:, 3] / 2 * np.abs(aspect) + cars[:, 4] / 2 * np.sqrt(1 - aspect**2) + 0.2
+        near = cars[:, :2] - reach[:, None] * np.array([east, north])
+        self._point(near, np.zeros(len(cars)), area, Mechanism.DOUBLE)
+        self._point(cars[:, :2], cars[:, 5], 0.3 * area, Mechanism.ODD)
+
+    def _poles(self) -> None:
+        """Lamp posts and masts with the ground: dihedrals from every side."""
+        poles = self.city.furniture.poles
+        area = 0.35 * poles[:, 2] * 10 ** (0.3 * self.rng.standard_normal(len(poles)))
+        self._point(poles[:, :2], np.zeros(len(poles)), area, Mechanism.DOUBLE)
+
+    def _roof_points(self) -> None:
+        """Ducts, dormers, chimneys and parapets: corners on roofs, more on flat ones."""
+        building = self.scene.building
+        flat = self.scene.surface != Surface.TILE_RED
+        rate = np.where(flat, 0.012, 0.006) * self.gsd_m**2
+        spots = (building > 0) & (self.rng.random(self.shape, np.float32) < rate)
+        rows, cols = np.nonzero(spots)
+        area = 0.8 * 10 ** (0.6 * self.rng.standard_normal(len(rows)))
+        height = self.scene.solid[rows, cols] + 0.8
+        power = area / self.gsd_m**2 * (height > self.hidden[rows, cols])
+        self.maps[Mechanism.ODD].add(self.range_m[rows] - height * self.cot, cols, power)

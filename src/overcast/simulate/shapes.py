@@ -1,0 +1,169 @@
+"""Buildings in local coordinates: terraces, detached houses, rings, slabs, halls. Neighbours share walls exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from overcast.simulate.geometry import Building, Floats, Kind, Roof, Surface, Wing, rectangle
+
+PITCHED = (Surface.TILE_RED, Surface.TILE_DARK)
+FLAT = (Surface.BITUMEN, Surface.GRAVEL_ROOF)
+
+
+@dataclass(frozen=True)
+class Style:
+    """What the houses of a terrace or estate have in common."""
+
+    kind: Kind
+    roof: Roof
+    surface: Surface
+    eaves_m: float
+    rise_m: float
+    tone: float
+
+
+def draw_style(kind: Kind, storeys: tuple[int, int], pitched_share: float, rng: np.random.Generator) -> Style:
+    """A random style: storeys of 2.8 m, pitched with the given probability."""
+    floors = int(rng.integers(storeys[0], storeys[1] + 1))
+    pitched = bool(rng.random() < pitched_share)
+    hipped = pitched and rng.random() < (0.4 if kind is Kind.DETACHED else 0.0)
+    roof = Roof.HIPPED if hipped else Roof.GABLED if pitched else Roof.FLAT
+    surface = rng.choice(PITCHED if pitched else FLAT, p=[0.4, 0.6])
+    rise = float(rng.uniform(2.6, 4.4)) if pitched else 0.0
+    return Style(
+        kind, roof, Surface(int(surface)), 2.8 * floors + float(rng.uniform(0, 0.8)), rise, float(rng.random())
+    )
+
+
+def house(outline: Floats, wings: tuple[Wing, ...], style: Style, tone: float | None = None) -> Building:
+    """A building of a style."""
+    return Building(outline, wings, style.kind, style.roof, style.surface, style.tone if tone is None else tone)
+
+
+def wing(box: tuple[float, float, float, float], style: Style, *, ridge_along_x: bool = True) -> Wing:
+    """The wing over a box (x0, y0, x1, y1)."""
+    x0, y0, x1, y1 = box
+    half = ((x1 - x0) / 2, (y1 - y0) / 2)
+    if ridge_along_x:
+        lengths, angle = half, 0.0
+    else:
+        lengths, angle = (half[1], half[0]), np.pi / 2
+    hipped = style.roof is Roof.HIPPED
+    return Wing((x0 + x1) / 2, (y0 + y1) / 2, angle, *lengths, style.eaves_m, style.rise_m, hipped)
+
+
+def terrace(count: int, width: float, depth: float, style: Style, rng: np.random.Generator) -> list[Building]:
+    """Row houses along x from 0, front at y = 0, some with a flat extension at the back; party walls are shared."""
+    deep = depth + np.where(rng.random(count) < 0.3, rng.uniform(1.8, 3.2), 0.0)
+    houses = []
+    for i in range(count):
+        x0, x1 = i * width, (i + 1) * width
+        ring = [(x0, 0.0), (x1, 0.0)]
+        if i + 1 < count and deep[i + 1] < deep[i]:
+            ring.append((x1, deep[i + 1]))
+        ring += [(x1, deep[i]), (x0, deep[i])]
+        if i > 0 and deep[i - 1] < deep[i]:
+            ring.append((x0, deep[i - 1]))
+        wings = [wing((x0, 0.0, x1, depth), style)]
+        if deep[i] > depth:
+            wings.append(Wing((x0 + x1) / 2, (depth + deep[i]) / 2, 0.0, width / 2, (deep[i] - depth) / 2, 2.9))
+        houses.append(house(np.array(ring), tuple(wings), style))
+    return houses
+
+
+def detached(width: float, depth: float, style: Style, rng: np.random.Generator) -> Building:
+    """A house around the origin: a rectangle or an L."""
+    w, d = width / 2, depth / 2
+    ridge_along_x = bool(rng.random() < 0.5)
+    main = wing((-w, -d, w, d), style, ridge_along_x=ridge_along_x)
+    if rng.random() < 0.6:
+        return house(main.corners if ridge_along_x else rectangle(0, 0, width, depth), (main,), style)
+    out = float(rng.uniform(2.5, 4.5))
+    left, right = -w, float(rng.uniform(-0.1, 0.4)) * width
+    ring = np.array([(-w, -d - out), (right, -d - out), (right, -d), (w, -d), (w, d), (-w, d)])
+    side = wing((left, -d - out, right, d * 0.2), style, ridge_along_x=False)
+    return house(ring, (main, side), style)
+
+
+def semi_detached(width: float, depth: float, style: Style) -> list[Building]:
+    """Two houses that share one wall, around the origin."""
+    halves = []
+    for x0, x1 in ((-width, 0.0), (0.0, width)):
+        box = (x0, -depth / 2, x1, depth / 2)
+        ring = np.array([(x0, -depth / 2), (x1, -depth / 2), (x1, depth / 2), (x0, depth / 2)])
+        halves.append(house(ring, (wing(box, style),), style))
+    return halves
+
+
+def shed(x: float, y: float, width: float, depth: float, tone: float) -> Building:
+    """A garden shed or garage around (x, y)."""
+    ring = rectangle(x, y, width, depth)
+    part = Wing(x, y, 0.0, width / 2, depth / 2, 2.3 + 0.5 * tone)
+    return Building(ring, (part,), Kind.SHED, Roof.FLAT, Surface.BITUMEN, tone)
+
+
+def cuts(start: float, stop: float, typical: float, rng: np.random.Generator) -> Floats:
+    """Party wall positions start = c0 < c1 < ... = stop with irregular spacing."""
+    count = max(1, round((stop - start) / typical))
+    weights = rng.uniform(0.7, 1.3, count)
+    inner = start + np.cumsum(weights)[:-1] / weights.sum() * (stop - start)
+    return np.concatenate([[start], inner, [stop]])
+
+
+def ring_block(size: tuple[float, float], depth: float, rng: np.random.Generator) -> list[Building]:
+    """A closed block around a courtyard, lower left corner at the origin; at times one side is open."""
+    base = draw_style(Kind.COURTYARD, (3, 5), 0.45, rng)
+    a, b = size
+    closed = rng.random(4) > np.array([0.0, 0.12, 0.0, 0.12])
+    boxes: list[tuple[tuple[float, float, float, float], bool]] = []
+    for y0, y1 in ((0.0, depth), (b - depth, b)):
+        xs = [0.0, *cuts(depth, a - depth, 9.0, rng), a]
+        boxes += [((x0, y0, x1, y1), True) for x0, x1 in pairwise(xs)]
+    for side, x0, x1 in ((1, 0.0, depth), (3, a - depth, a)):
+        ys = cuts(depth, b - depth, 9.0, rng)
+        if closed[side]:
+            boxes += [((x0, low, x1, high), False) for low, high in pairwise(ys)]
+    houses = []
+    for box, along_x in boxes:
+        lift = float(rng.choice([0.0, 0.0, 0.0, 2.8, -2.8]) + rng.uniform(-0.3, 0.3))
+        style = Style(base.kind, base.roof, base.surface, base.eaves_m + lift, base.rise_m, float(rng.random()))
+        x0, y0, x1, y1 = box
+        ring = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+        houses.append(house(ring, (wing(box, style, ridge_along_x=along_x),), style))
+    return houses
+
+
+def slab(length: float, width: float, height_m: float, kind: Kind, rng: np.random.Generator) -> Building:
+    """A flat-roofed apartment block or tower around the origin, with a lift house on the roof; at times an L."""
+    surface = Surface(int(rng.choice(FLAT)))
+    main = Wing(0, 0, 0.0, length / 2, width / 2, height_m)
+    lift = Wing(float(rng.uniform(-0.3, 0.3)) * length, 0, 0.0, min(4.0, length / 5), width / 5, height_m + 2.8)
+    ring = main.corners
+    wings: tuple[Wing, ...] = (main, lift)
+    if kind is Kind.SLAB and rng.random() < 0.25:
+        out, arm = float(rng.uniform(14, 26)), width
+        x0, y0 = length / 2 - arm, -width / 2
+        ring = np.array([*main.corners[:1], (x0, y0), (x0, y0 - out), (length / 2, y0 - out), *main.corners[2:]])
+        wings = (*wings, Wing(x0 + arm / 2, y0 - out / 2, 0.0, arm / 2, out / 2, height_m))
+    return Building(ring, wings, kind, Roof.FLAT, surface, float(rng.random()))
+
+
+def hall(length: float, width: float, rng: np.random.Generator) -> Building:
+    """A warehouse around the origin: flat, or a low ridge; at times with an office wing or as a U."""
+    height = float(rng.uniform(6.5, 13.0))
+    ridged = rng.random() < 0.35
+    surface = Surface(int(rng.choice([Surface.METAL, Surface.BITUMEN, Surface.GRAVEL_ROOF], p=[0.5, 0.35, 0.15])))
+    rise = float(rng.uniform(1.0, 2.5)) if ridged else 0.0
+    main = Wing(0, 0, 0.0, length / 2, width / 2, height, rise)
+    ring, wings = main.corners, (main,)
+    if not ridged and length > 45 and width > 30 and rng.random() < 0.35:
+        x, y = length / 2, width / 2
+        gap, reach = length * 0.18, width * float(rng.uniform(0.3, 0.55))
+        ring = np.array(
+            [(-x, -y), (-gap, -y), (-gap, -y + reach), (gap, -y + reach), (gap, -y), (x, -y), (x, y), (-x, y)]
+        )
+    roof = Roof.GABLED if ridged else Roof.FLAT
+    return Building(ring, wings, Kind.WAREHOUSE, roof, surface, float(rng.random()))
