@@ -23,13 +23,24 @@ from overcast.grid import Window
 
 @dataclass(frozen=True)
 class Bounds:
-    """A rectangle on the ground, in metres of `crs`. Touching rectangles do not overlap."""
+    """A rectangle on the ground, in units of `crs`: mostly metres, degrees for a geographic one.
+
+    Touching rectangles do not overlap.
+    """
 
     left: float
     bottom: float
     right: float
     top: float
     crs: str
+
+    @classmethod
+    def of(cls, grid: Georeference) -> Bounds | None:
+        """The envelope of a grid; None where it has no CRS."""
+        if grid.crs is None:
+            return None
+        left, bottom, right, top = grid.extent
+        return cls(left, bottom, right, top, grid.crs)
 
 
 @dataclass(frozen=True)

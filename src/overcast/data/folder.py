@@ -14,10 +14,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
-from overcast.data.bounds import ground_bounds, is_metric
 from overcast.data.catalog import Catalog
-from overcast.data.chips import Chip, check_chip
-from overcast.data.georeference import Georeference
+from overcast.data.chips import Bounds, Chip, check_chip
+from overcast.data.georeference import Georeference, is_metric
 from overcast.data.labels import LabelSpec
 from overcast.data.radiometry import GSD_TOLERANCE, Radiometry, SensorRadiometry
 from overcast.errors import InputError, RadiometryError
@@ -155,7 +154,7 @@ def folder_catalog(
     return Catalog(
         name=description.name,
         class_name=description.class_name,
-        chips=tuple(replace(c, bounds=bounds) for c, bounds in zip(chips, ground_bounds(grids), strict=True)),
+        chips=tuple(replace(chip, bounds=Bounds.of(grid)) for chip, grid in zip(chips, grids, strict=True)),
         radiometry=radiometry,
         label=description.label.spec if description.label else LabelSpec(),
         licence=description.licence,

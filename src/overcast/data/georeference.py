@@ -16,6 +16,8 @@ from overcast.grid import Window
 
 GRID_TOLERANCE_PX = 0.1
 """Displacement of corners up to which two grids count as one; a pixel-centre convention error is 0.5."""
+WEB_MERCATOR = 3857
+"""Its metres are 1.6 too long at 52 degrees north."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,13 @@ class Georeference:
 def same_crs(left: str, right: str) -> bool:
     """True where both texts name one coordinate reference system."""
     return left == right or bool(CRS.from_user_input(left) == CRS.from_user_input(right))
+
+
+@lru_cache(maxsize=256)
+def is_metric(crs: str) -> bool:
+    """True for a projected CRS whose unit is the metre on the ground (web Mercator's is not)."""
+    system = CRS.from_user_input(crs)
+    return bool(system.is_projected and system.linear_units_factor[1] == 1.0 and system.to_epsg() != WEB_MERCATOR)
 
 
 def same_grid(left: Georeference, right: Georeference) -> bool:
