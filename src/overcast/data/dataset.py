@@ -89,7 +89,7 @@ class ChipDataset(Dataset[Sample]):
     """Samples of chips. What a draw returns depends on the seed, the chip's index and the stream, on nothing else.
 
     Decoded chips are kept in memory, in the data type of their files, until `cache_bytes` are used. With worker
-    processes call `preload` first, so that they share the parent's copy.
+    processes call `preload` first: forked workers then share the parent's copy.
     """
 
     def __init__(

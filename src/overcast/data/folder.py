@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from overcast.data.catalog import Catalog
@@ -55,11 +55,13 @@ class LabelFolder(BaseModel):
 
     @property
     def spec(self) -> LabelSpec:
-        """The meaning of the mask values alone. Raises InputError where two are the same."""
-        try:
-            return LabelSpec(self.foreground, self.background, self.ignore)
-        except ValueError as error:
-            raise InputError(f"label: {error}.") from error
+        """The meaning of the mask values alone."""
+        return LabelSpec(self.foreground, self.background, self.ignore)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> LabelFolder:
+        assert self.spec.values, "building the specification refuses equal values"
+        return self
 
 
 class FolderDescription(BaseModel):
@@ -113,7 +115,7 @@ def read_description(path: Path) -> FolderDescription:
 def _explain(details: ErrorDetails) -> str:
     key = ".".join(str(part) for part in details["loc"])
     if details["type"] != "extra_forbidden":
-        return f"{key}: {details['msg']}"
+        return f"{key}: {details['msg'].removeprefix('Value error, ')}"
     model: type[BaseModel] = FolderDescription
     match details["loc"][0]:
         case "sar" | "optical" if len(details["loc"]) > 1:
