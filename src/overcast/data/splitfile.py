@@ -1,0 +1,143 @@
+"""Splits on disk: a table `key,split`, or JSON that also says how the split was made."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from overcast.data.parts import Drop, Part, Split
+from overcast.errors import InputError
+
+DROPPED = "dropped"
+
+
+def write_split(split: Split, path: Path) -> None:
+    """Write a split as `.json` (complete) or `.csv` (`key,split`, split being train, validation, test or dropped).
+
+    The file appears whole or not at all.
+
+    Raises:
+        InputError: The name ends otherwise.
+    """
+    match path.suffix.lower():
+        case ".json":
+            text = json.dumps(split_as_json(split), indent=1) + "\n"
+        case ".csv":
+            text = _as_csv(split)
+        case _:
+            raise InputError(f"{path} is neither .json nor .csv; end the name with one of them.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_split(path: Path) -> Split:
+    """Read what `write_split` wrote, or what `overcast splits --json` printed, or any table `key,split`.
+
+    Raises:
+        InputError: The file is missing or of another form, or a chip is listed twice.
+    """
+    text = _text(path)
+    match path.suffix.lower():
+        case ".json":
+            found = _from_json(path, text)
+        case ".csv":
+            found = _from_csv(path, text)
+        case _:
+            raise InputError(f"{path} is neither .json nor .csv; a split file is one of them.")
+    keys, dropped, definition = found
+    try:
+        return Split(keys[Part.TRAIN], keys[Part.VALIDATION], keys[Part.TEST], dropped, definition)
+    except ValueError as error:
+        raise InputError(f"{path} cannot be used: {error}; list each chip once.") from error
+
+
+def read_keys(path: Path) -> tuple[str, ...]:
+    """Chip keys, one on each line; of a table, the column `key` or `ImageId`.
+
+    Raises:
+        InputError: The file is missing or lists nothing.
+    """
+    rows = list(csv.reader(io.StringIO(_text(path))))
+    rows = [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
+    column = next((rows[0].index(name) for name in ("key", "ImageId") if rows and name in rows[0]), None)
+    keys = tuple(row[0] for row in rows) if column is None else tuple(row[column] for row in rows[1:])
+    if not keys:
+        raise InputError(f"{path} lists no chip; write one key on each line.")
+    return keys
+
+
+def split_as_json(split: Split) -> dict[str, Any]:
+    """Definition, counts, keys of each part and of what was dropped."""
+    return {
+        "definition": split.definition,
+        "counts": split.counts,
+        "keys": {part.value: list(split.keys(part)) for part in Part},
+        "dropped": [
+            {"reason": drop.reason, "count": len(drop.keys), "keys": list(drop.keys)} for drop in split.dropped
+        ],
+    }
+
+
+def _as_csv(split: Split) -> str:
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["key", "split"])
+    for part in Part:
+        writer.writerows([key, part.value] for key in split.keys(part))
+    writer.writerows([key, DROPPED] for drop in split.dropped for key in drop.keys)
+    return table.getvalue()
+
+
+Parts = tuple[Mapping[Part, tuple[str, ...]], tuple[Drop, ...], str]
+
+
+def _from_csv(path: Path, text: str) -> Parts:
+    reader = csv.DictReader(io.StringIO(text))
+    if not {"key", "split"} <= set(reader.fieldnames or ()):
+        raise InputError(f"{path} lacks the columns key,split; write them as its first line.")
+    names: dict[str, list[str]] = {name: [] for name in (*Part, DROPPED)}
+    for row in reader:
+        if row["split"] not in names or not row["key"]:
+            raise InputError(f"{path} line {reader.line_num} is not a key and one of {', '.join(names)}; correct it.")
+        names[row["split"]].append(row["key"])
+    dropped = (Drop(f"dropped in {path.name}", tuple(names[DROPPED])),) if names[DROPPED] else ()
+    return {part: tuple(names[part.value]) for part in Part}, dropped, f"Read from {path.name}."
+
+
+def _from_json(path: Path, text: str) -> Parts:
+    try:
+        content = json.loads(text)
+        keys = {part: _strings(content["keys"].get(part.value, [])) for part in Part}
+        dropped = tuple(Drop(str(drop["reason"]), _strings(drop["keys"])) for drop in content.get("dropped", []))
+        definition = str(content.get("definition") or f"Read from {path.name}.")
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f'{path} is not a split ({error!r}); it holds {{"keys": {{"train": [...], "validation": [...], '
+            '"test": [...]}}.'
+        ) from error
+    return keys, dropped, definition
+
+
+def _strings(values: Sequence[object]) -> tuple[str, ...]:
+    if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"expected a list of keys, got {values!r:.60}")
+    return tuple(str(value) for value in values)
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; check the path.")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not text in UTF-8; save it as such.") from error
