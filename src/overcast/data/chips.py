@@ -127,15 +127,15 @@ def read_chip(
     Raises:
         InputError: A file is missing, damaged, of another band count, or not on the grid of the others.
     """
-    reads_sar = chip.labelled or Modality.SAR in modalities
-    reference = _reference(chip, modalities)
-    grid = open_grid(reference)
-    at = _in_file(window or grid.whole, grid, rotated=chip.rotate_180)
-    sar = _read_sensor(chip.sar, radiometry.sar, at, (reference, grid)) if reads_sar else None
-    optical = None
-    if Modality.OPTICAL in modalities and radiometry.optical is not None and chip.optical:
-        optical = _read_sensor(chip.optical, radiometry.optical, at, (reference, grid))
-    label = _read_label(chip, label_spec, at, (reference, grid))
+    reference = _reference(chip, modalities, radiometry)
+    with RasterioSource.open(*reference) as source:
+        image = (reference[0][0], source.georeference)
+        at = _in_file(window or image[1].whole, image[1], rotated=chip.rotate_180)
+        first = source.read_native(at)
+    sar, optical = (first, None) if reference[0] is chip.sar else (None, first)
+    if optical is None and Modality.OPTICAL in modalities and radiometry.optical is not None and chip.optical:
+        optical = _read_aligned(chip.optical, radiometry.optical, at, image)
+    label = _read_label(chip, label_spec, at, image)
     if label is not None and sar is not None:
         label = mask_invalid(label, sar.valid)
     arrays = ChipArrays(sar if Modality.SAR in modalities else None, optical, label)
@@ -158,18 +158,20 @@ def check_chip(chip: Chip, radiometry: Radiometry) -> Georeference:
     return grid
 
 
-def chip_grid(chip: Chip, modalities: AbstractSet[Modality]) -> Georeference:
+def chip_grid(chip: Chip, modalities: AbstractSet[Modality], radiometry: Radiometry) -> Georeference:
     """Grid of a chip from the header of one file that `read_chip` opens for these modalities."""
-    return open_grid(_reference(chip, modalities))
+    return open_grid(_reference(chip, modalities, radiometry)[0][0])
 
 
-def _reference(chip: Chip, modalities: AbstractSet[Modality]) -> Path:
-    """The file whose grid the others must share."""
+def _reference(
+    chip: Chip, modalities: AbstractSet[Modality], radiometry: Radiometry
+) -> tuple[tuple[Path, ...], SensorRadiometry]:
+    """The image whose grid the other files must share."""
     if chip.labelled or Modality.SAR in modalities:
-        return chip.sar[0]
-    if not chip.optical:
+        return chip.sar, radiometry.sar
+    if not chip.optical or radiometry.optical is None:
         raise InputError(f"chip {chip.key} has no optical image; leave it out or ask for the SAR image.")
-    return chip.optical[0]
+    return chip.optical, radiometry.optical
 
 
 def _in_file(window: Window, grid: Georeference, *, rotated: bool) -> Window:
@@ -180,22 +182,21 @@ def _in_file(window: Window, grid: Georeference, *, rotated: bool) -> Window:
     return Window(row, col, window.height, window.width)
 
 
-def _read_sensor(
-    paths: tuple[Path, ...], sensor: SensorRadiometry, window: Window, reference: tuple[Path, Georeference]
+def _read_aligned(
+    paths: tuple[Path, ...], sensor: SensorRadiometry, window: Window, image: tuple[Path, Georeference]
 ) -> NativePixels:
     with RasterioSource.open(paths, sensor) as source:
-        _require_aligned(reference, (paths[0], source.georeference), "bilinear")
+        _require_aligned(image, (paths[0], source.georeference), "bilinear")
         return source.read_native(window)
 
 
 def _read_label(
-    chip: Chip, spec: LabelSpec, window: Window, reference: tuple[Path, Georeference]
+    chip: Chip, spec: LabelSpec, window: Window, image: tuple[Path, Georeference]
 ) -> NDArray[np.uint8] | None:
     if chip.mask is not None:
-        _require_aligned(reference, (chip.mask, open_grid(chip.mask)), "near")
-        return read_mask(chip.mask, window, spec)
+        return read_mask(chip.mask, window, spec, image)
     if chip.footprints is not None:
-        return rasterize_footprints(chip.footprints, reference[1].crop(window))
+        return rasterize_footprints(chip.footprints, image[1].crop(window))
     return None
 
 

@@ -166,7 +166,7 @@ class ChipDataset(Dataset[Sample]):
             if self._load(index):
                 self._shapes[index] = self._cache[index].shape
             else:
-                grid = chip_grid(self.chips[index], self._modalities)
+                grid = chip_grid(self.chips[index], self._modalities, self._radiometry)
                 self._shapes[index] = (grid.height, grid.width)
         return self._shapes[index]
 

@@ -16,8 +16,8 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterioWindow
 
 from overcast.batch import IGNORE_LABEL
-from overcast.data.files import open_raster, reading, require_complete
-from overcast.data.georeference import Georeference
+from overcast.data.files import grid_of, open_raster, reading, require_complete
+from overcast.data.georeference import Georeference, require_same_grid
 from overcast.errors import InputError
 from overcast.grid import Window
 
@@ -46,15 +46,26 @@ class LabelSpec:
         return known if self.ignore is None else (*known, self.ignore)
 
 
-def read_mask(path: Path, window: Window | None, spec: LabelSpec) -> NDArray[np.uint8]:
+def read_mask(
+    path: Path, window: Window | None, spec: LabelSpec, image: tuple[Path, Georeference] | None = None
+) -> NDArray[np.uint8]:
     """A window (None: all) of a mask file as (h, w) uint8: 0 background, 1 the class, 255 ignored.
 
     Pixels of the file's own nodata value are ignored, unless the specification gives that value a meaning.
 
+    Args:
+        path: GeoTIFF or PNG of one band, alpha apart.
+        window: What to read.
+        spec: Meaning of the values.
+        image: File and grid of the image that the mask must lie on, where that is to be checked.
+
     Raises:
-        InputError: The file is damaged, has several bands, or holds values that the specification does not name.
+        InputError: The file is damaged, has several bands, lies on another grid, or holds values that the
+            specification does not name.
     """
     with open_raster(path) as dataset:
+        if image is not None:
+            require_same_grid(image[1], grid_of(dataset), reference_path=image[0], other_path=path, resampling="near")
         bands = [i for i in dataset.indexes if dataset.colorinterp[i - 1] is not ColorInterp.alpha]
         if len(bands) != 1:
             raise InputError(
