@@ -7,10 +7,9 @@ import shapely
 from numpy.typing import NDArray
 from shapely import STRtree
 
-from overcast.data.chips import Bounds
 from overcast.simulate.districts import fill_block
 from overcast.simulate.furniture import Collector
-from overcast.simulate.geometry import Building, City, Floats, Furniture, Patch, Structure, Surface, polygons
+from overcast.simulate.geometry import City, Extent, Floats, Furniture, Patch, Structure, Surface, polygons
 from overcast.simulate.options import CityOptions
 from overcast.simulate.streets import Bend, Block, District, Streets, plan_streets
 
@@ -18,10 +17,9 @@ CLEARANCE_M = 0.6
 """Smallest gap between buildings that do not share a wall."""
 
 
-def build_city(bounds: Bounds, options: CityOptions, seed: np.random.SeedSequence) -> City:
+def build_city(bounds: Extent, options: CityOptions, seed: np.random.SeedSequence) -> City:
     """The city of a seed on `bounds` and `options.margin_m` around it. Deterministic; blocks draw independently."""
-    margin = options.margin_m
-    built = Bounds(bounds.left - margin, bounds.bottom - margin, bounds.right + margin, bounds.top + margin, bounds.crs)
+    built = bounds.grown(options.margin_m)
     plan_seed, fill_seed, street_seed = seed.spawn(3)
     centre = ((built.left + built.right) / 2, (built.bottom + built.top) / 2)
     reach = float(np.hypot(built.right - built.left, built.top - built.bottom)) / 2
@@ -40,7 +38,7 @@ def build_city(bounds: Bounds, options: CityOptions, seed: np.random.SeedSequenc
     return _resolve(built, collector, allowed)
 
 
-def _blocks_on(bounds: Bounds, streets: Streets) -> list[Block]:
+def _blocks_on(bounds: Extent, streets: Streets) -> list[Block]:
     box = shapely.box(bounds.left, bounds.bottom, bounds.right, bounds.top)
     return [block for block in streets.blocks if block.polygon(streets.bend).intersects(box)]
 
@@ -64,7 +62,7 @@ def _line_streets(block: Block, bend: Bend, options: CityOptions, out: Collector
     out.post(spots, (5.0, 9.0), rng)
 
 
-def _resolve(bounds: Bounds, collector: Collector, allowed: list[shapely.Polygon]) -> City:
+def _resolve(bounds: Extent, collector: Collector, allowed: list[shapely.Polygon]) -> City:
     """Keep what lies on its block and does not stand in something that was there first."""
     box = shapely.box(bounds.left, bounds.bottom, bounds.right, bounds.top)
     blocks = STRtree(allowed)
@@ -108,7 +106,7 @@ def _clear_structures(
     return tuple(structure for structure, bad in zip(structures, blocked, strict=True) if not bad)
 
 
-def _clear_furniture(small: Furniture, solid: STRtree, water: shapely.Geometry, bounds: Bounds) -> Furniture:
+def _clear_furniture(small: Furniture, solid: STRtree, water: shapely.Geometry, bounds: Extent) -> Furniture:
     def clear(rows: Floats, distance: float, end: int = 0) -> NDArray[np.bool_]:
         xy = rows[:, end : end + 2]
         good = (xy[:, 0] > bounds.left) & (xy[:, 0] < bounds.right)
@@ -124,8 +122,3 @@ def _clear_furniture(small: Furniture, solid: STRtree, water: shapely.Geometry, 
         poles=poles[clear(poles, 0.8)],
         hedges=hedges[clear(hedges, 0.6) & clear(hedges, 0.6, 2)],
     )
-
-
-def labelled(city: City) -> tuple[Building, ...]:
-    """The buildings that carry a label: all of them."""
-    return city.buildings

@@ -11,9 +11,23 @@ import shapely
 from numpy.typing import NDArray
 from shapely import Polygon
 
-from overcast.data.chips import Bounds
-
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A rectangle on the ground, in metres of `crs`."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+    crs: str
+
+    def grown(self, margin_m: float) -> Extent:
+        """The rectangle with a margin on every side."""
+        m = margin_m
+        return Extent(self.left - m, self.bottom - m, self.right + m, self.top + m, self.crs)
 
 
 class Kind(StrEnum):
@@ -181,7 +195,7 @@ class Furniture:
 class City:
     """Everything that stands on a piece of flat ground."""
 
-    bounds: Bounds
+    bounds: Extent
     """Ground that is built, margin included."""
     buildings: tuple[Building, ...]
     structures: tuple[Structure, ...]

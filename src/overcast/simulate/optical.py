@@ -9,9 +9,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
-from overcast.data.chips import Bounds
 from overcast.data.raster import Georeference
-from overcast.simulate.geometry import City, Surface
+from overcast.simulate.geometry import City, Extent, Surface
 from overcast.simulate.light import azimuth_vector, cast_shadow, oblique_view
 from overcast.simulate.options import OpticalOptions
 from overcast.simulate.scene import Scene, rasterize_city
@@ -72,7 +71,7 @@ def draw_exposure(options: OpticalOptions, rng: np.random.Generator) -> Exposure
 
 
 def simulate_optical(
-    city: City, bounds: Bounds, gsd_m: float, options: OpticalOptions, exposure: Exposure, seed: np.random.SeedSequence
+    city: City, bounds: Extent, gsd_m: float, options: OpticalOptions, exposure: Exposure, seed: np.random.SeedSequence
 ) -> NDArray[np.uint8]:
     """(4, H, W) uint8 north-up image of `bounds`: red, green, blue, near infrared."""
     rng = np.random.default_rng(seed)
@@ -122,12 +121,12 @@ def _sunlight(scene: Scene, exposure: Exposure, rng: np.random.Generator) -> Lay
     facing = -(scene.slope_east * np.float32(col) + scene.slope_north * np.float32(-row))
     area = np.sqrt(1 + scene.slope_east**2 + scene.slope_north**2)
     cosine = (facing * np.cos(elevation) + np.sin(elevation)) / area
-    light = np.clip(cosine / np.sin(elevation), 0, None)
+    light: Layer = np.clip(cosine / np.sin(elevation), 0, None).astype(np.float32)
     green = scene.canopy > scene.solid
     crown = np.gradient(scene.canopy, scene.grid.gsd_m)
     lit = 1 + 0.35 * np.clip(-(crown[0] * row + crown[1] * col), -1.6, 1.6)
     light[green] = np.clip(lit[green] * rng.uniform(0.65, 1.2, int(green.sum())), 0.15, None)
-    return light.astype(np.float32)
+    return light
 
 
 def _wall_sunlight(exposure: Exposure) -> float:
@@ -149,7 +148,7 @@ def _texture(shape: tuple[int, int], gsd_m: float, rng: np.random.Generator) -> 
         fine = zoom(coarse, step, order=1, grid_mode=False)[: shape[0], : shape[1]]
         total[: fine.shape[0], : fine.shape[1]] += strength * fine
     total += 0.03 * rng.standard_normal(shape, np.float32)
-    return np.clip(total, 0.4, 1.8)
+    return np.clip(total, np.float32(0.4), np.float32(1.8))
 
 
 def _expose(light: Layer, options: OpticalOptions, exposure: Exposure, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -82,7 +82,7 @@ class SarOptions(_Options):
     """Bands in file order."""
     unit: Literal[Unit.DECIBEL, Unit.LINEAR_POWER, Unit.AMPLITUDE] = Unit.DECIBEL
     """Unit of the pixels; decibels carry the band offsets below."""
-    band_offset_db: dict[Literal["HH", "HV", "VH", "VV"], float] = {"HH": 43.0, "HV": 56.0, "VH": 54.0, "VV": 40.5}
+    band_offset_db: dict[Literal["HH", "HV", "VH", "VV"], float] = {"HH": 44.1, "HV": 54.8, "VH": 53.2, "VV": 41.7}
     """Gain of each channel: 10 log10(sigma nought) + offset is the pixel value (SpaceNet 6 is not calibrated)."""
     looks: int = Field(default=3, ge=1, le=64)
     """Independent looks averaged in power."""
@@ -90,11 +90,13 @@ class SarOptions(_Options):
     """Off gives the expected power without any draw."""
     resolution_px: float = Field(default=1.2, ge=0, le=8)
     """Width (-3 dB) of the impulse response in pixels; correlates speckle and gives points side lobes; 0: none."""
-    noise_floor_db: float = Field(default=-17.0, ge=-60, le=0)
-    """Thermal noise (noise-equivalent sigma nought) of every channel."""
-    crosstalk_db: float = Field(default=-16.0, ge=-80, le=0)
+    noise_floor_db: float = Field(default=-23.0, ge=-60, le=0)
+    """Thermal noise (noise-equivalent sigma nought) of the co-polar channels."""
+    cross_noise_db: float = Field(default=3.0, ge=0, le=30)
+    """Thermal noise of the cross-polar channels above that of the co-polar ones."""
+    crosstalk_db: float = Field(default=-13.5, ge=-80, le=0)
     """Leakage of the co-polar into the cross-polar channels; -80 is none."""
-    gain_drift_db: float = Field(default=1.5, ge=0, le=10)
+    gain_drift_db: float = Field(default=3.0, ge=0, le=10)
     """Deviation of the gain between strips (places), one value for all channels plus a third of it per channel."""
     ripple_db: float = Field(default=0.4, ge=0, le=5)
     """Slow drift of the gain along the strip."""

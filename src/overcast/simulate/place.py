@@ -8,10 +8,9 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from overcast.data.chips import Bounds
 from overcast.data.raster import Georeference
 from overcast.simulate.city import build_city
-from overcast.simulate.geometry import City
+from overcast.simulate.geometry import City, Extent
 from overcast.simulate.optical import draw_exposure, simulate_optical
 from overcast.simulate.options import CRS, SimulationOptions
 from overcast.simulate.sar import draw_strip, simulate_sar
@@ -54,14 +53,14 @@ def place_ids(options: SimulationOptions) -> list[PlaceId]:
     return places + scenes
 
 
-def place_bounds(place: PlaceId, options: SimulationOptions) -> Bounds:
+def place_bounds(place: PlaceId, options: SimulationOptions) -> Extent:
     """Ground of a place: cells of a fixed grid, far enough apart that margins do not meet."""
     side = max(options.place_px if options.places else 0, options.scene_px if options.scenes else 0) * options.gsd_m
     pitch = side + max(options.gap_m, 2 * options.city.margin_m)
     left = ORIGIN_M[0] + place.index % COLUMNS * pitch
     bottom = ORIGIN_M[1] + place.index // COLUMNS * pitch
     size = place.size_px * options.gsd_m
-    return Bounds(left, bottom, left + size, bottom + size, CRS)
+    return Extent(left, bottom, left + size, bottom + size, CRS)
 
 
 def simulate_place(place: PlaceId, options: SimulationOptions) -> SimulatedPlace:

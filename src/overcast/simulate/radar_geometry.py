@@ -14,10 +14,9 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from overcast.data.chips import Bounds
 from overcast.data.radiometry import LookDirection
 from overcast.data.raster import Georeference
-from overcast.simulate.geometry import Floats
+from overcast.simulate.geometry import Extent, Floats
 
 Layer = NDArray[np.float32]
 
@@ -64,7 +63,7 @@ QUARTER_TURNS: dict[LookDirection, int] = {
 """`np.rot90(map, k)` turns a north-up raster so that the radar's side comes first."""
 
 
-def radar_grid(bounds: Bounds, gsd_m: float, look: LookDirection, shift_m: tuple[float, float]) -> Georeference:
+def radar_grid(bounds: Extent, gsd_m: float, look: LookDirection, shift_m: tuple[float, float]) -> Georeference:
     """Grid of the ground `bounds` seen from `look`, moved by `shift_m` (east, north) against the map."""
     left, right = bounds.left + shift_m[0], bounds.right + shift_m[0]
     bottom, top = bounds.bottom + shift_m[1], bounds.top + shift_m[1]

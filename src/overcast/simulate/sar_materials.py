@@ -35,22 +35,22 @@ class Backscatter:
 
 
 BACKSCATTER: dict[Surface, Backscatter] = {
-    Surface.ASPHALT: Backscatter(-17.5, 2.5, 0.0, 0.12, 0.10),
-    Surface.PAVING: Backscatter(-13.5, 2.0, 0.0, 0.15, 0.15),
-    Surface.CONCRETE: Backscatter(-16.0, 2.5, 0.0, 0.12, 0.10),
-    Surface.GRASS: Backscatter(-11.5, 1.5, -8.0, 0.3, 0.35),
-    Surface.FIELD: Backscatter(-10.0, 1.5, -8.0, 0.3, 0.40),
+    Surface.ASPHALT: Backscatter(-19.5, 2.5, 0.0, 0.12, 0.10),
+    Surface.PAVING: Backscatter(-15.0, 2.0, 0.0, 0.15, 0.20),
+    Surface.CONCRETE: Backscatter(-17.0, 2.5, 0.0, 0.12, 0.15),
+    Surface.GRASS: Backscatter(-11.5, 1.5, -8.0, 0.3, 0.45),
+    Surface.FIELD: Backscatter(-9.5, 1.5, -8.0, 0.3, 0.50),
     Surface.SOIL: Backscatter(-9.5, 2.0, -5.0, 0.3, 0.15),
     Surface.GRAVEL: Backscatter(-10.5, 1.5, -6.0, 0.3, 0.20),
-    Surface.WATER: Backscatter(-25.0, 4.0, 6.0, 0.08, 0.05),
-    Surface.TILE_RED: Backscatter(-10.5, 2.0, 4.0, 0.16, 0.15),
-    Surface.TILE_DARK: Backscatter(-11.5, 2.0, 4.0, 0.16, 0.15),
-    Surface.BITUMEN: Backscatter(-14.5, 2.0, 2.0, 0.12, 0.15),
-    Surface.GRAVEL_ROOF: Backscatter(-11.5, 1.5, -3.0, 0.25, 0.20),
-    Surface.METAL: Backscatter(-15.0, 3.0, 10.0, 0.08, 0.05),
+    Surface.WATER: Backscatter(-28.0, 4.0, 6.0, 0.08, 0.05),
+    Surface.TILE_RED: Backscatter(-11.0, 2.0, 5.0, 0.16, 0.15),
+    Surface.TILE_DARK: Backscatter(-12.0, 2.0, 5.0, 0.16, 0.15),
+    Surface.BITUMEN: Backscatter(-17.0, 2.0, 2.0, 0.12, 0.15),
+    Surface.GRAVEL_ROOF: Backscatter(-12.0, 1.5, -3.0, 0.25, 0.25),
+    Surface.METAL: Backscatter(-18.0, 3.0, 12.0, 0.08, 0.05),
     Surface.VEHICLE: Backscatter(-14.0, 2.0, 8.0, 0.15, 0.10),
-    Surface.GARDEN: Backscatter(-10.5, 1.5, -8.0, 0.3, 0.40),
-    Surface.SPORT: Backscatter(-12.5, 1.5, -8.0, 0.25, 0.30),
+    Surface.GARDEN: Backscatter(-9.5, 1.5, -8.0, 0.3, 0.50),
+    Surface.SPORT: Backscatter(-13.5, 1.5, -8.0, 0.25, 0.40),
 }
 """Sigma nought in dB. Order of magnitude after Ulaby and Dobson (1989), adjusted to real histograms."""
 

@@ -14,7 +14,7 @@ from overcast.simulate.walls import WallSamples, wall_samples
 
 CROWN_TRANSMISSION = 0.12
 """Two-way power that passes a tree crown at X band."""
-CROWN_DB = -8.5
+CROWN_DB = -6.5
 """Sigma nought of crowns."""
 SMALL_M = 1e-3
 
@@ -92,13 +92,13 @@ class _Scatterer:
         tilt = 1 / np.maximum(cosine, 0.05) ** 2 - 1
         lobe = table("lobe_db")[surface] * np.exp(-tilt / (2 * table("slope")[surface] ** 2))
         ageing = 10 ** ((scene.tone.astype(np.float32) / 255 - 0.5) * 0.35)
-        return ((diffuse + lobe) * area * ageing * self._texture()).astype(np.float32)
+        return np.asarray((diffuse + lobe) * area * ageing * self._texture(), np.float32)
 
     def _texture(self) -> Layer:
-        """Patchiness of natural and built surfaces: log-normal, 3 m wide, 1 dB."""
+        """Patchiness of natural and built surfaces: log-normal, 3 m wide, 2 dB."""
         step = max(1, round(3.0 / self.gsd_m))
         rows, cols = -(-self.shape[0] // step), -(-self.shape[1] // step)
-        coarse = 10 ** (self.rng.standard_normal((rows, cols), np.float32) * 0.1)
+        coarse = 10 ** (self.rng.standard_normal((rows, cols), np.float32) * 0.2)
         return np.repeat(np.repeat(coarse, step, 0), step, 1)[: self.shape[0], : self.shape[1]]
 
     def _walls(self) -> None:
@@ -138,7 +138,7 @@ class _Scatterer:
         """Volume scattering of crowns and hedges from their top and from inside."""
         rows, cols = np.nonzero(self.canopy > self.scene.solid)
         top = self.canopy[rows, cols]
-        sigma = 10 ** (CROWN_DB / 10 + 0.15 * self.rng.standard_normal(len(rows), np.float32))
+        sigma = 10 ** (CROWN_DB / 10 + 0.3 * self.rng.standard_normal(len(rows), np.float32))
         hidden, veiled = self.hidden[rows, cols], self.veiled[rows, cols]
         for level, share in ((1.0, 0.45), (0.75, 0.35), (0.5, 0.2)):
             z = level * top
@@ -165,7 +165,7 @@ class _Scatterer:
         east, north = self.frame.range_direction
         aspect = np.cos(cars[:, 2]) * east + np.sin(cars[:, 2]) * north
         broadside = np.exp(-((aspect / 0.12) ** 2))
-        area = cars[:, 3] * (0.25 + 4.0 * broadside) * 10 ** (0.45 * self.rng.standard_normal(len(cars)))
+        area = cars[:, 3] * (0.25 + 4.0 * broadside) * 10 ** (0.7 * self.rng.standard_normal(len(cars)))
         reach = cars[:, 3] / 2 * np.abs(aspect) + cars[:, 4] / 2 * np.sqrt(1 - aspect**2) + 0.2
         near = cars[:, :2] - reach[:, None] * np.array([east, north])
         self._point(near, np.zeros(len(cars)), area, Mechanism.DOUBLE)
@@ -184,7 +184,7 @@ class _Scatterer:
         rate = np.where(flat, 0.012, 0.006) * self.gsd_m**2
         spots = (building > 0) & (self.rng.random(self.shape, np.float32) < rate)
         rows, cols = np.nonzero(spots)
-        area = 0.8 * 10 ** (0.6 * self.rng.standard_normal(len(rows)))
+        area = 2.0 * 10 ** (0.8 * self.rng.standard_normal(len(rows)))
         height = self.scene.solid[rows, cols] + 0.8
         power = area / self.gsd_m**2 * (height > self.hidden[rows, cols])
         self.maps[Mechanism.ODD].add(self.range_m[rows] - height * self.cot, cols, power)

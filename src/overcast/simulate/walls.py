@@ -12,11 +12,11 @@ from overcast.simulate.radar_geometry import Layer, RadarFrame
 from overcast.simulate.scene import Scene
 
 FLOOR_M = 2.8
-FACADE_DB = -8.0
+FACADE_DB = -6.0
 """Backscatter of plain facade per square metre at normal incidence."""
-WINDOW_DB = 4.0
+WINDOW_DB = 9.0
 """The same at window and balcony corners."""
-DIHEDRAL_DB = 1.0
+DIHEDRAL_DB = 8.0
 """Dihedral return per square metre of wall that faces the radar squarely."""
 DIHEDRAL_WIDTH_RAD = np.radians(7.0)
 """Aspect angle at which a real, uneven dihedral has fallen to 1/e."""
@@ -75,7 +75,7 @@ def wall_samples(city: City, scene: Scene, frame: RadarFrame, hidden: Layer, rng
     length = np.maximum(np.hypot(*edge.T), 1e-9)
     normal = _outward(edge, frame) / length[:, None]
     facing = normal[:, 0] < -1e-3
-    gain = np.exp(0.6 * rng.standard_normal(len(starts)))
+    gain = np.exp(0.9 * rng.standard_normal(len(starts)))
     pitch = rng.uniform(2.2, 3.8, len(starts))
     return _sample(starts[facing], edge[facing], normal[facing], (gain[facing], pitch[facing]), scene, hidden)
 
@@ -90,7 +90,7 @@ def _outward(edge: Floats, frame: RadarFrame) -> Floats:
     """Outward normals (range, azimuth) of edges that run counter-clockwise on the map."""
     (re, rn), (ae, an) = frame.range_direction, frame.azimuth_direction
     handed = np.sign(re * an - rn * ae)
-    return np.stack([edge[:, 1], -edge[:, 0]], 1) * handed
+    return np.asarray(np.stack([edge[:, 1], -edge[:, 0]], 1) * handed)
 
 
 def _sample(
