@@ -1,0 +1,169 @@
+"""What an evaluation found: counts per place from which every figure and every interval follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from overcast.errors import InputError
+from overcast.evaluation.bootstrap import Interval
+from overcast.evaluation.boundary import BoundaryCounts, band_width_px
+from overcast.evaluation.calibration import CalibrationBins
+from overcast.evaluation.instances import SPACENET6_MIN_AREA_M2, InstanceCounts
+from overcast.evaluation.pixel import PixelCounts, ThresholdCounts, bootstrap_iou
+from overcast.evaluation.polis import PolisSum
+from overcast.evaluation.selection import Panel, PanelKind, PanelOptions
+
+
+class EvaluationOptions(BaseModel):
+    """What is counted, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    """A pixel is predicted where its probability is at least this."""
+    curve_steps: int = Field(default=20, ge=2, le=200)
+    """The curves have thresholds k / steps, and `threshold` itself."""
+    min_area_m2: float = Field(default=SPACENET6_MIN_AREA_M2, ge=0)
+    """Smaller instances count on neither side."""
+    boundary_m: float = Field(default=1.0, gt=0)
+    """Width of the band of boundary IoU; at least one pixel is used."""
+    calibration_bins: int = Field(default=15, ge=1)
+    instances: bool = True
+    """Trace and match instances (and PoLiS); False saves time where outlines mean nothing."""
+    panels: PanelOptions = PanelOptions()
+    """Chips kept for the report."""
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """All thresholds counted, rising."""
+        steps = {step / self.curve_steps for step in range(1, self.curve_steps)}
+        return tuple(sorted(steps | {self.threshold}))
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceCounts:
+    """Everything counted at one place. Counts add."""
+
+    curve: ThresholdCounts
+    instances: InstanceCounts
+    boundary: BoundaryCounts
+
+    def __add__(self, other: PlaceCounts) -> PlaceCounts:
+        return PlaceCounts(self.curve + other.curve, self.instances + other.instances, self.boundary + other.boundary)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Wall-clock time of an evaluation."""
+
+    chips: int
+    pixels: int
+    """All pixels that went through the model, valid or not."""
+    predict_s: float
+    """Inside the model, the transfer of its output included."""
+    total_s: float
+    """Reading, predicting and counting."""
+
+    def predict_s_per_km2(self, gsd_m: float) -> float:
+        """Seconds of prediction per square kilometre of ground."""
+        return self.predict_s / (self.pixels * gsd_m**2 / 1e6)
+
+
+class Evaluation(BaseModel):
+    """A frozen result that round-trips through JSON without losing a count."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+
+    options: EvaluationOptions
+    gsd_m: float = Field(gt=0)
+    places: dict[str, PlaceCounts] = Field(min_length=1)
+    chips: dict[str, PixelCounts]
+    """Counts of each chip at the threshold, by key."""
+    calibration: CalibrationBins
+    """Over pixels."""
+    instance_calibration: CalibrationBins
+    """Over predicted footprints: confidence against being matched."""
+    polis: PolisSum
+    """Over matched footprints."""
+    timing: Timing
+    panels: tuple[Panel, ...] = ()
+
+    @property
+    def total(self) -> PlaceCounts:
+        """Counts of the whole set."""
+        first, *others = self.places.values()
+        return sum(others, first)
+
+    @property
+    def pixels(self) -> PixelCounts:
+        """Pixel counts of the whole set at the threshold."""
+        return self.total.curve.at(self.options.threshold)
+
+    @property
+    def pixels_by_place(self) -> dict[str, PixelCounts]:
+        """Pixel counts of each place at the threshold: what the bootstrap resamples."""
+        return {place: counts.curve.at(self.options.threshold) for place, counts in self.places.items()}
+
+    @property
+    def panel_keys(self) -> dict[str, PanelKind]:
+        """The chips shown; give them to the `PanelOptions` of the next method."""
+        return {panel.key: panel.kind for panel in self.panels}
+
+    @property
+    def boundary_band_m(self) -> float:
+        """Width of the band that boundary IoU really used."""
+        return band_width_px(self.options.boundary_m, self.gsd_m) * self.gsd_m
+
+    def iou_interval(self, seed: int = 0, resamples: int = 1000) -> Interval | None:
+        """95 % interval of the set's IoU over places; None with fewer than two places."""
+        return bootstrap_iou(self.pixels_by_place, seed, resamples)
+
+    def summary(self) -> dict[str, float]:
+        """Flat figures for a table, a CSV row or a model card. What does not exist is left out."""
+        total, pixels = self.total, self.pixels
+        figures = {"iou": pixels.iou, "f1": pixels.f1, "precision": pixels.precision, "recall": pixels.recall}
+        if interval := self.iou_interval():
+            figures |= {"iou_low": interval.low, "iou_high": interval.high}
+        if self.options.instances:
+            instances = total.instances
+            figures |= {
+                "instance_f1": instances.f1,
+                "instance_precision": instances.precision,
+                "instance_recall": instances.recall,
+            }
+        if self.polis.mean_m is not None:
+            figures["polis_m"] = self.polis.mean_m
+        figures |= {"boundary_iou": total.boundary.iou, "ece": self.calibration.ece, "brier": self.calibration.brier}
+        return figures | {"places": len(self.places), "chips": len(self.chips)}
+
+    def to_json(self) -> str:
+        """JSON text; `from_json` gives an equal evaluation back."""
+        return self.model_dump_json()
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The evaluation of `to_json`. Raises InputError where the text is not one."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            reason = error.errors()[0]
+            where = ".".join(str(part) for part in reason["loc"]) or "the top"
+            raise InputError(f"not an evaluation: {reason['msg']} at {where}; run the evaluation again.") from error
+
+    def write(self, path: Path) -> None:
+        """Write `to_json` to a file, complete or not at all."""
+        part = path.with_name(f"{path.name}.tmp")
+        part.write_text(self.to_json(), encoding="utf-8")
+        part.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what `write` wrote. Raises InputError that names the file."""
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"))
+        except (InputError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: {error}") from error

@@ -1,0 +1,150 @@
+"""One pass over batches: predict, count, forget. Of a chip four integers remain; no pixel is kept but of the panels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from overcast.batch import IGNORE_LABEL, Batch
+from overcast.errors import BundleError, ConfigError, InputError
+from overcast.evaluation.boundary import count_boundary
+from overcast.evaluation.calibration import CalibrationBins, bin_probabilities, count_calibration
+from overcast.evaluation.instances import (
+    InstanceCounts,
+    instances_from_probability,
+    match_instances,
+    outlines_from_label,
+)
+from overcast.evaluation.pixel import PixelCounts, count_thresholds
+from overcast.evaluation.polis import PolisSum, polis
+from overcast.evaluation.result import Evaluation, EvaluationOptions, PlaceCounts, Timing
+from overcast.evaluation.selection import Candidate, PanelPicker
+
+
+def evaluate(
+    predict: Callable[[Batch], Tensor],
+    batches: Iterable[Batch],
+    places: Mapping[str, str],
+    gsd_m: float,
+    options: EvaluationOptions | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Count everything over a set of labelled chips.
+
+    Args:
+        predict: batch -> logits (B, 1, H, W) at label size; what it may look at (SAR alone, both) is its own matter.
+            Batches may carry images that it ignores: they are only drawn.
+        batches: with labels; their device and sizes may differ.
+        places: place of every chip key, the unit of the bootstrap.
+        gsd_m: metres per pixel, for areas, bands and PoLiS.
+        options: what is counted.
+        progress: called with the number of chips done since the last call.
+
+    Raises:
+        InputError: no chip at all, a chip twice or a chip without place.
+        MissingModalityError: a batch without labels, or without what `predict` needs.
+        BundleError: the model predicts NaN.
+    """
+    tally = _Tally(places, gsd_m, options or EvaluationOptions())
+    start, predict_s = time.perf_counter(), 0.0
+    with torch.inference_mode():
+        for batch in batches:
+            begin = time.perf_counter()
+            probability = _probability(predict(batch), batch)
+            predict_s += time.perf_counter() - begin
+            tally.add(batch, probability)
+            if progress is not None:
+                progress(len(batch))
+    return tally.evaluation(predict_s, time.perf_counter() - start)
+
+
+def _probability(logits: Tensor, batch: Batch) -> NDArray[np.float32]:
+    """(B, H, W) float32 on the host."""
+    label = batch.require("label")
+    if logits.shape != (len(label), 1, *label.shape[1:]):
+        raise ConfigError(
+            f"the model predicts {tuple(logits.shape)} for labels of {tuple(label.shape)}; "
+            "evaluation needs one logit per pixel of the label."
+        )
+    probability: NDArray[np.float32] = torch.sigmoid(logits.float()).squeeze(1).cpu().numpy()
+    finite = np.isfinite(probability).all(axis=(1, 2))
+    if not finite.all():
+        key = batch.keys[int(np.argmin(finite))]
+        raise BundleError(f"the model predicts NaN for chip {key!r}; its training diverged: train it again.")
+    return probability
+
+
+class _Tally:
+    """Running sums of an evaluation."""
+
+    def __init__(self, places: Mapping[str, str], gsd_m: float, options: EvaluationOptions) -> None:
+        self._place_of = places
+        self._gsd_m = gsd_m
+        self._options = options
+        self._places: dict[str, PlaceCounts] = {}
+        self._chips: dict[str, PixelCounts] = {}
+        self._calibration = CalibrationBins.empty(options.calibration_bins)
+        self._instance_calibration = CalibrationBins.empty(options.calibration_bins)
+        self._polis = PolisSum()
+        self._pixels = 0
+        self._picker = PanelPicker(options.panels)
+
+    def add(self, batch: Batch, probability: NDArray[np.float32]) -> None:
+        labels = batch.require("label").cpu().numpy()
+        for index, key in enumerate(batch.keys):
+            if key not in self._place_of:
+                raise InputError(f"chip {key!r} has no place; list its place with the others.")
+            if key in self._chips:
+                raise InputError(f"chip {key!r} came twice; list each chip once.")
+            place = self._place_of[key]
+            counts = self._count(probability[index], labels[index])
+            self._places[place] = self._places[place] + counts if place in self._places else counts
+            self._chips[key] = counts.curve.at(self._options.threshold)
+            self._pixels += labels[index].size
+            self._picker.offer(Candidate(batch, index, place, self._chips[key], probability[index]))
+
+    def _count(self, probability: NDArray[np.float32], label: NDArray[np.integer]) -> PlaceCounts:
+        options = self._options
+        self._calibration += count_calibration(probability, label, options.calibration_bins)
+        predicted = probability >= options.threshold
+        return PlaceCounts(
+            curve=count_thresholds(probability, label, options.thresholds),
+            instances=self._count_instances(probability, label) if options.instances else InstanceCounts(),
+            boundary=count_boundary(predicted, label, self._gsd_m, options.boundary_m),
+        )
+
+    def _count_instances(self, probability: NDArray[np.float32], label: NDArray[np.integer]) -> InstanceCounts:
+        options, gsd_m = self._options, self._gsd_m
+        valid = label != IGNORE_LABEL
+        truths = outlines_from_label(label, gsd_m, options.min_area_m2)
+        claims = instances_from_probability(probability, valid, gsd_m, options.threshold, options.min_area_m2)
+        matching = match_instances(claims, truths, options.min_area_m2)
+        for match in matching.matches:
+            self._polis += PolisSum(polis(claims[match.prediction].outline, truths[match.truth]), 1)
+        hits = {match.prediction for match in matching.matches}
+        self._instance_calibration += bin_probabilities(
+            np.array([claims[index].confidence for index in matching.predictions]),
+            np.array([index in hits for index in matching.predictions], bool),
+            options.calibration_bins,
+        )
+        return matching.counts
+
+    def evaluation(self, predict_s: float, total_s: float) -> Evaluation:
+        if not self._chips:
+            raise InputError("there are no chips to evaluate; choose a split that has some.")
+        return Evaluation(
+            options=self._options,
+            gsd_m=self._gsd_m,
+            places=dict(sorted(self._places.items())),
+            chips=self._chips,
+            calibration=self._calibration,
+            instance_calibration=self._instance_calibration,
+            polis=self._polis,
+            timing=Timing(len(self._chips), self._pixels, predict_s, total_s),
+            panels=self._picker.panels(),
+        )

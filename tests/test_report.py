@@ -1,0 +1,367 @@
+"""The report: self-contained, complete, honest about small samples; its pictures, charts and curves."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from evaluation_cases import make_batch, place_table, predictor
+from hypothesis import given
+from hypothesis import strategies as st
+
+from overcast.batch import IGNORE_LABEL, Available
+from overcast.errors import InputError
+from overcast.evaluation import tables
+from overcast.evaluation.charts import Axis, Series, axis_over, line_chart
+from overcast.evaluation.history import read_history
+from overcast.evaluation.machine import describe_machine
+from overcast.evaluation.panels import (
+    FALSE_ALARM,
+    GROUND,
+    MISSED,
+    RIGHT,
+    Captioned,
+    SheetStyle,
+    composite,
+    contact_sheet,
+    decode_png,
+    encode_png,
+    error_map,
+    hatch,
+    overlay_outlines,
+    probability_map,
+    truth_map,
+)
+from overcast.evaluation.report import Origin, ReportData, Result, render_report, write_report
+from overcast.evaluation.report_data import available_text
+from overcast.evaluation.result import Evaluation, EvaluationOptions
+from overcast.evaluation.run import evaluate
+from overcast.evaluation.selection import PanelOptions
+
+SEEDS = range(8)
+QUALITY = {
+    ("cmhcl", Available.SAR): 0.9,
+    ("sar_twin", Available.SAR): 1.2,
+    ("fusion", Available.BOTH): 0.4,
+    ("fusion", Available.BOTH_OPTICAL_ZERO): 2.5,
+}
+
+
+def run(noise: float, keys: dict | None = None, gsd_m: float = 0.5) -> Evaluation:
+    options = EvaluationOptions(min_area_m2=2, panels=PanelOptions(count=1, size_px=32, keys=keys))
+    batches = (make_batch([seed]) for seed in SEEDS)
+    return evaluate(predictor(noise, seed=int(noise * 10)), batches, place_table(SEEDS), gsd_m, options)
+
+
+@pytest.fixture(scope="module")
+def data() -> ReportData:
+    lead = run(0.9)
+    results = [Result("cmhcl", Available.SAR, lead)]
+    results += [Result(name, given, run(noise, lead.panel_keys)) for (name, given), noise in list(QUALITY.items())[1:]]
+    return ReportData(
+        title="Buildings <from> radar",
+        class_name="building",
+        data_set="a made-up city",
+        split="four places",
+        model="tiny",
+        origin=Origin.SIMULATED,
+        created="1 May 2025",
+        machine=describe_machine(),
+        command="overcast evaluate 'runs/a & b'",
+        results=tuple(results),
+        caveats=("Trees are missing.",),
+    )
+
+
+class Page(HTMLParser):
+    """Tags, addresses and text of a page; checks that tags nest."""
+
+    VOID = frozenset({"meta", "img", "link", "br", "input", "hr"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attrs if name in {"src", "href", "action", "data", "srcset"}]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def test_the_page_needs_nothing_else(data):
+    html = render_report(data)
+    page = Page(html)
+    assert page.addresses
+    assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert not re.search(r"https?://|@import|url\(", html)
+    assert "prefers-color-scheme: dark" in html
+    assert 'name="viewport"' in html
+
+
+def test_every_picture_decodes(data):
+    pictures = [decode_png(base64.b64decode(address.split(",")[1])) for address in Page(render_report(data)).addresses]
+    assert {picture.shape for picture in pictures} == {(32, 32, 3)}
+    assert len(pictures) == 3 * (3 + 2 * len(QUALITY))
+
+
+def test_user_text_is_escaped(data):
+    html = render_report(data)
+    assert "Buildings &lt;from&gt; radar" in html
+    assert "<from>" not in html
+    assert "runs/a &amp; b" in html
+
+
+def test_the_numbers_are_in_the_page(data):
+    text = Page(render_report(data)).text
+    for result in data.results:
+        assert f"{result.evaluation.pixels.iou:.3f}" in text
+        interval = result.evaluation.iou_interval()
+        assert f"{interval.low:.3f} to {interval.high:.3f}" in text
+    for place in data.lead.evaluation.places:
+        assert place in text
+    for fact in ("a made-up city", "four places", "tiny", "1 May 2025", "Trees are missing.", "Given SAR alone"):
+        assert fact in text
+    assert "nan" not in text.lower().split()
+
+
+def test_the_headline_compares_with_control_and_ceiling(data):
+    text = Page(render_report(data)).text
+    assert "Its control, sar_twin, reaches" in text
+    assert "Recovery ratio" in text
+    assert "the interval excludes 0" in text or "no difference is shown" in text
+    alone = Page(render_report(replace(data, results=data.results[:1]))).text
+    assert "control" not in alone
+    assert "Recovery ratio" not in alone
+
+
+def test_equal_results_show_no_difference(data):
+    twin = Result("sar_twin", Available.SAR, data.lead.evaluation)
+    text = Page(render_report(replace(data, results=(data.lead, twin)))).text
+    assert "+0.000 (+0.000 to +0.000): the interval includes 0, so no difference is shown" in text
+
+
+def test_the_report_says_what_is_simulated(data):
+    assert "say nothing about real scenes" in render_report(data)
+    real = render_report(replace(data, origin=Origin.REAL))
+    assert "Real imagery" in real
+    assert "simulated" not in Page(real).text.lower()
+
+
+def test_caveats_follow_from_the_results(data):
+    assert "only 4 places" in render_report(data)
+    assert "no method" in render_report(data)
+    batches = [make_batch([0, 4])]
+    one = evaluate(predictor(1.0), batches, place_table(SEEDS), 10.0, EvaluationOptions(instances=False))
+    text = Page(render_report(replace(data, results=(Result("sar", Available.SAR, one),)))).text
+    assert "there is no interval" in text
+    assert "coarser than the band of 1 m" in text
+    assert "one place: no interval" in text
+
+
+def test_a_single_result_without_pictures_or_optical_still_reports(data):
+    options = EvaluationOptions(instances=False, panels=PanelOptions(count=0))
+    batch = make_batch([1, 2, 3], optical=False)
+    lean = evaluate(predictor(1.0), [batch], place_table(SEEDS), 0.5, options)
+    page = Page(render_report(replace(data, results=(Result("sar", Available.SAR, lean),), origin=Origin.REAL)))
+    assert page.addresses == []
+    assert "Pictures" not in page.text
+    assert "–" in page.text
+
+
+def test_many_places_are_cut_to_the_ends(data):
+    seeds = range(30)
+    options = EvaluationOptions(instances=False, panels=PanelOptions(count=0))
+    places = {f"chip-{seed}": f"place {seed}" for seed in seeds}
+    many = evaluate(predictor(1.0), (make_batch([s], 32) for s in seeds), places, 0.5, options)
+    table = tables.place_table(replace(data, results=(Result("sar", Available.SAR, many),)))
+    scores = [row.iou for row in table.rows]
+    assert len(scores) == tables.MAX_PLACES
+    assert table.left_out == 30 - tables.MAX_PLACES
+    assert scores == sorted(scores)
+
+
+def test_writing_is_complete_or_not_at_all(data, tmp_path, monkeypatch):
+    path = tmp_path / "new" / "report.html"
+    write_report(path, data)
+    first = path.read_text(encoding="utf-8")
+    assert [item.name for item in path.parent.iterdir()] == ["report.html"]
+    broken = replace(data, training={"cmhcl": tmp_path / "missing.csv"})
+    with pytest.raises(FileNotFoundError):
+        write_report(path, broken)
+    assert path.read_text(encoding="utf-8") == first
+
+
+def test_a_report_needs_a_result(data):
+    with pytest.raises(ValueError, match="needs a result"):
+        replace(data, results=())
+
+
+def test_every_availability_has_words():
+    assert len({available_text(available) for available in Available}) == len(Available)
+
+
+# Training curves
+
+
+def write_csv(path: Path) -> Path:
+    rows = ["epoch,step,train/loss,train/msa,validation/iou,lr"]
+    rows += [f"{step // 50},{step},{2 - step / 100},{0.5 - step / 400},,0.001" for step in range(0, 100, 10)]
+    rows += ["0,50,,,0.4,", "1,100,,,0.6,"]
+    path.write_text("\n".join(rows))
+    return path
+
+
+def test_history_reads_gaps(tmp_path):
+    history = read_history(write_csv(tmp_path / "metrics.csv"))
+    assert set(history.losses) == {"train/loss", "train/msa"}
+    assert history.main_score == ((50.0, 0.4), (100.0, 0.6))
+    assert history.main_loss[0] == (0.0, 2.0)
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "step,loss\n1,x\n", "step,loss\n1,2,3\n"])
+def test_a_table_of_something_else_is_refused(tmp_path, text):
+    path = tmp_path / "metrics.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"metrics\.csv"):
+        read_history(path)
+
+
+def test_training_curves_are_in_the_report(data, tmp_path):
+    csv = write_csv(tmp_path / "metrics.csv")
+    text = Page(render_report(replace(data, training={"cmhcl": csv, "sar_twin": csv}))).text
+    assert "Validation IoU" in text
+    assert "Loss terms of cmhcl" in text
+    assert "Training loss" not in Page(render_report(data)).text
+
+
+# Charts
+
+
+def test_points_lie_where_the_axes_say():
+    svg = line_chart("t", Axis("x"), Axis("y"), [Series("line", [(0, 0), (1, 1)])])
+    root = ET.fromstring(svg)
+    points = next(item for item in root if item.tag == "polyline").attrib["points"].split()
+    (x0, y0), (x1, y1) = (map(float, point.split(",")) for point in points)
+    grid = [item.attrib for item in root if item.attrib.get("class") == "grid"]
+    assert x0 == min(float(line["x1"]) for line in grid)
+    assert x1 == max(float(line["x1"]) for line in grid)
+    assert y0 == max(float(line["y1"]) for line in grid)
+    assert y1 == min(float(line["y1"]) for line in grid)
+
+
+def test_points_outside_the_axes_are_left_out():
+    svg = line_chart("t", Axis("x"), Axis("y"), [Series("line", [(0.5, 0.5), (2, 2)], markers=True)])
+    assert svg.count("<circle") == 1
+
+
+def test_chart_text_is_escaped():
+    assert "<b>" not in line_chart("<b>", Axis("<b>"), Axis("y"), [Series("<b>", [(0, 0)], markers=True)])
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), max_size=5), st.booleans())
+def test_axes_hold_their_values_with_a_few_round_ticks(values, from_zero):
+    axis = axis_over("value", values, from_zero=from_zero)
+    span = axis.high - axis.low
+    assert all(axis.low - 1e-9 * span <= value <= axis.high + 1e-9 * span for value in values)
+    assert 3 <= len(axis.ticks) <= 9
+    assert axis.low < axis.high
+
+
+# Pictures
+
+
+def test_composite_stretches_valid_pixels_and_hatches_the_rest():
+    values = np.zeros((4, 10, 10), np.float32)
+    values[0] = np.arange(100).reshape(10, 10)
+    values[1] = 7
+    values[0, 0, 0] = 1e9
+    valid = np.ones((10, 10), bool)
+    valid[0] = False
+    picture = composite(values, valid, (0, 1, 0))
+    assert (picture[0] == hatch(10, 10)[0]).all()
+    assert picture[1:, :, 0].min() == 0
+    assert picture[1:, :, 0].max() == 255
+    assert (np.diff(picture[1:, :, 0].ravel().astype(int)) >= 0).all()
+    assert (picture[1:, :, 1] == 128).all()
+    assert (composite(values, np.zeros_like(valid)) == hatch(10, 10)).all()
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4, 13])
+def test_any_number_of_bands_has_a_composite(bands):
+    values = np.random.default_rng(0).normal(size=(bands, 8, 9))
+    assert composite(values, np.ones((8, 9), bool)).shape == (8, 9, 3)
+    assert (composite(values, np.ones((8, 9), bool), [bands - 1]).std(axis=-1) == 0).all()
+
+
+def test_error_map_by_hand():
+    probability = np.array([[0.9, 0.9, 0.1, 0.5, 0.9]])
+    label = np.array([[1, 0, 1, 0, IGNORE_LABEL]], np.uint8)
+    picture = error_map(probability, label)
+    assert picture[0, :4].tolist() == [list(RIGHT), list(FALSE_ALARM), list(MISSED), list(FALSE_ALARM)]
+    assert (picture[0, 4] == hatch(1, 5)[0, 4]).all()
+    assert truth_map(label)[0, :2].tolist() == [list(RIGHT), list(GROUND)]
+
+
+def test_probability_map_brightens_with_probability():
+    luminance = probability_map(np.linspace(0, 1, 20)[None]).astype(int).sum(axis=-1)[0]
+    assert (np.diff(luminance) > 0).all()
+    assert (probability_map(np.ones((3, 3)), np.zeros((3, 3), bool)) == hatch(3, 3)).all()
+
+
+def test_outlines_follow_the_inner_edge():
+    mask = np.zeros((8, 8), bool)
+    mask[2:7, 2:7] = True
+    picture = overlay_outlines(np.zeros((8, 8, 3), np.uint8), mask, (9, 9, 9))
+    assert (picture[..., 0] == 9).sum() == 16
+    assert picture[4, 4, 0] == 0
+
+
+def test_png_round_trip():
+    picture = np.random.default_rng(0).integers(0, 256, (5, 6, 3)).astype(np.uint8)
+    assert (decode_png(encode_png(picture)) == picture).all()
+    assert (decode_png(encode_png(picture[..., 0])) == picture[..., 0]).all()
+    few = picture // 128 * 200
+    large = np.tile(few, (30, 30, 1))
+    assert (decode_png(encode_png(few)) == few).all()
+    assert (decode_png(encode_png(large)) == large).all()
+    with pytest.raises(InputError, match="damaged"):
+        decode_png(encode_png(picture)[:40])
+
+
+def test_contact_sheet_places_every_picture():
+    style = SheetStyle(tile_px=40, gap_px=10, text_px=10)
+    red, blue = np.full((20, 20, 3), (255, 0, 0), np.uint8), np.full((40, 20, 3), (0, 0, 255), np.uint8)
+    sheet = decode_png(contact_sheet([[Captioned(red, "a"), Captioned(blue, "b " * 50)], [Captioned(red, "c")]], style))
+    assert sheet.shape == (2 * (40 + 20) + 3 * 10, 2 * 50 + 10, 3)
+    assert sheet[30, 30].tolist() == sheet[110, 30].tolist() == [255, 0, 0]
+    assert sheet[30, 70].tolist() == [0, 0, 255]
+    assert (sheet == 255).all(axis=-1).any()
+    with pytest.raises(ValueError, match="needs a picture"):
+        contact_sheet([])
