@@ -95,6 +95,7 @@ class _Tally:
         self._picker = PanelPicker(options.panels)
 
     def add(self, batch: Batch, probability: NDArray[np.float32]) -> None:
+        """Count the samples of a batch; `probability` is (B, H, W)."""
         labels = batch.require("label").cpu().numpy()
         for index, key in enumerate(batch.keys):
             if key not in self._place_of:
@@ -135,6 +136,7 @@ class _Tally:
         return matching.counts
 
     def evaluation(self, predict_s: float, total_s: float) -> Evaluation:
+        """The sums as a frozen result."""
         if not self._chips:
             raise InputError("there are no chips to evaluate; choose a split that has some.")
         return Evaluation(

@@ -129,6 +129,7 @@ class _Ranking:
         self._kept: dict[str, tuple[float, Panel]] = {}
 
     def offer(self, score: float, group: str, draw: Callable[[PanelKind], Panel]) -> None:
+        """Keep the chip if its score is among the highest; only then is it drawn."""
         if group in self._kept:
             if score <= self._kept[group][0]:
                 return
