@@ -221,6 +221,7 @@ class _Finish:
     def image(
         self, native: NativePixels | None, statistics: BandStatistics, jitter: Jitter | None
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Standardised values (C, h, w) and validity (h, w); nothing valid where the chip has no such image."""
         if native is None:
             return np.zeros((len(statistics.mean), *self.size), np.float32), np.zeros(self.size, np.bool_)
         valid = self.symmetry.apply(native.valid)
@@ -230,6 +231,7 @@ class _Finish:
         return pad(values, self.size, 0), pad(valid, self.size, False)
 
     def label(self, label: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
+        """The label (h, w); 255 where padded."""
         return None if label is None else pad(self.symmetry.apply(label), self.size, IGNORE_LABEL)
 
 
@@ -259,23 +261,26 @@ def collate(samples: Sequence[Sample]) -> Batch:
     heights, widths = zip(*(sample.shape for sample in samples), strict=True)
     size = (max(heights), max(widths))
 
-    def stack(arrays: Sequence[NDArray[Any] | None], fill: float) -> Tensor | None:
-        present = [array for array in arrays if array is not None]
-        if not present:
-            return None
-        missing = np.full(size, fill, present[0].dtype)
-        filled = [missing if array is None else pad(array, size, fill) for array in arrays]
-        return torch.from_numpy(np.stack(filled))
-
-    def stack_mask(arrays: Sequence[NDArray[np.bool_] | None]) -> Tensor | None:
-        stacked = stack(arrays, False)
-        return None if stacked is None else stacked[:, None]
-
     return Batch(
-        sar=stack([sample.sar for sample in samples], 0),
-        sar_valid=stack_mask([sample.sar_valid for sample in samples]),
-        optical=stack([sample.optical for sample in samples], 0),
-        optical_valid=stack_mask([sample.optical_valid for sample in samples]),
-        label=stack([sample.label for sample in samples], IGNORE_LABEL),
+        sar=_stack([sample.sar for sample in samples], size, 0),
+        sar_valid=_stack_masks([sample.sar_valid for sample in samples], size),
+        optical=_stack([sample.optical for sample in samples], size, 0),
+        optical_valid=_stack_masks([sample.optical_valid for sample in samples], size),
+        label=_stack([sample.label for sample in samples], size, IGNORE_LABEL),
         keys=tuple(sample.key for sample in samples),
     )
+
+
+def _stack(arrays: Sequence[NDArray[Any] | None], size: tuple[int, int], fill: float) -> Tensor | None:
+    """(B, ..., h, w), `fill` where an array is smaller or missing; None where all are missing."""
+    present = [array for array in arrays if array is not None]
+    if not present:
+        return None
+    missing = np.full((*present[0].shape[:-2], *size), fill, present[0].dtype)
+    return torch.from_numpy(np.stack([missing if array is None else pad(array, size, fill) for array in arrays]))
+
+
+def _stack_masks(arrays: Sequence[NDArray[np.bool_] | None], size: tuple[int, int]) -> Tensor | None:
+    """(B, 1, h, w) bool, False where padded."""
+    stacked = _stack(arrays, size, False)
+    return None if stacked is None else stacked[:, None]
