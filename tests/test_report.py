@@ -1,4 +1,4 @@
-"""The report: self-contained, complete, honest about small samples; its pictures, charts and curves."""
+"""The report: self-contained, complete, honest about small samples; and the training curves it reads."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from overcast.errors import InputError
 from overcast.evaluation import tables
 from overcast.evaluation.history import read_history
 from overcast.evaluation.machine import describe_machine
-from overcast.evaluation.panels import (
-    decode_png,
-)
+from overcast.evaluation.panels import decode_png
 from overcast.evaluation.report import Origin, ReportData, Result, render_report, write_report
 from overcast.evaluation.report_data import available_text
 from overcast.evaluation.result import Evaluation, EvaluationOptions
