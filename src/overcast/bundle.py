@@ -1,0 +1,270 @@
+"""The model bundle: a folder of safetensors weights and a JSON record, from which a network is rebuilt without pickle.
+
+model.safetensors   weights: those of the deployable network, or of every branch (`kind: full`)
+bundle.json         what the weights are, on which pixels they work and where they come from (`BundleInfo`)
+README.md           model card
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, assert_never
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from overcast import __version__
+from overcast.batch import Modality
+from overcast.card import model_card
+from overcast.data.catalog import Catalog
+from overcast.data.chips import Chip
+from overcast.data.radiometry import Radiometry, SensorRadiometry, Statistics, check_same
+from overcast.errors import BundleError
+from overcast.methods.base import Method
+from overcast.methods.options import MethodOptions, build_deployable, build_method
+from overcast.models.spec import NetworkSpec
+
+FORMAT_VERSION = 1
+"""Raised when a bundle of the former layout can no longer be read."""
+
+WEIGHTS, RECORD, CARD = "model.safetensors", "bundle.json", "README.md"
+
+
+class Kind(StrEnum):
+    """How much of the trained network the bundle holds."""
+
+    DEPLOYABLE = "deployable"
+    """What runs without the other sensor: one input, one output."""
+    FULL = "full"
+    """Every branch, for evaluation with optical and for further training."""
+
+
+class ChipSetIdentity(BaseModel):
+    """Identity of the chips of one subset."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    chips: int = Field(ge=0)
+    sha256: str
+    """Hash of the sorted chip keys, file names and file sizes."""
+
+
+class TrainingData(BaseModel):
+    """What a model was trained, validated and not yet tested on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    licence: str
+    split: str
+    """The rule that made the subsets, as in the configuration."""
+    train: ChipSetIdentity
+    validation: ChipSetIdentity
+    test: ChipSetIdentity
+
+
+class BundleFacts(BaseModel):
+    """What the maker of a bundle knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    method: MethodOptions
+    network: NetworkSpec
+    radiometry: Radiometry
+    """Bands, unit, ground sampling distance and look direction that the model was trained for."""
+    statistics: Statistics
+    """Of the training pixels; inputs are standardised with them."""
+    class_name: str
+    data: TrainingData
+    metrics: dict[str, dict[str, float]]
+    """Subset and modalities, for example `validation sar`, to metric and value."""
+    licence: str
+    """Of the weights: SPDX identifier or words."""
+    seed: int
+    steps: int
+    """Training steps behind these weights."""
+
+
+class BundleInfo(BundleFacts):
+    """The record `bundle.json`."""
+
+    format_version: int = FORMAT_VERSION
+    kind: Kind
+    inputs: tuple[Modality, ...]
+    """The sensors that the deployable network takes, in the order of its arguments."""
+    overcast_version: str = __version__
+    weights_sha256: str
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded model."""
+
+    path: Path
+    info: BundleInfo
+    network: nn.Module
+    """Standardised images (B, C, H, W) of `info.inputs` to logits (B, K, H, W); in evaluation mode."""
+    method: Method | None
+    """Every branch in evaluation mode; None for a deployable bundle."""
+
+    def check_scene(self, sensor: SensorRadiometry, name: str) -> None:
+        """Raise an error, naming both sides, where a scene of one sensor is not what the model was trained for.
+
+        Raises:
+            RadiometryError: Bands, unit, ground sampling distance or look direction differ.
+            BundleError: The model needs images of both sensors.
+        """
+        if len(self.info.inputs) != 1:
+            raise BundleError(
+                f"model {self.path.name} ({self.info.method.name}) needs {' and '.join(self.info.inputs)} images and "
+                "cannot map a scene of one sensor; use one that works from SAR alone, such as cmhcl."
+            )
+        radiometry = self.info.radiometry
+        expected = radiometry.sar if self.info.inputs[0] is Modality.SAR else radiometry.optical
+        if expected is None:
+            raise BundleError(f"{self.path / RECORD} declares no {self.info.inputs[0]} bands: copy the bundle again.")
+        check_same(expected, sensor, expected_name=f"model {self.path.name}", found_name=name)
+
+
+def chip_set_identity(chips: tuple[Chip, ...]) -> ChipSetIdentity:
+    """Identity of chips by key, file name and file size: cheap, and it changes when the data set does."""
+    digest = hashlib.sha256()
+    for chip in sorted(chips, key=lambda chip: chip.key):
+        labels = [path for path in (chip.mask, chip.footprints) if path is not None]
+        sizes = [(path.name, path.stat().st_size) for path in (*chip.sar, *chip.optical, *labels)]
+        digest.update(json.dumps([chip.key, sizes]).encode())
+    return ChipSetIdentity(chips=len(chips), sha256=digest.hexdigest())
+
+
+def training_data(
+    catalog: Catalog, split: str, train: tuple[str, ...], validation: tuple[str, ...], test: tuple[str, ...]
+) -> TrainingData:
+    """Identity of a data set and of its subsets, given as chip keys."""
+    identities = [chip_set_identity(catalog.select(keys)) for keys in (train, validation, test)]
+    return TrainingData(
+        name=catalog.name,
+        licence=catalog.licence,
+        split=split,
+        train=identities[0],
+        validation=identities[1],
+        test=identities[2],
+    )
+
+
+def save_bundle(path: Path, method: Method, kind: Kind, facts: BundleFacts) -> BundleInfo:
+    """Write a bundle beside `path` and rename it into place, replacing a bundle that is there.
+
+    Raises BundleError where `path` is something else.
+    """
+    if path.exists() and not (path / RECORD).is_file():
+        raise BundleError(f"{path} exists and is not a bundle: choose another folder.")
+    module: nn.Module = method.deployable() if kind is Kind.DEPLOYABLE else method
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp-", dir=path.parent))
+    try:
+        folder = beside / "new"
+        folder.mkdir()
+        (folder / WEIGHTS).write_bytes(save(plain_tensors(module)))
+        info = BundleInfo(
+            **{name: getattr(facts, name) for name in BundleFacts.model_fields},
+            kind=kind,
+            inputs=method.deployed_inputs,
+            weights_sha256=_file_sha256(folder / WEIGHTS),
+        )
+        (folder / RECORD).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        (folder / CARD).write_text(model_card(info.model_dump(mode="json")), encoding="utf-8")
+        if path.exists():
+            path.rename(beside / "old")
+        folder.rename(path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return info
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Rebuild the network of a bundle and load its weights strictly; needs no pretrained weights and no network.
+
+    Raises BundleError where a file is missing, damaged, changed, of another format or for another architecture.
+    """
+    for name in (RECORD, WEIGHTS):
+        if not (path / name).is_file():
+            raise BundleError(f"{path} is not a complete bundle, {name} is missing: copy the whole folder again.")
+    info = _read_info(path / RECORD)
+    tensors = _read_weights(path / WEIGHTS, info.weights_sha256)
+    match info.kind:
+        case Kind.FULL:
+            method = build_method(info.method, info.network.untrained(), info.statistics)
+            _load_strictly(method, tensors, path)
+            return Bundle(path, info, method.deployable().eval(), method.eval())
+        case Kind.DEPLOYABLE:
+            network = build_deployable(info.method, info.network)
+            _load_strictly(network, tensors, path)
+            return Bundle(path, info, network.eval(), None)
+        case _:
+            assert_never(info.kind)
+
+
+def plain_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """State of a module as contiguous CPU tensors that share no memory (safetensors stores each name by itself)."""
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in module.state_dict().items()}
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_info(path: Path) -> BundleInfo:
+    try:
+        record: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BundleError(f"{path} is not readable JSON ({error}): copy the bundle again.") from error
+    version = record.get("format_version") if isinstance(record, dict) else None
+    if version != FORMAT_VERSION:
+        raise BundleError(
+            f"{path} has bundle format {version!r}, but overcast {__version__} reads format {FORMAT_VERSION}: "
+            "install the version of overcast that made it, or train again."
+        )
+    try:
+        return BundleInfo.model_validate(record)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleError(
+            f"{path}: {where}: {first['msg']}; it was edited or made by another version of overcast "
+            f"(made by {record.get('overcast_version')}, this is {__version__})."
+        ) from error
+
+
+def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except SafetensorError as error:
+        raise BundleError(f"{path} is truncated or damaged ({error}): copy the bundle again.") from error
+    if _file_sha256(path) != sha256:
+        raise BundleError(f"{path} is not the file that {RECORD} describes (sha256 differs): copy the bundle again.")
+    return tensors
+
+
+def _load_strictly(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Load every tensor by name and shape; anything missing or left over is an error that names it."""
+    state = module.state_dict()
+    missing, left_over = sorted(state.keys() - tensors.keys()), sorted(tensors.keys() - state.keys())
+    if missing or left_over:
+        found = f"{len(missing)} tensors missing, {len(left_over)} unknown, first {(missing + left_over)[0]!r}"
+        raise BundleError(f"{path / WEIGHTS} does not fit the architecture in {RECORD}: {found}; train or copy again.")
+    for name, tensor in state.items():
+        if tensor.shape != tensors[name].shape:
+            raise BundleError(
+                f"{path / WEIGHTS} does not fit the architecture in {RECORD}: {name!r} has shape "
+                f"{list(tensors[name].shape)}, expected {list(tensor.shape)}; train or copy again."
+            )
+    module.load_state_dict(tensors, strict=True)

@@ -1,0 +1,94 @@
+"""The model card that lies in every bundle as README.md, with the front matter that Hugging Face reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+SPDX_ON_HUB = frozenset(
+    ("apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "bsd-3-clause")
+)
+"""Licences whose lower-case SPDX identifier is also the hub's."""
+
+
+TAGS = ("remote-sensing", "sar", "semantic-segmentation")
+
+
+def model_card(record: Mapping[str, Any]) -> str:
+    """Markdown card of a bundle record (`bundle.json` as plain values)."""
+    sections = [_front_matter(record), _summary(record), _radiometry(record), _metrics(record), _provenance(record)]
+    return "\n\n".join(sections) + "\n"
+
+
+def _front_matter(record: Mapping[str, Any]) -> str:
+    licence = str(record["licence"])
+    known = licence.lower() in SPDX_ON_HUB
+    front: dict[str, Any] = {
+        "license": licence.lower() if known else "other",
+        "library_name": "overcast",
+        "pipeline_tag": "image-segmentation",
+        "tags": list(dict.fromkeys([*TAGS, str(record["class_name"]), str(record["method"]["name"])])),
+    }
+    if not known:
+        front["license_name"] = licence
+    return "---\n" + yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip() + "\n---"
+
+
+def _summary(record: Mapping[str, Any]) -> str:
+    class_name, sensor = record["class_name"], " and ".join(_sensor_name(name) for name in record["inputs"])
+    holds = (
+        f"It takes {sensor} and returns one logit per pixel for the class *{class_name}*."
+        if record["kind"] == "deployable"
+        else f"It holds every branch of the trained network, for evaluation; the class is *{class_name}*."
+    )
+    use = (
+        f"Mapping *{class_name}* in {sensor} images of the kind described below: same bands in the same order, unit, "
+        "pixel size and look direction. Other images are refused. Scores were measured on the data set named "
+        "below; expect less on other ground, seasons, incidence angles and sensors, and check a sample before the map "
+        "is relied on. Not for decisions about single buildings or persons without a look at other sources."
+    )
+    one = len(record["inputs"]) == 1
+    command = "predict scene.tif --model bundle --output footprints.gpkg" if one else "evaluate run --modalities both"
+    return (
+        f"# {class_name} from {sensor}: {record['method']['name']}\n\n{holds}\n\n"
+        f"```\novercast {command}\n```\n\n## Intended use\n\n{use}"
+    )
+
+
+def _sensor_name(modality: str) -> str:
+    return {"sar": "SAR", "optical": "optical"}[modality]
+
+
+def _radiometry(record: Mapping[str, Any]) -> str:
+    lines = ["## Radiometry", "", "| | bands | unit | pixel | look direction |", "|---|---|---|---|---|"]
+    for name, sensor in record["radiometry"].items():
+        if sensor is not None:
+            bands = ", ".join(sensor["bands"])
+            look = sensor["look_direction"] or "not declared"
+            lines.append(f"| {_sensor_name(name)} | {bands} | {sensor['unit']} | {sensor['gsd_m']:g} m | {look} |")
+    return "\n".join(lines)
+
+
+def _metrics(record: Mapping[str, Any]) -> str:
+    if not record["metrics"]:
+        return "## Metrics\n\nNone were measured."
+    names = sorted({name for values in record["metrics"].values() for name in values})
+    lines = ["## Metrics", "", f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for subset, values in record["metrics"].items():
+        cells = (f"{values[name]:.4f}" if name in values else "" for name in names)
+        lines.append(f"| {subset} | {' | '.join(cells)} |")
+    lines += ["", "Counts are pooled over all valid pixels of the subset and divided once."]
+    return "\n".join(lines)
+
+
+def _provenance(record: Mapping[str, Any]) -> str:
+    data = record["data"]
+    counts = ", ".join(f"{data[subset]['chips']} {subset}" for subset in ("train", "validation", "test"))
+    split = data["split"].rstrip(".")
+    return (
+        f"## Training data\n\n{data['name']} ({data['licence']}): {counts} chips; split: {split}.\n\n"
+        f"Trained for {record['steps']} steps with seed {record['seed']} by overcast {record['overcast_version']}; "
+        f"encoder `{record['network']['encoder']}`; weights sha256 `{record['weights_sha256']}`."
+    )

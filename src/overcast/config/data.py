@@ -1,0 +1,149 @@
+"""Data sets and splits by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, assert_never
+
+from pydantic import Field, model_validator
+
+from overcast.config.section import AbsolutePath, Section, with_default
+from overcast.data.catalog import Catalog
+from overcast.data.folder import folder_catalog
+from overcast.data.spacenet6 import TILE_M, corners_of, spacenet6_catalog
+from overcast.data.splitfile import read_split
+from overcast.data.splits import Split, block_split, cluster_split, hold_out, spacenet6_split, subfolder_split
+
+
+class Blocks(Section):
+    """Square blocks of ground, for any georeferenced chips."""
+
+    by: Literal["blocks"] = "blocks"
+    """`blocks`: square blocks of ground; `places`: whole places; `folders`: as published; `file`: a list of keys."""
+    block_m: float = Field(default=2000.0, gt=0, le=1e7)
+    """Side of a block in metres."""
+    test_share: float = Field(default=0.2, gt=0, lt=1)
+    """Share of all chips for test."""
+    validation_share: float = Field(default=0.15, gt=0, lt=1)
+    """Share of all chips for validation."""
+    buffer_m: float = Field(default=0.0, ge=0, le=1e6)
+    """Smallest distance in metres between the parts; chips in between are dropped."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of the draw."""
+
+
+class Places(Section):
+    """Whole places, for chips without georeference."""
+
+    by: Literal["places"] = "places"
+    """`places`: whole places, see `place_pattern` in dataset.yaml."""
+    test_share: float = Field(default=0.2, gt=0, lt=1)
+    """Share of all chips for test."""
+    validation_share: float = Field(default=0.15, gt=0, lt=1)
+    """Share of all chips for validation."""
+    buffer_m: float = Field(default=0.0, ge=0, le=1e6)
+    """Smallest distance in metres between the parts, where chips have a georeference."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of the draw."""
+
+
+class Folders(Section):
+    """The publisher's own sub-folders; validation is taken from the places of the training folder."""
+
+    by: Literal["folders"] = "folders"
+    """`folders`: sub-folders of the root, as published."""
+    train: str = "train"
+    """Sub-folder of the training chips."""
+    test: str = "test"
+    """Sub-folder of the test chips."""
+    validation_share: float = Field(default=0.15, gt=0, lt=1)
+    """Share of the training chips for validation."""
+    buffer_m: float = Field(default=0.0, ge=0, le=1e6)
+    """Smallest distance in metres between the parts, where chips have a georeference."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of the draw."""
+
+
+class SplitFile(Section):
+    """A split made before, for example by `overcast splits`."""
+
+    by: Literal["file"] = "file"
+    """`file`: the keys of each part are listed."""
+    path: AbsolutePath
+    """JSON or CSV file with the chip keys of train, validation and test."""
+
+
+class FolderData(Section):
+    """A paired folder with a dataset.yaml."""
+
+    name: Literal["folder"] = "folder"
+    """`folder`, or `spacenet6`."""
+    root: AbsolutePath
+    """Folder of the data set."""
+    description: AbsolutePath | None = None
+    """Description file; null for dataset.yaml in the root."""
+    split: Annotated[Blocks | Places | Folders | SplitFile, Field(discriminator="by")] = Blocks()
+    """How chips are shared out to training, validation and test; ground is never in two."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_by_blocks(cls, values: Any) -> Any:
+        return with_default(values, "split", "by", "blocks")
+
+
+class SpaceNet6Data(Section):
+    """SpaceNet 6 (Rotterdam) in its published layout."""
+
+    name: Literal["spacenet6"] = "spacenet6"
+    """`spacenet6`, or `folder`."""
+    root: AbsolutePath
+    """Folder AOI_11_Rotterdam or one above it."""
+    optical: Literal["PS-RGB", "PS-RGBNIR", "RGBNIR"] = "PS-RGB"
+    """Optical layer."""
+    side: Literal["east", "north"] = "east"
+    """Side of the area that is the test ground."""
+    validation_share: float = Field(default=0.12, gt=0, lt=1)
+    """Share of the training tiles for validation."""
+    block_m: float = Field(default=3 * TILE_M, gt=0, le=1e5)
+    """Side in metres of the blocks that validation is drawn in."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of the draw."""
+
+
+DataOptions = Annotated[FolderData | SpaceNet6Data, Field(discriminator="name")]
+
+
+def build_data(options: FolderData | SpaceNet6Data) -> tuple[Catalog, Split]:
+    """The data set and its split. Raises InputError where files cannot be used, ConfigError where no split fits."""
+    match options:
+        case FolderData():
+            return _folder(options)
+        case SpaceNet6Data():
+            catalog = spacenet6_catalog(options.root, options.optical)
+            split = spacenet6_split(corners_of(catalog.chips), options.side)
+            return catalog, hold_out(split, catalog.chips, options.validation_share, options.seed, options.block_m)
+        case _:
+            assert_never(options)
+
+
+def _folder(options: FolderData) -> tuple[Catalog, Split]:
+    rule = options.split
+    if isinstance(rule, Folders):
+        return _published_folders(options.root, options.description, rule)
+    catalog = folder_catalog(options.root, options.description)
+    match rule:
+        case Blocks():
+            return catalog, block_split(catalog.chips, **rule.model_dump(exclude={"by"}))
+        case Places():
+            return catalog, cluster_split(catalog.chips, **rule.model_dump(exclude={"by"}))
+        case SplitFile(path=path):
+            return catalog, read_split(path)
+        case _:
+            assert_never(rule)
+
+
+def _published_folders(root: Path, description: Path | None, split: Folders) -> tuple[Catalog, Split]:
+    train, test = (folder_catalog(root, description, subset=name) for name in (split.train, split.test))
+    made = subfolder_split(train.chips, test.chips, split.validation_share, split.seed, split.buffer_m)
+    return replace(train, chips=(*train.chips, *test.chips)), made

@@ -1,0 +1,96 @@
+"""Architecture and augmentation by name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from overcast.config.section import Section
+from overcast.data.augment import OPTICAL_JITTER, SAR_JITTER, Augmentation, Geometry, Jitter, safe_geometry
+from overcast.data.radiometry import Radiometry
+from overcast.models.spec import NetworkSpec, Preset, Sharing, preset
+
+
+class NetworkOptions(Section):
+    """Architecture: a preset, of which single values may be changed."""
+
+    preset: Preset = Preset.BASE
+    """`tiny` (CPU), `base` or `paper`; gives every value below that is not set."""
+    encoder: str
+    """Encoder of segmentation_models_pytorch."""
+    pretrained: bool
+    """Start from ImageNet weights."""
+    decoder_channels: tuple[Annotated[int, Field(ge=1, le=65_536)], ...]
+    """Channels of the five decoder stages, deepest first."""
+    shared_channels: int | None = Field(ge=1, le=65_536)
+    """Width that the deepest feature is projected to before the shared block; null keeps the encoder's."""
+    fusion_channels: int = Field(ge=1, le=65_536)
+    """Width of the fusion heads."""
+    sharing: Sharing
+    """What both encoders share in the block behind them: `weights`, `weights_and_statistics` or `nothing`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        name = values.get("preset", Preset.BASE)
+        if name not in list(Preset):
+            return values  # reported by the field itself
+        filled = preset(Preset(name)).model_dump(include=set(cls.model_fields) - {"preset"})
+        return filled | values
+
+    @model_validator(mode="after")
+    def _buildable(self) -> NetworkOptions:
+        self.spec(1, 1)
+        return self
+
+    def spec(self, sar_bands: int, optical_bands: int) -> NetworkSpec:
+        """The architecture for given inputs."""
+        chosen = self.model_dump(exclude={"preset"})
+        return NetworkSpec(**chosen, sar_bands=sar_bands, optical_bands=optical_bands)
+
+
+class JitterOptions(Section):
+    """Half-widths of uniform draws in standardised units: value * (1 + gain) + offset, once per sample."""
+
+    common_gain: float = Field(ge=0, lt=1)
+    """Of all bands together."""
+    common_offset: float = Field(ge=0, le=10)
+    """Of all bands together."""
+    band_gain: float = Field(ge=0, lt=1)
+    """Of each band by itself."""
+    band_offset: float = Field(ge=0, le=10)
+    """Of each band by itself."""
+
+    @classmethod
+    def of(cls, jitter: Jitter) -> JitterOptions:
+        """The same as options."""
+        return cls.model_validate(vars(jitter))
+
+    @property
+    def jitter(self) -> Jitter:
+        """The same for the data set."""
+        return Jitter(**self.model_dump())
+
+
+class AugmentationOptions(Section):
+    """What changes from draw to draw besides the crop."""
+
+    enabled: bool = True
+    """false: crops only."""
+    geometry: Geometry | None = None
+    """Symmetries to draw from; null: the largest group that keeps radar shadows on their side."""
+    sar: JitterOptions = JitterOptions.of(SAR_JITTER)
+    """Drift of the SAR values."""
+    optical: JitterOptions = JitterOptions.of(OPTICAL_JITTER)
+    """Drift of the optical values."""
+
+
+def build_augmentation(options: AugmentationOptions, radiometry: Radiometry) -> Augmentation | None:
+    """The augmentation for a data set."""
+    if not options.enabled:
+        return None
+    geometry = options.geometry or safe_geometry(radiometry.sar.look_direction)
+    return Augmentation(geometry, options.sar.jitter, options.optical.jitter)

@@ -1,0 +1,80 @@
+"""The run configuration, from YAML to a training plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, model_validator
+
+from overcast.config.data import DataOptions, build_data
+from overcast.config.network import AugmentationOptions, NetworkOptions, build_augmentation
+from overcast.config.section import Section, with_default
+from overcast.methods.options import CmhclOptions, MethodOptions
+from overcast.settings import read_settings, to_yaml
+from overcast.training.options import TrainingOptions
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from overcast.training.plan import Plan, TrainResult
+
+
+class RunConfig(Section):
+    """Configuration of a training run. Any key can be set on the command line: --set training.steps=500."""
+
+    data: DataOptions
+    """The data set and its split."""
+    network: NetworkOptions = Field(default_factory=lambda: NetworkOptions.model_validate({}))
+    """Architecture, the same for every method."""
+    method: MethodOptions = CmhclOptions()
+    """What is trained: `cmhcl`, `sar`, `sar_twin`, `optical` or `fusion`, with its own options."""
+    augmentation: AugmentationOptions = AugmentationOptions()
+    """Augmentation of the training chips."""
+    training: TrainingOptions = TrainingOptions()
+    """Budget, batches, arithmetic and devices."""
+    licence: str | None = None
+    """Licence of the trained weights; null: that of the data set."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_choices(cls, values: Any) -> Any:
+        return with_default(with_default(values, "method", "name", "cmhcl"), "data", "name", "folder")
+
+
+def load_config(path: Path | None, sets: Sequence[str] = ()) -> RunConfig:
+    """Read a YAML file (None: the defaults) and apply `key=value` overrides. Raises ConfigError naming the key."""
+    return read_settings(RunConfig, path, sets)
+
+
+def config_yaml(config: RunConfig) -> str:
+    """The resolved configuration as commented YAML; `load_config` reads it back to an equal one."""
+    return to_yaml(config)
+
+
+def build_plan(config: RunConfig) -> Plan:
+    """Everything that `overcast.training` needs. Opens the data set, trains nothing."""
+    from overcast.training.plan import Plan
+
+    catalog, split = build_data(config.data)
+    radiometry = catalog.radiometry
+    optical_bands = len(radiometry.optical.bands) if radiometry.optical else 0
+    return Plan(
+        catalog=catalog,
+        split=split,
+        method=config.method,
+        network=config.network.spec(len(radiometry.sar.bands), optical_bands),
+        options=config.training,
+        augmentation=build_augmentation(config.augmentation, radiometry),
+        licence=config.licence or catalog.licence,
+        settings=config.model_dump(mode="json"),
+        settings_yaml=config_yaml(config),
+    )
+
+
+def train(config: RunConfig, output: Path, *, resume: bool = True, console: Console | None = None) -> TrainResult:
+    """Train into a run folder, or go on where a stopped run stands; see `overcast.training.run.train`."""
+    from overcast.training.run import train as run
+
+    return run(build_plan(config), output, resume=resume, console=console)

@@ -1,0 +1,1 @@
+"""Training on Lightning: one module for every method, rounds with validation and checkpoints, exact resumption."""

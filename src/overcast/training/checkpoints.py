@@ -1,0 +1,94 @@
+# ruff: noqa: ARG002  # Lightning fixes the signatures of its plugins
+"""Checkpoints that a kill cannot tear, loaded without executing anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from safetensors.torch import load_file, save
+
+from overcast.bundle import plain_tensors
+from overcast.errors import InputError
+from overcast.methods.base import Method
+from overcast.training.folder import RunFolder
+from overcast.training.module import MethodModule
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Writes beside and renames after the bytes are on disk; loads with `weights_only=True`."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Save a checkpoint; `path` holds the old one until the new one is complete."""
+        _write_beside(Path(path), lambda beside: torch.save(checkpoint, beside))
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any | None = None, weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Load tensors and plain values only. Raises InputError for a damaged file."""
+        try:
+            loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, ValueError, OSError) as error:
+            raise InputError(f"{path} is damaged: delete it, and the run starts afresh.") from error
+        return loaded
+
+
+class RoundCheckpoint(Checkpoint):
+    """At the end of each round: the best weights where validation improved, then everything needed to resume.
+
+    In this order a kill between the two loses nothing: the round is repeated from the older `last.ckpt` and writes
+    the same best weights again.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.best_iou = -1.0
+        self.best_step = 0
+        self._folder = folder
+
+    def state_dict(self) -> dict[str, Any]:
+        """What must survive a restart."""
+        return {"best_iou": self.best_iou, "best_step": self.best_step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the state of a former process."""
+        self.best_iou, self.best_step = float(state_dict["best_iou"]), int(state_dict["best_step"])
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write curve, best and last."""
+        assert isinstance(pl_module, MethodModule)
+        improved = pl_module.validation_iou > self.best_iou
+        if improved:
+            self.best_iou, self.best_step = pl_module.validation_iou, trainer.global_step
+        if trainer.is_global_zero:
+            if improved:
+                save_best(self._folder.best, pl_module.method)
+            pl_module.curves.write()
+        trainer.save_checkpoint(self._folder.last)
+
+
+def save_best(path: Path, method: Method) -> None:
+    """Weights of every branch as safetensors."""
+    _write_beside(path, lambda beside: beside.write_bytes(save(plain_tensors(method))))
+
+
+def load_best(path: Path, method: Method) -> None:
+    """Load what `save_best` wrote, strictly."""
+    method.load_state_dict(load_file(path), strict=True)
+
+
+def _write_beside(path: Path, write: Callable[[Path], object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        write(beside)
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,52 @@
+"""The loss curve: rows in memory, mirrored to CSV and TensorBoard at each round."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from overcast.training.folder import write_atomic
+
+STEP = "step"
+
+Row = dict[str, float]
+
+
+class Curves:
+    """Rows of `step` and named values. The CSV is rewritten whole, so that a kill leaves no torn or doubled row."""
+
+    def __init__(self, path: Path, tensorboard: TensorBoardLogger | None) -> None:
+        self.rows: list[Row] = []
+        self._path = path
+        self._tensorboard = tensorboard
+
+    def resume(self, step: int) -> None:
+        """Take up the rows of a former process up to `step`; later ones will be made again."""
+        if self._path.is_file():
+            with self._path.open(encoding="utf-8", newline="") as file:
+                rows = [{key: float(cell) for key, cell in row.items() if cell} for row in csv.DictReader(file)]
+            self.rows = [row for row in rows if row[STEP] <= step]
+
+    def add(self, step: int, values: Row) -> None:
+        """Add values to the row of a step."""
+        if not self.rows or self.rows[-1][STEP] != step:
+            self.rows.append({STEP: step})
+        self.rows[-1] |= values
+        if self._tensorboard is not None:
+            self._tensorboard.log_metrics(values, step)
+
+    def write(self) -> None:
+        """Bring the CSV up to date."""
+        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: _cell(name, value) for name, value in row.items()} for row in self.rows)
+        write_atomic(self._path, text.getvalue())
+
+
+def _cell(name: str, value: float) -> str:
+    return str(int(value)) if name == STEP else repr(float(value))

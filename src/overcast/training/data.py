@@ -1,0 +1,122 @@
+# ruff: noqa: ARG002  # Lightning fixes the signatures of its hooks
+"""The one LightningDataModule: statistics once per run, then rounds of training batches and whole validation chips."""
+
+from __future__ import annotations
+
+import torch
+from lightning.pytorch import LightningDataModule
+from rich.console import Console
+from rich.progress import Progress
+
+from overcast.batch import Batch
+from overcast.bundle import TrainingData, training_data
+from overcast.data.dataset import ChipDataset, SampleOptions
+from overcast.data.leaks import require_clean_split
+from overcast.data.radiometry import Statistics
+from overcast.data.splitfile import write_split
+from overcast.data.statistics import compute_statistics
+from overcast.errors import ConfigError, InputError
+from overcast.training.folder import RunFolder, read_statistics, write_atomic
+from overcast.training.loader import TrainLoader, WholeChipLoader, to_device, whole_chips
+from overcast.training.order import SampleOrder, Share
+from overcast.training.plan import Plan, modalities_of
+
+GIGABYTE = 10**9
+TRAIN_CACHE_SHARE = 0.8
+"""Part of the cache for training chips; the rest is for validation chips."""
+
+
+def prepare_folder(plan: Plan, folder: RunFolder, console: Console) -> None:
+    """Claim the run folder: settings, split, identity of the data and statistics. Done by one process.
+
+    Raises:
+        LeakError: Training, validation and test ground overlap.
+        InputError: The data set has changed since the run began, or cannot be read.
+    """
+    folder.remove_leftovers()
+    split, catalog = plan.split, plan.catalog
+    found = training_data(catalog, split.definition, split.train, split.validation, split.test)
+    if folder.data.is_file():
+        before = TrainingData.model_validate_json(folder.data.read_text(encoding="utf-8"))
+        if before != found:
+            raise InputError(
+                f"the data set {catalog.name} has changed since the run in {folder.path} began: restore it, "
+                "or choose another output folder."
+            )
+    else:
+        require_clean_split(split, catalog.chips)
+    write_atomic(folder.config, plan.settings_yaml)
+    write_split(split, folder.split)
+    if not folder.statistics.is_file():
+        write_atomic(folder.statistics, _statistics(plan, console).model_dump_json(indent=2) + "\n")
+    write_atomic(folder.data, found.model_dump_json(indent=2) + "\n")
+
+
+def _statistics(plan: Plan, console: Console) -> Statistics:
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("statistics of the training chips", total=len(plan.split.train))
+        return compute_statistics(
+            plan.catalog.select(plan.split.train),
+            plan.catalog.radiometry,
+            lambda done, _: progress.update(task, completed=done),
+        )
+
+
+class RunData(LightningDataModule):
+    """Batches of a run."""
+
+    def __init__(self, plan: Plan, folder: RunFolder, console: Console, *, resume: bool) -> None:
+        super().__init__()
+        self._plan, self._folder, self._console, self._resume = plan, folder, console, resume
+        self._order = SampleOrder(len(plan.split.train), plan.options.seed, plan.options.batch_size)
+        self.prepare_data_per_node = False
+
+    def prepare_data(self) -> None:
+        """Run by the first process alone while the others wait."""
+        if not self._resume:
+            self._folder.clear()
+        prepare_folder(self._plan, self._folder, self._console)
+
+    def setup(self, stage: str) -> None:
+        """Open the data sets. Raises ConfigError where the batch cannot be shared out evenly."""
+        plan, options = self._plan, self._plan.options
+        cache = options.cache_gb * GIGABYTE
+        statistics = read_statistics(self._folder)
+        self._train_set = _train_set(plan, statistics, int(cache * TRAIN_CACHE_SHARE))
+        self._validation_set = whole_chips(
+            plan.catalog,
+            plan.split.validation,
+            statistics,
+            modalities_of(frozenset({plan.facts.primary})),
+            cache_bytes=int(cache * (1 - TRAIN_CACHE_SHARE)),
+        )
+        assert self.trainer is not None
+        self._share = Share(self.trainer.global_rank, self.trainer.world_size)
+        if options.batch_size % self._share.world:
+            raise ConfigError(
+                f"training.batch_size: {options.batch_size} chips cannot be shared evenly by {self._share.world} "
+                f"processes; choose a multiple of {self._share.world}."
+            )
+
+    def train_dataloader(self) -> TrainLoader:
+        """The batches of the round that begins at the trainer's step."""
+        assert self.trainer is not None
+        options, start = self._plan.options, self.trainer.global_step
+        stop = min(start - start % options.round_steps + options.round_steps, options.steps)
+        return TrainLoader(self._train_set, self._order, start, stop, self._share, options.workers)
+
+    def val_dataloader(self) -> WholeChipLoader:
+        """This process's validation chips."""
+        options = self._plan.options
+        return WholeChipLoader(self._validation_set, options.validation_batch_size, options.workers, self._share)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Copy a batch to the network's device and memory layout."""
+        return to_device(batch, device, channels_last=self._plan.options.channels_last)
+
+
+def _train_set(plan: Plan, statistics: Statistics, cache_bytes: int) -> ChipDataset:
+    catalog, options = plan.catalog, plan.options
+    samples = SampleOptions(options.crop, plan.augmentation, options.seed, cache_bytes)
+    chips = catalog.select(plan.split.train)
+    return ChipDataset(chips, catalog.radiometry, catalog.label, statistics, samples, plan.facts.needs)

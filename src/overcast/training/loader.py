@@ -1,0 +1,125 @@
+"""Batches, prepared by threads ahead of the network and handed out in order.
+
+Threads, not processes: they share one cache of decoded chips, need no pickling, and NumPy, rasterio and torch release
+the interpreter lock in their inner loops.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+from overcast.batch import Batch, Modality
+from overcast.data.catalog import Catalog
+from overcast.data.dataset import ChipDataset, Sample, SampleOptions, collate
+from overcast.data.radiometry import Statistics
+from overcast.training.order import ONE_PROCESS, SampleOrder, Share
+
+AHEAD_PER_WORKER = 2
+"""Items that each thread may be ahead of the consumer: bounds memory."""
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def in_order(function: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:
+    """`map` with `workers` background threads and a bounded lead; errors surface where their result is taken.
+
+    >>> list(in_order(abs, [-1, -2, 3], workers=2))
+    [1, 2, 3]
+    """
+    if workers == 0:
+        yield from map(function, tasks)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="overcast-loader")
+    pending: deque[Future[Result]] = deque()
+    try:
+        for task in tasks:
+            pending.append(pool.submit(function, task))
+            if len(pending) > AHEAD_PER_WORKER * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class TrainLoader:
+    """Batches of the optimiser steps `start` .. `stop` - 1."""
+
+    dataset: ChipDataset
+    order: SampleOrder
+    start: int
+    stop: int
+    share: Share
+    workers: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __iter__(self) -> Iterator[Batch]:
+        return in_order(self._load, range(self.start, self.stop), self.workers)
+
+    def _load(self, step: int) -> Batch:
+        return collate([self.dataset[draw] for draw in self.order.batch(step, self.share)])
+
+
+@dataclass(frozen=True)
+class WholeChipLoader:
+    """Whole chips in the order of the data set, batched while neighbours have one size."""
+
+    dataset: ChipDataset
+    batch_size: int
+    workers: int
+    share: Share = ONE_PROCESS
+
+    def __iter__(self) -> Iterator[Batch]:
+        indices = range(self.share.rank, len(self.dataset), self.share.world)
+        waiting: list[Sample] = []
+        for sample in in_order(self.dataset.__getitem__, indices, self.workers):
+            if waiting and sample.shape != waiting[0].shape:
+                yield collate(waiting)
+                waiting = []
+            waiting.append(sample)
+            if len(waiting) == self.batch_size:
+                yield collate(waiting)
+                waiting = []
+        if waiting:
+            yield collate(waiting)
+
+
+def to_device(batch: Batch, device: torch.device, *, channels_last: bool) -> Batch:
+    """Copy a batch, images in the memory layout of the network."""
+    moved = batch.to(device, non_blocking=True)
+    if not channels_last:
+        return moved
+    return moved.map(lambda t: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t)
+
+
+def evaluation_batches(
+    catalog: Catalog,
+    keys: Sequence[str],
+    statistics: Statistics,
+    modalities: frozenset[Modality],
+    *,
+    batch_size: int = 8,
+    workers: int = 2,
+) -> Iterator[Batch]:
+    """Whole chips of the given keys, unaugmented, standardised and in order."""
+    dataset = whole_chips(catalog, keys, statistics, modalities, cache_bytes=0)
+    return iter(WholeChipLoader(dataset, batch_size, workers))
+
+
+def whole_chips(
+    catalog: Catalog, keys: Sequence[str], statistics: Statistics, modalities: frozenset[Modality], cache_bytes: int
+) -> ChipDataset:
+    """Data set of whole, unaugmented chips."""
+    options = SampleOptions(crop=None, augment=None, seed=0, cache_bytes=cache_bytes)
+    chips = catalog.select(tuple(keys))
+    return ChipDataset(chips, catalog.radiometry, catalog.label, statistics, options, modalities)

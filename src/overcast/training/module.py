@@ -1,0 +1,163 @@
+# ruff: noqa: ARG002  # Lightning fixes the signatures of its hooks
+"""The one LightningModule: it sums and logs the losses that a method names, and scores its deployable path."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from overcast.batch import Batch
+from overcast.errors import ConfigError
+from overcast.evaluation.pixel import PixelCounts, count_pixels
+from overcast.methods.base import Method
+from overcast.methods.options import build_method
+from overcast.training.curves import Curves
+from overcast.training.folder import RunFolder, read_statistics
+from overcast.training.options import NormMode, OptimiserOptions, rate_factor
+from overcast.training.plan import Plan
+
+
+class MethodModule(LightningModule):
+    """Trains any method."""
+
+    method: Method
+
+    def __init__(self, plan: Plan, folder: RunFolder, curves: Curves) -> None:
+        super().__init__()
+        self.plan, self.options, self.curves = plan, plan.options, curves
+        self.validation_counts = PixelCounts()
+        self.latest: dict[str, float] = {}
+        """Newest value of each logged quantity, for the progress display."""
+        self._folder = folder
+        self._recent: list[dict[str, Tensor]] = []
+        self._clock = time.perf_counter()
+
+    def configure_model(self) -> None:
+        """Build the network, its random weights drawn from the seed. Called when the run folder is prepared."""
+        if not hasattr(self, "method"):
+            torch.manual_seed(self.options.seed)
+            self.method = build_method(self.plan.method, self.plan.network, read_statistics(self._folder))
+            if self.options.channels_last:
+                self.method.to(memory_format=torch.channels_last)
+            self.train()
+
+    @property
+    def validation_iou(self) -> float:
+        """IoU of the newest validation, 0 .. 1."""
+        return self.validation_counts.iou
+
+    def train(self, mode: bool = True) -> MethodModule:
+        """Training mode, but for batch normalisation that is to stay frozen."""
+        super().train(mode)
+        if mode and self.options.batch_norm is NormMode.FROZEN:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def on_train_epoch_start(self) -> None:
+        """Start the clock of a round."""
+        self._clock = time.perf_counter()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Sum of the method's losses. Random draws inside (dropout) depend on seed, step and process alone."""
+        torch.manual_seed(step_seed(self.options.seed, self.global_step, self.global_rank))
+        terms = self.method.losses(batch, self.global_step, self.options.steps)
+        total = torch.stack([term.float() for term in terms.values()]).sum()
+        self._recent.append({"loss": total.detach()} | {name: term.detach() for name, term in terms.items()})
+        return total
+
+    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+        """Log every `log_steps` steps and at the end of a round."""
+        step = self.global_step
+        if step % self.options.log_steps == 0 or step % self.options.round_steps == 0 or step == self.options.steps:
+            self._log(step)
+
+    def _log(self, step: int) -> None:
+        """Average the losses since the last row over steps and processes. Raises ConfigError where one is not finite.
+
+        The one synchronisation with the device: losses are not looked at in between.
+        """
+        recent, self._recent = self._recent, []
+        first = step - len(recent) + 1
+        means: dict[str, float] = {}
+        for name in dict.fromkeys(name for terms in recent for name in terms):
+            values = torch.stack([terms[name].float() for terms in recent if name in terms])
+            mean = float(self.trainer.strategy.reduce(values.mean(), reduce_op="mean"))
+            if not math.isfinite(mean):
+                raise ConfigError(
+                    f"training diverged: {name} is {mean} in steps {first} .. {step}; lower "
+                    "training.optimiser.learning_rate or set training.precision=fp32 (the last checkpoint is kept)."
+                )
+            means[name] = mean
+        now, optimiser = time.perf_counter(), self.options.optimiser
+        rates = {
+            "learning_rate": optimiser.learning_rate * rate_factor(step - 1, self.options.steps, optimiser),
+            "chips_per_s": len(recent) * self.options.batch_size / (now - self._clock),
+        }
+        self._clock = now
+        self.latest |= means | rates
+        self.curves.add(step, means | rates)
+
+    def on_validation_start(self) -> None:
+        """Give every process the buffers of the first: the running statistics that its checkpoint will hold."""
+        self.validation_counts = PixelCounts()
+        if self.trainer.world_size > 1:
+            for buffer in self.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count pixels of one batch of whole chips."""
+        logits = self.method.predict(batch, self.plan.facts.primary)
+        self.validation_counts += count_pixels(logits.float(), batch.require("label"), threshold=0.0)
+
+    def on_validation_epoch_end(self) -> None:
+        """Pool the counts of all processes and log the scores."""
+        self.validation_counts = pooled(self.validation_counts, self)
+        counts = self.validation_counts
+        scores = {f"validation_{name}": value for name, value in scores_of(counts).items()}
+        self.latest |= scores
+        self.curves.add(self.global_step, scores)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW whose rate follows `rate_factor` per step."""
+        options = self.options.optimiser
+        optimiser = AdamW(parameter_groups(self.method, options), lr=options.learning_rate)
+        schedule = LambdaLR(optimiser, lambda step: rate_factor(step, self.options.steps, options))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """Seed of the draws inside one training step of one process."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
+
+
+def parameter_groups(module: nn.Module, options: OptimiserOptions) -> list[dict[str, Any]]:
+    """Convolution and linear weights with decay, norms and biases without."""
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def scores_of(counts: PixelCounts) -> dict[str, float]:
+    """The pixel metrics of pooled counts."""
+    return {"iou": counts.iou, "f1": counts.f1, "precision": counts.precision, "recall": counts.recall}
+
+
+def pooled(counts: PixelCounts, module: LightningModule) -> PixelCounts:
+    """Sum of the counts of all processes."""
+    table = torch.tensor([counts.tp, counts.fp, counts.fn, counts.tn], dtype=torch.int64, device=module.device)
+    total = module.trainer.strategy.reduce(table, reduce_op="sum")
+    assert isinstance(total, Tensor)
+    return PixelCounts(*(int(value) for value in total))

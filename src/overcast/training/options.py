@@ -1,0 +1,114 @@
+"""Options of the training loop. They are the `training:` section of a run configuration."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from math import ceil
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Precision(StrEnum):
+    """Arithmetic of the network; weights and optimiser are always float32."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+class NormMode(StrEnum):
+    """Whose statistics batch normalisation uses while training."""
+
+    LOCAL = "local"
+    SYNCED = "synced"
+    FROZEN = "frozen"
+
+
+class Accelerator(StrEnum):
+    """Device kind."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    GPU = "gpu"
+
+
+class OptimiserOptions(BaseModel):
+    """AdamW with polynomial decay per step."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    learning_rate: float = Field(default=3e-4, gt=0, le=1)
+    """Peak learning rate."""
+    weight_decay: float = Field(default=1e-3, ge=0, le=1)
+    """Decoupled weight decay of convolution and linear weights; norms and biases are not decayed."""
+    power: float = Field(default=0.9, ge=0, le=10)
+    """Exponent of the polynomial decay learning_rate * (1 - step / steps) ** power; 0 keeps the rate constant."""
+    warmup_steps: int = Field(default=0, ge=0, le=1_000_000)
+    """Steps of linear warm-up from 0, multiplied onto the decay."""
+    clip_norm: float = Field(default=1.0, ge=0, le=1e6)
+    """Largest norm of the gradient over all weights; 0 does not clip."""
+
+
+class TrainingOptions(BaseModel):
+    """Budget, batches, arithmetic and devices."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    steps: int = Field(default=20_000, ge=1, le=10_000_000)
+    """Optimiser steps in all."""
+    round_steps: int = Field(default=500, ge=1, le=1_000_000)
+    """Steps between two validations; a checkpoint is written after each."""
+    batch_size: int = Field(default=8, ge=1, le=65_536)
+    """Chips per step over all processes."""
+    crop: int | None = Field(default=256, ge=32, le=8192)
+    """Side in pixels of the random crops; null takes whole chips, which must then be of one size."""
+    validation_batch_size: int = Field(default=8, ge=1, le=65_536)
+    """Whole chips per validation batch and process."""
+    optimiser: OptimiserOptions = OptimiserOptions()
+    """The optimiser."""
+    precision: Precision = Precision.BF16
+    """`bf16` computes the network in bfloat16 autocast; `fp32` does not."""
+    channels_last: bool = True
+    """Memory layout NHWC, faster for convolutions."""
+    batch_norm: NormMode = NormMode.LOCAL
+    """Statistics of each process's own share (`local`), of the whole batch (`synced`, GPU only), or the running ones
+    unchanged (`frozen`)."""
+    deterministic: bool | None = None
+    """Bit-equal repetition on one machine. null: on CPU yes, on GPU no, where it costs speed."""
+    accelerator: Accelerator = Accelerator.AUTO
+    """`auto` takes a GPU where there is one."""
+    devices: int = Field(default=1, ge=1, le=1024)
+    """Processes on this machine, one per device; under torchrun its own numbers are taken."""
+    nodes: int = Field(default=1, ge=1, le=4096)
+    """Machines; under torchrun its own number is taken."""
+    workers: int = Field(default=2, ge=0, le=256)
+    """Threads that prepare batches in the background; 0 prepares them in the training thread."""
+    cache_gb: float = Field(default=4.0, ge=0, le=4096)
+    """Memory in GB (1e9 bytes) for decoded chips, per process."""
+    log_steps: int = Field(default=20, ge=1, le=1_000_000)
+    """Steps that one row of the loss curve averages."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of weights, sample order, crops and augmentation."""
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Self:
+        if self.optimiser.warmup_steps >= self.steps:
+            raise ValueError(f"optimiser.warmup_steps must be below steps ({self.steps})")
+        return self
+
+    @property
+    def rounds(self) -> int:
+        """Number of rounds; the last may be shorter."""
+        return ceil(self.steps / self.round_steps)
+
+
+def rate_factor(step: int, steps: int, options: OptimiserOptions) -> float:
+    """Factor on the learning rate before optimiser step `step` (counted from 0).
+
+    >>> round(rate_factor(50, 100, OptimiserOptions(power=1.0)), 3)
+    0.5
+    >>> rate_factor(0, 100, OptimiserOptions(warmup_steps=10))
+    0.1
+    """
+    warm = min(1.0, (step + 1) / options.warmup_steps) if options.warmup_steps else 1.0
+    return float(warm * max(0.0, 1 - step / steps) ** options.power)

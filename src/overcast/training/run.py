@@ -1,0 +1,118 @@
+"""From a plan to bundles: claim the folder, fit, choose the best round, score it, write the results."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Trainer
+from rich.console import Console
+
+from overcast.bundle import BundleFacts, Kind, TrainingData, save_bundle
+from overcast.evaluation.pixel import PixelCounts, count_pixels
+from overcast.training.checkpoints import RoundCheckpoint, load_best
+from overcast.training.curves import Curves
+from overcast.training.data import RunData
+from overcast.training.folder import RunFolder, read_statistics
+from overcast.training.loader import WholeChipLoader, to_device, whole_chips
+from overcast.training.module import MethodModule, pooled, scores_of
+from overcast.training.options import Precision
+from overcast.training.order import Share
+from overcast.training.plan import Plan, TrainResult, modalities_of
+from overcast.training.progress import TrainingProgress
+from overcast.training.trainer import build_trainer, event_log, quiet, restored_switches
+
+
+def train(plan: Plan, output: Path, *, resume: bool = True, console: Console | None = None) -> TrainResult:
+    """Train, or go on where a stopped run stands; a finished run is left as it is.
+
+    Args:
+        plan: What to train.
+        output: Run folder, see `overcast.training.folder`.
+        resume: False deletes a run that is there and starts afresh.
+        console: Where progress is shown; by default standard error.
+
+    Raises:
+        ConfigError: The folder belongs to another run, the loss is not finite, or the settings do not fit together.
+        LeakError: Ground is shared by training, validation or test.
+    """
+    console = console or Console(stderr=True)
+    folder = RunFolder(output)
+    folder.check(plan.settings, afresh=not resume)
+    if resume and (finished := folder.read_result()):
+        console.print(f"{output}: this run is finished; nothing to do.", highlight=False, markup=False)
+        return finished
+    checkpoint = folder.last if resume and folder.last.is_file() else None
+    with restored_switches(), quiet():
+        return _fit(plan, folder, checkpoint, console)
+
+
+def _fit(plan: Plan, folder: RunFolder, checkpoint: Path | None, console: Console) -> TrainResult:
+    step = 0
+    if checkpoint is not None:
+        step = int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
+        console.print(f"{folder.path}: resuming at step {step}/{plan.options.steps}", highlight=False, markup=False)
+    events = event_log(folder.path, step)
+    curves = Curves(folder.curves, events)
+    curves.resume(step)
+    rounds = RoundCheckpoint(folder)
+    trainer = build_trainer(plan, folder.path, events, [TrainingProgress(console), rounds])
+    module = MethodModule(plan, folder, curves)
+    data = RunData(plan, folder, console, resume=checkpoint is not None)
+    try:
+        trainer.fit(module, data, ckpt_path=checkpoint)
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning ignores it from the first Ctrl-C on
+        raise KeyboardInterrupt from None
+    return _finish(plan, folder, trainer, rounds.best_step)
+
+
+def _finish(plan: Plan, folder: RunFolder, trainer: Trainer, best_step: int) -> TrainResult:
+    """Score the best weights on the validation chips, all processes together; write bundles and the mark."""
+    module = trainer.lightning_module
+    assert isinstance(module, MethodModule)
+    load_best(folder.best, module.method)
+    metrics = _validation_metrics(plan, folder, trainer, module)
+    result = TrainResult(folder.path, plan.options.steps, best_step, metrics, folder.deployable, folder.full)
+    if trainer.is_global_zero:
+        facts = BundleFacts(
+            method=plan.method,
+            network=module.method.spec,
+            radiometry=plan.catalog.radiometry,
+            statistics=read_statistics(folder),
+            class_name=plan.catalog.class_name,
+            data=TrainingData.model_validate_json(folder.data.read_text(encoding="utf-8")),
+            metrics=metrics,
+            licence=plan.licence,
+            seed=plan.options.seed,
+            steps=best_step,
+        )
+        save_bundle(folder.deployable, module.method, Kind.DEPLOYABLE, facts)
+        save_bundle(folder.full, module.method, Kind.FULL, facts)
+        folder.write_result(result)
+    trainer.strategy.barrier("results written")
+    return result
+
+
+def _validation_metrics(
+    plan: Plan, folder: RunFolder, trainer: Trainer, module: MethodModule
+) -> dict[str, dict[str, float]]:
+    """Scores in every way that the method offers."""
+    available = sorted(plan.facts.available)
+    options, split = plan.options, plan.split
+    chips = whole_chips(plan.catalog, split.validation, read_statistics(folder), modalities_of(available), 0)
+    share = Share(trainer.global_rank, trainer.world_size)
+    counts = dict.fromkeys(available, PixelCounts())
+    device = trainer.strategy.root_device
+    module.to(device).eval()
+    bf16 = options.precision is Precision.BF16
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        for read in WholeChipLoader(chips, options.validation_batch_size, options.workers, share):
+            batch = to_device(read, device, channels_last=options.channels_last)
+            for way in available:
+                logits = module.method.predict(batch, way)
+                counts[way] += count_pixels(logits.float(), batch.require("label"), threshold=0.0)
+    return {f"validation {way.value}": scores_of(pooled(counts[way], module)) for way in available}
