@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from overcast.batch import Available, Batch, Modality
 from overcast.data.radiometry import Statistics
 from overcast.errors import ConfigError
+from overcast.models.network import Network
 from overcast.models.spec import NetworkSpec
 
 
@@ -19,7 +20,7 @@ class Method(nn.Module, ABC):
     optical_zero: Tensor
     """(C_o,) standardised value of raw 0 per optical band; NaN where the statistics were not given."""
 
-    def __init__(self, name: str, spec: NetworkSpec, network: nn.Module, statistics: Statistics | None) -> None:
+    def __init__(self, name: str, spec: NetworkSpec, network: Network, statistics: Statistics | None) -> None:
         super().__init__()
         self.name = name
         self.spec = spec

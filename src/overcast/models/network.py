@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import chain
 
@@ -19,7 +20,9 @@ __all__ = [
     "CollaborativeNetwork",
     "CollaborativeOutput",
     "HallucinationNetwork",
+    "Network",
     "NetworkSpec",
+    "Part",
     "Preset",
     "Sharing",
     "SingleNetwork",
@@ -30,6 +33,14 @@ __all__ = [
     "preset",
     "with_shared_tensors",
 ]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A named piece of a network, for descriptions."""
+
+    name: str
+    modules: tuple[nn.Module, ...]
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,17 @@ class CollaborativeOutput:
     """z^S, None without the auxiliary head."""
 
 
+class Network(nn.Module, ABC):
+    """A network that can be described."""
+
+    input_bands: tuple[int, ...]
+    """Bands of each argument of `forward`."""
+
+    @abstractmethod
+    def parts(self) -> tuple[Part, ...]:
+        """Disjoint parts that make up the network."""
+
+
 def branch(spec: NetworkSpec, bands: int) -> Branch:
     """An encoder-decoder as `spec` describes it. Raises ConfigError for 0 bands."""
     if bands < 1:
@@ -91,7 +113,7 @@ def with_shared_tensors(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
 
 
-class SingleNetwork(nn.Module):
+class SingleNetwork(Network):
     """One encoder-decoder with a head."""
 
     def __init__(self, spec: NetworkSpec, bands: int) -> None:
@@ -104,8 +126,12 @@ class SingleNetwork(nn.Module):
         """Logits (B, K, H, W) of a standardised image (B, C, H, W)."""
         return crop_like(self.head(self.branch.decode(self.branch.encode(pad_to_stride(x)))), x)
 
+    def parts(self) -> tuple[Part, ...]:
+        """Disjoint parts that make up the network."""
+        return Part("encoder-decoder", (self.branch,)), Part("head", (self.head,))
 
-class TwinNetwork(nn.Module):
+
+class TwinNetwork(Network):
     """Two encoder-decoders and a fusion head; the first passes a residual block at its deepest stage.
 
     With an optical and a SAR input it is the upper bound `fusion`; with SAR twice it is `HallucinationNetwork`.
@@ -113,7 +139,7 @@ class TwinNetwork(nn.Module):
 
     def __init__(self, spec: NetworkSpec, first_bands: int, second_bands: int) -> None:
         super().__init__()
-        self.input_bands: tuple[int, ...] = (first_bands, second_bands)
+        self.input_bands = (first_bands, second_bands)
         self.first = branch(spec, first_bands)
         self.second = branch(spec, second_bands)
         self.block = ResidualBlock(self.first.encoder_channels[-1])
@@ -134,6 +160,15 @@ class TwinNetwork(nn.Module):
         """Decoded feature (B, D, H, W) of the padded second input."""
         return self.second.decode(self.second.encode(x))
 
+    def parts(self) -> tuple[Part, ...]:
+        """Disjoint parts that make up the network."""
+        return (
+            Part("first encoder-decoder", (self.first,)),
+            Part("residual block", (self.block,)),
+            Part("second encoder-decoder", (self.second,)),
+            Part("fusion head", (self.fusion,)),
+        )
+
 
 class HallucinationNetwork(TwinNetwork):
     """What is deployed: hallucination branch (`first`), residual block, SAR branch (`second`), HAL-SAR head."""
@@ -147,7 +182,7 @@ class HallucinationNetwork(TwinNetwork):
         return super().forward(sar, sar)
 
 
-class SupervisedTwinNetwork(nn.Module):
+class SupervisedTwinNetwork(Network):
     """A twin network with the auxiliary heads that CMH-CL's streams have in training: the controls' equal footing."""
 
     def __init__(self, spec: NetworkSpec, twin: TwinNetwork) -> None:
@@ -168,8 +203,12 @@ class SupervisedTwinNetwork(nn.Module):
             share=self.share_head(stream.deepest),
         )
 
+    def parts(self) -> tuple[Part, ...]:
+        """Disjoint parts that make up the network."""
+        return *self.twin.parts(), Part("auxiliary heads", (self.first_head, self.share_head))
 
-class CollaborativeNetwork(nn.Module):
+
+class CollaborativeNetwork(Network):
     """Optical, hallucination and SAR branches, one weight-shared residual block, two fusion heads (CMH-CL, training).
 
     All that the SAR-only path needs lives in `deployed`; nothing outside it is touched by `sar_only`.
@@ -228,6 +267,20 @@ class CollaborativeNetwork(nn.Module):
         network = with_shared_tensors(self.deployed)
         assert isinstance(network, HallucinationNetwork)
         return network
+
+    def parts(self) -> tuple[Part, ...]:
+        """Disjoint parts that make up the network."""
+        blocks = (self.deployed.block, self.optical_block, self.optical_norms)
+        heads = (self.optical_head, self.hallucination_head, self.share_head, self.optical_share_head, self.sar_head)
+        return (
+            Part("optical branch", (self.optical,)),
+            Part("hallucination branch", (self.deployed.first,)),
+            Part("SAR branch", (self.deployed.second,)),
+            Part("residual block", tuple(block for block in blocks if block is not None)),
+            Part("OPT-SAR fusion head", (self.optical_fusion,)),
+            Part("HAL-SAR fusion head", (self.deployed.fusion,)),
+            Part("auxiliary heads", tuple(head for head in heads if head is not None)),
+        )
 
     def teacher(self) -> tuple[nn.Module, ...]:
         """Everything that z^O and z_share^O depend on, the shared parts included."""

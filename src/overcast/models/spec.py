@@ -35,7 +35,7 @@ class NetworkSpec(BaseModel):
     """Channels of the five decoder stages, deepest first."""
     shared_channels: int | None = Field(default=None, ge=1)
     """Width that the deepest encoder feature is projected to before the shared block; None keeps the encoder's."""
-    fusion_channels: int = Field(default=32, ge=1)
+    fusion_channels: int = Field(default=16, ge=1)
     """Width of the fusion heads."""
     sar_bands: int = Field(default=1, ge=1)
     optical_bands: int = Field(default=3, ge=0)
@@ -87,7 +87,7 @@ def preset(name: Preset) -> NetworkSpec:
     """The architecture of a preset, for one SAR band and three optical ones: adapt it with `with_bands`."""
     match name:
         case Preset.TINY:
-            return NetworkSpec(decoder_channels=(64, 48, 32, 24, 16), fusion_channels=16)
+            return NetworkSpec(decoder_channels=(64, 48, 32, 24, 16))
         case Preset.BASE:
             return NetworkSpec()
         case Preset.PAPER:
