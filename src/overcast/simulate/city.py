@@ -66,7 +66,7 @@ def _resolve(bounds: Extent, collector: Collector, allowed: list[shapely.Polygon
     """Keep what lies on its block and does not stand in something that was there first."""
     box = shapely.box(bounds.left, bounds.bottom, bounds.right, bounds.top)
     blocks = STRtree(allowed)
-    shapes = np.array([shapely.union_all(polygons([b.outline for b in group])) for group in collector.groups], object)
+    shapes = np.array([shapely.union_all(polygons([b.rings for b in group])) for group in collector.groups], object)
     water = shapely.union_all([patch.polygon for patch in collector.patches if patch.surface is Surface.WATER])
     shapely.prepare(water)
     inside = np.zeros(len(shapes), bool)
@@ -76,7 +76,7 @@ def _resolve(bounds: Extent, collector: Collector, allowed: list[shapely.Polygon
     buildings = tuple(b for index in kept for b in collector.groups[index])
     built = STRtree(shapes[kept])
     structures = _clear_structures(collector.structures, built, box, water)
-    solid = STRtree([*shapes[kept], *polygons([s.outline for s in structures])])
+    solid = STRtree([*shapes[kept], *polygons([(s.outline,) for s in structures])])
     furniture = _clear_furniture(collector.furniture(), solid, water, bounds)
     return City(bounds, buildings, structures, tuple(collector.patches), furniture)
 
@@ -98,7 +98,7 @@ def _first_come(shapes: NDArray[np.object_], candidate: NDArray[np.bool_]) -> li
 def _clear_structures(
     structures: list[Structure], built: STRtree, box: shapely.Polygon, water: shapely.Geometry
 ) -> tuple[Structure, ...]:
-    shapes = polygons([structure.outline for structure in structures])
+    shapes = polygons([(structure.outline,) for structure in structures])
     blocked = np.zeros(len(shapes), bool)
     if len(shapes):
         blocked[built.query(shapes, predicate="dwithin", distance=1.0)[0]] = True

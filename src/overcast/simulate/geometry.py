@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from shapely import Polygon
 
 Floats = NDArray[np.float64]
+Rings = tuple[Floats, ...]
+"""Outline and holes, each (V, 2) without repetition of the first vertex."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,13 @@ class Building:
     surface: Surface
     tone: float
     """Ageing and colour of walls and roof, 0..1; terraces share it."""
+    holes: Rings = ()
+    """Courtyards, clockwise."""
+
+    @property
+    def rings(self) -> Rings:
+        """Outline and holes."""
+        return (self.outline, *self.holes)
 
     @property
     def height_m(self) -> float:
@@ -127,7 +136,7 @@ class Building:
     @property
     def polygon(self) -> Polygon:
         """The footprint."""
-        return Polygon(self.outline)
+        return Polygon(self.outline, self.holes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +171,8 @@ class Place:
     def building(self, building: Building) -> Building:
         """A building moved to the map."""
         wings = tuple(self._wing(wing) for wing in building.wings)
-        return replace(building, outline=self.points(building.outline), wings=wings)
+        outline, *holes = (self.points(ring) for ring in building.rings)
+        return replace(building, outline=outline, holes=tuple(holes), wings=wings)
 
     def _wing(self, wing: Wing) -> Wing:
         x, y = self.points(np.array([[wing.x, wing.y]]))[0]
@@ -215,11 +225,11 @@ def rectangle(x: float, y: float, length: float, width: float, angle: float = 0.
     return Wing(x, y, angle, length / 2, width / 2, 0.0).corners
 
 
-def polygons(outlines: Sequence[Floats]) -> NDArray[np.object_]:
-    """Shapely polygons of many outlines at once."""
-    if not outlines:
+def polygons(shapes: Sequence[Rings]) -> NDArray[np.object_]:
+    """Shapely polygons of many outlines with holes at once."""
+    if not shapes:
         return np.empty(0, object)
-    counts = np.array([len(outline) + 1 for outline in outlines])
-    rings = np.concatenate([np.vstack([outline, outline[:1]]) for outline in outlines])
-    owner = np.repeat(np.arange(len(outlines)), counts)
-    return np.asarray(shapely.polygons(shapely.linearrings(rings, indices=owner)))
+    closed = [np.vstack([ring, ring[:1]]) for rings in shapes for ring in rings]
+    owner = np.repeat(np.arange(len(closed)), [len(ring) for ring in closed])
+    lines = np.asarray(shapely.linearrings(np.concatenate(closed), indices=owner))
+    return np.asarray(shapely.polygons(lines, indices=np.repeat(np.arange(len(shapes)), [len(r) for r in shapes])))

@@ -156,7 +156,7 @@ def copolar_factors(power: Layer) -> tuple[Layer, Layer, Layer, Layer]:
     The covariance of each cell is the sum over mechanisms of power times its normalised matrix. Reflection symmetry:
     no correlation of co- and cross-polar channels.
     """
-    hh: Layer = np.zeros(power.shape[1:], np.float32)
+    hh = np.zeros(power.shape[1:], np.float32)
     vv, hv, cross = np.zeros_like(hh), np.zeros_like(hh), np.zeros_like(hh)
     for mechanism in Mechanism:
         share_hh, share_vv, share_hv = HH_VV_HV[mechanism]
@@ -165,11 +165,10 @@ def copolar_factors(power: Layer) -> tuple[Layer, Layer, Layer, Layer]:
         vv += share_vv * layer
         hv += share_hv * layer
         cross += np.float32(COPOL_COHERENCE[mechanism] * np.sqrt(share_hh * share_vv)) * layer
-    a: Layer = np.sqrt(hh)
-    b: Layer = cross / np.maximum(a, np.float32(1e-12))
-    c: Layer = np.sqrt(np.maximum(vv - b * b, 0))
-    d: Layer = np.sqrt(hv)
-    return a, b, c, d
+    a = np.sqrt(hh)
+    b = cross / np.maximum(a, np.float32(1e-12))
+    c = np.sqrt(np.maximum(vv - b * b, np.float32(0)))
+    return a, np.asarray(b, np.float32), np.asarray(c, np.float32), np.sqrt(hv)
 
 
 def noise_power(options: SarOptions) -> tuple[float, float, float, float]:

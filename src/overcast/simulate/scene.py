@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 
 from overcast.data.raster import Georeference
-from overcast.simulate.geometry import Building, City, Floats, Surface, polygons
+from overcast.simulate.geometry import Building, City, Floats, Rings, Surface, polygons
 
 Layer = NDArray[np.float32]
 
@@ -38,25 +38,25 @@ class Scene:
 
 def label_mask(city: City, grid: Georeference) -> NDArray[np.uint8]:
     """(H, W) uint8, 1 where the pixel centre lies in a footprint."""
-    return (_burn([b.outline for b in city.buildings], grid) > 0).astype(np.uint8)
+    return (_burn([b.rings for b in city.buildings], grid) > 0).astype(np.uint8)
 
 
 def rasterize_city(city: City, grid: Georeference) -> Scene:
     """The scene of a grid, which may be turned against the map."""
     patches = [patch for patch in city.patches if not patch.polygon.is_empty]
-    ground = _burn([np.asarray(p.polygon.exterior.coords)[:-1] for p in patches], grid)
+    ground = _burn([(np.asarray(p.polygon.exterior.coords)[:-1],) for p in patches], grid)
     codes = np.array([Surface.ASPHALT, *(p.surface for p in patches)], np.uint8)
     tones = _tones(len(patches) + 1)
     surface, tone = codes[ground], tones[ground]
     solid = np.zeros(surface.shape, np.float32)
     slopes = (np.zeros_like(solid), np.zeros_like(solid))
-    building = _burn([b.outline for b in city.buildings], grid)
+    building = _burn([b.rings for b in city.buildings], grid)
     _raise_buildings(city.buildings, building, grid, solid, slopes)
     own = building > 0
     index = building[own] - 1
     surface[own] = np.array([b.surface for b in city.buildings], np.uint8)[index]
     tone[own] = np.array([255 * b.tone for b in city.buildings], np.uint8)[index]
-    structure = _burn([s.outline for s in city.structures], grid)
+    structure = _burn([(s.outline,) for s in city.structures], grid)
     own = structure > 0
     index = structure[own] - 1
     solid[own] = np.array([s.height_m for s in city.structures], np.float32)[index]
@@ -72,7 +72,7 @@ def _tones(count: int) -> NDArray[np.uint8]:
     return (255 * ((np.arange(count) * 0.618034 + 0.5) % 1)).astype(np.uint8)
 
 
-def _burn(outlines: list[Floats], grid: Georeference) -> NDArray[np.int32]:
+def _burn(outlines: list[Rings], grid: Georeference) -> NDArray[np.int32]:
     """1 + index of the last outline that contains the pixel centre."""
     shape = (grid.height, grid.width)
     if not outlines:

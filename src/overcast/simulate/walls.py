@@ -68,7 +68,7 @@ class WallSamples:
 
 def wall_samples(city: City, scene: Scene, frame: RadarFrame, hidden: Layer, rng: np.random.Generator) -> WallSamples:
     """Lines on all walls of buildings and structures that face the radar and rise above what is before them."""
-    outlines = [frame.coordinates(b.outline) for b in city.buildings]
+    outlines = [frame.coordinates(ring) for b in city.buildings for ring in b.rings]
     outlines += [frame.coordinates(s.outline) for s in city.structures]
     starts, ends = _edges(outlines)
     edge = ends - starts
@@ -87,7 +87,7 @@ def _edges(outlines: list[Floats]) -> tuple[Floats, Floats]:
 
 
 def _outward(edge: Floats, frame: RadarFrame) -> Floats:
-    """Outward normals (range, azimuth) of edges that run counter-clockwise on the map."""
+    """Outward normals (range, azimuth) of edges that have the inside on their left on the map."""
     (re, rn), (ae, an) = frame.range_direction, frame.azimuth_direction
     handed = np.sign(re * an - rn * ae)
     return np.asarray(np.stack([edge[:, 1], -edge[:, 0]], 1) * handed)

@@ -38,7 +38,7 @@ def footprint_table(city: City) -> geopandas.GeoDataFrame:
             "roof": np.array([b.roof.value for b in buildings], object),
             "kind": np.array([b.kind.value for b in buildings], object),
         },
-        geometry=geopandas.GeoSeries(polygons([b.outline for b in buildings]), crs=CRS),
+        geometry=geopandas.GeoSeries(polygons([b.rings for b in buildings]), crs=CRS),
         crs=CRS,
     )
 

@@ -1,0 +1,242 @@
+import numpy as np
+import pytest
+import shapely
+from shapely import Polygon
+from shapely.affinity import rotate
+
+from overcast.data.radiometry import LookDirection, Unit
+from overcast.simulate.footprints import city_of
+from overcast.simulate.geometry import Extent, Surface
+from overcast.simulate.options import CRS, SarOptions
+from overcast.simulate.radar_geometry import QUARTER_TURNS, RadarFrame, radar_grid
+from overcast.simulate.sar import Strip, copolar_factors, draw_strip, form_image, impulse_response, simulate_sar
+from overcast.simulate.sar_materials import COPOL_COHERENCE, HH_VV_HV, Mechanism
+from overcast.simulate.scatter import expected_power
+from overcast.simulate.scene import rasterize_city
+
+GSD_M = 0.5
+BOUNDS = Extent(0, 0, 150, 150, CRS)
+NORTH, SOUTH = LookDirection.NORTH, LookDirection.SOUTH
+CLEAN = SarOptions(
+    looks=1,
+    speckle=False,
+    noise_floor_db=-60,
+    cross_noise_db=0,
+    crosstalk_db=-80,
+    gain_drift_db=0,
+    ripple_db=0,
+    misregistration_px=0,
+    wedge_share=0,
+    unit=Unit.LINEAR_POWER,
+)
+BOX = shapely.box(60, 60, 90, 80)  # rows 140..180 of a north-up image of 300 rows
+
+
+def strip(look: LookDirection = NORTH, wedge: tuple[float, float] | None = None) -> Strip:
+    return Strip(look, (0.0, 0.0), (0.0, 0.0, 0.0, 0.0), (0.0, 1.0), wedge)
+
+
+def power_of(
+    footprint: Polygon | None, height: float, options: SarOptions = CLEAN, look: LookDirection = NORTH
+) -> np.ndarray:
+    """(3, R, A) power by mechanism in the radar frame."""
+    city = city_of(BOUNDS, [footprint] if footprint else [], [height] if footprint else [], Surface.PAVING)
+    frame = RadarFrame(radar_grid(BOUNDS, GSD_M, look, (0, 0)), options.incidence_deg)
+    return expected_power(city, rasterize_city(city, frame.grid), frame, options, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("incidence", [30.0, 35.0, 45.0, 55.0])
+@pytest.mark.parametrize("height", [6.0, 15.0])
+def test_layover_reaches_h_over_tan_towards_the_radar(incidence, height):
+    options = CLEAN.model_copy(update={"incidence_deg": incidence, "double_bounce": False})
+    bright = power_of(BOX, height, options).sum(0)[:, 150] - power_of(None, 0, options).sum(0)[:, 150]
+    first = np.flatnonzero(bright > 0.3 * np.median(bright[bright > 0])).min()  # each point is shared by two cells
+    assert abs(first - (140 - height / np.tan(np.radians(incidence)) / GSD_M)) <= 1
+
+
+@pytest.mark.parametrize("incidence", [30.0, 35.0, 45.0, 55.0])
+@pytest.mark.parametrize("height", [6.0, 15.0])
+def test_shadow_reaches_h_tan_behind(incidence, height):
+    options = CLEAN.model_copy(update={"incidence_deg": incidence})
+    dark = power_of(BOX, height, options).sum(0)[180:, 150] == 0
+    length = np.argmin(dark)  # first lit ground behind the far wall
+    assert dark[0]
+    assert abs(length - height * np.tan(np.radians(incidence)) / GSD_M) <= 1
+
+
+@pytest.mark.parametrize("look", list(LookDirection))
+def test_layover_falls_towards_the_radar_and_shadow_away(look):
+    square = shapely.box(65, 65, 85, 85)
+    city = city_of(BOUNDS, [square], [10.0], Surface.PAVING)
+    image = simulate_sar(city, BOUNDS, GSD_M, CLEAN, strip(look), np.random.SeedSequence(0))[0]
+    nearest_first = np.rot90(image, QUARTER_TURNS[look])
+    profile = nearest_first[:, 140:160].mean(1)  # the square covers 130..170
+    ground = np.median(profile)
+    assert profile[130 - 20 : 130].mean() > 3 * ground
+    assert profile[171:182].max() < 0.01 * ground
+    assert profile[185:].mean() == pytest.approx(ground, rel=0.3)
+
+
+def test_double_bounce_line_lies_at_the_wall_foot_that_faces_the_radar():
+    double = power_of(BOX, 10.0)[Mechanism.DOUBLE]
+    across = slice(130, 170)
+    line = double[:, across].mean(1)
+    assert line.argmax() in (139, 140)  # the box begins between rows 139 and 140
+    assert line[139:141].sum() > 20 * line[120:138].sum()
+    assert line[170:].sum() < 1e-3 * line.sum()  # none at the far wall
+    reverse = power_of(BOX, 10.0, look=SOUTH)[Mechanism.DOUBLE][:, across].mean(1)
+    assert reverse.argmax() in (119, 120)  # seen from the south it lies on the other wall
+
+
+def test_double_bounce_falls_off_with_aspect():
+    strengths = [power_of(rotate(BOX, angle), 10.0)[Mechanism.DOUBLE].sum() for angle in (0, 5, 15, 40)]
+    assert strengths[0] > 1.3 * strengths[1] > 2 * strengths[2]
+    assert strengths[2] > strengths[3] > 0
+
+
+def test_double_bounce_grows_with_height_and_needs_a_lit_wall():
+    low, high = (power_of(BOX, height)[Mechanism.DOUBLE].sum() for height in (5.0, 10.0))
+    assert high == pytest.approx(2 * low, rel=0.05)
+    hidden = city_of(BOUNDS, [BOX, shapely.box(60, 82, 90, 90)], [6.0, 30.0])
+    frame = RadarFrame(radar_grid(BOUNDS, GSD_M, NORTH, (0, 0)), 35.0)
+    double = expected_power(hidden, rasterize_city(hidden, frame.grid), frame, CLEAN, np.random.default_rng(0))[1]
+    assert double[135:145].sum() < 0.01 * double.sum()  # the low box stands in the high one's shadow
+
+
+def test_power_of_layover_adds_up():
+    """Ground, wall and roof that fall into one cell add as power: laid over, nothing is lost or gained."""
+    options = CLEAN.model_copy(update={"shadow": False, "double_bounce": False})
+    flat = options.model_copy(update={"layover": False})
+    assert power_of(BOX, 8.0, options).sum() == pytest.approx(power_of(BOX, 8.0, flat).sum(), rel=1e-3)
+
+
+def test_party_walls_return_nothing():
+    """Two houses of one height that share a wall return as much as one house of their size."""
+    halves = city_of(BOUNDS, [shapely.box(60, 60, 90, 70), shapely.box(60, 70, 90, 80)], [8.0, 8.0])
+    frame = RadarFrame(radar_grid(BOUNDS, GSD_M, NORTH, (0, 0)), 35.0)
+    double = expected_power(halves, rasterize_city(halves, frame.grid), frame, CLEAN, np.random.default_rng(0))[1]
+    assert double[155:165, 130:170].sum() < 0.02 * double[138:142, 130:170].sum()
+
+
+def uniform(options: SarOptions, mechanism: Mechanism = Mechanism.VOLUME, size: int = 500) -> np.ndarray:
+    power = np.zeros((3, size, size), np.float32)
+    power[mechanism] = 0.1
+    return form_image(power, options, strip(), np.random.default_rng(5))
+
+
+@pytest.mark.parametrize("looks", [1, 3, 8])
+def test_speckle_has_the_declared_looks(looks):
+    """mean^2 / variance of a uniform field is the number of looks; relative deviation sqrt((2 + 2 / L) / N)."""
+    options = CLEAN.model_copy(update={"speckle": True, "looks": looks, "resolution_px": 0})
+    bands = uniform(options).reshape(4, -1)
+    measured = bands.mean(1) ** 2 / bands.var(1)
+    sigma = looks * np.sqrt((2 + 2 / looks) / bands.shape[1])
+    assert (np.abs(measured - looks) < 3 * sigma).all()
+
+
+def test_impulse_response_keeps_looks_and_power_and_correlates_neighbours():
+    options = CLEAN.model_copy(update={"speckle": True, "looks": 2, "resolution_px": 1.5})
+    sharp = options.model_copy(update={"resolution_px": 0})
+    wide, narrow = (uniform(each)[0].astype(float) for each in (options, sharp))
+    assert wide.mean() == pytest.approx(narrow.mean(), rel=0.02)
+    assert wide.mean() ** 2 / wide.var() == pytest.approx(2, rel=0.05)
+    neighbour = [np.corrcoef(image[:, 1:].ravel(), image[:, :-1].ravel())[0, 1] for image in (wide, narrow)]
+    assert neighbour[0] > 0.25
+    assert abs(neighbour[1]) < 0.01
+
+
+def test_impulse_response_has_unit_energy_and_the_given_width():
+    kernel = impulse_response(4.0)
+    assert (kernel**2).sum() == pytest.approx(1)
+    power = (kernel / kernel.max()) ** 2
+    assert np.count_nonzero(power > 0.5) in (3, 5)
+
+
+def test_speckle_is_seamless_across_blocks():
+    options = CLEAN.model_copy(update={"speckle": True, "resolution_px": 1.5})
+    image = 10 * np.log10(uniform(options, size=300)[0])
+    rows = [np.corrcoef(image[i], image[i + 1])[0, 1] for i in range(299)]
+    assert abs(rows[127] - np.mean(rows)) < 4 * np.std(rows)  # blocks of 128 rows
+    assert np.mean(rows) > 0.25
+
+
+@pytest.mark.parametrize("mechanism", list(Mechanism))
+def test_polarimetry_follows_the_mechanism(mechanism):
+    options = CLEAN.model_copy(update={"speckle": True, "looks": 4, "resolution_px": 0})
+    hh, hv, vh, vv = uniform(options, mechanism).reshape(4, -1).mean(1) / 0.1
+    expected = HH_VV_HV[mechanism]
+    np.testing.assert_allclose((hh, vv, hv), expected, rtol=0.02)
+    assert hv == pytest.approx(vh, rel=0.01)  # reciprocity in expectation
+
+
+@pytest.mark.parametrize("mechanism", list(Mechanism))
+def test_cholesky_factors_rebuild_the_covariance(mechanism):
+    power = np.zeros((3, 1, 1), np.float32)
+    power[mechanism] = 2.0
+    a, b, c, d = (float(factor[0, 0]) for factor in copolar_factors(power))
+    hh, vv, hv = HH_VV_HV[mechanism]
+    assert a * a == pytest.approx(2 * hh)
+    assert b * b + c * c == pytest.approx(2 * vv)
+    assert d * d == pytest.approx(2 * hv)
+    assert a * b / np.sqrt(a * a * (b * b + c * c)) == pytest.approx(COPOL_COHERENCE[mechanism], rel=1e-5)
+
+
+def test_shadow_holds_only_noise():
+    options = CLEAN.model_copy(update={"noise_floor_db": -20.0})
+    city = city_of(BOUNDS, [BOX], [15.0])
+    image = simulate_sar(city, BOUNDS, GSD_M, options, strip(), np.random.SeedSequence(0))
+    assert image[0, 185, 150] == pytest.approx(0.01, rel=1e-4)
+
+
+def test_wedge_is_exactly_nodata_in_all_bands_and_the_rest_is_not():
+    options = SarOptions()
+    image = simulate_sar(
+        city_of(BOUNDS, [], []), BOUNDS, 1.0, options, strip(wedge=(0.3, 0.1)), np.random.SeedSequence(0)
+    )
+    empty = (image == 0).all(0)
+    assert np.array_equal(empty, (image == 0).any(0))
+    assert empty.mean() == pytest.approx(0.3, abs=0.02)
+    assert empty[0, 0] == empty[0, -1] == np.True_
+    assert not empty[-1].any()
+    turned = simulate_sar(
+        city_of(BOUNDS, [], []), BOUNDS, 1.0, options, strip(SOUTH, (0.3, 0.1)), np.random.SeedSequence(0)
+    )
+    assert (turned[:, -1] == 0).all()  # the wedge turns with the strip
+
+
+def test_strip_faults_shift_and_gain():
+    options = CLEAN.model_copy(update={"unit": Unit.DECIBEL})
+    city = city_of(BOUNDS, [BOX], [10.0])
+    straight = simulate_sar(city, BOUNDS, GSD_M, options, strip(), np.random.SeedSequence(0))
+    shifted = Strip(NORTH, (3.0, 0.0), (2.0, 2.0, 2.0, 2.0), (0.0, 1.0), None)
+    moved = simulate_sar(city, BOUNDS, GSD_M, options, shifted, np.random.SeedSequence(0))
+    rows = [int(image[0, :, 150].argmax()) for image in (straight, moved)]
+    assert rows[0] == rows[1]
+    left = [int(np.flatnonzero(image[0, 139] > image[0, 139].max() - 6).min()) for image in (straight, moved)]
+    assert left[0] - left[1] == 6  # what the image shows at x lies 3 m further east on the map
+    flat = simulate_sar(city_of(BOUNDS, [], []), BOUNDS, GSD_M, options, shifted, np.random.SeedSequence(0))
+    even = simulate_sar(city_of(BOUNDS, [], []), BOUNDS, GSD_M, options, strip(), np.random.SeedSequence(0))
+    np.testing.assert_allclose((flat - even)[:, :, :290], 2.0, atol=1e-3)  # beyond it the ground is another
+
+
+def test_switches_remove_their_effect():
+    full = power_of(BOX, 10.0).sum(0)
+    assert (full == 0).any()
+    no_shadow = power_of(BOX, 10.0, CLEAN.model_copy(update={"shadow": False})).sum(0)
+    assert (no_shadow > 0).mean() > (full > 0).mean()
+    assert power_of(BOX, 10.0, CLEAN.model_copy(update={"double_bounce": False}))[Mechanism.DOUBLE].max() < 0.2
+    upright = power_of(BOX, 10.0, CLEAN.model_copy(update={"layover": False, "double_bounce": False})).sum(0)
+    bare = power_of(None, 0.0).sum(0)
+    np.testing.assert_allclose(upright[:138], bare[:138], rtol=1e-5)
+
+
+def test_mixed_looks_alternate_between_places():
+    looks = [draw_strip(SarOptions(look="mixed"), 0.5, place, np.random.default_rng(0)).look for place in range(4)]
+    assert looks == [NORTH, SOUTH, NORTH, SOUTH]
+
+
+def test_same_seed_same_image():
+    city = city_of(BOUNDS, [BOX], [10.0])
+    images = [simulate_sar(city, BOUNDS, 1.0, SarOptions(), strip(), np.random.SeedSequence(s)) for s in (4, 4, 5)]
+    assert np.array_equal(images[0], images[1])
+    assert not np.array_equal(images[0], images[2])
