@@ -130,6 +130,7 @@ def test_every_two_parts_of_a_split_are_compared() -> None:
     require_clean_split(Split(("a",), (), ("c",)), tiles)
     described = json.loads(json.dumps(describe_split(split, tiles)))
     assert (described["clean"], described["shared_ground_m2"]) == (False, 9000.0)
+    assert described["between"]["validation and test"]["finding"].startswith("1 of 1 validation chips share 4500.0 m2")
     assert described["counts"] == {"train": 1, "validation": 1, "test": 1, "dropped": 0}
     assert "clean" not in describe_split(split)
 

@@ -157,11 +157,11 @@ def require_clean_split(split: Split, chips: Sequence[Placed]) -> None:
             raise LeakError(report.sentence(one, other))
 
 
-def describe_leak(report: LeakReport) -> dict[str, Any]:
+def describe_leak(report: LeakReport, train: str = "training", test: str = "test") -> dict[str, Any]:
     """The report as JSON: counts, area, examples, the sentence and the definition of the figures."""
     return {
         "clean": report.clean,
-        "finding": report.sentence(),
+        "finding": report.sentence(train, test),
         "train_chips": report.train_chips,
         "test_chips": report.test_chips,
         "pairs": report.pairs,
@@ -188,7 +188,7 @@ def describe_split(split: Split, chips: Sequence[Placed] | None = None) -> dict[
         reports = check_split(split, chips)
         described["clean"] = all(report.clean for report in reports.values())
         described["shared_ground_m2"] = sum(report.shared_m2 for report in reports.values())
-        described["between"] = {f"{one} and {other}": describe_leak(report) for (one, other), report in reports.items()}
+        described["between"] = {f"{a} and {b}": describe_leak(report, a, b) for (a, b), report in reports.items()}
     return described
 
 
