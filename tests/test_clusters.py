@@ -50,7 +50,7 @@ def mosaics(tmp_path_factory: pytest.TempPathFactory) -> list[Chip]:
 def test_chips_of_one_scene_come_together(mosaics: list[Chip]) -> None:
     placed = cluster_places(mosaics)
     assert [chip.key for chip in placed] == [chip.key for chip in mosaics]
-    assert {chip.key: chip.place for chip in placed} == {chip.key: f"{chip.key[0]}00" for chip in mosaics}
+    assert {chip.key: chip.place for chip in placed} == {chip.key: f"with {chip.key[0]}00" for chip in mosaics}
 
 
 def test_a_split_of_the_found_places_never_cuts_a_scene(mosaics: list[Chip]) -> None:
@@ -71,20 +71,24 @@ def test_near_duplicates_in_one_layer_come_together(tmp_path: Path) -> None:
     revisit = [other[0], np.clip(fainter, 0, 255), other[2]]
     layers = {"base": base, "revisit": [v.astype(np.uint8) for v in revisit], "elsewhere": scene(6, side=SIDE)}
     chips = [write_chip(tmp_path, key, values) for key, values in layers.items()]
-    assert [chip.place for chip in cluster_places(chips, DUPLICATES_ALONE)] == ["base", "base", "elsewhere"]
+    assert [chip.place for chip in cluster_places(chips, DUPLICATES_ALONE)] == [
+        "with base",
+        "with base",
+        "with elsewhere",
+    ]
 
 
 def test_flat_chips_resemble_nothing(tmp_path: Path) -> None:
     flat = [np.full((SIDE, SIDE), value, np.uint8) for value in (0, 255)]
     chips = [write_chip(tmp_path, str(i), flat) for i in range(3)]
-    assert [chip.place for chip in cluster_places(chips)] == ["0", "1", "2"]
+    assert [chip.place for chip in cluster_places(chips)] == ["with 0", "with 1", "with 2"]
 
 
 def test_chips_of_other_sizes_are_compared(tmp_path: Path) -> None:
     layers = scene(7, side=60)
     large = [np.kron(v, np.ones((3, 3), np.uint8)) for v in layers]
     chips = [write_chip(tmp_path, "large", large), write_chip(tmp_path, "small", layers)]
-    assert [chip.place for chip in cluster_places(chips)] == ["large", "large"]
+    assert [chip.place for chip in cluster_places(chips)] == ["with large", "with large"]
 
 
 def test_stability_shows_merging_and_falling_apart(mosaics: list[Chip]) -> None:

@@ -69,7 +69,10 @@ class Stability:
 
 
 def cluster_places(chips: Sequence[Chip], options: ClusterOptions | None = None) -> tuple[Chip, ...]:
-    """The chips with `place` replaced: the least key of the chips that belong together.
+    """The chips with `place` replaced: `with <key>`, the least key of the chips that belong together.
+
+    To take validation from the training folder of a published split, cluster both folders but give the new places to
+    the training chips only; where the test folder's chips get them too, training chips of their places are dropped.
 
     Raises:
         InputError: A file cannot be read, or chips have different numbers of files.
@@ -78,7 +81,9 @@ def cluster_places(chips: Sequence[Chip], options: ClusterOptions | None = None)
     least: dict[int, str] = {}
     for label, chip in zip(labels.tolist(), chips, strict=True):
         least[label] = min(least.get(label, chip.key), chip.key)
-    return tuple(replace(chip, place=least[label]) for label, chip in zip(labels.tolist(), chips, strict=True))
+    return tuple(
+        replace(chip, place=f"with {least[label]}") for label, chip in zip(labels.tolist(), chips, strict=True)
+    )
 
 
 def read_appearance(chips: Sequence[Chip], thumbnail_px: int = 32, edge_samples: int = 128) -> Appearance:
