@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import shapely
 
+from overcast.simulate.clouds import CLEAR, CLOUD, CLOUD_SHADOW
 from overcast.simulate.footprints import city_of
-from overcast.simulate.geometry import Extent
+from overcast.simulate.geometry import Extent, Surface
 from overcast.simulate.light import cast_shadow, oblique_view
 from overcast.simulate.optical import Exposure, draw_exposure, simulate_optical
 from overcast.simulate.options import CRS, OpticalOptions
@@ -71,7 +72,7 @@ def test_nadir_view_is_the_identity():
 def test_image_shows_shadow_roof_and_wall_where_they_belong():
     city = city_of(BOUNDS, [shapely.box(50, 50, 70, 70)], [20.0])
     exposure = Exposure(180.0, 45.0, 0.0, 1.0, 1.0)
-    image = simulate_optical(city, BOUNDS, 0.5, PLAIN.model_copy(update={"off_nadir_deg": 20.0}), exposure, SEED)
+    image = simulate_optical(city, BOUNDS, 0.5, PLAIN.model_copy(update={"off_nadir_deg": 20.0}), exposure, SEED).values
     red = image[0].astype(int)
     column = red[:, 120]  # north to south through the box, whose ground rows are 100..140
     ground = column[200]
@@ -85,12 +86,10 @@ def test_image_shows_shadow_roof_and_wall_where_they_belong():
 
 
 def test_near_infrared_tells_plants_from_roads():
-    from overcast.simulate.geometry import Surface
-
     means = {}
     for surface in (Surface.GRASS, Surface.ASPHALT):
         city = city_of(BOUNDS, [], [], ground=surface)
-        image = simulate_optical(city, BOUNDS, 1.0, PLAIN, draw_exposure(PLAIN, np.random.default_rng(0)), SEED)
+        image = simulate_optical(city, BOUNDS, 1.0, PLAIN, draw_exposure(PLAIN, np.random.default_rng(0)), SEED).values
         means[surface] = image.reshape(4, -1).mean(1)
     assert means[Surface.GRASS][3] > 2 * means[Surface.GRASS][0]
     assert means[Surface.ASPHALT][3] < 1.3 * means[Surface.ASPHALT][0]
@@ -100,8 +99,25 @@ def test_image_is_eight_bit_never_zero_and_repeatable():
     city = city_of(BOUNDS, [shapely.box(50, 50, 70, 70)], [20.0])
     options = OpticalOptions()
     exposure = draw_exposure(options, np.random.default_rng(1))
-    first, second = (simulate_optical(city, BOUNDS, 1.0, options, exposure, np.random.SeedSequence(1)) for _ in "ab")
+    first, second = (
+        simulate_optical(city, BOUNDS, 1.0, options, exposure, np.random.SeedSequence(1)).values for _ in "ab"
+    )
     assert first.dtype == np.uint8
     assert first.shape == (4, 120, 120)
     assert first.min() >= 1
     assert np.array_equal(first, second)
+
+
+def test_clouds_cover_their_share_and_their_mask_is_true():
+    bounds = Extent(0, 0, 600, 600, CRS)
+    city = city_of(bounds, [], [], ground=Surface.GRASS)
+    exposure = Exposure(180.0, 45.0, 0.0, 1.0, 1.0)
+    clear = simulate_optical(city, bounds, 2.0, PLAIN, exposure, SEED)
+    cloudy = simulate_optical(city, bounds, 2.0, PLAIN.model_copy(update={"cloud_share": 0.3}), exposure, SEED)
+    assert clear.clouds is None
+    assert cloudy.clouds is not None
+    assert (cloudy.clouds == CLOUD).mean() == pytest.approx(0.3, abs=0.01)
+    change = cloudy.values[1].astype(int) - clear.values[1]
+    assert (np.abs(change[cloudy.clouds == CLEAR]) < 25).all()
+    assert change[cloudy.clouds == CLOUD].mean() > 50
+    assert change[cloudy.clouds == CLOUD_SHADOW].mean() < -15

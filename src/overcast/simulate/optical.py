@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
 from overcast.data.raster import Georeference
+from overcast.simulate.clouds import CLOUD_LIGHT, draw_clouds
 from overcast.simulate.geometry import City, Extent, Surface
 from overcast.simulate.light import azimuth_vector, cast_shadow, oblique_view
 from overcast.simulate.options import OpticalOptions
@@ -19,31 +20,41 @@ Layer = NDArray[np.float32]
 BANDS = ("red", "green", "blue", "nir")
 
 REFLECTANCE: dict[Surface, tuple[tuple[float, float, float, float], tuple[float, float, float, float]]] = {
-    Surface.ASPHALT: ((0.10, 0.10, 0.10, 0.12), (0.20, 0.20, 0.19, 0.22)),
-    Surface.PAVING: ((0.20, 0.17, 0.15, 0.26), (0.32, 0.27, 0.23, 0.36)),
-    Surface.CONCRETE: ((0.24, 0.24, 0.22, 0.28), (0.40, 0.39, 0.36, 0.43)),
-    Surface.GRASS: ((0.06, 0.10, 0.04, 0.42), (0.12, 0.15, 0.07, 0.34)),
-    Surface.FIELD: ((0.09, 0.13, 0.05, 0.45), (0.22, 0.19, 0.11, 0.32)),
+    Surface.ASPHALT: ((0.13, 0.13, 0.125, 0.15), (0.23, 0.225, 0.21, 0.25)),
+    Surface.PAVING: ((0.21, 0.18, 0.155, 0.27), (0.32, 0.27, 0.23, 0.36)),
+    Surface.CONCRETE: ((0.23, 0.22, 0.20, 0.27), (0.36, 0.345, 0.31, 0.40)),
+    Surface.GRASS: ((0.085, 0.12, 0.055, 0.42), (0.14, 0.16, 0.085, 0.34)),
+    Surface.FIELD: ((0.10, 0.13, 0.06, 0.45), (0.21, 0.185, 0.125, 0.32)),
     Surface.SOIL: ((0.20, 0.16, 0.11, 0.28), (0.34, 0.28, 0.20, 0.38)),
     Surface.GRAVEL: ((0.25, 0.24, 0.22, 0.30), (0.38, 0.36, 0.33, 0.42)),
-    Surface.WATER: ((0.03, 0.055, 0.05, 0.015), (0.06, 0.085, 0.06, 0.025)),
-    Surface.TILE_RED: ((0.28, 0.13, 0.09, 0.36), (0.40, 0.20, 0.13, 0.46)),
-    Surface.TILE_DARK: ((0.07, 0.07, 0.07, 0.09), (0.18, 0.16, 0.15, 0.22)),
-    Surface.BITUMEN: ((0.09, 0.09, 0.09, 0.11), (0.26, 0.26, 0.26, 0.28)),
-    Surface.GRAVEL_ROOF: ((0.22, 0.21, 0.20, 0.26), (0.42, 0.41, 0.38, 0.46)),
-    Surface.METAL: ((0.22, 0.25, 0.29, 0.30), (0.66, 0.66, 0.65, 0.68)),
+    Surface.WATER: ((0.05, 0.075, 0.06, 0.015), (0.09, 0.11, 0.08, 0.025)),
+    Surface.TILE_RED: ((0.22, 0.13, 0.10, 0.32), (0.34, 0.20, 0.145, 0.42)),
+    Surface.TILE_DARK: ((0.08, 0.08, 0.08, 0.10), (0.21, 0.19, 0.175, 0.24)),
+    Surface.BITUMEN: ((0.10, 0.10, 0.10, 0.12), (0.27, 0.265, 0.255, 0.29)),
+    Surface.GRAVEL_ROOF: ((0.20, 0.195, 0.185, 0.25), (0.36, 0.35, 0.325, 0.42)),
+    Surface.METAL: ((0.20, 0.215, 0.235, 0.27), (0.56, 0.56, 0.54, 0.58)),
     Surface.VEHICLE: ((0.05, 0.05, 0.06, 0.08), (0.60, 0.60, 0.60, 0.60)),
-    Surface.GARDEN: ((0.07, 0.10, 0.05, 0.38), (0.20, 0.18, 0.14, 0.34)),
-    Surface.SPORT: ((0.06, 0.14, 0.05, 0.45), (0.10, 0.18, 0.08, 0.40)),
+    Surface.GARDEN: ((0.09, 0.115, 0.06, 0.36), (0.22, 0.20, 0.155, 0.34)),
+    Surface.SPORT: ((0.085, 0.145, 0.07, 0.45), (0.13, 0.175, 0.10, 0.40)),
 }
 """Reflectance in red, green, blue, near infrared at tone 0 and tone 1."""
 CANOPY_REFLECTANCE = ((0.035, 0.065, 0.025, 0.36), (0.08, 0.11, 0.045, 0.50))
 WALL_REFLECTANCE = ((0.22, 0.13, 0.10, 0.28), (0.46, 0.43, 0.38, 0.50))
-SKYLIGHT = np.array([0.13, 0.16, 0.21, 0.08], np.float32)
+SKYLIGHT = np.array([0.16, 0.18, 0.21, 0.09], np.float32)
 """Light in shadow relative to full sun on a horizontal surface."""
-HAZE_DN = np.array([12.0, 15.0, 21.0, 5.0], np.float32)
-GAIN_DN = np.array([430.0, 470.0, 500.0, 330.0], np.float32)
+HAZE_DN = np.array([16.0, 18.0, 20.0, 6.0], np.float32)
+GAIN_DN = np.array([455.0, 470.0, 480.0, 330.0], np.float32)
 """Digital numbers per unit of reflected light: the display stretch of an 8-bit product."""
+
+
+@dataclass(frozen=True)
+class OpticalImage:
+    """An image and, where clouds were asked for, their true mask."""
+
+    values: NDArray[np.uint8]
+    """(4, H, W) red, green, blue, near infrared; never 0."""
+    clouds: NDArray[np.uint8] | None
+    """(H, W): 0 clear, 1 cloud, 2 cloud shadow."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +83,24 @@ def draw_exposure(options: OpticalOptions, rng: np.random.Generator) -> Exposure
 
 def simulate_optical(
     city: City, bounds: Extent, gsd_m: float, options: OpticalOptions, exposure: Exposure, seed: np.random.SeedSequence
-) -> NDArray[np.uint8]:
-    """(4, H, W) uint8 north-up image of `bounds`: red, green, blue, near infrared."""
+) -> OpticalImage:
+    """The north-up image of `bounds`."""
     rng = np.random.default_rng(seed)
     margin = max(0.0, np.floor(min(bounds.left - city.bounds.left, city.bounds.top - bounds.top) / gsd_m) * gsd_m)
     rows = round((bounds.top - bounds.bottom + 2 * margin) / gsd_m)
     cols = round((bounds.right - bounds.left + 2 * margin) / gsd_m)
     transform = Affine(gsd_m, 0, bounds.left - margin, 0, -gsd_m, bounds.top + margin)
     scene = rasterize_city(city, Georeference(rows, cols, transform, bounds.crs))
-    radiance = _render(scene, options, exposure, rng)
     border = round(margin / gsd_m)
-    inner = radiance[:, border : rows - border, border : cols - border]
-    return _expose(inner, options, exposure, rng)
+    light = _render(scene, options, exposure, rng)[:, border : rows - border, border : cols - border]
+    if options.cloud_share == 0:
+        return OpticalImage(_expose(light, options, exposure, rng), None)
+    sun = (exposure.sun_azimuth_deg, exposure.sun_elevation_deg)
+    clouds = draw_clouds((light.shape[1], light.shape[2]), gsd_m, options.cloud_share, sun, rng)
+    for band in range(len(BANDS)):
+        shaded = light[band] * (1 - clouds.shadow * (1 - 2 * SKYLIGHT[band]))
+        light[band] = shaded + clouds.opacity * (CLOUD_LIGHT[band] - shaded)
+    return OpticalImage(_expose(light, options, exposure, rng), clouds.mask())
 
 
 def _render(scene: Scene, options: OpticalOptions, exposure: Exposure, rng: np.random.Generator) -> Layer:

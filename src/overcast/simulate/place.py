@@ -42,6 +42,8 @@ class SimulatedPlace:
     """(P, H, W), nodata 0."""
     optical: NDArray[np.uint8]
     """(4, H, W) red, green, blue, near infrared."""
+    clouds: NDArray[np.uint8] | None
+    """(H, W): 0 clear, 1 cloud, 2 cloud shadow; None without clouds."""
     mask: NDArray[np.uint8]
     """(H, W): 1 building, 0 other."""
 
@@ -73,10 +75,12 @@ def simulate_place(place: PlaceId, options: SimulationOptions) -> SimulatedPlace
     exposure = draw_exposure(options.optical, np.random.default_rng(exposure_seed))
     transform = Affine(options.gsd_m, 0, bounds.left, 0, -options.gsd_m, bounds.top)
     grid = Georeference(place.size_px, place.size_px, transform, CRS)
+    image = simulate_optical(city, bounds, options.gsd_m, options.optical, exposure, optical_seed)
     return SimulatedPlace(
         city=city,
         grid=grid,
         sar=simulate_sar(city, bounds, options.gsd_m, options.sar, strip, sar_seed),
-        optical=simulate_optical(city, bounds, options.gsd_m, options.optical, exposure, optical_seed),
+        optical=image.values,
+        clouds=image.clouds,
         mask=label_mask(city, grid),
     )

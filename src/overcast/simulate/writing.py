@@ -61,6 +61,8 @@ def write_scene(root: Path, name: str, place: SimulatedPlace, options: Simulatio
     _write_sar(folder / "sar.tif", place.sar, _transform(place, window), options)
     _write_optical(folder / "optical.tif", place.optical, _transform(place, window))
     _write_mask(folder / "mask.tif", place.mask, _transform(place, window))
+    if place.clouds is not None:
+        _write(folder / "clouds.tif", place.clouds[None], _transform(place, window), ("clouds",), predictor=1)
     write_footprints(folder / "footprints.gpkg", _clipped(footprint_table(place.city), place, window))
 
 
@@ -70,6 +72,8 @@ def _write_window(root: Path, stem: str, place: SimulatedPlace, window: Window, 
     _write_sar(root / "sar" / f"{stem}.tif", place.sar[:, rows, cols], transform, options)
     _write_optical(root / "optical" / f"{stem}.tif", place.optical[:, rows, cols], transform)
     _write_mask(root / "masks" / f"{stem}.tif", place.mask[rows, cols], transform)
+    if place.clouds is not None:
+        _write(root / "clouds" / f"{stem}.tif", place.clouds[None, rows, cols], transform, ("clouds",), predictor=1)
 
 
 def _transform(place: SimulatedPlace, window: Window) -> Affine:
