@@ -48,14 +48,18 @@ for _class in (_StrictLoader, _StrictDumper):  # YAML 1.2 reads 1e-4 as a number
     _class.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
 
 
-def read_settings(model: type[Model], path: Path | None, sets: Sequence[str] = ()) -> Model:
+def read_settings(
+    model: type[Model], path: Path | None, sets: Sequence[str] = (), base: Mapping[str, Any] | None = None
+) -> Model:
     """Settings from a YAML file (None: the defaults) with overrides such as `training.steps=500`.
+
+    `base` holds values for what the file leaves out, section by section; without it the model's defaults apply.
 
     Raises:
         ConfigError: The file is missing or no YAML, or a key or value is wrong; names the key, where it was given,
             what is wrong and the nearest valid key.
     """
-    values = {} if path is None else _read_yaml(path)
+    values = _merged(base or {}, {} if path is None else _read_yaml(path))
     overridden: dict[str, str] = {}
     for override in sets:
         key, value = _parse_override(override)
@@ -88,6 +92,15 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`changes` put onto `base`, sections merged key by key."""
+    merged = dict(base)
+    for key, value in changes.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
 def _parse_override(override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
     if not equals or not all(key.strip().split(".")):
@@ -116,6 +129,9 @@ def _explain(
     overridden: Mapping[str, str],
 ) -> str:
     parts = _given_path(values, [str(part) for part in details["loc"]])
+    context = details.get("ctx", {})
+    if details["type"] == "union_tag_invalid":
+        parts.append(context["discriminator"].strip("'"))
     key = ".".join(parts)
     where = _origin(key, overridden) or (str(path) if path else "settings")
     if details["type"] == "extra_forbidden":
@@ -123,6 +139,8 @@ def _explain(
         return f"{where}: {key} is no known key; " + (f"did you mean {near}?" if near else "remove it.")
     if details["type"] == "missing":
         return f"{where}: {key} is missing; set it in the file or with --set {key}=..."
+    if details["type"] == "union_tag_invalid":
+        return f"{where}: {key}: input should be one of {context['expected_tags']} (got {context['tag']!r})"
     given = details["input"]
     shown = "" if isinstance(given, dict) else f" (got {given!r})"
     message = details["msg"].removeprefix("Value error, ")

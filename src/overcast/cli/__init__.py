@@ -1,0 +1,74 @@
+"""The `overcast` command: thin commands, one public call each; heavy imports inside keep `--help` fast."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from overcast import __version__
+from overcast.cli import data, maps, models
+from overcast.errors import EXIT_INTERNAL, OvercastError, exit_code, is_environment_error
+
+app = typer.Typer(
+    name="overcast",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="Map building footprints from radar: train on optical + SAR, work from SAR alone.\n\n"
+    "Start with: `overcast demo --output demo-output`",
+)
+for command in (
+    models.demo,
+    data.simulate,
+    models.train,
+    models.evaluate,
+    maps.predict,
+    models.describe,
+    data.check_leak,
+):
+    app.command()(command)
+app.add_typer(data.splits_app, name="splits")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Version.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options before the command."""
+    del version
+    if debug:
+        os.environ["OVERCAST_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Run the command line; an error that the user can mend is one sentence and exit code 2."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    try:
+        app()
+    except KeyboardInterrupt as error:
+        typer.echo("interrupted; run the same command again to go on.", err=True)
+        sys.exit(exit_code(error))
+    except (OvercastError, OSError) as error:
+        if os.environ.get("OVERCAST_DEBUG") or exit_code(error) == EXIT_INTERNAL:
+            raise
+        typer.echo(f"error: {_sentence(error)}", err=True)
+        sys.exit(exit_code(error))
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError) and is_environment_error(error):
+        return f"{error.filename or 'a file'}: {error.strerror}; free space, correct the path or its permissions."
+    return str(error)

@@ -1,0 +1,64 @@
+"""What the commands share: progress bars, JSON and tables on the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+ERROR_CONSOLE = Console(stderr=True)
+"""Progress goes to standard error, results to standard output."""
+
+
+class Report(Protocol):
+    """Tells a bar how far the work is."""
+
+    def __call__(self, done: float, total: float, stage: str = ...) -> None:
+        """`done` of `total` units."""
+        ...
+
+
+@contextmanager
+def counting_bar(title: str, unit: str) -> Iterator[Report]:
+    """A bar with rate and estimate; yields the function to call with (done, total) and, optionally, what is done."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.4g}/{task.total:.4g} " + unit),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=ERROR_CONSOLE, transient=True) as progress:
+        task = progress.add_task(title, total=1, rate="")
+
+        def update(done: float, total: float, stage: str = title) -> None:
+            if stage != progress.tasks[task].description:
+                progress.reset(task, description=stage, rate="")
+            speed = progress.tasks[task].speed
+            rate = "" if speed is None else f"{speed:.3g} {unit}/s"
+            progress.update(task, completed=done, total=total, rate=rate)
+
+        yield update
+
+
+def print_json(value: Any) -> None:
+    """JSON on standard output."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """A table on standard output; all columns but the first to the right."""
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

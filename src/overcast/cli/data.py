@@ -1,0 +1,170 @@
+"""Commands on data: simulate, splits, check-leak."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from overcast.cli.console import counting_bar, print_json
+
+if TYPE_CHECKING:
+    from overcast.data.parts import Split
+
+splits_app = typer.Typer(no_args_is_help=True, help="Make splits by place that share no ground.")
+
+
+class SimulationPreset(StrEnum):
+    """Named simulations."""
+
+    SPACENET6 = "spacenet6"
+    DEMO = "demo"
+
+
+class SpaceNet6Side(StrEnum):
+    """Side of the area that is tested on."""
+
+    EAST = "east"
+    NORTH = "north"
+
+
+def simulate(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write; must be new or empty.")],
+    preset: Annotated[SimulationPreset, typer.Option(help="Named settings to start from.")] = SimulationPreset.SPACENET6,
+    options: Annotated[Path | None, typer.Option(help="YAML with settings that replace the preset's.")] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for example sar.looks=1.")] = None,
+    places: Annotated[int | None, typer.Option(help="Places that are cut into chips.")] = None,
+    scenes: Annotated[int | None, typer.Option(help="Further places written whole.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same bytes.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; all cores by default.")] = None,
+) -> None:
+    """Simulate a city as an optical + SAR folder data set with exact footprints.
+
+    Interrupted, the same command goes on where it stopped.
+
+    Example: `overcast simulate --output data/city --preset demo --places 4 --seed 1`
+    """
+    from overcast.settings import read_settings
+    from overcast.simulate.dataset import simulate_dataset
+    from overcast.simulate.options import Preset, SimulationOptions
+    from overcast.simulate.options import preset as named
+
+    counts = {"places": places, "scenes": scenes, "seed": seed, "workers": workers or os.cpu_count()}
+    given = [f"{name}={value}" for name, value in counts.items() if value is not None]
+    base = named(Preset(preset.value)).model_dump(mode="json")
+    settings = read_settings(SimulationOptions, options, [*given, *(sets or [])], base)
+    with counting_bar("simulating", "places") as update:
+        folder = simulate_dataset(output, settings, update)
+    typer.echo(f"{settings.places} places and {settings.scenes} scenes in {folder}")
+
+
+@splits_app.command()
+def spacenet6(
+    *,
+    tiles: Annotated[Path | None, typer.Option(help="CSV with ImageId, x, y of the upper left tile corners.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the data set, instead of --tiles.")] = None,
+    split: Annotated[SpaceNet6Side, typer.Option(help="Side to test on.")] = SpaceNet6Side.EAST,
+    naive: Annotated[bool, typer.Option(help="Every tile outside the test tiles trains: shows the leak.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the split as .csv or .json.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print counts, keys and shared ground as JSON.")] = False,
+) -> None:
+    """Split SpaceNet 6 without a shared square metre; needs only the tile corners.
+
+    Example: `overcast splits spacenet6 --tiles tiles.csv --split east --json`
+    """
+    from overcast.data.spacenet6 import corners_of, spacenet6_catalog, tiles_from_csv
+    from overcast.data.splits import spacenet6_naive_split, spacenet6_split
+    from overcast.errors import ConfigError
+
+    if (tiles is None) == (root is None):
+        raise ConfigError("give the tile corners with --tiles FILE.csv, or the data set with --root FOLDER.")
+    if tiles is not None:
+        corners = tiles_from_csv(tiles)
+    elif root is not None:
+        corners = corners_of(spacenet6_catalog(root).chips)
+    make = spacenet6_naive_split if naive else spacenet6_split
+    _show_split(make(corners, split.value), corners, output, as_json=as_json)
+
+
+@splits_app.command()
+def folder(
+    *,
+    root: Annotated[Path, typer.Argument(help="Folder data set with georeferenced chips.")],
+    block_m: Annotated[float, typer.Option(help="Side of the square blocks in metres.")] = 1000.0,
+    test_share: Annotated[float, typer.Option(help="Share of the chips to test on.")] = 0.2,
+    validation_share: Annotated[float, typer.Option(help="Share of the chips to validate on.")] = 0.1,
+    buffer_m: Annotated[float, typer.Option(help="Smallest distance between the parts in metres.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Draws the blocks.")] = 0,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the split as .csv or .json.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print counts, keys and shared ground as JSON.")] = False,
+) -> None:
+    """Split a folder of georeferenced chips by square blocks of ground.
+
+    Example: `overcast splits folder data/city --block-m 1000 --output split.csv`
+    """
+    from overcast.data.folder import folder_catalog
+    from overcast.data.splits import block_split
+
+    chips = folder_catalog(root).chips
+    split = block_split(chips, block_m, test_share, validation_share, buffer_m, seed)
+    _show_split(split, chips, output, as_json=as_json)
+
+
+def check_leak(
+    *,
+    split: Annotated[Path, typer.Argument(help="Split file: .csv with key,split or the .json of `overcast splits`.")],
+    tiles: Annotated[Path | None, typer.Option(help="CSV of SpaceNet 6 tile corners.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder data set of the split's chips.")] = None,
+    description: Annotated[Path | None, typer.Option(help="dataset.yaml that lies elsewhere.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Report ground, images and places that training, validation and test share; exit code 2 where there are any.
+
+    Example: `overcast splits spacenet6 --tiles tiles.csv --naive -o naive.csv; overcast check-leak naive.csv --tiles
+    tiles.csv`
+    """
+    from overcast.data.folder import folder_catalog
+    from overcast.data.ground import Placed
+    from overcast.data.leaks import describe_split, require_clean_split
+    from overcast.data.spacenet6 import tiles_from_csv
+    from overcast.data.splitfile import read_split
+    from overcast.errors import ConfigError
+
+    if (tiles is None) == (root is None):
+        raise ConfigError("say where the chips lie: --tiles FILE.csv for SpaceNet 6 corners, or --root FOLDER.")
+    placed: tuple[Placed, ...] = ()
+    if tiles is not None:
+        placed = tiles_from_csv(tiles)
+    elif root is not None:
+        placed = folder_catalog(root, description).chips
+    parts = read_split(split)
+    described = describe_split(parts, placed)
+    if as_json:
+        print_json({key: value for key, value in described.items() if key != "keys"})
+    else:
+        for names, finding in described["between"].items():
+            typer.echo(f"{names}: {finding['finding']}")
+    require_clean_split(parts, placed)
+
+
+def _show_split(split: Split, chips: Any, output: Path | None, *, as_json: bool) -> None:
+    from overcast.data.leaks import describe_split
+    from overcast.data.splitfile import write_split
+
+    described = describe_split(split, chips)
+    if output is not None:
+        write_split(split, output)
+    if as_json:
+        print_json(described)
+        return
+    typer.echo(split.definition)
+    typer.echo(", ".join(f"{part} {count}" for part, count in described["counts"].items()))
+    for drop in split.dropped:
+        typer.echo(f"dropped {len(drop.keys)}: {drop.reason}")
+    typer.echo(f"shared ground: {described['shared_ground_m2']:g} m2")
+    for finding in described["between"].values():
+        if not finding["clean"]:
+            typer.echo(finding["finding"])

@@ -1,0 +1,129 @@
+"""The command that turns a scene into footprints."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from overcast.cli.console import counting_bar, print_json
+
+if TYPE_CHECKING:
+    from overcast.inference.predict import PredictionSummary
+    from overcast.inference.progress import Progress
+
+
+class SceneUnit(StrEnum):
+    """Unit of the scene's pixels."""
+
+    LINEAR_POWER = "linear_power"
+    AMPLITUDE = "amplitude"
+    DECIBEL = "dB"
+    DIGITAL_NUMBER = "digital_number"
+
+
+class SceneLook(StrEnum):
+    """Side on which the radar stood."""
+
+    NORTH = "north"
+    EAST = "east"
+    SOUTH = "south"
+    WEST = "west"
+
+
+class ScenePrecision(StrEnum):
+    """Arithmetic of the network."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+def predict(
+    *,
+    scene: Annotated[list[Path], typer.Argument(help="SAR files on one grid; their bands, in order, are the model's.")],
+    model: Annotated[Path, typer.Option("--model", "-m", help="Bundle, or run folder of `overcast train`.")],
+    footprints: Annotated[
+        Path | None, typer.Option("--footprints", "-o", help="Polygons: .gpkg, .parquet or .geojson.")
+    ] = None,
+    probability: Annotated[Path | None, typer.Option("--probability", "-p", help="Cloud-optimised GeoTIFF.")] = None,
+    bands: Annotated[str | None, typer.Option(help="Band names in order, for example HH,HV,VH,VV.")] = None,
+    unit: Annotated[SceneUnit | None, typer.Option(help="Unit of the pixels.")] = None,
+    nodata: Annotated[float | None, typer.Option(help="Value without data; NaN always is.")] = None,
+    gsd_m: Annotated[float | None, typer.Option(help="Metres per pixel, where the file does not say.")] = None,
+    look: Annotated[SceneLook | None, typer.Option(help="Side on which the radar stood.")] = None,
+    threshold: Annotated[float, typer.Option(help="Smallest probability inside a footprint.")] = 0.5,
+    min_area_m2: Annotated[float, typer.Option(help="Smaller footprints are dropped.")] = 10.0,
+    simplify_m: Annotated[float, typer.Option(help="Tolerance of simplified outlines; 0 keeps pixel edges.")] = 0.0,
+    tile: Annotated[int, typer.Option(help="Side of the tiles in pixels.")] = 768,
+    device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
+    precision: Annotated[ScenePrecision, typer.Option(help="Arithmetic of the network.")] = ScenePrecision.FP32,
+    overwrite: Annotated[bool, typer.Option(help="Replace outputs that exist.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Map footprints from a SAR scene of any size. No optical image is needed.
+
+    What the scene's numbers mean is declared: by the options, by `scene.yaml` beside `scene.tif`, or in the file.
+
+    Example: `overcast predict scene.tif --model demo-output/runs/cmhcl/bundle -o footprints.gpkg -p probability.tif`
+    """
+    from overcast.bundle import load_bundle
+    from overcast.errors import ConfigError
+    from overcast.inference.declare import scene_radiometry
+    from overcast.inference.polygons import PolygonOptions
+    from overcast.inference.predict import PredictOptions, predict_file
+    from overcast.inference.scene import Precision, SceneOptions
+
+    if footprints is None and probability is None:
+        raise ConfigError("say what to write: --footprints FILE.gpkg, --probability FILE.tif, or both.")
+    bundle = load_bundle(model / "bundle" if (model / "bundle").is_dir() else model)
+    declared = {
+        "bands": None if bands is None else tuple(band.strip() for band in bands.split(",")),
+        "unit": unit,
+        "nodata": nodata,
+        "gsd_m": gsd_m,
+        "look_direction": look,
+    }
+    options = PredictOptions(
+        scene=SceneOptions(tile=tile, device=device, precision=Precision(precision.value)),
+        polygons=PolygonOptions(threshold=threshold, min_area_m2=min_area_m2, simplify_m=simplify_m),
+        overwrite=overwrite,
+    )
+    with counting_bar("mapping", "km²") as update:
+
+        def report(state: Progress) -> None:
+            update(state.done, state.total, state.stage.value)
+
+        summary = predict_file(
+            scene,
+            bundle,
+            sensor=scene_radiometry(scene, declared),
+            footprints=footprints,
+            probability=probability,
+            options=options,
+            progress=report,
+        )
+    _show(summary, as_json=as_json)
+
+
+def _show(summary: PredictionSummary, *, as_json: bool) -> None:
+    if as_json:
+        facts = {
+            "footprints": summary.footprints and str(summary.footprints),
+            "footprint_count": summary.footprint_count,
+            "probability": summary.probability and str(summary.probability),
+            "rotated": summary.rotated,
+            "km2": summary.km2,
+            "valid_km2": summary.valid_km2,
+            "elapsed_s": summary.elapsed_s,
+        }
+        print_json(facts)
+        return
+    if summary.valid_km2 == 0:
+        typer.echo("the scene holds no data: the outputs are valid and empty.")
+    if summary.footprints is not None:
+        typer.echo(f"{summary.footprint_count} footprints in {summary.footprints}")
+    if summary.probability is not None:
+        typer.echo(f"probability in {summary.probability}")
+    typer.echo(f"{summary.valid_km2:.4g} of {summary.km2:.4g} km2 hold data; {summary.elapsed_s:.1f} s")

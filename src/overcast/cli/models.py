@@ -1,0 +1,171 @@
+"""Commands on models: demo, train, evaluate, describe."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from overcast.cli.console import counting_bar, print_json, print_table
+
+if TYPE_CHECKING:
+    from overcast.compare import Comparison
+    from overcast.methods.base import Method
+
+
+class EvaluatedPart(StrEnum):
+    """Part of the split."""
+
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything that the demo makes.")] = Path(
+        "demo-output"
+    ),
+    seed: Annotated[int, typer.Option(help="Of the city and of the training.")] = 0,
+) -> None:
+    """Simulate a city, train CMH-CL and two controls, map an unseen scene from SAR alone. Minutes on two cores.
+
+    Interrupted, the same command goes on where it stopped.
+
+    Example: `overcast demo --output demo-output`
+    """
+    from overcast.demo import run_demo
+
+    run_demo(output, seed=seed)
+
+
+def train(
+    *,
+    config: Annotated[Path, typer.Argument(help="YAML; see configs/ and the config.yaml of any run.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder.")],
+    sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for example training.steps=500.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on where a stopped run stands; --no-resume starts afresh.")] = True,
+) -> None:
+    """Train a method; interrupted, the same command goes on where it stopped.
+
+    Example: `overcast train configs/simulated.yaml -o runs/cmhcl --set data.root=data/city --set method.name=cmhcl`
+    """
+    from overcast.config import load_config
+    from overcast.config import train as run
+
+    result = run(load_config(config, sets or ()), output, resume=resume)
+    for name, metrics in result.metrics.items():
+        typer.echo(f"{name}: " + ", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items()))
+    typer.echo(f"bundle for one sensor: {result.deployable}\nall branches: {result.full}")
+
+
+def evaluate(
+    *,
+    runs: Annotated[list[Path], typer.Argument(help="Finished run folders; the first leads the report.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.html and results.csv.")],
+    modalities: Annotated[
+        str | None,
+        typer.Option(help="What the models are given: sar, both, optical, both-optical-zero, both-optical-mean."),
+    ] = None,
+    part: Annotated[EvaluatedPart, typer.Option(help="Part of the split.")] = EvaluatedPart.TEST,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for example data.root=data/city.")] = None,
+    instances: Annotated[bool | None, typer.Option(help="Match single footprints; default: below 3 m pixels.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Evaluate runs with the modalities you name and write one report.
+
+    Example: `overcast evaluate runs/cmhcl runs/sar -o evaluation --modalities sar,both`
+    """
+    from overcast.batch import Available
+    from overcast.compare import Request, compare_runs
+    from overcast.data.parts import Part
+    from overcast.errors import ConfigError
+
+    known = [available.value for available in Available]
+    wanted = None if modalities is None else [name.strip() for name in modalities.split(",")]
+    for name in wanted or ():
+        if name not in known:
+            raise ConfigError(f"--modalities {name}: no such choice; choose from {', '.join(known)}.")
+    names = " ".join(str(run) for run in runs)
+    request = Request(
+        part=Part(part.value),
+        available=None if wanted is None else tuple(Available(name) for name in wanted),
+        settings=tuple(sets or ()),
+        instances=instances,
+        command=f"overcast evaluate {names} -o {output} --part {part.value}"
+        + (f" --modalities {modalities}" if modalities else ""),
+        device=device,
+    )
+    with counting_bar("evaluating", "chips") as update:
+        comparison = compare_runs(runs, output, request, lambda name, done, total: update(done, total, name))
+    if as_json:
+        print_json([{"method": r.method, "modalities": r.available.value} | r.evaluation.summary() for r in comparison.results])
+    else:
+        show_comparison(comparison)
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """The table of a comparison and where the report lies."""
+    rows = []
+    for result in comparison.results:
+        summary = result.evaluation.summary()
+        low, high = summary.get("iou_low"), summary.get("iou_high")
+        interval = "" if low is None or high is None else f"{low:.3f} .. {high:.3f}"
+        figures = [f"{summary[name]:.3f}" if name in summary else "" for name in ("f1", "instance_f1", "ece")]
+        rows.append([result.method, result.available.value, f"{summary['iou']:.3f}", interval, *figures])
+    columns = ("method", "given", "IoU", "95 % over places", "F1", "instance F1", "ECE")
+    print_table(columns, rows)
+    typer.echo(f"report: {comparison.report}\nfigures: {comparison.table}")
+
+
+def describe(
+    *,
+    what: Annotated[Path, typer.Argument(help="Configuration YAML, run folder or bundle.")],
+    size_px: Annotated[int, typer.Option(help="Side of the image that multiply-adds are counted for.")] = 512,
+    sar_bands: Annotated[int, typer.Option(help="For a configuration whose data set is not at hand.")] = 4,
+    optical_bands: Annotated[int, typer.Option(help="For a configuration whose data set is not at hand.")] = 3,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for a configuration.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """List branches, parameters and multiply-adds of what trains and of what is deployed.
+
+    Example: `overcast describe configs/spacenet6-east.yaml --json`
+    """
+    from overcast.methods.describe import describe as describe_method
+
+    described = describe_method(_method_of(what, (sar_bands, optical_bands), sets or []), size_px)
+    if as_json:
+        print_json(described)
+    else:
+        _show_description(described, size_px)
+
+
+def _method_of(what: Path, bands: tuple[int, int], sets: list[str]) -> Method:
+    """The method of a run folder, a bundle or a configuration, without ImageNet weights."""
+    from overcast.bundle import RECORD, load_bundle
+    from overcast.config import load_config
+    from overcast.methods.options import build_method
+
+    folder = what / "full" if (what / "full").is_dir() else what
+    if folder.is_dir() or folder.name == RECORD:
+        info = load_bundle(folder.parent if folder.name == RECORD else folder).info
+        return build_method(info.method, info.network.untrained())
+    config = load_config(what, sets)
+    return build_method(config.method, config.network.spec(*bands).untrained())
+
+
+def _show_description(described: dict[str, object], size_px: int) -> None:
+    def row(name: str, part: dict[str, object], deployed: str) -> list[str]:
+        parameters, work = int(str(part["parameters"])), int(str(part["multiply_adds"]))
+        return [name, f"{parameters / 1e6:.3f}", f"{work / 1e9:.3f}", deployed]
+
+    branches = described["branches"]
+    assert isinstance(branches, list)
+    rows = [row(branch["name"], branch, "yes" if branch["deployed"] else "") for branch in branches]
+    for name in ("trained", "deployed"):
+        part = described[name]
+        assert isinstance(part, dict)
+        rows.append(row(f"{name} ({' + '.join(part['inputs'])})", part, ""))
+    columns = ("part", "million parameters", f"10^9 multiply-adds at {size_px} px", "deployed")
+    print_table(columns, rows, title=str(described["method"]))

@@ -1,0 +1,236 @@
+"""Finished runs, evaluated on the same chips and set side by side in one report."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import torch
+
+from overcast.batch import Available, Batch
+from overcast.config import FinishedRun, open_run
+from overcast.data.catalog import Catalog
+from overcast.data.parts import Part
+from overcast.errors import ConfigError, InputError
+from overcast.evaluation.machine import describe_machine
+from overcast.evaluation.report import write_report
+from overcast.evaluation.report_data import Origin, ReportData, Result
+from overcast.evaluation.result import Evaluation, EvaluationOptions
+from overcast.evaluation.run import evaluate
+from overcast.simulate.dataset import OPTIONS_FILE
+from overcast.training.folder import RunFolder, write_atomic
+from overcast.training.loader import to_device
+from overcast.training.options import Precision
+
+COARSE_GSD_M = 3.0
+"""From this ground sampling distance on, single footprints are not matched unless it is asked for."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is evaluated, chips done, chips in all)."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is evaluated."""
+
+    part: Part = Part.TEST
+    available: tuple[Available, ...] | None = None
+    """What the models are given; None is SAR alone where a method works from it, else all that it needs."""
+    settings: tuple[str, ...] = ()
+    """`key=value` changes of the runs' configurations, for example where the data lie now."""
+    options: EvaluationOptions = field(default_factory=EvaluationOptions)
+    instances: bool | None = None
+    """Match single footprints; None does so for pixels below `COARSE_GSD_M`."""
+    title: str | None = None
+    command: str = "overcast evaluate"
+    """Named in the report as what makes it again."""
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Results and where they lie."""
+
+    results: tuple[Result, ...]
+    report: Path
+    table: Path
+
+
+def compare_runs(
+    runs: Sequence[Path], output: Path, request: Request | None = None, progress: Progress | None = None
+) -> Comparison:
+    """Evaluate runs on the same part of their data set; writes `report.html`, `results.csv` and a JSON per result.
+
+    A result that is there already, of the same weights and the same options, is not computed again. The first run leads
+    the report: its best and worst chips are shown for all.
+
+    Args:
+        runs: Folders of finished runs, trained on one data set and split.
+        output: Folder to write to.
+        request: What is evaluated.
+        progress: Told how far it is.
+
+    Raises:
+        InputError: A run is not finished, or the runs do not share data set and split.
+        ConfigError: No run can work from what it would be given.
+    """
+    request = request or Request()
+    opened = [open_run(path, request.settings) for path in runs]
+    if not opened:
+        raise ConfigError("name at least one run folder to evaluate.")
+    _require_same_ground(runs, opened, request.part)
+    names = run_names(runs, opened)
+    output.mkdir(parents=True, exist_ok=True)
+    results: list[Result] = []
+    for name, run in zip(names, opened, strict=True):
+        for available in _given(run, request):
+            options = _options(run, request, results)
+            evaluation = _evaluation(run, available, request, options, output / "results", _reporter(progress, name))
+            results.append(Result(name, available, evaluation))
+    if not results:
+        raise ConfigError("none of these methods can work from the modalities asked for; choose others.")
+    report, table = output / "report.html", output / "results.csv"
+    training = {name: RunFolder(path).curves for name, path in zip(names, runs, strict=True)}
+    write_report(report, _report_data(opened[0], request, tuple(results), training))
+    write_atomic(table, results_csv(results, opened))
+    return Comparison(tuple(results), report, table)
+
+
+def run_names(paths: Sequence[Path], runs: Sequence[FinishedRun]) -> list[str]:
+    """Method of each run, or the folder's name where several runs are of one method."""
+    methods = [run.config.method.name for run in runs]
+    return [path.name if methods.count(method) > 1 else method for path, method in zip(paths, methods, strict=True)]
+
+
+def results_csv(results: Sequence[Result], runs: Sequence[FinishedRun]) -> str:
+    """One row per result: method, what it was given, seed, steps and every figure of its summary."""
+    rows = [
+        {"method": result.method, "modalities": result.available.value, "machine": describe_machine()}
+        | {"seeds": " ".join(sorted({str(run.config.training.seed) for run in runs})), "date": str(date.today())}  # noqa: DTZ011  # a date for people
+        | {name: f"{value:.6g}" for name, value in result.evaluation.summary().items()}
+        for result in results
+    ]
+    text = io.StringIO()
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _require_same_ground(paths: Sequence[Path], runs: Sequence[FinishedRun], part: Part) -> None:
+    first = runs[0].split.keys(part)
+    for path, run in zip(paths, runs, strict=True):
+        if run.split.keys(part) != first or run.bundle.info.data.name != runs[0].bundle.info.data.name:
+            raise InputError(
+                f"{path} was trained on another data set or split than {paths[0]}: "
+                "evaluate runs of one data set and split together."
+            )
+    if not first:
+        raise InputError(f"the split of {paths[0]} has no {part} chips: choose another part with --part.")
+
+
+def _given(run: FinishedRun, request: Request) -> list[Available]:
+    """What this run's method is given, in the order asked for."""
+    assert run.bundle.method is not None
+    can = run.bundle.method.available
+    if request.available is not None:
+        return [available for available in request.available if available in can]
+    return [next(way for way in (Available.SAR, Available.BOTH, Available.OPTICAL) if way in can)]
+
+
+def _options(run: FinishedRun, request: Request, before: Sequence[Result]) -> EvaluationOptions:
+    """The options, showing the chips that the first result chose."""
+    gsd_m = run.catalog.radiometry.sar.gsd_m
+    instances = gsd_m < COARSE_GSD_M if request.instances is None else request.instances
+    panels = request.options.panels
+    if before:
+        panels = panels.model_copy(update={"keys": before[0].evaluation.panel_keys})
+    return request.options.model_copy(update={"instances": instances, "panels": panels})
+
+
+def _evaluation(
+    run: FinishedRun,
+    available: Available,
+    request: Request,
+    options: EvaluationOptions,
+    folder: Path,
+    report: Callable[[int, int], None],
+) -> Evaluation:
+    """Evaluate, or read what an earlier call found for the same weights and options."""
+    weights = run.bundle.info.weights_sha256[:12]
+    kept = folder / f"{run.config.method.name}-{weights}-{available.value}-{request.part}.json"
+    if kept.is_file() and (before := Evaluation.read(kept)).options == options:
+        return before
+    places = run.places(request.part)
+    done = 0
+
+    def count(chips: int) -> None:
+        nonlocal done
+        done += chips
+        report(done, len(places))
+
+    found = evaluate(
+        predictor(run, available, request.device),
+        run.batches(request.part, (available, Available.BOTH) if _has_optical(run.catalog) else (available,)),
+        places,
+        run.catalog.radiometry.sar.gsd_m,
+        options,
+        count,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    found.write(kept)
+    return found
+
+
+def predictor(run: FinishedRun, available: Available, device: str) -> Callable[[Batch], torch.Tensor]:
+    """Logits of a run's method in the arithmetic that it was trained in."""
+    method = run.bundle.method
+    assert method is not None
+    training, place = run.config.training, torch.device(device)
+    method.to(place)
+
+    def autocast() -> AbstractContextManager[None]:
+        return torch.autocast(place.type, torch.bfloat16, enabled=training.precision is Precision.BF16)
+
+    def predict(batch: Batch) -> torch.Tensor:
+        with autocast():
+            return method.predict(to_device(batch, place, channels_last=training.channels_last), available)
+
+    return predict
+
+
+def _has_optical(catalog: Catalog) -> bool:
+    return catalog.radiometry.optical is not None and all(chip.optical for chip in catalog.chips)
+
+
+def _reporter(progress: Progress | None, name: str) -> Callable[[int, int], None]:
+    return (lambda done, total: progress(name, done, total)) if progress else (lambda _done, _total: None)
+
+
+def _report_data(
+    run: FinishedRun, request: Request, results: tuple[Result, ...], training: dict[str, Path]
+) -> ReportData:
+    info, config, split = run.bundle.info, run.config, run.split
+    counts = split.counts
+    simulated = (Path(config.data.root) / OPTIONS_FILE).is_file()
+    return ReportData(
+        title=request.title or f"{info.class_name} on {run.catalog.name}",
+        class_name=info.class_name,
+        data_set=f"{run.catalog.name}, {len(run.catalog.chips)} chips; licence {run.catalog.licence}",
+        split=f"{split.definition} Chips: train {counts['train']}, validation {counts['validation']}, "
+        f"test {counts['test']}. Evaluated: {request.part}.",
+        model=f"{info.network.encoder}, decoder {list(info.network.decoder_channels)}, {config.training.steps} steps of "
+        f"{config.training.batch_size} chips of {config.training.crop or 'full'} px, seed {info.seed}",
+        origin=Origin.SIMULATED if simulated else Origin.REAL,
+        created=str(date.today()),  # noqa: DTZ011  # a date for people
+        machine=describe_machine(),
+        command=request.command,
+        results=results,
+        training=training,
+    )
