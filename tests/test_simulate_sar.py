@@ -9,10 +9,11 @@ from overcast.simulate.footprints import city_of
 from overcast.simulate.geometry import Extent, Surface
 from overcast.simulate.options import CRS, SarOptions
 from overcast.simulate.radar_geometry import QUARTER_TURNS, RadarFrame, radar_grid
-from overcast.simulate.sar import Strip, copolar_factors, draw_strip, form_image, impulse_response, simulate_sar
+from overcast.simulate.sar import Strip, draw_strip, form_image, simulate_sar
 from overcast.simulate.sar_materials import COPOL_COHERENCE, HH_VV_HV, Mechanism
 from overcast.simulate.scatter import expected_power
 from overcast.simulate.scene import rasterize_city
+from overcast.simulate.speckle import copolar_factors, impulse_response
 
 GSD_M = 0.5
 BOUNDS = Extent(0, 0, 150, 150, CRS)

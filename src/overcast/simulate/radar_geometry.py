@@ -106,7 +106,7 @@ class Splatter:
         for row, part in ((near, 1 - share), (near + 1, share)):
             good = (row >= 0) & (row < rows) & (column >= 0) & (column < cols) & (power > 0)
             cell = row[good] * cols + column[good]
-            self.power += np.bincount(cell, weights=(power * part)[good], minlength=rows * cols)
+            np.add.at(self.power, cell, (power * part)[good])
 
     def layer(self) -> Layer:
         """(R, A) accumulated power."""
