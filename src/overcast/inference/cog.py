@@ -1,0 +1,177 @@
+"""Probability rasters: written strip by strip, published as cloud-optimised GeoTIFF, read back as probabilities."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.windows import Window as RasterioWindow
+
+from overcast.data.files import grid_of, open_raster, reading
+from overcast.data.raster import Georeference, Pixels
+from overcast.grid import Window
+from overcast.inference.outputs import writing
+
+BLOCK = 512
+"""Side of the internal tiles."""
+CACHE_BYTES = 64 * 2**20
+"""GDAL's block cache while scenes are read and written; its own default is a twentieth of the machine's memory."""
+SCALE = 1 / 254
+"""Probability per step of the 8-bit encoding; it is also the scale of the band, so GIS programs apply it."""
+NODATA_CODE = 255
+
+
+class Encoding(StrEnum):
+    """How a probability is stored."""
+
+    UINT8 = "uint8"
+    """round(254 p), so steps of 0.4 percent; 255 where there is no data."""
+    FLOAT32 = "float32"
+    """p as it is; NaN where there is no data."""
+
+
+def encode(probability: NDArray[np.generic], encoding: Encoding) -> NDArray[np.generic]:
+    """Probabilities (NaN = no data) as they are stored.
+
+    >>> encode(np.array([0.0, 0.5, 1.0, np.nan], np.float32), Encoding.UINT8)
+    array([  0, 127, 254, 255], dtype=uint8)
+    """
+    values = probability.astype(np.float32, copy=False)
+    match encoding:
+        case Encoding.FLOAT32:
+            return values
+        case Encoding.UINT8:
+            codes = np.clip(values, 0, 1) * np.float32(254) + np.float32(0.5)
+            return np.where(np.isnan(values), np.float32(NODATA_CODE), codes).astype(np.uint8)
+
+
+@contextmanager
+def bounded_cache(size: int = CACHE_BYTES) -> Iterator[None]:
+    """Bound GDAL's block cache, which is one for the process, to `size` bytes."""
+    with rasterio.Env(GDAL_CACHEMAX=size):
+        yield
+
+
+class ProbabilityWriter:
+    """A RasterSink that writes probabilities into a tiled, uncompressed GeoTIFF; blocks without data take no space."""
+
+    def __init__(self, path: Path, grid: Georeference, encoding: Encoding, tags: Mapping[str, str]) -> None:
+        """Create the file.
+
+        Args:
+            path: Created or overwritten.
+            grid: Any geotransform, rotated or mirrored too; the CRS may be missing.
+            encoding: How probabilities are stored.
+            tags: Written as GeoTIFF metadata; `DESCRIPTION` becomes the name of the band.
+        """
+        self._path, self._encoding = path, encoding
+        self._dataset = _create(path, grid, encoding)
+        self._dataset.update_tags(**{key: value for key, value in tags.items() if key != "DESCRIPTION"})
+        self._dataset.set_band_description(1, tags.get("DESCRIPTION", "probability"))
+        if encoding is Encoding.UINT8:
+            self._dataset.scales = (SCALE,)
+
+    def write(self, window: Window, values: NDArray[np.generic]) -> None:
+        """Store (h, w) probabilities in 0..1; NaN means no data."""
+        at = RasterioWindow(window.col, window.row, window.width, window.height)
+        with writing(self._path):
+            self._dataset.write(encode(values, self._encoding), 1, window=at)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with writing(self._path):
+            self._dataset.close()
+
+
+def _create(path: Path, grid: Georeference, encoding: Encoding) -> Any:
+    """An empty raster, open for writing. A missing georeference is the scene's, and no reason to warn."""
+    with writing(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            height=grid.height,
+            width=grid.width,
+            count=1,
+            dtype=encoding.value,
+            crs=grid.crs,
+            transform=grid.transform,
+            nodata=NODATA_CODE if encoding is Encoding.UINT8 else np.nan,
+            tiled=True,
+            blockxsize=BLOCK,
+            blockysize=BLOCK,
+            sparse_ok=True,
+            bigtiff="IF_SAFER",
+        )
+
+
+def write_cog(source: Path, target: Path) -> None:
+    """Copy a raster as COG: DEFLATE, 512 px tiles, averaged overviews; tags, nodata and geotransform are kept.
+
+    GDAL builds the overviews in a file beside `target` and removes it.
+    """
+    with writing(target):
+        rasterio.shutil.copy(
+            source,
+            target,
+            driver="COG",
+            compress="DEFLATE",
+            predictor="YES",
+            blocksize=BLOCK,
+            overview_resampling="average",
+            num_threads="ALL_CPUS",
+            bigtiff="IF_SAFER",
+        )
+
+
+class ProbabilitySource:
+    """A RasterSource of one band over a raster that `ProbabilityWriter` or `write_cog` wrote."""
+
+    def __init__(self, path: Path, dataset: Any) -> None:
+        """Use `open`."""
+        self._path, self._dataset = path, dataset
+        self._lock = threading.Lock()
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[Self]:
+        """The raster as probabilities. Raises InputError where it cannot be read."""
+        with open_raster(path) as dataset:
+            yield cls(path, dataset)
+
+    @property
+    def georeference(self) -> Georeference:
+        """Grid size and place."""
+        return grid_of(self._dataset)
+
+    @property
+    def band_count(self) -> int:
+        """One: the probability."""
+        return 1
+
+    def read(self, window: Window) -> Pixels:
+        """Probabilities (1, h, w) in 0..1, 0 where there is no data."""
+        at = RasterioWindow(window.col, window.row, window.width, window.height)
+        with self._lock, reading(self._path):
+            stored = self._dataset.read(1, window=at)
+        if stored.dtype == np.uint8:
+            return Pixels(_DECODED[stored][None], stored != NODATA_CODE)
+        valid = ~np.isnan(stored)
+        return Pixels(np.where(valid, stored, np.float32(0))[None], valid)
+
+
+_DECODED = np.append(np.arange(255, dtype=np.float32) / np.float32(254), np.float32(0))
+"""Probability of each 8-bit code."""

@@ -1,0 +1,96 @@
+"""What the numbers of a scene mean, from what the user, a file beside it or the file itself declare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from overcast.data.files import grid_of, open_raster
+from overcast.data.radiometry import SensorRadiometry
+from overcast.errors import InputError, RadiometryError
+from overcast.inference.area import measure_area
+
+TAG = "OVERCAST_RADIOMETRY"
+"""GeoTIFF metadata item that holds the declaration as JSON."""
+
+_EXAMPLES = {
+    "bands": "bands: [HH, HV, VH, VV]",
+    "unit": "unit: dB",
+    "gsd_m": "gsd_m: 0.5",
+}
+
+
+def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | None = None) -> SensorRadiometry:
+    """The radiometry contract of a scene; no part of it is guessed from pixel values.
+
+    Each part is taken from the first of these that has it: `declared`; the YAML file beside the scene (`scene.yaml`
+    beside `scene.tif`) with the keys of `SensorRadiometry`; the file's `OVERCAST_RADIOMETRY` metadata; for the bands
+    the names of the bands in the files, for the ground sampling distance their geotransform.
+
+    Args:
+        paths: The scene's files, in order of their bands.
+        declared: Parts that the user gives; None counts as not given.
+
+    Raises:
+        RadiometryError: A part is missing or impossible; the message says how to declare it.
+        InputError: A file is missing or unreadable.
+    """
+    side_car = paths[0].with_suffix(".yaml")
+    given = {key: value for key, value in (declared or {}).items() if value is not None}
+    parts: dict[str, object] = {**_from_files(paths), **_from_side_car(side_car), **given}
+    for key, example in _EXAMPLES.items():
+        if key not in parts:
+            raise RadiometryError(
+                f"{paths[0]} does not declare its {key}; give it on the command line, or write it into "
+                f"{side_car.name} beside the scene, for example: {example}"
+            )
+    try:
+        return SensorRadiometry.model_validate(parts)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RadiometryError(f"{paths[0]}: the declared {where} is impossible: {first['msg']}; correct it.") from error
+
+
+def _from_side_car(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        return {}
+    try:
+        parts: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not readable YAML ({str(error).splitlines()[0]}); correct it.") from error
+    known = set(SensorRadiometry.model_fields)
+    if not isinstance(parts, dict) or not known.issuperset(parts):
+        raise InputError(f"{path} describes the scene beside it with the keys {sorted(known)} only; correct it.")
+    return parts
+
+
+def _from_files(paths: Sequence[Path]) -> dict[str, object]:
+    parts: dict[str, object] = {}
+    names: list[str | None] = []
+    for path in paths:
+        with open_raster(path) as dataset:
+            names += dataset.descriptions
+            grid, tag = grid_of(dataset), dataset.tags().get(TAG)
+        if path == paths[0] and grid.crs is not None and grid.transform.determinant != 0:
+            parts["gsd_m"] = measure_area(grid).pixel_m2 ** 0.5
+        if path == paths[0] and tag is not None:
+            parts |= _from_tag(path, tag)
+    if all(names):
+        parts.setdefault("bands", tuple(names))
+    return parts
+
+
+def _from_tag(path: Path, tag: str) -> dict[str, object]:
+    try:
+        parts: Any = json.loads(tag)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: its metadata item {TAG} is not JSON ({error}); correct or remove it.") from error
+    if not isinstance(parts, dict):
+        raise InputError(f"{path}: its metadata item {TAG} is not a JSON object; correct or remove it.")
+    return parts

@@ -1,0 +1,83 @@
+"""What scene prediction needs to know of a model, wherever it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self, assert_never
+
+from torch import nn
+
+from overcast.batch import Modality
+from overcast.bundle import Bundle
+from overcast.data.radiometry import BandStatistics, SensorRadiometry, check_same
+from overcast.errors import BundleError
+from overcast.inference.rotate import OPPOSITE
+
+
+@dataclass(frozen=True)
+class SceneModel:
+    """A network for one sensor and the pixels that it understands."""
+
+    network: nn.Module
+    """Standardised x (B, C, H, W) to logits (B, 1, H, W)."""
+    sensor: SensorRadiometry
+    statistics: BandStatistics
+    modality: Modality
+    """The sensor's name: provenance of the footprints."""
+    class_name: str
+    name: str
+    sha256: str
+    """Of the weights."""
+    licence: str
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Self:
+        """The deployable network of a bundle.
+
+        Raises BundleError where it needs both sensors or does not describe the one that it takes.
+        """
+        info, name = bundle.info, bundle.path.name
+        if len(info.inputs) != 1:
+            raise BundleError(
+                f"model {name} ({info.method.name}) needs {' and '.join(info.inputs)} images and cannot map a scene of "
+                "one sensor; use one that works from SAR alone, such as cmhcl."
+            )
+        modality = info.inputs[0]
+        match modality:
+            case Modality.SAR:
+                sensor, statistics = info.radiometry.sar, info.statistics.sar
+            case Modality.OPTICAL:
+                if info.radiometry.optical is None or info.statistics.optical is None:
+                    raise BundleError(f"model {name} does not describe its optical bands; copy the bundle again.")
+                sensor, statistics = info.radiometry.optical, info.statistics.optical
+            case never:
+                assert_never(never)
+        return cls(
+            network=bundle.network,
+            sensor=sensor,
+            statistics=statistics,
+            modality=modality,
+            class_name=info.class_name,
+            name=name,
+            sha256=info.weights_sha256,
+            licence=info.licence,
+        )
+
+    @property
+    def identity(self) -> str:
+        """Name and the beginning of the hash, for people."""
+        return f"{self.name} {self.sha256[:12]}"
+
+    def must_rotate(self, scene: SensorRadiometry, scene_name: str) -> bool:
+        """True where the scene is seen from the side opposite to the model's: it has to be turned by 180 degrees.
+
+        Raises RadiometryError, naming both sides, where the scene is not what the model was trained for.
+        """
+        rotate = (
+            self.sensor.look_direction is not None
+            and scene.look_direction is not None
+            and OPPOSITE[scene.look_direction] is self.sensor.look_direction
+        )
+        seen = scene.model_copy(update={"look_direction": self.sensor.look_direction}) if rotate else scene
+        check_same(self.sensor, seen, expected_name=f"model {self.name}", found_name=scene_name)
+        return rotate

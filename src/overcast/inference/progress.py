@@ -1,0 +1,43 @@
+"""How far a long task is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """What is being done."""
+
+    PREDICT = "predict"
+    POLYGONS = "polygons"
+    WRITE = "write"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """State of a stage. The unit of `done` and `total` is the caller's: pixels of a raster, km^2 of a scene.
+
+    >>> Progress(Stage.PREDICT, done=2.0, total=6.0, elapsed_s=4.0).remaining_s
+    8.0
+    """
+
+    stage: Stage
+    done: float
+    total: float
+    elapsed_s: float
+
+    @property
+    def rate(self) -> float:
+        """Units per second so far."""
+        return self.done / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Estimated seconds to go; None before anything is done."""
+        return (self.total - self.done) / self.rate if self.rate > 0 else None
+
+
+Report = Callable[[Progress], None]
+"""Called with the state of a stage, in the thread that runs it."""

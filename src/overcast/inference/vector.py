@@ -1,0 +1,254 @@
+"""Footprints to GeoPackage, GeoParquet 1.1 or GeoJSON, portion by portion.
+
+Columns of every format:
+
+    id           int64   row-major number of the footprint's first pixel in the scene; unique
+    class        string  class of the model
+    area_m2      double  area on the ground, holes excluded
+    confidence   double  mean probability of the footprint's pixels, 0..1
+    valid_share  double  share of the outline behind which there are data; less than 1: cut by a gap or the border
+    provenance   string  sensor that the footprint was seen with
+    model        string  name and hash of the weights
+    scene        string  name of the scene's file
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, assert_never
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
+
+from overcast.data.raster import Georeference
+from overcast.errors import InputError
+from overcast.inference.outputs import writing
+from overcast.inference.polygons import Footprints
+
+COVERING = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])
+"""Bounding box column of GeoParquet 1.1."""
+DEGREES = "OGC:CRS84"
+"""Longitude and latitude, the CRS of GeoJSON."""
+
+
+class VectorFormat(StrEnum):
+    """Formats by the ending of the file's name."""
+
+    GEOPACKAGE = ".gpkg"
+    GEOPARQUET = ".parquet"
+    GEOJSON = ".geojson"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where footprints come from; the same for all of a file."""
+
+    crs: str
+    """CRS of the geometry: authority code or WKT."""
+    class_name: str
+    provenance: str
+    model: str
+    scene: str
+
+
+def vector_format(path: Path) -> VectorFormat:
+    """The format that the name asks for. Raises InputError for another ending.
+
+    >>> vector_format(Path("footprints.GPKG"))
+    <VectorFormat.GEOPACKAGE: '.gpkg'>
+    """
+    for known in VectorFormat:
+        if path.suffix.lower() == known.value:
+            return known
+    raise InputError(
+        f"{path.name} does not end in .gpkg (GeoPackage), .parquet (GeoParquet) or .geojson; rename the output."
+    )
+
+
+def write_footprints(path: Path, portions: Iterable[Footprints], origin: Origin) -> int:
+    """Write footprints; without any, the file is valid and empty. Returns their number.
+
+    GeoPackage and GeoParquet keep the CRS of the scene, GeoJSON is in degrees (RFC 7946). Coordinates of the latter are
+    rounded to 9 decimals (0.1 mm).
+
+    Raises:
+        InputError: The file cannot be written; what is there of it is damaged.
+        Exception: Whatever `portions` raises.
+    """
+    count = 0
+
+    def counted() -> Iterator[Footprints]:
+        nonlocal count
+        for portion in portions:
+            count += len(portion)
+            if len(portion):
+                yield portion
+
+    with writing(path):
+        match vector_format(path):
+            case VectorFormat.GEOPACKAGE:
+                _write_ogr(path, counted(), origin, "GPKG", {})
+            case VectorFormat.GEOJSON:
+                options = {"RFC7946": "YES", "COORDINATE_PRECISION": "9"}
+                _write_ogr(path, _in_degrees(counted(), origin.crs), replace(origin, crs=DEGREES), "GeoJSON", options)
+            case VectorFormat.GEOPARQUET:
+                _write_parquet(path, counted(), origin)
+            case never:
+                assert_never(never)
+    return count
+
+
+def require_placeable(path: Path, grid: Georeference) -> None:
+    """Raise InputError where the format of `path` cannot hold the place of a scene: GeoJSON needs degrees."""
+    if vector_format(path) is VectorFormat.GEOJSON and grid.crs is not None:
+        to_degrees(grid.crs)(np.array([grid.position(*corner) for corner in grid.corners]))
+
+
+def to_degrees(crs: str) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Function from (N, 2) map coordinates to longitude and latitude. It or the call raises InputError without any."""
+    refusal = (
+        "GeoJSON needs longitude and latitude, but parts of the scene lie where its CRS has none; "
+        "write .gpkg or .parquet instead."
+    )
+    try:
+        transformer = Transformer.from_crs(crs, DEGREES, always_xy=True)
+    except ProjError as error:
+        raise InputError(refusal) from error
+
+    def project(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        degrees = np.stack(transformer.transform(xy[:, 0], xy[:, 1]), axis=1)
+        if not np.isfinite(degrees).all():
+            raise InputError(refusal)
+        return degrees
+
+    return project
+
+
+def _in_degrees(portions: Iterable[Footprints], crs: str) -> Iterator[Footprints]:
+    """Portions with their geometry in longitude and latitude."""
+    project = to_degrees(crs)
+    for portion in portions:
+        geometry = shapely.transform(portion.geometry, project)
+        broken = ~shapely.is_valid(geometry)
+        geometry[broken] = [_largest_polygon(one) for one in shapely.make_valid(geometry[broken])]
+        yield replace(portion, geometry=geometry)
+
+
+def _largest_polygon(geometry: shapely.Geometry) -> shapely.Geometry:
+    """The largest polygon of a repaired one: what else a repair leaves are slivers of rounding."""
+    parts = shapely.get_parts(shapely.get_parts(geometry))  # a collection may hold multi-polygons
+    largest: shapely.Geometry = max(parts, key=shapely.area)
+    return largest
+
+
+def _schema(origin: Origin) -> pa.Schema:
+    geometry = {"ARROW:extension:name": "geoarrow.wkb", "ARROW:extension:metadata": json.dumps({"crs": origin.crs})}
+    return pa.schema(
+        [
+            ("id", pa.int64()),
+            ("class", pa.string()),
+            ("area_m2", pa.float64()),
+            ("confidence", pa.float64()),
+            ("valid_share", pa.float64()),
+            ("provenance", pa.string()),
+            ("model", pa.string()),
+            ("scene", pa.string()),
+            pa.field("geometry", pa.binary(), nullable=False, metadata=geometry),
+        ]
+    )
+
+
+def _record_batch(portion: Footprints, origin: Origin, schema: pa.Schema) -> pa.RecordBatch:
+    def repeated(text: str) -> pa.Array:
+        return pa.repeat(pa.scalar(text, pa.string()), len(portion))
+
+    columns = [
+        portion.id,
+        repeated(origin.class_name),
+        portion.area_m2,
+        portion.confidence,
+        portion.valid_share,
+        repeated(origin.provenance),
+        repeated(origin.model),
+        repeated(origin.scene),
+        pa.array(shapely.to_wkb(portion.geometry), pa.binary()),
+    ]
+    return pa.record_batch([pa.array(column) for column in columns], schema=schema)
+
+
+class _Watched:
+    """Passes items on and remembers the error that ended them, which would be lost inside of GDAL."""
+
+    def __init__(self, items: Iterable[pa.RecordBatch]) -> None:
+        self._items = items
+        self.error: BaseException | None = None
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._items
+        except BaseException as error:
+            self.error = error
+            raise
+
+
+def _write_ogr(
+    path: Path, portions: Iterable[Footprints], origin: Origin, driver: str, layer_options: dict[str, str]
+) -> None:
+    """Stream portions through one OGR data set, never more than one of them in memory."""
+    schema = _schema(origin)
+    batches = _Watched(_record_batch(portion, origin, schema) for portion in portions)
+    try:
+        pyogrio.write_arrow(
+            pa.RecordBatchReader.from_batches(schema, batches),
+            path,
+            layer=path.stem,
+            driver=driver,
+            geometry_name="geometry",
+            geometry_type="Polygon",
+            crs=origin.crs,
+            layer_options=layer_options,
+        )
+    except RuntimeError as error:  # the base of pyogrio's errors, and what becomes of an error in `batches`
+        if batches.error is not None:
+            raise batches.error from None
+        raise OSError(f"{error}".rstrip(".")) from error
+
+
+def _write_parquet(path: Path, portions: Iterable[Footprints], origin: Origin) -> None:
+    schema = _schema(origin)
+    at = schema.get_field_index("geometry")
+    covered = schema.set(at, schema.field(at).remove_metadata()).append(pa.field("bbox", COVERING, nullable=False))
+    extent = np.array([np.inf, np.inf, -np.inf, -np.inf])
+    with pq.ParquetWriter(path, covered, compression="zstd") as writer:
+        for portion in portions:
+            bounds = shapely.bounds(portion.geometry)
+            low, high = bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)
+            extent = np.concatenate([np.minimum(extent[:2], low), np.maximum(extent[2:], high)])
+            boxes = pa.StructArray.from_arrays([pa.array(column) for column in bounds.T], fields=list(COVERING))
+            batch = _record_batch(portion, origin, schema)
+            writer.write_batch(pa.record_batch([*batch.columns, boxes], schema=covered))
+        writer.add_key_value_metadata({"geo": json.dumps(_geo_metadata(origin, extent))})
+
+
+def _geo_metadata(origin: Origin, extent: NDArray[np.float64]) -> dict[str, Any]:
+    """The file metadata of GeoParquet 1.1 (https://geoparquet.org/releases/v1.1.0)."""
+    column: dict[str, Any] = {
+        "encoding": "WKB",
+        "geometry_types": ["Polygon"],
+        "crs": CRS.from_user_input(origin.crs).to_json_dict(),
+        "orientation": "counterclockwise",
+        "covering": {"bbox": {name: ["bbox", name] for name in ("xmin", "ymin", "xmax", "ymax")}},
+    }
+    if np.isfinite(extent).all():
+        column["bbox"] = extent.tolist()
+    return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
