@@ -65,7 +65,7 @@ class OpticalOptions(_Options):
     """Standard deviation of the point-spread function."""
     noise_dn: float = Field(default=1.6, ge=0, le=30)
     """Standard deviation of the sensor noise in digital numbers."""
-    exposure_jitter: float = Field(default=0.06, ge=0, le=0.5)
+    exposure_jitter: float = Field(default=0.05, ge=0, le=0.5)
     """Relative deviation between places of gain and haze."""
     cloud_share: float = Field(default=0.0, ge=0, le=0.9)
     """Share of the ground under clouds; their true mask (cloud and cloud shadow) is then written as well."""
@@ -82,7 +82,7 @@ class SarOptions(_Options):
     """Bands in file order."""
     unit: Literal[Unit.DECIBEL, Unit.LINEAR_POWER, Unit.AMPLITUDE] = Unit.DECIBEL
     """Unit of the pixels; decibels carry the band offsets below."""
-    band_offset_db: dict[Literal["HH", "HV", "VH", "VV"], float] = {"HH": 44.1, "HV": 54.8, "VH": 53.2, "VV": 41.7}
+    band_offset_db: dict[Literal["HH", "HV", "VH", "VV"], float] = {"HH": 43.3, "HV": 54.1, "VH": 52.1, "VV": 40.4}
     """Gain of each channel: 10 log10(sigma nought) + offset is the pixel value (SpaceNet 6 is not calibrated)."""
     looks: int = Field(default=3, ge=1, le=64)
     """Independent looks averaged in power."""
@@ -97,7 +97,7 @@ class SarOptions(_Options):
     crosstalk_db: float = Field(default=-13.5, ge=-80, le=0)
     """Leakage of the co-polar into the cross-polar channels; -80 is none."""
     gain_drift_db: float = Field(default=3.0, ge=0, le=10)
-    """Deviation of the gain between strips (places), one value for all channels plus a third of it per channel."""
+    """Deviation of the gain between strips (places), one value for all channels plus half of it per channel."""
     ripple_db: float = Field(default=0.4, ge=0, le=5)
     """Slow drift of the gain along the strip."""
     misregistration_px: float = Field(default=0.7, ge=0, le=10)

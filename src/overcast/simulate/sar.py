@@ -44,7 +44,7 @@ def draw_strip(options: SarOptions, gsd_m: float, place: int, rng: np.random.Gen
         look = LookDirection.NORTH if place % 2 == 0 else LookDirection.SOUTH
     shift = rng.normal(0, options.misregistration_px * gsd_m, 2)
     common = rng.normal(0, options.gain_drift_db)
-    gains = common + rng.normal(0, options.gain_drift_db / 3, 4)
+    gains = common + rng.normal(0, options.gain_drift_db / 2, 4)
     ripple = (float(rng.uniform(0, 1)), float(rng.uniform(0.4, 1.5)))
     cut = rng.random() < 2.5 * options.wedge_share
     depth = float(rng.uniform(0, 0.8)) * float(rng.choice([-1.0, 1.0]))

@@ -18,7 +18,13 @@ BLOCK_ROWS = 128
 
 
 def focused(power: Layer, options: SarOptions, rng: np.random.Generator) -> Iterator[Layer]:
-    """Blocks (4, r, A) of multi-look power. The impulse response reaches across blocks into the same draws."""
+    """Blocks (4, r, A) of multi-look power of HH, HV, VH, VV."""
+    for looks in focused_fields(power, options, rng):
+        yield np.asarray((looks.real**2 + looks.imag**2).mean(axis=0), np.float32)
+
+
+def focused_fields(power: Layer, options: SarOptions, rng: np.random.Generator) -> Iterator[Fields]:
+    """Blocks (L, 4, r, A) of complex looks. The impulse response reaches across blocks into the same draws."""
     kernel = impulse_response(options.resolution_px)
     reach = len(kernel) // 2
     starts = range(0, power.shape[1], BLOCK_ROWS)
@@ -27,12 +33,10 @@ def focused(power: Layer, options: SarOptions, rng: np.random.Generator) -> Iter
     current = next(stream)
     for _ in starts:
         after = next(stream, None)
-        parts = [before[:, :, -reach:] if before is not None and reach else None, current]
-        parts.append(after[:, :, :reach] if after is not None and reach else None)
-        first = 0 if parts[0] is None else parts[0].shape[2]
-        field = np.concatenate([part for part in parts if part is not None], axis=2)
-        looks = _blur(field, kernel)[:, :, first : first + current.shape[2]]
-        yield np.asarray((looks.real**2 + looks.imag**2).mean(axis=0), np.float32)
+        ahead = before[:, :, -reach:] if before is not None and reach else current[:, :, :0]
+        behind = after[:, :, :reach] if after is not None else current[:, :, :0]
+        field = np.concatenate([ahead, current, behind], axis=2)
+        yield _blur(field, kernel)[:, :, ahead.shape[2] : ahead.shape[2] + current.shape[2]]
         if after is not None:
             before, current = current, after
 
