@@ -24,6 +24,8 @@ from overcast.models.encoders import (
     lite0_state,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ESPRESSO = 967
 """ImageNet class of the sample photograph."""
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
