@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import zoom
 
 from overcast.simulate.geometry import City, Floats, Surface
 from overcast.simulate.options import SarOptions
@@ -95,11 +96,12 @@ class _Scatterer:
         return np.asarray((diffuse + lobe) * area * ageing * self._texture(), np.float32)
 
     def _texture(self) -> Layer:
-        """Patchiness of natural and built surfaces: log-normal, 3 m wide, 2 dB."""
-        step = max(1, round(3.0 / self.gsd_m))
-        rows, cols = -(-self.shape[0] // step), -(-self.shape[1] // step)
-        coarse = 10 ** (self.rng.standard_normal((rows, cols), np.float32) * 0.2)
-        return np.repeat(np.repeat(coarse, step, 0), step, 1)[: self.shape[0], : self.shape[1]]
+        """Patchiness of natural and built surfaces: log-normal, 3 m wide, about 2 dB."""
+        step = max(1.0, 3.0 / self.gsd_m)
+        rows, cols = self.shape
+        coarse = self.rng.standard_normal((int(rows / step) + 3, int(cols / step) + 3), np.float32)
+        fine = zoom(coarse, step, order=1)[:rows, :cols] if step > 1 else coarse[:rows, :cols]
+        return np.asarray(np.power(10.0, fine * 0.3), np.float32)
 
     def _walls(self) -> None:
         """Walls that face the radar: facade, and the dihedral with the ground before them."""

@@ -48,14 +48,15 @@ class WallSamples:
     gain: Floats
     """Brightness of this wall's material relative to the mean."""
     pitch: Floats
-    """Distance between window columns, metres."""
+    """Distance between window columns, metres; 0 for walls without windows (tanks, containers)."""
 
     def facade(self, owner: NDArray[np.int64], z: Floats, incidence_deg: float) -> Floats:
         """Power per square metre of wall at heights z of lines `owner`: plain facade and a grid of window corners."""
         local = np.sin(np.radians(incidence_deg)) * self.aspect[owner]
-        across = (self.along[owner] / self.pitch[owner]) % 1 - 0.5
+        pitch = self.pitch[owner]
+        across = (self.along[owner] / np.maximum(pitch, 0.1)) % 1 - 0.5
         floor = (z / FLOOR_M) % 1 - 0.5
-        window = np.exp(-((across / 0.14) ** 2) - (floor / 0.14) ** 2)
+        window = np.where(pitch > 0, np.exp(-((across / 0.14) ** 2) - (floor / 0.14) ** 2), 0.0)
         power = 10 ** (FACADE_DB / 10) + 10 ** (WINDOW_DB / 10) * window * self.aspect[owner] ** 2
         return np.asarray(power * local**2 * self.gain[owner])
 
@@ -77,6 +78,7 @@ def wall_samples(city: City, scene: Scene, frame: RadarFrame, hidden: Layer, rng
     facing = normal[:, 0] < -1e-3
     gain = np.exp(0.9 * rng.standard_normal(len(starts)))
     pitch = rng.uniform(2.2, 3.8, len(starts))
+    pitch[sum(len(outline) for outline in outlines[: len(outlines) - len(city.structures)]) :] = 0
     return _sample(starts[facing], edge[facing], normal[facing], (gain[facing], pitch[facing]), scene, hidden)
 
 
