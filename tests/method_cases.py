@@ -1,0 +1,89 @@
+"""Options of every method, and a batch with ignored labels, clouds and nodata."""
+
+import re
+
+import torch
+from torch import Tensor, nn
+
+from overcast.batch import Batch
+from overcast.data.radiometry import BandStatistics, Statistics
+from overcast.methods.base import Method
+from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions
+from overcast.methods.options import (
+    FusionOptions,
+    MethodOptions,
+    OpticalOptions,
+    SarOptions,
+    SarTwinOptions,
+    build_method,
+)
+from overcast.models.network import NetworkSpec, Sharing
+
+SPEC = NetworkSpec(
+    encoder="tu-test_resnet",
+    pretrained=False,
+    decoder_channels=(16, 8, 8, 8, 8),
+    fusion_channels=8,
+    sar_bands=2,
+    optical_bands=3,
+)
+STATISTICS = Statistics(
+    sar=BandStatistics(mean=(20.0, 30.0), std=(4.0, 5.0)),
+    optical=BandStatistics(mean=(90.0, 80.0, 60.0), std=(30.0, 20.0, 40.0)),
+)
+EVERY_OPTION = [
+    SarOptions(),
+    SarTwinOptions(),
+    OpticalOptions(),
+    FusionOptions(),
+    CollaborativeOptions(),
+    CollaborativeOptions(msal=False),
+    CollaborativeOptions(mfal=False),
+    CollaborativeOptions(msal=False, mfal=False),
+    CollaborativeOptions(msal_terms="share"),
+    CollaborativeOptions(msal_terms="output"),
+    CollaborativeOptions(teacher_gradient="mutual", auxiliary_sar=True),
+    CollaborativeOptions(schedule="teacher_first"),
+]
+STEPS = 100
+
+
+def label_of(options: MethodOptions) -> str:
+    return re.sub(r"[^a-z_=]+", "-", f"{options.name} {options.model_dump(exclude_defaults=True)}")
+
+
+def make_batch(height: int = 65, width: int = 97, classes: int = 2, seed: int = 0) -> Batch:
+    g = torch.Generator().manual_seed(seed)
+    label = torch.randint(0, classes, (2, height, width), generator=g, dtype=torch.uint8)
+    label[:, :5] = 255
+    optical_valid = torch.rand(2, 1, height, width, generator=g) > 0.3
+    optical_valid[:, :, -10:] = False
+    sar_valid = torch.ones_like(optical_valid)
+    sar_valid[..., :9] = False
+    return Batch(
+        sar=torch.randn(2, 2, height, width, generator=g),
+        sar_valid=sar_valid,
+        optical=torch.randn(2, 3, height, width, generator=g) * optical_valid,
+        optical_valid=optical_valid,
+        label=label,
+        keys=("a", "b"),
+    )
+
+
+def make(options: MethodOptions, **changes: object) -> Method:
+    torch.manual_seed(0)
+    return build_method(options, NetworkSpec.model_validate({**SPEC.model_dump(), **changes}), STATISTICS)
+
+
+def collaborative(sharing: Sharing = Sharing.WEIGHTS, **options: object) -> CollaborativeLearning:
+    method = make(CollaborativeOptions.model_validate(options), sharing=sharing)
+    assert isinstance(method, CollaborativeLearning)
+    return method
+
+
+def total(losses: dict[str, Tensor]) -> Tensor:
+    return torch.stack(list(losses.values())).sum()
+
+
+def without_gradient(module: nn.Module) -> list[str]:
+    return [name for name, p in module.named_parameters() if p.grad is None]

@@ -1,0 +1,192 @@
+"""The contract of every method, and what is particular to the controls."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from method_cases import (
+    EVERY_OPTION,
+    SPEC,
+    STATISTICS,
+    STEPS,
+    collaborative,
+    label_of,
+    make,
+    make_batch,
+    total,
+    without_gradient,
+)
+from pydantic import TypeAdapter, ValidationError
+
+from overcast.batch import Available, Modality
+from overcast.errors import ConfigError, MissingModalityError
+from overcast.methods.collaborative import CollaborativeOptions
+from overcast.methods.options import (
+    FusionOptions,
+    MethodOptions,
+    OpticalOptions,
+    SarTwinOptions,
+    build_deployable,
+    build_method,
+)
+from overcast.models.network import HallucinationNetwork
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+every_method = pytest.mark.parametrize("options", EVERY_OPTION, ids=label_of)
+
+
+@every_method
+def test_losses_are_finite_scalars_and_reach_every_parameter(options):
+    method = make(options).train()
+    for step in (0, STEPS // 2) if not method.uses_all_parameters else (STEPS // 2,):
+        losses = method.losses(make_batch(), step, STEPS)
+        assert all(loss.shape == () and torch.isfinite(loss) and loss > 0 for loss in losses.values())
+        total(losses).backward()
+    assert without_gradient(method) == []
+    assert all(torch.isfinite(p.grad).all() for p in method.parameters() if p.grad is not None)
+
+
+@every_method
+def test_classes_and_odd_sizes(options):
+    method = make(options, num_classes=4).eval()
+    batch = make_batch(33, 70, classes=4)
+    assert torch.isfinite(total(method.losses(batch, 50, STEPS)))
+    for available in method.available:
+        assert method.predict(batch, available).shape == (2, 4, 33, 70)
+
+
+@every_method
+def test_deployable_equals_prediction_to_the_last_bit(options):
+    method = make(options).train()
+    method.losses(make_batch(), 50, STEPS)  # moves the batch statistics
+    method.eval()
+    batch = make_batch(seed=1)
+    inputs = [batch.require(modality.value) for modality in method.deployed_inputs]
+    available = Available.BOTH if len(inputs) > 1 else Available(method.deployed_inputs[0].value)
+    fresh = build_deployable(options, SPEC).eval()
+    fresh.load_state_dict(method.deployable().state_dict(), strict=True)
+    with torch.no_grad():
+        expected = method.predict(batch, available)
+        assert expected.equal(method.deployable().eval()(*inputs))
+        assert expected.equal(fresh(*inputs))
+
+
+@every_method
+def test_copies_and_state_dicts_are_whole(options):
+    method, other = make(options).eval(), build_method(options, SPEC).eval()
+    other.load_state_dict(method.state_dict(), strict=True)
+    batch = make_batch(64, 64)
+    for available in method.available:
+        expected = method.predict(batch, available)
+        assert expected.equal(other.predict(batch, available))
+        assert expected.equal(copy.deepcopy(method).predict(batch, available))
+
+
+@every_method
+def test_deployable_does_not_disturb_training(options):
+    method = make(options).train()
+    method.deployable().eval()
+    assert all(module.training for module in method.modules())
+
+
+@every_method
+def test_prediction_from_what_a_method_cannot_use_is_refused(options):
+    method = make(options)
+    for available in set(Available) - method.available:
+        with pytest.raises(ConfigError, match=f"'{options.name}' cannot work from '{available.value}'"):
+            method.predict(make_batch(), available)
+
+
+@every_method
+def test_missing_modalities_are_named(options):
+    method = make(options)
+    for modality in method.needs:
+        with pytest.raises(MissingModalityError, match=f"'{modality.value}'"):
+            method.losses(make_batch().without(modality), 50, STEPS)
+    for modality in set(Modality) - method.needs:
+        assert method.losses(make_batch().without(modality), 50, STEPS)
+
+
+@every_method
+def test_a_batch_without_one_valid_pixel_costs_nothing(options):
+    method = make(options).train()
+    batch = make_batch()
+    nothing = torch.zeros_like(batch.require("sar_valid"))
+    losses = method.losses(replace(batch, sar_valid=nothing, optical_valid=nothing), 50, STEPS)
+    assert all(loss.item() == 0 for loss in losses.values())
+    total(losses).backward()
+    assert all(not p.grad.any() for p in method.parameters() if p.grad is not None)
+
+
+@every_method
+def test_labels_where_no_sensor_has_data_change_no_loss(options):
+    method = make(options).eval()
+    batch = make_batch()
+    blind = ~(batch.require("sar_valid") | batch.require("optical_valid"))[:, 0]
+    label = batch.require("label").clone()
+    label[blind] = 1 - label[blind].clamp(max=1)
+    assert blind.any()
+    expected, found = (method.losses(b, 50, STEPS) for b in (batch, replace(batch, label=label)))
+    assert all(found[name].equal(loss) for name, loss in expected.items())
+
+
+@every_method
+def test_half_precision_autocast_gives_float32_losses(options):
+    method = make(options).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = method.losses(make_batch(64, 64), 50, STEPS)
+    assert all(loss.dtype == torch.float32 for loss in losses.values())
+    total(losses).backward()
+    assert all(torch.isfinite(p.grad).all() for p in method.parameters() if p.grad is not None)
+
+
+@every_method
+def test_options_survive_json(options):
+    adapter: TypeAdapter[MethodOptions] = TypeAdapter(MethodOptions)
+    assert adapter.validate_json(options.model_dump_json()) == options
+
+
+def test_unknown_options_are_refused():
+    adapter: TypeAdapter[MethodOptions] = TypeAdapter(MethodOptions)
+    with pytest.raises(ValidationError, match="does not match any of the expected tags"):
+        adapter.validate_python({"name": "magic"})
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        adapter.validate_python({"name": "cmhcl", "temprature": 2})
+
+
+def test_the_twin_control_deploys_the_network_of_cmhcl():
+    twin, collaborative_ = make(SarTwinOptions()).deployable(), collaborative().deployable()
+    assert type(twin) is type(collaborative_) is HallucinationNetwork
+    shapes = [{name: t.shape for name, t in network.state_dict().items()} for network in (twin, collaborative_)]
+    assert shapes[0] == shapes[1]
+
+
+def test_fusion_sees_the_zeroed_and_the_mean_image():
+    method, batch = make(FusionOptions()).eval(), make_batch()
+    raw_zero = torch.tensor([-90 / 30, -80 / 20, -60 / 40])[:, None, None].expand(2, 3, 65, 97)
+    for available, image in ((Available.BOTH_OPTICAL_ZERO, raw_zero), (Available.BOTH_OPTICAL_MEAN, raw_zero * 0)):
+        expected = method.predict(replace(batch, optical=image.contiguous()), Available.BOTH)
+        assert method.predict(batch, available).equal(expected)
+        assert not method.predict(batch, Available.BOTH).equal(expected)
+
+
+def test_zeroing_needs_statistics_that_fit():
+    method = build_method(FusionOptions(), SPEC)
+    with pytest.raises(ConfigError, match="build the method with statistics"):
+        method.predict(make_batch(), Available.BOTH_OPTICAL_ZERO)
+    with pytest.raises(ConfigError, match="4 optical bands, but the statistics have 3"):
+        build_method(FusionOptions(), SPEC.with_bands(2, 4), STATISTICS)
+
+
+def test_fusion_maps_no_scene_of_one_sensor():
+    method = make(FusionOptions())
+    assert method.deployed_inputs == (Modality.OPTICAL, Modality.SAR)
+    with pytest.raises(ConfigError, match="needs optical and sar images"):
+        _ = method.deployed_input
+
+
+@pytest.mark.parametrize("options", [OpticalOptions(), FusionOptions(), CollaborativeOptions()], ids=label_of)
+def test_optical_methods_refuse_data_without_optical(options):
+    with pytest.raises(ConfigError, match="needs optical images"):
+        build_method(options, SPEC.with_bands(2, 0))
