@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
+from zlib import crc32
 
 import numpy as np
 import rasterio
@@ -75,6 +76,7 @@ class ProbabilityWriter:
             tags: Written as GeoTIFF metadata; `DESCRIPTION` becomes the name of the band.
         """
         self._path, self._encoding = path, encoding
+        self._written: list[tuple[Window, int]] = []
         self._dataset = _create(path, grid, encoding)
         self._dataset.update_tags(**{key: value for key, value in tags.items() if key != "DESCRIPTION"})
         self._dataset.set_band_description(1, tags.get("DESCRIPTION", "probability"))
@@ -83,23 +85,43 @@ class ProbabilityWriter:
 
     def write(self, window: Window, values: NDArray[np.generic]) -> None:
         """Store (h, w) probabilities in 0..1; NaN means no data."""
-        at = RasterioWindow(window.col, window.row, window.width, window.height)
+        stored = np.ascontiguousarray(encode(values, self._encoding))
         with writing(self._path):
-            self._dataset.write(encode(values, self._encoding), 1, window=at)
+            self._dataset.write(stored, 1, window=_at(window))
+        self._written.append((window, crc32(stored.data)))
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with writing(self._path):
             self._dataset.close()
+            if kind is None:
+                self._require_stored()
+
+    def _require_stored(self) -> None:
+        """Read everything back: what goes wrong while GDAL closes a file, on a full disk, is told to its log only."""
+        with _open(self._path) as dataset:
+            for window, checksum in self._written:
+                if crc32(np.ascontiguousarray(dataset.read(1, window=_at(window))).data) != checksum:
+                    raise OSError(f"rows {window.row} to {window.stop[0]} did not arrive")
+
+
+def _open(path: Path, *mode: str, **profile: Any) -> Any:
+    """A rasterio data set. A missing georeference is the scene's, and no reason to warn."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(path, *mode, **profile)
+
+
+def _at(window: Window) -> RasterioWindow:
+    return RasterioWindow(window.col, window.row, window.width, window.height)
 
 
 def _create(path: Path, grid: Georeference, encoding: Encoding) -> Any:
-    """An empty raster, open for writing. A missing georeference is the scene's, and no reason to warn."""
-    with writing(path), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(
+    """An empty raster, open for writing."""
+    with writing(path):
+        return _open(
             path,
             "w",
             driver="GTiff",
@@ -135,6 +157,17 @@ def write_cog(source: Path, target: Path) -> None:
             num_threads="ALL_CPUS",
             bigtiff="IF_SAFER",
         )
+        _require_copied(source, target)
+
+
+def _require_copied(source: Path, target: Path) -> None:
+    """Compare every pixel of a copy, row of blocks by row of blocks."""
+    with _open(source) as original, _open(target) as copy:
+        for row in range(0, original.height, BLOCK):
+            at = RasterioWindow(0, row, original.width, min(BLOCK, original.height - row))
+            unsigned = original.dtypes[0] == Encoding.UINT8.value
+            if not np.array_equal(original.read(1, window=at), copy.read(1, window=at), equal_nan=not unsigned):
+                raise OSError(f"rows {row} to {row + BLOCK} did not arrive")
 
 
 class ProbabilitySource:
@@ -164,9 +197,8 @@ class ProbabilitySource:
 
     def read(self, window: Window) -> Pixels:
         """Probabilities (1, h, w) in 0..1, 0 where there is no data."""
-        at = RasterioWindow(window.col, window.row, window.width, window.height)
         with self._lock, reading(self._path):
-            stored = self._dataset.read(1, window=at)
+            stored = self._dataset.read(1, window=_at(window))
         if stored.dtype == np.uint8:
             return Pixels(_DECODED[stored][None], stored != NODATA_CODE)
         valid = ~np.isnan(stored)

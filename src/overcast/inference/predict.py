@@ -19,13 +19,14 @@ from overcast.data.raster import Georeference, RasterioSource, RasterSink, Raste
 from overcast.errors import ConfigError, InputError, RadiometryError
 from overcast.inference.area import measure_area
 from overcast.inference.cog import CACHE_BYTES, Encoding, ProbabilitySource, ProbabilityWriter, bounded_cache, write_cog
+from overcast.inference.formats import vector_format
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import Staging, require_space, require_writable, staged, termination_as_interrupt
 from overcast.inference.polygons import PolygonOptions, vectorize
 from overcast.inference.progress import Progress, Report, Stage
 from overcast.inference.rotate import RotatedSink, RotatedSource
 from overcast.inference.scene import SceneOptions, SceneSummary, predict_scene
-from overcast.inference.vector import Origin, require_placeable, vector_format, write_footprints
+from overcast.inference.vector import Origin, require_placeable, write_footprints
 
 LARGEST_CACHE_BYTES = 512 * 2**20
 """Bound of the block cache for scenes stored in rows as wide as the scene."""

@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -32,6 +31,7 @@ from pyproj.exceptions import ProjError
 
 from overcast.data.raster import Georeference
 from overcast.errors import InputError
+from overcast.inference.formats import VectorFormat, require_complete, vector_format
 from overcast.inference.outputs import writing
 from overcast.inference.polygons import Footprints
 
@@ -39,14 +39,6 @@ COVERING = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", 
 """Bounding box column of GeoParquet 1.1."""
 DEGREES = "OGC:CRS84"
 """Longitude and latitude, the CRS of GeoJSON."""
-
-
-class VectorFormat(StrEnum):
-    """Formats by the ending of the file's name."""
-
-    GEOPACKAGE = ".gpkg"
-    GEOPARQUET = ".parquet"
-    GEOJSON = ".geojson"
 
 
 @dataclass(frozen=True)
@@ -59,20 +51,6 @@ class Origin:
     provenance: str
     model: str
     scene: str
-
-
-def vector_format(path: Path) -> VectorFormat:
-    """The format that the name asks for. Raises InputError for another ending.
-
-    >>> vector_format(Path("footprints.GPKG"))
-    <VectorFormat.GEOPACKAGE: '.gpkg'>
-    """
-    for known in VectorFormat:
-        if path.suffix.lower() == known.value:
-            return known
-    raise InputError(
-        f"{path.name} does not end in .gpkg (GeoPackage), .parquet (GeoParquet) or .geojson; rename the output."
-    )
 
 
 def write_footprints(path: Path, portions: Iterable[Footprints], origin: Origin) -> int:
@@ -105,6 +83,7 @@ def write_footprints(path: Path, portions: Iterable[Footprints], origin: Origin)
                 _write_parquet(path, counted(), origin)
             case never:
                 assert_never(never)
+        require_complete(path, count)
     return count
 
 
