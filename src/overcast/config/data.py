@@ -10,10 +10,12 @@ from pydantic import Field, model_validator
 
 from overcast.config.section import AbsolutePath, Section, with_default
 from overcast.data.catalog import Catalog
+from overcast.data.chips import Chip
+from overcast.data.clusters import cluster_places
 from overcast.data.folder import folder_catalog
-from overcast.data.spacenet6 import TILE_M, corners_of, spacenet6_catalog
+from overcast.data.spacenet6 import corners_of, spacenet6_catalog
 from overcast.data.splitfile import read_split
-from overcast.data.splits import Split, block_split, cluster_split, hold_out, spacenet6_split, subfolder_split
+from overcast.data.splits import Split, block_split, cluster_split, hold_out_side, spacenet6_split, subfolder_split
 
 
 class Blocks(Section):
@@ -57,6 +59,9 @@ class Folders(Section):
     """Sub-folder of the training chips."""
     test: str = "test"
     """Sub-folder of the test chips."""
+    find_places: bool = False
+    """true: chips without georeference that continue one another at their edges are one place. Validation then shares no
+    image with training; the published folders stay as they are, even where both hold chips of one image."""
     validation_share: float = Field(default=0.15, gt=0, lt=1)
     """Share of the training chips for validation."""
     buffer_m: float = Field(default=0.0, ge=0, le=1e6)
@@ -105,10 +110,9 @@ class SpaceNet6Data(Section):
     """Side of the area that is the test ground."""
     validation_share: float = Field(default=0.12, gt=0, lt=1)
     """Share of the training tiles for validation."""
-    block_m: float = Field(default=3 * TILE_M, gt=0, le=1e5)
-    """Side in metres of the blocks that validation is drawn in."""
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    """Seed of the draw."""
+    validation_bearing_deg: float = Field(default=0.0, ge=0, lt=360)
+    """Validation is the outermost part of the training ground on this side, clockwise from north: it costs the fewest
+    tiles, since neighbouring tiles overlap."""
 
 
 DataOptions = Annotated[FolderData | SpaceNet6Data, Field(discriminator="name")]
@@ -122,7 +126,8 @@ def build_data(options: FolderData | SpaceNet6Data) -> tuple[Catalog, Split]:
         case SpaceNet6Data():
             catalog = spacenet6_catalog(options.root, options.optical)
             split = spacenet6_split(corners_of(catalog.chips), options.side)
-            return catalog, hold_out(split, catalog.chips, options.validation_share, options.seed, options.block_m)
+            bearing_deg = options.validation_bearing_deg
+            return catalog, hold_out_side(split, catalog.chips, options.validation_share, bearing_deg)
         case _:
             assert_never(options)
 
@@ -144,6 +149,18 @@ def _folder(options: FolderData) -> tuple[Catalog, Split]:
 
 
 def _published_folders(root: Path, description: Path | None, split: Folders) -> tuple[Catalog, Split]:
-    train, test = (folder_catalog(root, description, subset=name) for name in (split.train, split.test))
-    made = subfolder_split(train.chips, test.chips, split.validation_share, split.seed, split.buffer_m)
-    return replace(train, chips=(*train.chips, *test.chips)), made
+    catalog = folder_catalog(root, description, subset=split.train)
+    train, test = catalog.chips, folder_catalog(root, description, subset=split.test).chips
+    if split.find_places:
+        train, test = _with_found_places(train, test)
+    made = subfolder_split(train, test, split.validation_share, split.seed, split.buffer_m)
+    return replace(catalog, chips=(*train, *test)), made
+
+
+def _with_found_places(train: tuple[Chip, ...], test: tuple[Chip, ...]) -> tuple[tuple[Chip, ...], tuple[Chip, ...]]:
+    """Places found in both folders together, but named apart: the publisher's folders are taken as they are."""
+    found = cluster_places((*train, *test))
+    return (
+        tuple(replace(chip, place=f"train, {chip.place}") for chip in found[: len(train)]),
+        tuple(replace(chip, place=f"test, {chip.place}") for chip in found[len(train) :]),
+    )
