@@ -21,6 +21,10 @@ from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError
 from overcast.grid import Window
 
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+# A file without georeference (most PNG) is normal here; where one is needed, our own error says so. The filter is for the
+# whole process because `warnings.catch_warnings` is not safe in the threads that read chips.
+
 PNG_END = b"IEND\xaeB`\x82"
 """Last chunk of a PNG: its name and checksum."""
 PNG_TAIL_BYTES = 4096
@@ -29,14 +33,10 @@ PNG_TAIL_BYTES = 4096
 
 @contextmanager
 def open_raster(path: Path) -> Iterator[Any]:
-    """The rasterio data set of a file. Raises InputError where it is missing or unreadable.
-
-    A file without georeference (most PNG) is normal here, so rasterio's warning about it is not passed on.
-    """
+    """The rasterio data set of a file. Raises InputError where it is missing or unreadable."""
     if not path.is_file():
         raise InputError(f"{path} does not exist; check the path.")
-    with reading(path), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with reading(path):
         dataset = rasterio.open(path)
     with dataset:
         yield dataset

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors.torch import load_file, save
 
 from overcast.bundle import plain_tensors
-from overcast.errors import InputError
+from overcast.errors import InputError, is_environment_error
 from overcast.methods.base import Method
 from overcast.training.folder import RunFolder
 from overcast.training.module import MethodModule
@@ -34,7 +35,9 @@ class AtomicCheckpoints(TorchCheckpointIO):
         """Load tensors and plain values only. Raises InputError for a damaged file."""
         try:
             loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, ValueError, OSError) as error:
+        except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError, OSError) as error:
+            if is_environment_error(error):
+                raise
             raise InputError(f"{path} is damaged: delete it, and the run starts afresh.") from error
         return loaded
 

@@ -59,6 +59,7 @@ class TrainingProgress(Callback):
                 f"({pl_module.plan.facts.primary.value})  {latest['chips_per_s']:.1f} chips/s",
                 highlight=False,
                 markup=False,
+                soft_wrap=True,
             )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from overcast.bundle import BundleFacts, Kind, TrainingData, save_bundle
 from overcast.evaluation.pixel import PixelCounts, count_pixels
-from overcast.training.checkpoints import RoundCheckpoint, load_best
+from overcast.training.checkpoints import AtomicCheckpoints, RoundCheckpoint, load_best
 from overcast.training.curves import Curves
 from overcast.training.data import RunData
 from overcast.training.folder import RunFolder, read_statistics
@@ -41,7 +41,7 @@ def train(plan: Plan, output: Path, *, resume: bool = True, console: Console | N
     folder = RunFolder(output)
     folder.check(plan.settings, afresh=not resume)
     if resume and (finished := folder.read_result()):
-        console.print(f"{output}: this run is finished; nothing to do.", highlight=False, markup=False)
+        console.print(f"{output}: this run is finished; nothing to do.", highlight=False, markup=False, soft_wrap=True)
         return finished
     checkpoint = folder.last if resume and folder.last.is_file() else None
     with restored_switches(), quiet():
@@ -51,8 +51,13 @@ def train(plan: Plan, output: Path, *, resume: bool = True, console: Console | N
 def _fit(plan: Plan, folder: RunFolder, checkpoint: Path | None, console: Console) -> TrainResult:
     step = 0
     if checkpoint is not None:
-        step = int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
-        console.print(f"{folder.path}: resuming at step {step}/{plan.options.steps}", highlight=False, markup=False)
+        step = int(AtomicCheckpoints().load_checkpoint(checkpoint)["global_step"])
+        console.print(
+            f"{folder.path}: resuming at step {step}/{plan.options.steps}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     events = event_log(folder.path, step)
     curves = Curves(folder.curves, events)
     curves.resume(step)
