@@ -1,4 +1,4 @@
-"""Overlapping tiles of probability become finished rows."""
+"""Overlapping tiles of probability become finished pixels."""
 
 from __future__ import annotations
 
@@ -11,57 +11,71 @@ from overcast.grid import Window
 from overcast.inference.tiling import Axis
 
 
-class StripBlender:
-    """Sums weighted tiles, given row of tiles by row of tiles, and writes the rows that no later tile touches.
+class TileBlender:
+    """Sums weighted tiles, given in rows from the top left, and writes what no later tile touches.
 
-    Holds one row of tiles (tile height x scene width), whatever the height of the scene.
+    Holds one tile and, over the width of the scene, the rows that a row of tiles shares with the next.
     """
 
     def __init__(self, rows: Axis, cols: Axis, sink: RasterSink) -> None:
         self._rows, self._cols, self._sink = rows, cols, sink
-        self._sum = np.zeros((rows.tile, cols.length), np.float32)
-        self._valid = np.zeros((rows.tile, cols.length), np.bool_)
-        self._strip = 0
+        self._sum = np.zeros((rows.tile, cols.tile), np.float32)
+        self._valid = np.zeros((rows.tile, cols.tile), np.bool_)
+        shared = max((rows.tile - rows.step(strip) for strip in range(len(rows.starts))), default=0)
+        self._sum_above = np.zeros((shared, cols.length), np.float32)
+        self._valid_above = np.zeros((shared, cols.length), np.bool_)
+        self._strip = self._index = self._shared = 0
         self._row_weights = rows.weights(0)[:, None]
         self._col_weights = [cols.weights(index) for index in range(len(cols.starts))]
         self.valid_pixels = 0
-        """Pixels with data among the rows written so far."""
+        """Pixels with data among those written so far."""
 
     def add(self, strip: int, index: int, probability: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
-        """Add the tile of row `strip` and column `index`; `probability` and `valid` are (tile, tile). Rows ascend."""
-        self.advance(strip)
-        start = self._cols.starts[index]
-        columns = slice(start, start + self._cols.tile)
-        self._sum[:, columns] += probability * self._row_weights * self._col_weights[index]
-        self._valid[:, columns] |= valid
+        """Add the tile of row `strip` and column `index`; `probability` and `valid` are (tile, tile).
 
-    def advance(self, strip: int) -> None:
-        """Write the rows that lie above the tiles of row `strip`; the number of rows of tiles writes all."""
-        while self._strip < strip:
-            start = self._rows.starts[self._strip]
-            last = self._strip + 1 == len(self._rows.starts)
-            height = (self._rows.length if last else self._rows.starts[self._strip + 1]) - start
-            self._write(start, height)
-            self._shift(height)
-            self._strip += 1
-            if not last:
+        Tiles come in order; those left out count as being without data.
+        """
+        self._pass(strip, index)
+        self._sum += probability * self._row_weights * self._col_weights[index]
+        self._valid |= valid
+        self._next()
+
+    def finish(self) -> None:
+        """Write what is left, after the last tile."""
+        self._pass(len(self._rows.starts), 0)
+
+    def _pass(self, strip: int, index: int) -> None:
+        """Go on to a tile; those between have no data."""
+        while (self._strip, self._index) < (strip, index):
+            self._next()
+
+    def _next(self) -> None:
+        """Write the pixels that this tile is the last to touch, and keep what it shares with its neighbours."""
+        height, width = self._rows.step(self._strip), self._cols.step(self._index)
+        row, col = self._rows.starts[self._strip], self._cols.starts[self._index]
+        columns = slice(col, col + width)
+        total, valid = self._sum[:, :width], self._valid[:, :width]
+        total[: self._shared] += self._sum_above[: self._shared, columns]
+        valid[: self._shared] |= self._valid_above[: self._shared, columns]
+        self._write(Window(row, col, height, width), total[:height], valid[:height])
+        below = self._rows.tile - height
+        self._sum_above[:below, columns] = total[height:]
+        self._valid_above[:below, columns] = valid[height:]
+        for buffer in (self._sum, self._valid):
+            buffer[:, : self._cols.tile - width] = buffer[:, width:]  # NumPy copies where the two overlap
+            buffer[:, self._cols.tile - width :] = 0
+        self._index += 1
+        if self._index == len(self._cols.starts):
+            self._strip, self._index, self._shared = self._strip + 1, 0, below
+            if self._strip < len(self._rows.starts):
                 self._row_weights = self._rows.weights(self._strip)[:, None]
 
-    def _write(self, row: int, height: int) -> None:
-        """Hand `height` finished rows to the sink, NaN where there is no data."""
-        done, valid = self._sum[:height], self._valid[:height]
-        if not np.isfinite(done).all():
+    def _write(self, window: Window, total: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+        """Hand finished pixels to the sink, NaN where there is no data."""
+        if not np.isfinite(total).all():
             raise BundleError(
-                f"The network returned values that are not numbers at rows {row} to {row + height}; "
+                f"The network returned values that are not numbers in {window}; "
                 "run with full precision (fp32) or check the bundle."
             )
         self.valid_pixels += int(np.count_nonzero(valid))
-        window = Window(row, 0, height, self._cols.length)
-        self._sink.write(window, np.where(valid, done, np.float32(np.nan)))
-
-    def _shift(self, height: int) -> None:
-        """Move the unfinished rows to the top and clear the rest."""
-        for buffer in (self._sum, self._valid):
-            keep = buffer.shape[0] - height
-            buffer[:keep] = buffer[height:]  # NumPy copies where the two overlap
-            buffer[keep:] = 0
+        self._sink.write(window, np.where(valid, total, np.float32(np.nan)))

@@ -18,7 +18,15 @@ from overcast.data.radiometry import GSD_TOLERANCE, SensorRadiometry
 from overcast.data.raster import Georeference, RasterioSource, RasterSink, RasterSource
 from overcast.errors import ConfigError, InputError, RadiometryError
 from overcast.inference.area import measure_area
-from overcast.inference.cog import CACHE_BYTES, Encoding, ProbabilitySource, ProbabilityWriter, bounded_cache, write_cog
+from overcast.inference.cog import (
+    BLOCK,
+    CACHE_BYTES,
+    Encoding,
+    ProbabilitySource,
+    ProbabilityWriter,
+    bounded_cache,
+    write_cog,
+)
 from overcast.inference.formats import vector_format
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import Staging, require_space, require_writable, staged, termination_as_interrupt
@@ -127,7 +135,7 @@ def predict_file(
         source = stack.enter_context(RasterioSource.open(paths, sensor))
         _check_grid(job, source.georeference)
         stack.enter_context(termination_as_interrupt())
-        stack.enter_context(bounded_cache(_cache_bytes(paths, options.scene.tile)))
+        stack.enter_context(bounded_cache(_cache_bytes(paths, source.georeference, options)))
         staging = stack.enter_context(staged(job.targets))
         summary, count = _run(job, source, staging)
         staging.publish()
@@ -183,14 +191,14 @@ def _check_grid(job: _Job, grid: Georeference) -> None:
     require_space(job.targets[0], int(copies * stored) + 2**20)
 
 
-def _cache_bytes(paths: tuple[Path, ...], tile: int) -> int:
-    """Block cache so that a row of tiles is decoded once, also from files stored in whole rows."""
-    wide = 0
+def _cache_bytes(paths: tuple[Path, ...], grid: Georeference, options: PredictOptions) -> int:
+    """Block cache so that input stored in whole rows is decoded once a row of tiles, and output blocks fill up."""
+    wide = BLOCK * grid.width * np.dtype(options.encoding.value).itemsize
     for path in paths:
         with open_raster(path) as dataset:
             striped = any(block_width >= dataset.width for _, block_width in dataset.block_shapes)
             row_bytes = dataset.width * sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
-        wide += tile * row_bytes if striped else 0
+        wide += options.scene.tile * row_bytes if striped else 0
     return min(CACHE_BYTES + wide, LARGEST_CACHE_BYTES)
 
 

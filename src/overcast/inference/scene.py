@@ -18,7 +18,7 @@ from overcast.data.radiometry import BandStatistics
 from overcast.data.raster import RasterSink, RasterSource
 from overcast.errors import ConfigError
 from overcast.grid import Window
-from overcast.inference.blend import StripBlender
+from overcast.inference.blend import TileBlender
 from overcast.inference.pipeline import WriteBehind, read_ahead
 from overcast.inference.progress import Progress, Report, Stage
 from overcast.inference.tiling import Axis, split_axis
@@ -115,9 +115,10 @@ def predict_scene(
     sink: RasterSink,
     progress: Report | None = None,
 ) -> SceneSummary:
-    """Write the probability of every pixel, strip by strip from the first row to the last.
+    """Write the probability of every pixel, tile by tile from the first row to the last, each as soon as it is final.
 
-    Memory holds one row of tiles over the width of the scene and a few batches, whatever the scene's height.
+    Memory holds a few batches and, over the width of the scene, the rows that two rows of tiles share; it does not
+    depend on the scene's height.
 
     Args:
         source: Scene in the unit of `statistics`.
@@ -125,8 +126,8 @@ def predict_scene(
             `options.device` and, if asked for, to channels-last memory order.
         statistics: Mean and deviation per band; invalid pixels become 0 after standardisation.
         options: How the scene is cut and computed.
-        sink: Receives (h, w) float32 windows of full width in 0..1, NaN where the scene has no data. It is called from
-            a thread of its own, never twice at once.
+        sink: Receives (h, w) float32 windows in 0..1, NaN where the scene has no data; every pixel once, in rows of
+            windows from the top left. It is called from a thread of its own, never twice at once.
         progress: Called in the calling thread after each batch of tiles, in pixels.
 
     Raises:
@@ -136,7 +137,7 @@ def predict_scene(
     started, grid = time.monotonic(), source.georeference
     cut = (options.tile, options.overlap, options.margin, options.multiple)
     plan = _Plan(split_axis(grid.height, *cut), split_axis(grid.width, *cut), options)
-    blender = StripBlender(plan.rows, plan.cols, sink)
+    blender = TileBlender(plan.rows, plan.cols, sink)
     total, tiles, computed = grid.height * grid.width, 0, 0
     batches = _tile_batches(source, statistics, plan)
     with read_ahead(batches, options.queue_batches) as ready, WriteBehind(options.queue_batches) as behind:
@@ -150,7 +151,7 @@ def predict_scene(
                 if progress is not None:
                     done = total * batch.passed // plan.tile_count
                     progress(Progress(Stage.PREDICT, done, total, time.monotonic() - started))
-        behind.submit(partial(blender.advance, len(plan.rows.starts)))
+        behind.submit(blender.finish)
     elapsed_s = time.monotonic() - started
     return SceneSummary(tiles, plan.tile_count - tiles, blender.valid_pixels, total, computed, elapsed_s)
 
@@ -215,7 +216,7 @@ def _autocast(options: SceneOptions) -> AbstractContextManager[object]:
             return torch.autocast(torch.device(options.device).type, torch.bfloat16)
 
 
-def _blend(blender: StripBlender, batch: _TileBatch, probability: NDArray[np.float32]) -> None:
+def _blend(blender: TileBlender, batch: _TileBatch, probability: NDArray[np.float32]) -> None:
     for tile, values in zip(batch.tiles, probability, strict=True):
         height, width = tile.valid.shape
         blender.add(tile.strip, tile.index, values[:height, :width], tile.valid)

@@ -40,6 +40,11 @@ class Axis:
             total[low:high] += self._ramp(other)[low - shift : high - shift]
         return (self._ramp(index) / total).astype(np.float32)
 
+    def step(self, index: int) -> int:
+        """Pixels from the start of one tile to that of the next; all of the last tile."""
+        last = index + 1 == len(self.starts)
+        return self.tile if last else self.starts[index + 1] - self.starts[index]
+
     def used(self, index: int) -> slice:
         """Pixels of one tile, relative to its start, that carry weight."""
         start = self.starts[index]
