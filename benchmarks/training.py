@@ -1,0 +1,200 @@
+"""Training against the bare step on the same tensors: chips per second and the overhead of everything around the step.
+
+    python benchmarks/training.py --method cmhcl --preset tiny --crop 128 --steps 30
+
+"Training" is `overcast train` as it is: a data set of GeoTIFFs (decoded chips cached in memory), random crops,
+augmentation, batches made by background threads, Lightning, logging. "Bare" is forward, backward, gradient clipping and
+optimiser step on batches of the same shapes that already lie in memory. Rounds of both alternate in one process; the
+medians are shown, of elapsed time and of processor time of all threads (the one to trust where other work shares the
+machine).
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import io
+import itertools
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import torch
+from rasterio import Affine
+from rich.console import Console
+from torch.optim import AdamW
+
+from overcast.batch import Batch
+from overcast.config import build_plan, load_config
+from overcast.data.dataset import ChipDataset, SampleOptions
+from overcast.data.radiometry import Statistics
+from overcast.data.statistics import compute_statistics
+from overcast.methods.options import build_method
+from overcast.training.loader import TrainLoader, to_device
+from overcast.training.module import MethodModule, parameter_groups
+from overcast.training.options import Precision
+from overcast.training.order import ONE_PROCESS, SampleOrder
+from overcast.training.plan import Plan
+from overcast.training.run import train
+
+GSD_M, WARM_UP_STEPS, BARE_BATCHES = 0.5, 4, 4
+DESCRIPTION = """\
+name: speckle
+class_name: building
+licence: CC0-1.0
+sar:     {folders: [sar], bands: [HH, HV, VH, VV], unit: dB, nodata: 0, gsd_m: 0.5, look_direction: north}
+optical: {folders: [optical], bands: [red, green, blue], unit: digital_number, gsd_m: 0.5}
+label:   {folder: masks}
+"""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Seconds per step."""
+
+    elapsed: float
+    processor: float
+
+
+def write_data(root: Path, chips: int, side: int) -> None:
+    """Speckled chips with one square each, 2 km apart."""
+    rng = np.random.default_rng(0)
+    (root / "dataset.yaml").write_text(DESCRIPTION, encoding="utf-8")
+    for index in range(chips):
+        mask = np.zeros((1, side, side), np.uint8)
+        mask[:, side // 4 : side // 2, side // 4 : side // 2] = 1
+        images = {
+            "sar": (rng.normal(30, 5, (4, side, side)) + 8 * mask).clip(1).astype(np.float32),
+            "optical": (rng.normal(90, 20, (3, side, side)) + 60 * mask).clip(0, 255).astype(np.uint8),
+            "masks": mask,
+        }
+        for folder, values in images.items():
+            (root / folder).mkdir(exist_ok=True)
+            profile = {"driver": "GTiff", "count": len(values), "height": side, "width": side, "dtype": values.dtype}
+            place = {"crs": "EPSG:32631", "transform": Affine(GSD_M, 0, 500_000 + 2000 * index, 0, -GSD_M, 5_750_000)}
+            with rasterio.open(root / folder / f"{index:04}.tif", "w", **profile, **place) as dataset:
+                dataset.write(values)
+
+
+@contextmanager
+def recorded_steps() -> Iterator[list[Rate]]:
+    """Elapsed and processor time at the end of each training step."""
+    times: list[Rate] = []
+    original = MethodModule.on_train_batch_end
+
+    def record(self: MethodModule, outputs: object, batch: Batch, batch_idx: int) -> None:
+        original(self, outputs, batch, batch_idx)
+        times.append(Rate(time.perf_counter(), time.process_time()))
+
+    MethodModule.on_train_batch_end = record  # type: ignore[method-assign]
+    try:
+        yield times
+    finally:
+        MethodModule.on_train_batch_end = original  # type: ignore[method-assign]
+
+
+def per_step(times: list[Rate]) -> Rate:
+    """Mean after the warm-up."""
+    first, last, steps = times[WARM_UP_STEPS - 1], times[-1], len(times) - WARM_UP_STEPS
+    return Rate((last.elapsed - first.elapsed) / steps, (last.processor - first.processor) / steps)
+
+
+def real(plan: Plan, output: Path) -> Rate:
+    """One training run."""
+    with recorded_steps() as times:
+        train(plan, output, resume=False, console=Console(file=io.StringIO()))
+    return per_step(times)
+
+
+def bare(plan: Plan, statistics_: Statistics) -> Rate:
+    """The same steps on batches in memory."""
+    options, catalog = plan.options, plan.catalog
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    chips = catalog.select(plan.split.train)
+    samples = SampleOptions(options.crop, plan.augmentation, options.seed, cache_bytes=10**9)
+    dataset = ChipDataset(chips, catalog.radiometry, catalog.label, statistics_, samples, plan.facts.needs)
+    order = SampleOrder(len(chips), options.seed, options.batch_size)
+    loader = TrainLoader(dataset, order, 0, BARE_BATCHES, ONE_PROCESS, workers=0)
+    batches = [to_device(batch, device, channels_last=options.channels_last) for batch in loader]
+    method = build_method(plan.method, plan.network, statistics_).to(device).train()
+    if options.channels_last:
+        method.to(memory_format=torch.channels_last)
+    optimiser = AdamW(parameter_groups(method, options.optimiser), lr=options.optimiser.learning_rate)
+    times = []
+    for step, batch in zip(range(options.steps), itertools.cycle(batches), strict=False):
+        with torch.autocast(device.type, torch.bfloat16, enabled=options.precision is Precision.BF16):
+            loss = torch.stack([term.float() for term in method.losses(batch, step, options.steps).values()]).sum()
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(method.parameters(), options.optimiser.clip_norm)
+        optimiser.step()
+        float(loss.detach())  # waits for the device
+        times.append(Rate(time.perf_counter(), time.process_time()))
+    return per_step(times)
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--method", default="cmhcl")
+    parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--crop", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--chips", type=int, default=40, help="of 256 x 256 px (SAR 4 x float32, optical 3 x uint8)")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch")
+    parser.add_argument("--scratch", type=Path, help="folder for data and runs; by default a temporary one")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure and print."""
+    options = arguments()
+    torch.set_num_threads(options.threads)
+    with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
+        root = Path(scratch)
+        write_data(root, options.chips, 256)
+        sets = [
+            f"data={{name: folder, root: {root}, split: {{by: places, test_share: 0.05, validation_share: 0.05}}}}",
+            f"network={{preset: {options.preset}, pretrained: false}}",
+            f"method.name={options.method}",
+            f"training={{steps: {options.steps}, round_steps: {options.steps}, batch_size: {options.batch_size}}}",
+            f"training.crop={options.crop}",
+            f"training.precision={options.precision}",
+            f"training.workers={options.workers}",
+            "training.deterministic=false",
+        ]
+        plan = build_plan(load_config(None, sets))
+        statistics_ = compute_statistics(plan.catalog.select(plan.split.train), plan.catalog.radiometry)
+        pairs = [(real(plan, root / "run"), bare(plan, statistics_)) for _ in range(options.rounds)]
+    report(options, pairs)
+
+
+def report(options: argparse.Namespace, pairs: list[tuple[Rate, Rate]]) -> None:
+    """Rates and overheads."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    load = os.getloadavg()[0]
+    print(f"{dt.datetime.now(dt.UTC):%Y-%m-%d}  {platform.machine()}, {os.cpu_count()} cores, {gpu}, torch "
+          f"{torch.__version__}, {options.threads} torch threads, load average {load:.1f}")  # fmt: skip
+    print(f"{options.method}, preset {options.preset}, {options.batch_size} x {options.crop} px, {options.precision}, "
+          f"{options.workers} loader threads, {options.steps} steps, median of {options.rounds} rounds")  # fmt: skip
+    for name in ("elapsed", "processor"):
+        training, step = (statistics.median(getattr(pair[side], name) for pair in pairs) for side in (0, 1))
+        rate = options.batch_size
+        print(f"{name:>9}: training {rate / training:7.2f} chips/s   bare step {rate / step:7.2f} chips/s   "
+              f"overhead {100 * (training / step - 1):+.1f} %")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,322 @@
+"""Bundles: what is saved is what is loaded, anything else is refused with a sentence, and nothing is unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickletools
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from overcast.batch import Batch, Modality
+from overcast.bundle import BundleFacts, Kind, chip_set_identity, load_bundle, save_bundle, training_data
+from overcast.data.chips import Chip
+from overcast.data.folder import folder_catalog
+from overcast.data.radiometry import BandStatistics, LookDirection, Radiometry, SensorRadiometry, Statistics, Unit
+from overcast.errors import BundleError, RadiometryError
+from overcast.methods.base import Method
+from overcast.methods.options import (
+    CmhclOptions,
+    FusionOptions,
+    MethodOptions,
+    OpticalOptions,
+    SarOptions,
+    SarTwinOptions,
+    build_method,
+)
+from overcast.models import branch
+from overcast.models.spec import NetworkSpec
+
+SPEC = NetworkSpec(
+    encoder="tu-test_resnet", pretrained=False, decoder_channels=(8,) * 5, fusion_channels=8, sar_bands=2
+)
+SAR = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, gsd_m=0.5, look_direction=LookDirection.NORTH)
+OPTICAL = SensorRadiometry(bands=("red", "green", "blue"), unit=Unit.DIGITAL_NUMBER, gsd_m=0.5)
+STATISTICS = Statistics(
+    sar=BandStatistics(mean=(20.0, 30.0), std=(4.0, 5.0)),
+    optical=BandStatistics(mean=(90.0, 100.0, 95.0), std=(40.0, 41.0, 42.0)),
+)
+METHODS: list[MethodOptions] = [CmhclOptions(), SarOptions(), SarTwinOptions(), OpticalOptions(), FusionOptions()]
+
+
+@dataclass(frozen=True)
+class Made:
+    method: Method
+    facts: BundleFacts
+
+
+def _make(options: MethodOptions, tiny_folder: Path) -> Made:
+    torch.manual_seed(3)
+    method = build_method(options, SPEC, STATISTICS).eval()
+    catalog = folder_catalog(tiny_folder)
+    keys = tuple(chip.key for chip in catalog.chips)
+    facts = BundleFacts(
+        method=options,
+        network=method.spec,
+        radiometry=Radiometry(sar=SAR, optical=OPTICAL),
+        statistics=STATISTICS,
+        class_name="building",
+        data=training_data(catalog, "by hand", keys[:3], keys[3:5], keys[5:]),
+        metrics={"validation sar": {"iou": 0.5, "f1": 0.6667}},
+        licence="CC-BY-4.0",
+        seed=3,
+        steps=10,
+    )
+    return Made(method, facts)
+
+
+@pytest.fixture(scope="module")
+def made(tiny_folder: Path) -> Made:
+    return _make(CmhclOptions(), tiny_folder)
+
+
+@pytest.fixture(scope="module")
+def saved(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("saved") / "bundle"
+    save_bundle(path, made.method, Kind.DEPLOYABLE, made.facts)
+    return path
+
+
+@pytest.fixture
+def bundle(saved: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(saved, tmp_path / "bundle")
+
+
+def _batch() -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    sar, optical = (torch.randn(2, bands, 64, 64, generator=generator) for bands in (2, 3))
+    valid = torch.ones(2, 1, 64, 64, dtype=torch.bool)
+    return Batch(sar, valid, optical, valid, torch.zeros(2, 64, 64, dtype=torch.uint8), ("a", "b"))
+
+
+def _edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    change(record)
+    path.write_text(json.dumps(record), encoding="utf-8")
+
+
+@pytest.mark.parametrize("options", METHODS, ids=lambda options: options.name)
+def test_both_kinds_predict_what_the_method_predicted(
+    options: MethodOptions, tiny_folder: Path, tmp_path: Path
+) -> None:
+    made, batch = _make(options, tiny_folder), _batch()
+    images = {Modality.SAR: batch.require("sar"), Modality.OPTICAL: batch.require("optical")}
+    save_bundle(tmp_path / "deployable", made.method, Kind.DEPLOYABLE, made.facts)
+    save_bundle(tmp_path / "full", made.method, Kind.FULL, made.facts)
+    deployable, full = load_bundle(tmp_path / "deployable"), load_bundle(tmp_path / "full")
+    assert full.method is not None
+    assert deployable.method is None
+    with torch.inference_mode():
+        for way in made.method.available:
+            assert torch.equal(full.method.predict(batch, way), made.method.predict(batch, way))
+        inputs = [images[name] for name in deployable.info.inputs]
+        expected = made.method.deployable().eval()(*inputs)
+        assert torch.equal(deployable.network(*inputs), expected)
+        assert torch.equal(full.network(*inputs), expected)
+    assert not deployable.network.training
+    assert not full.method.training
+
+
+def test_deployable_holds_no_optical_tensor(bundle: Path, made: Made, tmp_path: Path) -> None:
+    names = set(load_file(bundle / "model.safetensors"))
+    full = save_bundle(tmp_path / "full", made.method, Kind.FULL, made.facts)
+    assert names
+    assert not [name for name in names if "optical" in name]
+    assert full.inputs == (Modality.SAR,)
+    assert (tmp_path / "full" / "model.safetensors").stat().st_size > (bundle / "model.safetensors").stat().st_size
+
+
+def test_record_is_complete_and_reads_back(bundle: Path, made: Made) -> None:
+    info = load_bundle(bundle).info
+    assert {name: getattr(info, name) for name in BundleFacts.model_fields} == dict(made.facts)
+    assert info.data.train.chips == 3
+    assert info.data.test.chips == 19
+
+
+def test_nothing_is_pickled(bundle: Path) -> None:
+    assert sorted(path.name for path in bundle.iterdir()) == ["README.md", "bundle.json", "model.safetensors"]
+    for path in bundle.iterdir():
+        with path.open("rb") as file, pytest.raises(ValueError, match=r"."):
+            list(pickletools.genops(file))
+
+
+def test_loading_needs_no_pretrained_weights(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = made.facts.model_copy(update={"network": made.method.spec.model_copy(update={"pretrained": True})})
+    save_bundle(tmp_path / "b", made.method, Kind.FULL, facts)
+    asked: list[bool] = []
+    build = branch.build_encoder
+    monkeypatch.setattr(
+        branch,
+        "build_encoder",
+        lambda *args, pretrained, **kw: asked.append(pretrained) or build(*args, pretrained=pretrained, **kw),
+    )
+    load_bundle(tmp_path / "b")
+    assert asked
+    assert not any(asked)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "bundle.json"])
+def test_missing_file(bundle: Path, name: str) -> None:
+    (bundle / name).unlink()
+    with pytest.raises(BundleError, match=f"not a complete bundle, {name} is missing"):
+        load_bundle(bundle)
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"nowhere.*is not a complete bundle"):
+        load_bundle(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("kept", [0, 4, 2000, -1])
+def test_truncated_weights(bundle: Path, kept: int) -> None:
+    weights = bundle / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:kept])
+    with pytest.raises(BundleError, match="truncated or damaged"):
+        load_bundle(bundle)
+
+
+def test_one_changed_byte(bundle: Path) -> None:
+    weights = bundle / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-5] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(BundleError, match="sha256 differs"):
+        load_bundle(bundle)
+
+
+def test_other_format_version(bundle: Path) -> None:
+    _edit(bundle / "bundle.json", lambda record: record.update(format_version=99))
+    with pytest.raises(BundleError, match=r"bundle format 99, but overcast .* reads format 1"):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "meant"),
+    [
+        (lambda record: record.update(extra=1), "extra: Extra inputs"),
+        (lambda record: record["network"].update(depth=3), "network.depth"),
+        (lambda record: record.pop("statistics"), "statistics: Field required"),
+        (lambda record: record["method"].update(name="magic"), "method"),
+    ],
+)
+def test_edited_record(bundle: Path, change: Callable[[dict[str, Any]], object], meant: str) -> None:
+    _edit(bundle / "bundle.json", change)
+    with pytest.raises(BundleError) as caught:
+        load_bundle(bundle)
+    assert meant in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "\xff"])
+def test_unreadable_record(bundle: Path, text: str) -> None:
+    (bundle / "bundle.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(BundleError, match=r"bundle\.json"):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "meant"),
+    [
+        (lambda tensors: tensors.pop(sorted(tensors)[0]), "1 tensors missing, 0 unknown"),
+        (lambda tensors: tensors.update(stranger=torch.zeros(1)), "0 tensors missing, 1 unknown, first 'stranger'"),
+        (lambda tensors: tensors.update({sorted(tensors)[0]: torch.zeros(1, 2, 3)}), "has shape"),
+    ],
+)
+def test_weights_of_another_architecture(
+    bundle: Path, change: Callable[[dict[str, torch.Tensor]], object], meant: str
+) -> None:
+    weights = bundle / "model.safetensors"
+    tensors = load_file(weights)
+    change(tensors)
+    save_file(tensors, weights)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    _edit(bundle / "bundle.json", lambda record: record.update(weights_sha256=digest))
+    with pytest.raises(BundleError, match=meant):
+        load_bundle(bundle)
+
+
+def test_scene_of_the_right_kind_is_accepted(bundle: Path) -> None:
+    load_bundle(bundle).check_scene(SAR.model_copy(update={"nodata": -99.0, "look_direction": None}), "scene.tif")
+
+
+@pytest.mark.parametrize(
+    ("change", "both_sides"),
+    [
+        ({"bands": ("VV", "VH")}, [r"['VV', 'VH']", r"['HH', 'HV']"]),
+        ({"unit": Unit.AMPLITUDE}, ["amplitude", "dB"]),
+        ({"gsd_m": 10.0}, ["10 m", "0.5 m"]),
+        ({"look_direction": LookDirection.SOUTH}, ["south", "north"]),
+    ],
+)
+def test_scene_of_another_kind_is_refused_by_name(bundle: Path, change: dict[str, Any], both_sides: list[str]) -> None:
+    with pytest.raises(RadiometryError) as caught:
+        load_bundle(bundle).check_scene(SAR.model_copy(update=change), "scene.tif")
+    for words in ["scene.tif", "model bundle", *both_sides]:
+        assert words in str(caught.value)
+
+
+def test_model_of_two_sensors_is_refused_for_one(tiny_folder: Path, tmp_path: Path) -> None:
+    made = _make(FusionOptions(), tiny_folder)
+    save_bundle(tmp_path / "b", made.method, Kind.DEPLOYABLE, made.facts)
+    with pytest.raises(BundleError, match="needs optical and sar images"):
+        load_bundle(tmp_path / "b").check_scene(SAR, "scene.tif")
+
+
+def test_saving_replaces_a_bundle_and_nothing_else(bundle: Path, made: Made, tmp_path: Path) -> None:
+    save_bundle(bundle, made.method, Kind.FULL, made.facts)
+    assert load_bundle(bundle).info.kind is Kind.FULL
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    other = tmp_path / "photos"
+    other.mkdir()
+    with pytest.raises(BundleError, match="is not a bundle: choose another folder"):
+        save_bundle(other, made.method, Kind.FULL, made.facts)
+
+
+def test_failed_saving_leaves_the_old_bundle(
+    bundle: Path, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(record: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("overcast.bundle.model_card", fail)
+    before = load_bundle(bundle).info
+    with pytest.raises(OSError, match="No space left"):
+        save_bundle(bundle, made.method, Kind.FULL, made.facts)
+    assert load_bundle(bundle).info == before
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_card_has_front_matter_radiometry_and_scores(bundle: Path, made: Made, tmp_path: Path) -> None:
+    card = (bundle / "README.md").read_text(encoding="utf-8")
+    _, front, body = card.split("---\n", 2)
+    assert yaml.safe_load(front)["license"] == "cc-by-4.0"
+    assert "sar" in yaml.safe_load(front)["tags"]
+    assert "| SAR | HH, HV | dB | 0.5 m | north |" in body
+    assert "| validation sar | 0.6667 | 0.5000 |" in body
+    facts = made.facts.model_copy(update={"licence": "ask: the owner"})
+    save_bundle(tmp_path / "b", made.method, Kind.FULL, facts)
+    front = (tmp_path / "b" / "README.md").read_text(encoding="utf-8").split("---\n", 2)[1]
+    assert yaml.safe_load(front) | {"tags": []} == {
+        "license": "other", "library_name": "overcast", "pipeline_tag": "image-segmentation", "tags": [],
+        "license_name": "ask: the owner",
+    }  # fmt: skip
+
+
+def test_identity_changes_with_the_data(tiny_folder: Path, tmp_path: Path) -> None:
+    chips = folder_catalog(tiny_folder).chips
+    image = tmp_path / "image.tif"
+    image.write_bytes(b"12")
+    extra = Chip(key="x", place="x", sar=(image,), optical=())
+    first = chip_set_identity((*chips, extra))
+    assert chip_set_identity((extra, *chips)) == first
+    image.write_bytes(b"123")
+    assert chip_set_identity((*chips, extra)) != first
+    assert chip_set_identity(chips[1:]).chips == len(chips) - 1
