@@ -1,11 +1,14 @@
 """What is particular to CMH-CL: its terms, its switches and the teacher-first schedule."""
 
 import copy
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from method_cases import STEPS, collaborative, make_batch, total
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from overcast.batch import Available, Modality
@@ -196,3 +199,14 @@ def test_warm_up_starts_with_the_students():
     options = CollaborativeOptions(schedule="teacher_first", teacher_share=0.5, warmup_share=0.2)
     assert [options.warmup(step, 100) for step in (0, 50, 55, 60, 99)] == [0, 0, 0.5, 1, 1]
     assert CollaborativeOptions(warmup_share=0).warmup(0, 10) == 1
+
+
+def test_the_method_page_lists_every_option_with_its_default():
+    page = (Path(__file__).parents[1] / "docs" / "method.md").read_text(encoding="utf-8")
+    rows = {name: row for row in page.splitlines() for name in re.findall(r"^\| (`.*?`) \|", row)}
+    names = set(CollaborativeOptions.model_fields) - {"name", "weights", "lambda_msa", "lambda_mfa"}
+    assert {f"`{name}`" for name in names} <= set(rows)
+    for name in names:
+        default = CollaborativeOptions.model_fields[name].default
+        first = rows[f"`{name}`"].split("|")[2].split(",")[0].strip(" `")
+        assert TypeAdapter(type(default)).validate_strings(first) == default
