@@ -45,7 +45,7 @@ def predict(
     scene: Annotated[list[Path], typer.Argument(help="SAR files on one grid; their bands, in order, are the model's.")],
     model: Annotated[Path, typer.Option("--model", "-m", help="Bundle, or run folder of `overcast train`.")],
     footprints: Annotated[
-        Path | None, typer.Option("--footprints", "-o", help="Polygons: .gpkg, .parquet or .geojson.")
+        Path | None, typer.Option("--footprints", "--output", "-o", help="Polygons: .gpkg, .parquet or .geojson.")
     ] = None,
     probability: Annotated[Path | None, typer.Option("--probability", "-p", help="Cloud-optimised GeoTIFF.")] = None,
     bands: Annotated[str | None, typer.Option(help="Band names in order, for example HH,HV,VH,VV.")] = None,

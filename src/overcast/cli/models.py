@@ -62,7 +62,9 @@ def train(
 def evaluate(
     *,
     runs: Annotated[list[Path], typer.Argument(help="Finished run folders; the first leads the report.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.html and results.csv.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.html and results.csv.")] = Path(
+        "evaluation"
+    ),
     modalities: Annotated[
         str | None,
         typer.Option(help="What the models are given: sar, both, optical, both-optical-zero, both-optical-mean."),
