@@ -1,10 +1,10 @@
-"""`predict` on real SpaceNet 6 radar: a 4.5 m scene with NaN nodata, and 2.5 m complex chips with a rotated geotransform.
+"""`predict` on real SpaceNet 6 radar: a 4.5 m scene with NaN nodata, and 2.5 m chips with a rotated geotransform.
 
     python benchmarks/real_scene.py --data /path/to/sn6_native --output runs/real-scene
 
 There are no labels and the model is trained on simulated radar, so nothing is said about accuracy. What is checked: the
-outputs open in rasterio and geopandas, lie on the scene, and hold no footprint where the scene holds no data. The
-complex chips become 10 log10 |z|^2; each band gets a gain that gives it the simulator's mean, as they are not calibrated.
+outputs open in rasterio and geopandas, lie on the scene, and hold no footprint where the scene holds no data. Complex
+chips become 10 log10 |z|^2; each band gets a gain that gives it the simulator's mean, as they are not calibrated.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def write_scene(data: Path, name: str, model: Path, target: Path) -> None:
 def map_and_check(scene: Path, model: Path, gsd_m: float) -> None:
     sensor = SensorRadiometry(bands=BANDS, unit="dB", gsd_m=gsd_m)
     polygons, raster = scene.with_name("footprints.gpkg"), scene.with_name("probability.tif")
-    options = PredictOptions(overwrite=True)
-    summary = predict_file([scene], load_bundle(model), sensor=sensor, footprints=polygons, probability=raster, options=options)
+    bundle, options = load_bundle(model), PredictOptions(overwrite=True)
+    summary = predict_file([scene], bundle, sensor=sensor, footprints=polygons, probability=raster, options=options)
     found = geopandas.read_file(polygons)
     with rasterio.open(scene) as dataset, rasterio.open(raster) as written:
         values, valid = dataset.read(), np.isfinite(dataset.read()).all(axis=0)
@@ -98,11 +98,13 @@ def map_and_check(scene: Path, model: Path, gsd_m: float) -> None:
     frame = Polygon(corners) if transform.b or transform.d else box(*array_bounds(*shape, transform))
     inside = bool(found.within(frame.buffer(0.01)).all())
     burnt = rasterio.features.rasterize(found.geometry, shape, transform=transform) if len(found) else np.zeros(shape)
+    under_nodata = int((burnt.astype(bool) & ~valid).sum())
     print(
-        f"{scene.parent.name}: {shape[1]} x {shape[0]} px of {gsd_m} m, {np.mean(~valid):.1%} nodata, rotated geotransform "
-        f"{bool(transform.b or transform.d)}: {len(found)} footprints in {summary.elapsed_s:.1f} s; same grid {same_grid}, "
-        f"CRS {found.crs == crs}, valid geometries {bool(found.is_valid.all())}, all inside the scene {inside}, pixels of footprints "
-        f"without data {int((burnt.astype(bool) & ~valid).sum())}, probability is nodata there {nodata_kept}"
+        f"{scene.parent.name}: {shape[1]} x {shape[0]} px of {gsd_m} m, {np.mean(~valid):.1%} nodata, "
+        f"rotated geotransform {bool(transform.b or transform.d)}: {len(found)} footprints in {summary.elapsed_s:.1f} s; "
+        f"same grid {same_grid}, same CRS {found.crs == crs}, valid geometries {bool(found.is_valid.all())}, "
+        f"all inside the scene {inside}, footprint pixels without data {under_nodata}, "
+        f"probability is nodata there {nodata_kept}"
     )
     picture = overlay_outlines(composite(values, valid, (0, 1, 3)), burnt.astype(bool))
     sheet = [[Captioned(composite(values, valid, (0, 1, 3)), "HH, HV, VV"), Captioned(picture, "footprints")]]
@@ -111,6 +113,7 @@ def map_and_check(scene: Path, model: Path, gsd_m: float) -> None:
     assert same_grid
     assert nodata_kept
     assert inside
+    assert under_nodata == 0
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import geopandas
@@ -30,12 +31,24 @@ def overcast(*arguments: str | Path) -> Result:
     return result
 
 
-def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
-    """Run the command as the shell does; returns its exit code."""
-    monkeypatch.setattr(sys, "argv", ["overcast", *(str(argument) for argument in arguments)])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    return int(stopped.value.code or 0)
+Fails = Callable[..., str]
+
+
+@pytest.fixture
+def fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fails:
+    """Runs a command as the shell does; it must stop with exit code 2 and one sentence, which is returned."""
+
+    def run(*arguments: str | Path) -> str:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["overcast", *(str(argument) for argument in arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code == 2
+        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+        assert len(lines) == 1
+        return lines[0]
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +56,11 @@ def trained(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """Run folders `cmhcl` and `sar`, trained for a few steps by the command itself."""
     root = tmp_path_factory.mktemp("trained")
     for method in ("cmhcl", "sar"):
-        settings = [f"data.root={tiny_folder}", "data.split={by: places}", "network.preset=tiny", f"method.name={method}"]
-        settings += ["network.pretrained=false", "training={steps: 4, round_steps: 2, batch_size: 4, crop: 64}"]
+        settings = [f"data.root={tiny_folder}", "data.split={by: places}", f"method.name={method}"]
+        settings += [
+            "network={preset: tiny, pretrained: false}",
+            "training={steps: 4, round_steps: 2, batch_size: 4, crop: 64}",
+        ]
         config = root / f"{method}.yaml"
         config.write_text(yaml.safe_dump({"data": {"root": str(tiny_folder)}}), encoding="utf-8")
         sets = [part for setting in settings for part in ("--set", setting)]
@@ -61,7 +77,8 @@ def declared(*, bands: str = "HH,HV", unit: str = "dB") -> list[str]:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    check = "import sys, overcast.cli; print([m for m in ('torch', 'rasterio', 'lightning', 'numpy') if m in sys.modules])"
+    heavy = ("torch", "rasterio", "lightning", "numpy")
+    check = f"import sys, overcast.cli; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
@@ -78,14 +95,14 @@ def test_splits_from_corners_alone(side: str, train: int, test: int) -> None:
     assert described["shared_ground_m2"] == 0
 
 
-def test_check_leak_reports_the_naive_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_leak_reports_the_naive_split(tmp_path: Path, fails: Fails) -> None:
     naive = tmp_path / "naive.csv"
     overcast("splits", "spacenet6", "--tiles", TILES, "--split", "east", "--naive", "-o", naive)
     result = overcast("check-leak", naive, "--tiles", TILES, "--json")
     found = json.loads(result.stdout)["between"]["train and test"]
     assert found["tiles"] == 337
     assert found["shared_ground_km2"] == pytest.approx(3.08, abs=0.005)
-    assert run_main(monkeypatch, "check-leak", naive, "--tiles", TILES) == 2
+    assert "337 of 2696" in fails("check-leak", naive, "--tiles", TILES)
 
 
 def test_check_leak_passes_a_clean_split(tmp_path: Path) -> None:
@@ -158,56 +175,41 @@ def test_describe_works_from_a_configuration_without_data() -> None:
 # Bad input: one sentence, exit code 2, nothing written.
 
 
-def fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
-    """The one sentence of a command that must fail with exit code 2."""
-    capsys.readouterr()
-    assert run_main(monkeypatch, *arguments) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
-    assert len(lines) == 1
-    return lines[0]
-
-
 def test_bundle_for_other_bands_is_refused_by_name(
-    trained: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trained: Path, tiny_folder: Path, tmp_path: Path, fails: Fails
 ) -> None:
     scene = scene_of(tiny_folder)
     arguments = ["predict", scene, "-m", trained / "sar", "-o", tmp_path / "a.gpkg"]
-    sentence = fails(monkeypatch, capsys, *arguments, *declared(bands="VV,VH"))
+    sentence = fails(*arguments, *declared(bands="VV,VH"))
     assert "['HH', 'HV']" in sentence
     assert "['VV', 'VH']" in sentence
     assert not list(tmp_path.iterdir())
 
 
-def test_missing_band(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_folder: Path
-) -> None:
+def test_missing_band(trained: Path, tiny_folder: Path, tmp_path: Path, fails: Fails) -> None:
     with rasterio.open(scene_of(tiny_folder)) as dataset:
         write_tiff(tmp_path / "one.tif", dataset.read([1]))
     arguments = ["predict", tmp_path / "one.tif", "-m", trained / "sar", "-o", tmp_path / "a.gpkg", *declared()]
-    assert "one.tif" in fails(monkeypatch, capsys, *arguments)
+    assert "one.tif" in fails(*arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["one.tif"]
 
 
-def test_truncated_scene(
-    trained: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_truncated_scene(trained: Path, tiny_folder: Path, tmp_path: Path, fails: Fails) -> None:
     broken = tmp_path / "broken.tif"
     content = scene_of(tiny_folder).read_bytes()
     broken.write_bytes(content[: len(content) // 2])
     arguments = ["predict", broken, "-m", trained / "sar", "-o", tmp_path / "a.gpkg", *declared()]
-    assert "broken.tif" in fails(monkeypatch, capsys, *arguments)
+    assert "broken.tif" in fails(*arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["broken.tif"]
 
 
-def test_scene_without_crs(
-    trained: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_scene_without_crs(trained: Path, tiny_folder: Path, tmp_path: Path, fails: Fails) -> None:
     with rasterio.open(scene_of(tiny_folder)) as dataset:
         profile = {**dataset.profile, "crs": None}
         with rasterio.open(tmp_path / "nowhere.tif", "w", **profile) as copy:
             copy.write(dataset.read())
     arguments = ["predict", tmp_path / "nowhere.tif", "-m", trained / "sar", "-o", tmp_path / "a.gpkg"]
-    assert "CRS" in fails(monkeypatch, capsys, *arguments, *declared(), "--gsd-m", "0.5")
+    assert "CRS" in fails(*arguments, *declared(), "--gsd-m", "0.5")
     assert [path.name for path in tmp_path.iterdir()] == ["nowhere.tif"]
 
 
@@ -222,20 +224,16 @@ def test_scene_without_data_gives_valid_empty_output(trained: Path, tiny_folder:
     assert "confidence" in found.columns
 
 
-def test_misspelt_key_names_the_nearest(
-    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_misspelt_key_names_the_nearest(tiny_folder: Path, tmp_path: Path, fails: Fails) -> None:
     config = tmp_path / "run.yaml"
     config.write_text(f"data: {{root: {tiny_folder}}}\ntraining: {{stepz: 4}}\n", encoding="utf-8")
-    sentence = fails(monkeypatch, capsys, "train", config, "-o", tmp_path / "run")
+    sentence = fails("train", config, "-o", tmp_path / "run")
     assert "training.stepz" in sentence
     assert "training.steps" in sentence
     assert not (tmp_path / "run").exists()
 
 
-def test_unknown_modality_names_the_choices(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unknown_modality_names_the_choices(trained: Path, tmp_path: Path, fails: Fails) -> None:
     arguments = ["evaluate", trained / "sar", "-o", tmp_path / "e", "--modalities", "radar"]
-    assert "both-optical-zero" in fails(monkeypatch, capsys, *arguments)
+    assert "both-optical-zero" in fails(*arguments)
     assert not (tmp_path / "e").exists()

@@ -87,17 +87,19 @@ def compare_runs(
     names = run_names(runs, opened)
     output.mkdir(parents=True, exist_ok=True)
     results: list[Result] = []
+    seeds: list[int] = []
     for name, run in zip(names, opened, strict=True):
         for available in _given(run, request):
             options = _options(run, request, results)
             evaluation = _evaluation(run, available, request, options, output / "results", _reporter(progress, name))
             results.append(Result(name, available, evaluation))
+            seeds.append(run.config.training.seed)
     if not results:
         raise ConfigError("none of these methods can work from the modalities asked for; choose others.")
     report, table = output / "report.html", output / "results.csv"
     training = {name: RunFolder(path).curves for name, path in zip(names, runs, strict=True)}
     write_report(report, _report_data(opened[0], request, tuple(results), training))
-    write_atomic(table, results_csv(results, opened))
+    write_atomic(table, results_csv(results, seeds, request.part))
     return Comparison(tuple(results), report, table)
 
 
@@ -107,13 +109,14 @@ def run_names(paths: Sequence[Path], runs: Sequence[FinishedRun]) -> list[str]:
     return [path.name if methods.count(method) > 1 else method for path, method in zip(paths, methods, strict=True)]
 
 
-def results_csv(results: Sequence[Result], runs: Sequence[FinishedRun]) -> str:
-    """One row per result: method, what it was given, seed, steps and every figure of its summary."""
+def results_csv(results: Sequence[Result], seeds: Sequence[int], part: Part) -> str:
+    """One row per result: method, what it was given, part, seed, machine, date and every figure of its summary."""
+    origin = {"part": part.value, "machine": describe_machine(), "date": _today()}
     rows = [
-        {"method": result.method, "modalities": result.available.value, "machine": describe_machine()}
-        | {"seeds": " ".join(sorted({str(run.config.training.seed) for run in runs})), "date": str(date.today())}  # noqa: DTZ011  # a date for people
+        {"method": result.method, "modalities": result.available.value, "seed": seed}
+        | origin
         | {name: f"{value:.6g}" for name, value in result.evaluation.summary().items()}
-        for result in results
+        for result, seed in zip(results, seeds, strict=True)
     ]
     text = io.StringIO()
     columns = list(dict.fromkeys(name for row in rows for name in row))
@@ -225,12 +228,16 @@ def _report_data(
         data_set=f"{run.catalog.name}, {len(run.catalog.chips)} chips; licence {run.catalog.licence}",
         split=f"{split.definition} Chips: train {counts['train']}, validation {counts['validation']}, "
         f"test {counts['test']}. Evaluated: {request.part}.",
-        model=f"{info.network.encoder}, decoder {list(info.network.decoder_channels)}, {config.training.steps} steps of "
-        f"{config.training.batch_size} chips of {config.training.crop or 'full'} px, seed {info.seed}",
+        model=f"{info.network.encoder}, decoder {list(info.network.decoder_channels)}, "
+        f"{config.training.steps} steps of {config.training.batch_size} chips of {config.training.crop or 'full'} px, seed {info.seed}",
         origin=Origin.SIMULATED if simulated else Origin.REAL,
-        created=str(date.today()),  # noqa: DTZ011  # a date for people
+        created=_today(),
         machine=describe_machine(),
         command=request.command,
         results=results,
         training=training,
     )
+
+
+def _today() -> str:
+    return str(date.today())  # noqa: DTZ011  # a date for people

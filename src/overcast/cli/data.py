@@ -33,7 +33,9 @@ class SpaceNet6Side(StrEnum):
 
 def simulate(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write; must be new or empty.")],
-    preset: Annotated[SimulationPreset, typer.Option(help="Named settings to start from.")] = SimulationPreset.SPACENET6,
+    preset: Annotated[
+        SimulationPreset, typer.Option(help="Named settings to start from.")
+    ] = SimulationPreset.SPACENET6,
     options: Annotated[Path | None, typer.Option(help="YAML with settings that replace the preset's.")] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for example sar.looks=1.")] = None,
     places: Annotated[int | None, typer.Option(help="Places that are cut into chips.")] = None,

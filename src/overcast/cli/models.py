@@ -102,7 +102,8 @@ def evaluate(
     with counting_bar("evaluating", "chips") as update:
         comparison = compare_runs(runs, output, request, lambda name, done, total: update(done, total, name))
     if as_json:
-        print_json([{"method": r.method, "modalities": r.available.value} | r.evaluation.summary() for r in comparison.results])
+        pairs = ((result, result.evaluation.summary()) for result in comparison.results)
+        print_json([{"method": r.method, "modalities": r.available.value} | summary for r, summary in pairs])
     else:
         show_comparison(comparison)
 
