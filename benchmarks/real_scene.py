@@ -101,7 +101,8 @@ def map_and_check(scene: Path, model: Path, gsd_m: float) -> None:
     under_nodata = int((burnt.astype(bool) & ~valid).sum())
     print(
         f"{scene.parent.name}: {shape[1]} x {shape[0]} px of {gsd_m} m, {np.mean(~valid):.1%} nodata, "
-        f"rotated geotransform {bool(transform.b or transform.d)}: {len(found)} footprints in {summary.elapsed_s:.1f} s; "
+        f"rotated geotransform {bool(transform.b or transform.d)}: {len(found)} footprints in "
+        f"{summary.elapsed_s:.1f} s; "
         f"same grid {same_grid}, same CRS {found.crs == crs}, valid geometries {bool(found.is_valid.all())}, "
         f"all inside the scene {inside}, footprint pixels without data {under_nodata}, "
         f"probability is nodata there {nodata_kept}"

@@ -79,7 +79,7 @@ class Clock:
 def run_bare(model: nn.Module, size: int, options: SceneOptions) -> tuple[float, float]:
     """Seconds of the network alone on the tiles of a scene."""
     axis = split_axis(size, options.tile, options.overlap, options.margin, options.multiple)
-    tiles, batch = len(axis.starts) ** 2, options.batch_size
+    tiles, batch = len(axis.starts) ** 2, options.tiles_per_pass
     side = -(-axis.tile // options.multiple) * options.multiple
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
     model.to(memory_format=layout)

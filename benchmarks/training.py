@@ -5,8 +5,8 @@
 "Training" is `overcast train` as it is: a data set of GeoTIFFs (decoded chips cached in memory), random crops,
 augmentation, batches made by background threads, Lightning, logging. "Bare" is forward, backward, gradient clipping and
 optimiser step on batches of the same shapes that already lie in memory. Rounds of both alternate in one process; the
-medians are shown, of elapsed time and of processor time of all threads (the one to trust where other work shares the
-machine).
+medians are shown, of elapsed time and of processor time of all threads; the cost of the loader by itself is shown too,
+since both scatter where other work shares the machine.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from overcast.training.order import ONE_PROCESS, SampleOrder
 from overcast.training.plan import Plan
 from overcast.training.run import train
 
-GSD_M, WARM_UP_STEPS, BARE_BATCHES = 0.5, 4, 4
+GSD_M, WARM_UP_STEPS, BARE_BATCHES, LOADED_BATCHES = 0.5, 4, 4, 50
 DESCRIPTION = """\
 name: speckle
 class_name: building
@@ -116,12 +116,9 @@ def real(plan: Plan, output: Path) -> Rate:
 
 def bare(plan: Plan, statistics_: Statistics) -> Rate:
     """The same steps on batches in memory."""
-    options, catalog = plan.options, plan.catalog
+    options, dataset = plan.options, train_set(plan, statistics_)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    chips = catalog.select(plan.split.train)
-    samples = SampleOptions(options.crop, plan.augmentation, options.seed, cache_bytes=10**9)
-    dataset = ChipDataset(chips, catalog.radiometry, catalog.label, statistics_, samples, plan.facts.needs)
-    order = SampleOrder(len(chips), options.seed, options.batch_size)
+    order = SampleOrder(len(dataset), options.seed, options.batch_size)
     loader = TrainLoader(dataset, order, 0, BARE_BATCHES, ONE_PROCESS, workers=0)
     batches = [to_device(batch, device, channels_last=options.channels_last) for batch in loader]
     method = build_method(plan.method, plan.network, statistics_).to(device).train()
@@ -139,6 +136,27 @@ def bare(plan: Plan, statistics_: Statistics) -> Rate:
         float(loss.detach())  # waits for the device
         times.append(Rate(time.perf_counter(), time.process_time()))
     return per_step(times)
+
+
+def loading(plan: Plan, statistics_: Statistics) -> float:
+    """Processor seconds that one thread needs for a batch, chips cached."""
+    dataset, options = train_set(plan, statistics_), plan.options
+    order = SampleOrder(len(dataset), options.seed, options.batch_size)
+    sweep = -(-len(dataset) // options.batch_size)
+    for _ in TrainLoader(dataset, order, 0, sweep, ONE_PROCESS, workers=0):
+        pass  # fills the cache
+    start = time.thread_time()
+    for _ in TrainLoader(dataset, order, sweep, sweep + LOADED_BATCHES, ONE_PROCESS, workers=0):
+        pass
+    return (time.thread_time() - start) / LOADED_BATCHES
+
+
+def train_set(plan: Plan, statistics_: Statistics) -> ChipDataset:
+    """The data set as training builds it."""
+    options, catalog = plan.options, plan.catalog
+    samples = SampleOptions(options.crop, plan.augmentation, options.seed, cache_bytes=10**9)
+    chips = catalog.select(plan.split.train)
+    return ChipDataset(chips, catalog.radiometry, catalog.label, statistics_, samples, plan.facts.needs)
 
 
 def arguments() -> argparse.Namespace:
@@ -178,10 +196,11 @@ def main() -> None:
         plan = build_plan(load_config(None, sets))
         statistics_ = compute_statistics(plan.catalog.select(plan.split.train), plan.catalog.radiometry)
         pairs = [(real(plan, root / "run"), bare(plan, statistics_)) for _ in range(options.rounds)]
-    report(options, pairs)
+        loader_s = loading(plan, statistics_)
+    report(options, pairs, loader_s)
 
 
-def report(options: argparse.Namespace, pairs: list[tuple[Rate, Rate]]) -> None:
+def report(options: argparse.Namespace, pairs: list[tuple[Rate, Rate]], loader_s: float) -> None:
     """Rates and overheads."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     load = os.getloadavg()[0]
@@ -194,6 +213,9 @@ def report(options: argparse.Namespace, pairs: list[tuple[Rate, Rate]]) -> None:
         rate = options.batch_size
         print(f"{name:>9}: training {rate / training:7.2f} chips/s   bare step {rate / step:7.2f} chips/s   "
               f"overhead {100 * (training / step - 1):+.1f} %")  # fmt: skip
+    bare_s = statistics.median(pair[1].processor for pair in pairs)
+    print(f"   loader: {options.batch_size / loader_s:.0f} chips/s on one thread, {100 * loader_s / bare_s:.1f} % of the "
+          "bare step's processor time")  # fmt: skip
 
 
 if __name__ == "__main__":

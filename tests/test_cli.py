@@ -175,9 +175,7 @@ def test_describe_works_from_a_configuration_without_data() -> None:
 # Bad input: one sentence, exit code 2, nothing written.
 
 
-def test_bundle_for_other_bands_is_refused_by_name(
-    trained: Path, tiny_folder: Path, tmp_path: Path, fails: Fails
-) -> None:
+def test_bundle_for_other_bands_is_refused(trained: Path, tiny_folder: Path, tmp_path: Path, fails: Fails) -> None:
     scene = scene_of(tiny_folder)
     arguments = ["predict", scene, "-m", trained / "sar", "-o", tmp_path / "a.gpkg"]
     sentence = fails(*arguments, *declared(bands="VV,VH"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from overcast.batch import Modality
 from overcast.bundle import Bundle, BundleInfo
 from overcast.data.radiometry import BandStatistics, LookDirection, Radiometry, SensorRadiometry, Statistics, Unit
 from overcast.errors import BundleError, ConfigError, InputError, RadiometryError
-from overcast.inference import outputs
+from overcast.inference import cog, outputs
 from overcast.inference.cog import Encoding, ProbabilityWriter
 from overcast.inference.declare import TAG, scene_radiometry
 from overcast.inference.model import SceneModel
@@ -413,6 +414,19 @@ def test_file_system_that_takes_no_more_leaves_nothing(tmp_path: Path, limit: in
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout.startswith(f"{named} cannot be written ("), done.stdout + done.stderr
     assert names(tmp_path) == ["scene.tif"]
+
+
+def test_copy_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """GDAL may close a file without a word about what did not arrive."""
+    good = write_scene(tmp_path / "good.tif", np.ones((1, 600, 600), np.uint8))
+    bad = np.ones((1, 600, 600), np.uint8)
+    bad[0, 599, 0] = 255
+    write_scene(tmp_path / "bad.tif", bad)
+    monkeypatch.setattr(
+        cog.rasterio.shutil, "copy", lambda _source, target, **_: shutil.copy(tmp_path / "bad.tif", target)
+    )
+    with pytest.raises(InputError, match=r"p\.tif cannot be written \(rows 512 to 1024 did not arrive"):
+        cog.write_cog(good, tmp_path / "p.tif")
 
 
 SLOW = """

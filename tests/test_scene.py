@@ -318,6 +318,14 @@ def test_network_of_several_classes_is_refused():
         predict_scene(Endless(50, 50), nn.Conv2d(2, 2, 1), STATISTICS, SceneOptions(**SMALL), Nowhere())
 
 
+@pytest.mark.parametrize("device", ["abacus", "cuda:77"])
+def test_device_that_is_not_there_is_told(device):
+    options = SceneOptions(**SMALL, device=device)
+    assert options.tiles_per_pass == 8
+    with pytest.raises(ConfigError, match=f"device '{device}' cannot be used"):
+        predict_scene(Endless(50, 50), kernel(0), STATISTICS, options, Nowhere())
+
+
 def test_bfloat16_is_close_to_full_precision():
     values, network = speckle(100, 80), kernel(1)
     full = tiled(values, network, **SMALL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -167,17 +168,16 @@ def test_torn_checkpoint_is_never_picked_up(
 ) -> None:
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     _train(tiny_sets, whole)
-    save, saved = torch.save, []
+    rename, renamed = Path.replace, []
 
-    def tear(state: object, path: Path) -> None:
-        saved.append(path)
-        if len(saved) == 2:
-            path.write_bytes(b"half a checkpoint")
+    def fail_second(self: Path, target: Path) -> Path:
+        renamed.extend([target] if target.name == "last.ckpt" else [])
+        if len(renamed) == 2:
             raise OSError(28, "No space left on device")
-        save(state, path)
+        return rename(self, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr("overcast.training.checkpoints.torch.save", tear)
+        patch.setattr(Path, "replace", fail_second)
         with pytest.raises(OSError, match="No space left"):
             _train(tiny_sets, torn)
     leftover = torn / "checkpoints" / ".last.ckpt.tmp-1"
@@ -195,6 +195,19 @@ def test_damaged_checkpoint_is_named(tiny_sets: list[str], tmp_path: Path) -> No
     last.write_bytes(last.read_bytes()[:5000])
     with pytest.raises(InputError, match=r"last\.ckpt is damaged: delete it"):
         _train(tiny_sets, tmp_path)
+
+
+def test_write_that_fails_is_an_environment_error_and_keeps_the_old_checkpoint(tmp_path: Path) -> None:
+    path, limits = tmp_path / "last.ckpt", resource.getrlimit(resource.RLIMIT_FSIZE)
+    AtomicCheckpoints().save_checkpoint({"global_step": 1}, path)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        with pytest.raises(OSError, match="File too large"):
+            AtomicCheckpoints().save_checkpoint({"global_step": 2, "weights": torch.zeros(10**6)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert AtomicCheckpoints().load_checkpoint(path) == {"global_step": 1}
+    assert [item.name for item in tmp_path.iterdir()] == ["last.ckpt"]
 
 
 def test_checkpoint_executes_nothing(tmp_path: Path) -> None:

@@ -229,7 +229,8 @@ def _report_data(
         split=f"{split.definition} Chips: train {counts['train']}, validation {counts['validation']}, "
         f"test {counts['test']}. Evaluated: {request.part}.",
         model=f"{info.network.encoder}, decoder {list(info.network.decoder_channels)}, "
-        f"{config.training.steps} steps of {config.training.batch_size} chips of {config.training.crop or 'full'} px, seed {info.seed}",
+        f"{config.training.steps} steps of {config.training.batch_size} chips of "
+        f"{config.training.crop or 'full'} px, seed {info.seed}",
         origin=Origin.SIMULATED if simulated else Origin.REAL,
         created=_today(),
         machine=describe_machine(),

@@ -60,8 +60,8 @@ class Folders(Section):
     test: str = "test"
     """Sub-folder of the test chips."""
     find_places: bool = False
-    """true: chips without georeference that continue one another at their edges are one place. Validation then shares no
-    image with training; the published folders stay as they are, even where both hold chips of one image."""
+    """true: chips without georeference that continue one another at their edges are one place. Validation then shares
+    no image with training; the published folders stay as they are, even where both hold chips of one image."""
     validation_share: float = Field(default=0.15, gt=0, lt=1)
     """Share of the training chips for validation."""
     buffer_m: float = Field(default=0.0, ge=0, le=1e6)

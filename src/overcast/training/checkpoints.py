@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Save a checkpoint; `path` holds the old one until the new one is complete."""
-        _write_beside(Path(path), lambda beside: torch.save(checkpoint, beside))
+        content = io.BytesIO()  # torch hides the operating system's error when it writes to a file itself
+        torch.save(checkpoint, content)
+        _write_beside(Path(path), content.getbuffer())
 
     def load_checkpoint(
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = True
@@ -77,7 +79,7 @@ class RoundCheckpoint(Checkpoint):
 
 def save_best(path: Path, method: Method) -> None:
     """Weights of every branch as safetensors."""
-    _write_beside(path, lambda beside: beside.write_bytes(save(plain_tensors(method))))
+    _write_beside(path, save(plain_tensors(method)))
 
 
 def load_best(path: Path, method: Method) -> None:
@@ -85,12 +87,14 @@ def load_best(path: Path, method: Method) -> None:
     method.load_state_dict(load_file(path), strict=True)
 
 
-def _write_beside(path: Path, write: Callable[[Path], object]) -> None:
+def _write_beside(path: Path, content: bytes | memoryview) -> None:
+    """Write a file beside `path` and rename it when its bytes are on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
-        write(beside)
-        with beside.open("rb+") as file:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
     finally:
