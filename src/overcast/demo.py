@@ -28,7 +28,7 @@ from overcast.simulate.options import CityOptions, Preset, SarOptions, Simulatio
 
 METHODS = ("cmhcl", "sar", "sar_twin")
 """The method and its two controls; the first maps the scene."""
-STEPS, BATCH_SIZE = 300, 16
+STEPS, BATCH_SIZE = 140, 16
 PICTURE_PX = 512
 """Side of the part of the scene that the picture shows."""
 
