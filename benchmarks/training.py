@@ -214,8 +214,10 @@ def report(options: argparse.Namespace, pairs: list[tuple[Rate, Rate]], loader_s
         print(f"{name:>9}: training {rate / training:7.2f} chips/s   bare step {rate / step:7.2f} chips/s   "
               f"overhead {100 * (training / step - 1):+.1f} %")  # fmt: skip
     bare_s = statistics.median(pair[1].processor for pair in pairs)
-    print(f"   loader: {options.batch_size / loader_s:.0f} chips/s on one thread, {100 * loader_s / bare_s:.1f} % of the "
-          "bare step's processor time")  # fmt: skip
+    share = 100 * loader_s / bare_s
+    print(
+        f"   loader: {options.batch_size / loader_s:.0f} chips/s on one thread, {share:.1f} % of the bare step's time"
+    )
 
 
 if __name__ == "__main__":
