@@ -28,7 +28,7 @@ from overcast.simulate.options import CityOptions, Preset, SarOptions, Simulatio
 
 METHODS = ("cmhcl", "sar", "sar_twin")
 """The method and its two controls; the first maps the scene."""
-STEPS, BATCH_SIZE = 140, 16
+STEPS, BATCH_SIZE = 100, 16
 PICTURE_PX = 512
 """Side of the part of the scene that the picture shows."""
 
@@ -92,7 +92,7 @@ def demo_config(files: DemoFiles, method: str, seed: int) -> RunConfig:
         "method": {"name": method},
         "training": {
             "steps": STEPS,
-            "round_steps": STEPS // 4,
+            "round_steps": STEPS // 2,
             "batch_size": BATCH_SIZE,
             "crop": 128,
             "optimiser": {"learning_rate": 1e-3},

@@ -54,7 +54,7 @@ def write_place_chips(root: Path, name: str, place: SimulatedPlace, options: Sim
 
 
 def write_scene(root: Path, name: str, place: SimulatedPlace, options: SimulationOptions) -> None:
-    """Write a whole place as root/<name>/{sar,optical,mask}.tif and footprints.gpkg."""
+    """Write a whole place as root/scenes/<name>/{sar,optical,mask}.tif, sar.yaml and footprints.gpkg."""
     folder = root / "scenes" / name
     folder.mkdir(parents=True, exist_ok=True)
     window = Window(0, 0, place.grid.height, place.grid.width)
@@ -64,6 +64,7 @@ def write_scene(root: Path, name: str, place: SimulatedPlace, options: Simulatio
     if place.clouds is not None:
         _write(folder / "clouds.tif", place.clouds[None], _transform(place, window), ("clouds",), predictor=1)
     write_footprints(folder / "footprints.gpkg", _clipped(footprint_table(place.city), place, window))
+    (folder / "sar.yaml").write_text(yaml.safe_dump(_declared_sar(options), sort_keys=False))
 
 
 def _write_window(root: Path, stem: str, place: SimulatedPlace, window: Window, options: SimulationOptions) -> None:
@@ -153,10 +154,9 @@ def write_footprints(path: Path, table: geopandas.GeoDataFrame) -> None:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
 
 
-def write_description(root: Path, options: SimulationOptions) -> None:
-    """Write dataset.yaml, the declaration that the folder catalog reads."""
+def _declared_sar(options: SimulationOptions) -> dict[str, Any]:
+    """What the numbers of the radar images mean, with the keys of `SensorRadiometry`."""
     sar: dict[str, Any] = {
-        "folders": ["sar"],
         "bands": list(options.sar.polarisations),
         "unit": options.sar.unit.value,
         "nodata": NODATA,
@@ -164,11 +164,16 @@ def write_description(root: Path, options: SimulationOptions) -> None:
     }
     if isinstance(options.sar.look, LookDirection):
         sar["look_direction"] = options.sar.look.value
+    return sar
+
+
+def write_description(root: Path, options: SimulationOptions) -> None:
+    """Write dataset.yaml, the declaration that the folder catalog reads."""
     description = {
         "name": options.name,
         "class_name": "building",
         "licence": LICENCE,
-        "sar": sar,
+        "sar": {"folders": ["sar"]} | _declared_sar(options),
         "optical": {"folders": ["optical"], "bands": list(BANDS), "unit": "digital_number", "gsd_m": options.gsd_m},
         "label": {"folder": "masks", "foreground": 1, "background": 0, "ignore": 255},
         "place_pattern": "^(?P<place>.+)_[0-9]+$",
