@@ -17,7 +17,7 @@ from rich.progress import Progress
 from overcast.bundle import load_bundle
 from overcast.compare import Request, compare_runs
 from overcast.config import RunConfig, train
-from overcast.evaluation.panels import Captioned, composite, contact_sheet, overlay_outlines
+from overcast.evaluation.panels import Captioned, SheetStyle, composite, contact_sheet, overlay_outlines
 from overcast.inference.cog import ProbabilitySource
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.polygons import PolygonOptions
@@ -29,8 +29,10 @@ from overcast.simulate.options import CityOptions, Preset, SarOptions, Simulatio
 METHODS = ("cmhcl", "sar", "sar_twin")
 """The method and its two controls; the first maps the scene."""
 STEPS, BATCH_SIZE = 100, 16
-PICTURE_PX = 512
+PICTURE_PX = 288
 """Side of the part of the scene that the picture shows."""
+OUTLINE = (255, 214, 10)
+"""Colour of outlines: seen on dark and on light ground."""
 
 
 @dataclass(frozen=True)
@@ -159,10 +161,11 @@ def scene_picture(files: DemoFiles) -> bytes:
         [
             [
                 Captioned(radar, "SAR: all that the model sees"),
-                Captioned(overlay_outlines(radar, found[part]), "footprints from SAR alone"),
-                Captioned(overlay_outlines(photo, truth[part]), "truth on the optical image"),
+                Captioned(overlay_outlines(radar, found[part], OUTLINE), "footprints from SAR alone"),
+                Captioned(overlay_outlines(photo, truth[part], OUTLINE), "truth on the optical image"),
             ]
-        ]
+        ],
+        SheetStyle(tile_px=2 * PICTURE_PX, text_px=22),
     )
 
 
