@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import geopandas
 import pytest
@@ -16,8 +17,12 @@ import yaml
 from conftest import write_tiff
 from typer.testing import CliRunner, Result
 
-from overcast.cli import app, main
+from overcast.cli import app, data, main, maps, models
+from overcast.data.parts import Part
+from overcast.data.splits import Side
 from overcast.errors import OvercastError
+from overcast.inference.scene import Precision
+from overcast.simulate.options import Preset
 
 TILES = Path(__file__).parent / "fixtures" / "spacenet6_tiles.csv"
 COMMANDS = ["demo", "simulate", "train", "evaluate", "predict", "describe", "check-leak"]
@@ -81,6 +86,13 @@ def test_help_imports_nothing_heavy() -> None:
     check = f"import sys, overcast.cli; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_choices_are_the_library_s() -> None:
+    assert list(data.SimulationPreset) == list(Preset)
+    assert list(data.SpaceNet6Side) == list(get_args(Side))
+    assert list(maps.ScenePrecision) == list(Precision)
+    assert set(models.EvaluatedPart) < set(Part)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

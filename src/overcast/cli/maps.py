@@ -9,28 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from overcast.cli.console import counting_bar, print_json
+from overcast.data.units import LookDirection, Unit
 
 if TYPE_CHECKING:
     from overcast.inference.predict import PredictionSummary
     from overcast.inference.progress import Progress
-
-
-class SceneUnit(StrEnum):
-    """Unit of the scene's pixels."""
-
-    LINEAR_POWER = "linear_power"
-    AMPLITUDE = "amplitude"
-    DECIBEL = "dB"
-    DIGITAL_NUMBER = "digital_number"
-
-
-class SceneLook(StrEnum):
-    """Side on which the radar stood."""
-
-    NORTH = "north"
-    EAST = "east"
-    SOUTH = "south"
-    WEST = "west"
 
 
 class ScenePrecision(StrEnum):
@@ -49,10 +32,10 @@ def predict(
     ] = None,
     probability: Annotated[Path | None, typer.Option("--probability", "-p", help="Cloud-optimised GeoTIFF.")] = None,
     bands: Annotated[str | None, typer.Option(help="Band names in order, for example HH,HV,VH,VV.")] = None,
-    unit: Annotated[SceneUnit | None, typer.Option(help="Unit of the pixels.")] = None,
+    unit: Annotated[Unit | None, typer.Option(help="Unit of the pixels.")] = None,
     nodata: Annotated[float | None, typer.Option(help="Value without data; NaN always is.")] = None,
     gsd_m: Annotated[float | None, typer.Option(help="Metres per pixel, where the file does not say.")] = None,
-    look: Annotated[SceneLook | None, typer.Option(help="Side on which the radar stood.")] = None,
+    look: Annotated[LookDirection | None, typer.Option(help="Side on which the radar stood.")] = None,
     threshold: Annotated[float, typer.Option(help="Smallest probability inside a footprint.")] = 0.5,
     min_area_m2: Annotated[float, typer.Option(help="Smaller footprints are dropped.")] = 10.0,
     simplify_m: Annotated[float, typer.Option(help="Tolerance of simplified outlines; 0 keeps pixel edges.")] = 0.0,

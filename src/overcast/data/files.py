@@ -22,8 +22,8 @@ from overcast.errors import InputError
 from overcast.grid import Window
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
-# A file without georeference (most PNG) is normal here; where one is needed, our own error says so. The filter is for the
-# whole process because `warnings.catch_warnings` is not safe in the threads that read chips.
+# A file without georeference (most PNG) is normal here; where one is needed, our own error says so. The filter is for
+# the whole process because `warnings.catch_warnings` is not safe in the threads that read chips.
 
 PNG_END = b"IEND\xaeB`\x82"
 """Last chunk of a PNG: its name and checksum."""

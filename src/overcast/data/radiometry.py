@@ -6,31 +6,22 @@ names both sides.
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from overcast.data.units import LookDirection, Unit
 from overcast.errors import RadiometryError
 
-
-class Unit(StrEnum):
-    """Unit of pixel values."""
-
-    LINEAR_POWER = "linear_power"
-    AMPLITUDE = "amplitude"
-    DECIBEL = "dB"
-    DIGITAL_NUMBER = "digital_number"
-
-
-class LookDirection(StrEnum):
-    """The side of the image on which the radar stood (its shadows point the other way)."""
-
-    NORTH = "north"
-    EAST = "east"
-    SOUTH = "south"
-    WEST = "west"
+__all__ = [
+    "BandStatistics",
+    "LookDirection",
+    "Radiometry",
+    "SensorRadiometry",
+    "Statistics",
+    "Unit",
+    "check_same",
+]
 
 
 class SensorRadiometry(BaseModel):

@@ -1,0 +1,21 @@
+"""Units and look directions: names alone, so that the command line can offer them without heavy imports."""
+
+from enum import StrEnum
+
+
+class Unit(StrEnum):
+    """Unit of pixel values."""
+
+    LINEAR_POWER = "linear_power"
+    AMPLITUDE = "amplitude"
+    DECIBEL = "dB"
+    DIGITAL_NUMBER = "digital_number"
+
+
+class LookDirection(StrEnum):
+    """The side of the image on which the radar stood (its shadows point the other way)."""
+
+    NORTH = "north"
+    EAST = "east"
+    SOUTH = "south"
+    WEST = "west"
