@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -219,7 +220,7 @@ def test_scene_without_crs(trained: Path, tiny_folder: Path, tmp_path: Path, fai
         with rasterio.open(tmp_path / "nowhere.tif", "w", **profile) as copy:
             copy.write(dataset.read())
     arguments = ["predict", tmp_path / "nowhere.tif", "-m", trained / "sar", "-o", tmp_path / "a.gpkg"]
-    assert "CRS" in fails(*arguments, *declared(), "--gsd-m", "0.5")
+    assert "coordinate reference system" in fails(*arguments, *declared(), "--gsd-m", "0.5")
     assert [path.name for path in tmp_path.iterdir()] == ["nowhere.tif"]
 
 
@@ -247,3 +248,37 @@ def test_unknown_modality_names_the_choices(trained: Path, tmp_path: Path, fails
     arguments = ["evaluate", trained / "sar", "-o", tmp_path / "e", "--modalities", "radar"]
     assert "both-optical-zero" in fails(*arguments)
     assert not (tmp_path / "e").exists()
+
+
+@pytest.fixture
+def damaged(tiny_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny data set, to be spoilt."""
+    return Path(shutil.copytree(tiny_folder, tmp_path / "data"))
+
+
+def train_arguments(root: Path, output: Path) -> list[str | Path]:
+    sets = [f"data.root={root}", "data.split={by: places}", "network={preset: tiny, pretrained: false}"]
+    sets += ["training={steps: 2, round_steps: 2, batch_size: 4, crop: 64}"]
+    return ["train", "configs/simulated.yaml", "-o", output, *(part for text in sets for part in ("--set", text))]
+
+
+def test_mask_with_other_values(damaged: Path, tmp_path: Path, fails: Fails) -> None:
+    for mask in (damaged / "masks").glob("*.tif"):
+        with rasterio.open(mask, "r+") as dataset:
+            dataset.write(dataset.read() * 7)
+    sentence = fails(*train_arguments(damaged, tmp_path / "run"))
+    assert "masks" in sentence
+    assert "7" in sentence
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert not (tmp_path / "run" / "bundle").exists()
+
+
+def test_optical_and_sar_on_different_grids_offers_the_command(damaged: Path, tmp_path: Path, fails: Fails) -> None:
+    optical = sorted((damaged / "optical").glob("*.tif"))[0]
+    with rasterio.open(optical) as dataset:
+        values = dataset.read()
+    write_tiff(optical, values, left=590_003)
+    sentence = fails(*train_arguments(damaged, tmp_path / "run"))
+    assert "gdalwarp" in sentence
+    assert optical.name in sentence
+    assert not (tmp_path / "run").exists()

@@ -59,6 +59,7 @@ def test_layout_and_description(folder):
         "mask.tif",
         "optical.tif",
         "sar.tif",
+        "sar.yaml",
     ]
 
 
