@@ -30,7 +30,7 @@ from overcast.simulate.dataset import simulate_dataset
 from overcast.simulate.options import SarOptions, SimulationOptions
 
 BANDS = ("HH", "HV", "VH", "VV")
-CHIP_PX, STEPS, SEED = 128, 100, 0
+CHIP_PX, STEPS, SEED = 128, 30, 0
 
 
 def main() -> None:

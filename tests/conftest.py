@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,12 @@ place_pattern: "^(?P<place>.+)_[0-9]+$"
 """
 TINY_PLACES, TINY_CHIPS_PER_PLACE, TINY_SIDE_PX = 8, 3, 64
 TINY_GSD_M = 0.5
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """Ctrl-C works in the tests and the processes they start, also where a shell started them with `&`."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

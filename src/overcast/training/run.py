@@ -65,12 +65,13 @@ def _fit(plan: Plan, folder: RunFolder, checkpoint: Path | None, console: Consol
     trainer = build_trainer(plan, folder.path, events, [TrainingProgress(console), rounds])
     module = MethodModule(plan, folder, curves)
     data = RunData(plan, folder, console, resume=checkpoint is not None)
+    interrupt_handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, data, ckpt_path=checkpoint)
     except SystemExit:
         if not trainer.interrupted:
             raise
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning ignores it from the first Ctrl-C on
+        signal.signal(signal.SIGINT, interrupt_handler)  # Lightning ignores it from the first Ctrl-C on
         raise KeyboardInterrupt from None
     return _finish(plan, folder, trainer, rounds.best_step)
 
