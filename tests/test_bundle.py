@@ -44,6 +44,8 @@ STATISTICS = Statistics(
     sar=BandStatistics(mean=(20.0, 30.0), std=(4.0, 5.0)),
     optical=BandStatistics(mean=(90.0, 100.0, 95.0), std=(40.0, 41.0, 42.0)),
 )
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 METHODS: list[MethodOptions] = [CmhclOptions(), SarOptions(), SarTwinOptions(), OpticalOptions(), FusionOptions()]
 
 

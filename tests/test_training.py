@@ -362,8 +362,21 @@ def test_two_processes_follow_the_curve_of_one(norm: str, tiny_sets: list[str], 
 
 
 def test_batch_that_cannot_be_shared_is_refused(tiny_sets: list[str], tmp_path: Path) -> None:
-    sets = [*tiny_sets, "training.batch_size=3"]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(PROCESS)]
-    done = subprocess.run([*command, str(tmp_path), *sets], capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode != 0
-    assert "3 chips cannot be shared evenly by 2 processes; choose a multiple of 2" in done.stderr
+    with pytest.raises(ConfigError, match="3 chips cannot be shared evenly by 2 processes; choose a multiple of 2"):
+        _train([*tiny_sets, "training.batch_size=3", "training.devices=2"], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("training={accelerator: auto, batch_norm: synced}", "batch_norm=synced needs GPUs"),
+        ("training.accelerator=gpu", "no GPU can be used"),
+    ],
+)
+def test_devices_that_are_not_there_are_refused(
+    override: str, sentence: str, tiny_sets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=sentence):
+        _train([*tiny_sets, override], tmp_path)

@@ -15,7 +15,7 @@ from overcast.data.leaks import require_clean_split
 from overcast.data.radiometry import Statistics
 from overcast.data.splitfile import write_split
 from overcast.data.statistics import compute_statistics
-from overcast.errors import ConfigError, InputError
+from overcast.errors import InputError
 from overcast.training.folder import RunFolder, read_statistics, write_atomic
 from overcast.training.loader import TrainLoader, WholeChipLoader, to_device, whole_chips
 from overcast.training.order import SampleOrder, Share
@@ -78,7 +78,7 @@ class RunData(LightningDataModule):
         prepare_folder(self._plan, self._folder, self._console)
 
     def setup(self, stage: str) -> None:
-        """Open the data sets. Raises ConfigError where the batch cannot be shared out evenly."""
+        """Open the data sets."""
         plan, options = self._plan, self._plan.options
         cache = options.cache_gb * GIGABYTE
         statistics = read_statistics(self._folder)
@@ -92,11 +92,6 @@ class RunData(LightningDataModule):
         )
         assert self.trainer is not None
         self._share = Share(self.trainer.global_rank, self.trainer.world_size)
-        if options.batch_size % self._share.world:
-            raise ConfigError(
-                f"training.batch_size: {options.batch_size} chips cannot be shared evenly by {self._share.world} "
-                f"processes; choose a multiple of {self._share.world}."
-            )
 
     def train_dataloader(self) -> TrainLoader:
         """The batches of the round that begins at the trainer's step."""

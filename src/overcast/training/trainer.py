@@ -31,13 +31,18 @@ def build_trainer(plan: Plan, folder: Path, events: TensorBoardLogger, callbacks
     if options.batch_norm is NormMode.SYNCED and not gpu:
         raise ConfigError("training.batch_norm=synced needs GPUs: choose local or frozen.")
     devices, nodes = _processes(options)
-    distributed = devices * nodes > 1
+    world = devices * nodes
+    if options.batch_size % world:
+        raise ConfigError(
+            f"training.batch_size: {options.batch_size} chips cannot be shared evenly by {world} processes; "
+            f"choose a multiple of {world}."
+        )
     deterministic = options.deterministic if options.deterministic is not None else not gpu
     return Trainer(
         accelerator="gpu" if gpu else "cpu",
         devices=devices,
         num_nodes=nodes,
-        strategy=DDPStrategy(find_unused_parameters=not plan.facts.uses_all_parameters) if distributed else "auto",
+        strategy=DDPStrategy(find_unused_parameters=not plan.facts.uses_all_parameters) if world > 1 else "auto",
         precision=_lightning_precision(options.precision),
         max_epochs=options.rounds,
         reload_dataloaders_every_n_epochs=1,
