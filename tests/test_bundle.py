@@ -17,7 +17,15 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from overcast.batch import Batch, Modality
-from overcast.bundle import BundleFacts, Kind, chip_set_identity, load_bundle, save_bundle, training_data
+from overcast.bundle import (
+    BundleFacts,
+    Kind,
+    chip_set_identity,
+    load_bundle,
+    release_bundle,
+    save_bundle,
+    training_data,
+)
 from overcast.data.chips import Chip
 from overcast.data.folder import folder_catalog
 from overcast.data.radiometry import BandStatistics, LookDirection, Radiometry, SensorRadiometry, Statistics, Unit
@@ -125,6 +133,32 @@ def test_both_kinds_predict_what_the_method_predicted(
         assert torch.equal(full.network(*inputs), expected)
     assert not deployable.network.training
     assert not full.method.training
+
+
+def test_release_is_half_the_size_and_predicts_the_same(bundle: Path, tmp_path: Path) -> None:
+    info = release_bundle(bundle, tmp_path / "release", {"test sar": {"iou": 0.4}})
+    assert info.metrics == {"validation sar": {"iou": 0.5, "f1": 0.6667}, "test sar": {"iou": 0.4}}
+    before, after = load_bundle(bundle), load_bundle(tmp_path / "release")
+    sizes = [(path / "model.safetensors").stat().st_size for path in (before.path, after.path)]
+    assert 0.5 <= sizes[1] / sizes[0] < 0.56
+    assert {tensor.dtype for tensor in after.network.state_dict().values()} <= {torch.float32, torch.int64}
+    sar = _batch().require("sar")
+    with torch.inference_mode():
+        difference = (before.network(sar).sigmoid() - after.network(sar).sigmoid()).abs()
+    assert 0 < difference.max() < 0.01
+
+
+def test_release_needs_a_deployable_bundle(made: Made, tmp_path: Path) -> None:
+    save_bundle(tmp_path / "full", made.method, Kind.FULL, made.facts)
+    with pytest.raises(BundleError, match="release the deployable bundle"):
+        release_bundle(tmp_path / "full", tmp_path / "release", {})
+
+
+def test_card_of_a_simulated_data_set_says_so_plainly(made: Made, tmp_path: Path) -> None:
+    data = made.facts.data.model_copy(update={"simulated": True})
+    for facts, said in ((made.facts, False), (made.facts.model_copy(update={"data": data}), True)):
+        save_bundle(tmp_path / "b", made.method, Kind.DEPLOYABLE, facts)
+        assert ("Trained on simulated radar" in (tmp_path / "b" / "README.md").read_text()) is said
 
 
 def test_deployable_holds_no_optical_tensor(bundle: Path, made: Made, tmp_path: Path) -> None:

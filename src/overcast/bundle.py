@@ -37,6 +37,10 @@ FORMAT_VERSION = 1
 
 WEIGHTS, RECORD, CARD = "model.safetensors", "bundle.json", "README.md"
 
+BUNDLED = Path(__file__).parent / "weights" / "buildings-simulated-1m"
+"""The model that is installed with the package: buildings from four X-band polarisations at 1 m, trained on simulated
+places (see its README.md and MODEL_CHANGELOG.md)."""
+
 
 class Kind(StrEnum):
     """How much of the trained network the bundle holds."""
@@ -66,6 +70,8 @@ class TrainingData(BaseModel):
     licence: str
     split: str
     """The rule that made the subsets, as in the configuration."""
+    simulated: bool = False
+    """True where the images were computed, not measured."""
     train: ChipSetIdentity
     validation: ChipSetIdentity
     test: ChipSetIdentity
@@ -153,6 +159,7 @@ def training_data(
         name=catalog.name,
         licence=catalog.licence,
         split=split,
+        simulated=catalog.simulated,
         train=identities[0],
         validation=identities[1],
         test=identities[2],
@@ -164,19 +171,42 @@ def save_bundle(path: Path, method: Method, kind: Kind, facts: BundleFacts) -> B
 
     Raises BundleError where `path` is something else.
     """
+    module: nn.Module = method.deployable() if kind is Kind.DEPLOYABLE else method
+    return _write_bundle(path, plain_tensors(module), kind, method.deployed_inputs, facts)
+
+
+def release_bundle(source: Path, target: Path, metrics: dict[str, dict[str, float]]) -> BundleInfo:
+    """Write a deployable bundle again with matrices in half precision, half the size, and further `metrics`.
+
+    Vectors (batch statistics, biases) stay in single precision; `load_bundle` computes in single precision.
+    """
+    bundle = load_bundle(source)
+    if bundle.info.kind is not Kind.DEPLOYABLE:
+        raise BundleError(f"{source} holds every branch: release the deployable bundle beside it.")
+    tensors = {
+        name: tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
+        for name, tensor in plain_tensors(bundle.network).items()
+    }
+    facts = BundleFacts(**{name: getattr(bundle.info, name) for name in BundleFacts.model_fields})
+    facts = facts.model_copy(update={"metrics": facts.metrics | metrics})
+    return _write_bundle(target, tensors, bundle.info.kind, bundle.info.inputs, facts)
+
+
+def _write_bundle(
+    path: Path, tensors: dict[str, Tensor], kind: Kind, inputs: tuple[Modality, ...], facts: BundleFacts
+) -> BundleInfo:
     if path.exists() and not (path / RECORD).is_file():
         raise BundleError(f"{path} exists and is not a bundle: choose another folder.")
-    module: nn.Module = method.deployable() if kind is Kind.DEPLOYABLE else method
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp-", dir=path.parent))
     try:
         folder = beside / "new"
         folder.mkdir()
-        (folder / WEIGHTS).write_bytes(save(plain_tensors(module)))
+        (folder / WEIGHTS).write_bytes(save(tensors))
         info = BundleInfo(
             **{name: getattr(facts, name) for name in BundleFacts.model_fields},
             kind=kind,
-            inputs=method.deployed_inputs,
+            inputs=inputs,
             weights_sha256=_file_sha256(folder / WEIGHTS),
         )
         (folder / RECORD).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -13,6 +13,15 @@ SPDX_ON_HUB = frozenset(
 """Licences whose lower-case SPDX identifier is also the hub's."""
 
 
+SIMULATED = (
+    "**Trained on simulated radar.** No pixel of it was measured by a satellite: cities, radar and labels were "
+    "computed. The scores above hold for simulated places that the model did not see. On real scenes expect fewer "
+    "buildings found and more false ones, most of all where roofs, vegetation, speckle, calibration or the incidence "
+    "angle differ from the simulation; nothing here says how many. Use it to try the tool and to start from, check its "
+    "map against known ground, and train on real pairs before the map is relied on.\n\n"
+)
+"""What a card says of a model that saw no measured image."""
+
 TAGS = ("remote-sensing", "sar", "semantic-segmentation")
 
 
@@ -89,6 +98,7 @@ def _provenance(record: Mapping[str, Any]) -> str:
     split = data["split"].rstrip(".")
     return (
         f"## Training data\n\n{data['name']} ({data['licence']}): {counts} chips; split: {split}.\n\n"
+        f"{SIMULATED if data['simulated'] else ''}"
         f"Trained for {record['steps']} steps with seed {record['seed']} by overcast {record['overcast_version']}; "
         f"encoder `{record['network']['encoder']}`; weights sha256 `{record['weights_sha256']}`."
     )

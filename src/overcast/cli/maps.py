@@ -26,7 +26,15 @@ class ScenePrecision(StrEnum):
 def predict(
     *,
     scene: Annotated[list[Path], typer.Argument(help="SAR files on one grid; their bands, in order, are the model's.")],
-    model: Annotated[Path, typer.Option("--model", "-m", help="Bundle, or run folder of `overcast train`.")],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Bundle, or run folder of `overcast train`. Without it the model that is installed with Overcast maps "
+            "buildings: HH, HV, VH, VV in dB at 1 m, trained on simulated radar.",
+        ),
+    ] = None,
     footprints: Annotated[
         Path | None, typer.Option("--footprints", "--output", "-o", help="Polygons: .gpkg, .parquet or .geojson.")
     ] = None,
@@ -51,7 +59,7 @@ def predict(
 
     Example: `overcast predict scene.tif --model demo-output/runs/cmhcl/bundle -o footprints.gpkg -p probability.tif`
     """
-    from overcast.bundle import load_bundle
+    from overcast.bundle import BUNDLED, load_bundle
     from overcast.errors import ConfigError
     from overcast.inference.declare import scene_radiometry
     from overcast.inference.polygons import PolygonOptions
@@ -60,6 +68,9 @@ def predict(
 
     if footprints is None and probability is None:
         raise ConfigError("say what to write: --footprints FILE.gpkg, --probability FILE.tif, or both.")
+    if model is None:
+        model = BUNDLED
+        typer.echo(f"model {model.name}: installed with Overcast, trained on simulated radar", err=True)
     bundle = load_bundle(model / "bundle" if (model / "bundle").is_dir() else model)
     declared = {
         "bands": None if bands is None else tuple(band.strip() for band in bands.split(",")),

@@ -23,6 +23,8 @@ class Catalog:
     label: LabelSpec
     licence: str
     """SPDX identifier, or the words of the publisher."""
+    simulated: bool = False
+    """True where the images were computed, not measured."""
 
     def __post_init__(self) -> None:
         if len(self._by_key) != len(self.chips):

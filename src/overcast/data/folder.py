@@ -78,6 +78,8 @@ class FolderDescription(BaseModel):
     optical: SensorFolders | None = None
     label: LabelFolder | None = None
     """None for images without truth."""
+    simulated: bool = False
+    """True where the images were computed, not measured; models trained on them say so in their card."""
     place_pattern: str | None = None
     """Regular expression with a group `place`, matched against a chip's name; without it each chip is its own place."""
 
@@ -160,6 +162,7 @@ def folder_catalog(
         radiometry=radiometry,
         label=description.label.spec if description.label else LabelSpec(),
         licence=description.licence,
+        simulated=description.simulated,
     )
 
 

@@ -173,6 +173,7 @@ def write_description(root: Path, options: SimulationOptions) -> None:
         "name": options.name,
         "class_name": "building",
         "licence": LICENCE,
+        "simulated": True,
         "sar": {"folders": ["sar"]} | _declared_sar(options),
         "optical": {"folders": ["optical"], "bands": list(BANDS), "unit": "digital_number", "gsd_m": options.gsd_m},
         "label": {"folder": "masks", "foreground": 1, "background": 0, "ignore": 255},
