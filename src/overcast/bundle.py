@@ -141,12 +141,13 @@ class Bundle:
 
 
 def chip_set_identity(chips: tuple[Chip, ...]) -> ChipSetIdentity:
-    """Identity of chips by key, file name and file size: cheap, and it changes when the data set does."""
+    """Identity of chips by key, turn, file name and file size: cheap, and it changes when the data set does."""
     digest = hashlib.sha256()
     for chip in sorted(chips, key=lambda chip: chip.key):
-        labels = [path for path in (chip.mask, chip.footprints) if path is not None]
-        sizes = [(path.name, path.stat().st_size) for path in (*chip.sar, *chip.optical, *labels)]
-        digest.update(json.dumps([chip.key, sizes]).encode())
+        others = (chip.mask, chip.footprints, chip.optical_invalid.path if chip.optical_invalid else None)
+        files = (*chip.sar, *chip.optical, *(path for path in others if path is not None))
+        sizes = [(path.name, path.stat().st_size) for path in files]
+        digest.update(json.dumps([chip.key, sizes, *(["turned"] if chip.rotate_180 else [])]).encode())
     return ChipSetIdentity(chips=len(chips), sha256=digest.hexdigest())
 
 

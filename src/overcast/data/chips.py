@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.windows import Window as RasterioWindow
 
 from overcast.batch import Modality
-from overcast.data.files import open_grid
+from overcast.data.files import grid_of, open_grid, open_raster, reading, require_complete
 from overcast.data.georeference import Georeference, require_same_grid
 from overcast.data.labels import LabelSpec, mask_invalid, rasterize_footprints, read_mask
 from overcast.data.radiometry import Radiometry, SensorRadiometry
@@ -44,6 +45,15 @@ class Bounds:
 
 
 @dataclass(frozen=True)
+class InvalidMask:
+    """A raster that marks optical pixels without use: clouds, their shadows, saturation."""
+
+    path: Path
+    values: tuple[int, ...]
+    """Values that mean that the optical image shows no ground there."""
+
+
+@dataclass(frozen=True)
 class Chip:
     """One co-registered sample on disk."""
 
@@ -61,6 +71,8 @@ class Chip:
     """Vector file of footprints (exclusive with `mask`)."""
     bounds: Bounds | None = None
     """Ground covered; None for files without georeference."""
+    optical_invalid: InvalidMask | None = None
+    """Where the optical image counts as missing; None: its own nodata alone says so."""
     rotate_180: bool = False
     """True where SAR, optical and label are rotated by 180 degrees to reach the catalog's look direction."""
 
@@ -135,6 +147,8 @@ def read_chip(
     sar, optical = (first, None) if reference[0] is chip.sar else (None, first)
     if optical is None and Modality.OPTICAL in modalities and radiometry.optical is not None and chip.optical:
         optical = _read_aligned(chip.optical, radiometry.optical, at, image)
+    if optical is not None and chip.optical_invalid is not None:
+        optical = without_invalid(optical, chip.optical_invalid, at, image)
     label = _read_label(chip, label_spec, at, image)
     if label is not None and sar is not None:
         label = mask_invalid(label, sar.valid)
@@ -153,8 +167,9 @@ def check_chip(chip: Chip, radiometry: Radiometry) -> Georeference:
     if chip.optical and radiometry.optical is not None:
         with RasterioSource.open(chip.optical, radiometry.optical) as source:
             _require_aligned((chip.sar[0], grid), (chip.optical[0], source.georeference), "bilinear")
-    if chip.mask is not None:
-        _require_aligned((chip.sar[0], grid), (chip.mask, open_grid(chip.mask)), "near")
+    for path in (chip.mask, chip.optical_invalid.path if chip.optical_invalid else None):
+        if path is not None:
+            _require_aligned((chip.sar[0], grid), (path, open_grid(path)), "near")
     return grid
 
 
@@ -188,6 +203,25 @@ def _read_aligned(
     with RasterioSource.open(paths, sensor) as source:
         _require_aligned(image, (paths[0], source.georeference), "bilinear")
         return source.read_native(window)
+
+
+def without_invalid(
+    optical: NativePixels, mask: InvalidMask, window: Window, image: tuple[Path, Georeference]
+) -> NativePixels:
+    """The optical pixels of a window with those that the mask names counted as missing.
+
+    Raises InputError where the mask is damaged, has several bands or lies on another grid than the image.
+    """
+    with open_raster(mask.path) as dataset:
+        _require_aligned(image, (mask.path, grid_of(dataset)), "near")
+        if dataset.count != 1:
+            raise InputError(f"{mask.path} has {dataset.count} bands, but a mask has one; keep one of them.")
+        require_complete(mask.path, dataset)
+        at = RasterioWindow(window.col, window.row, window.width, window.height)
+        with reading(mask.path):
+            values = dataset.read(1, window=at)
+    valid = optical.valid & ~np.isin(values, mask.values)
+    return NativePixels(np.where(valid, optical.values, 0).astype(optical.values.dtype, copy=False), valid)
 
 
 def _read_label(

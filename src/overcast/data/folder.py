@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from overcast.data.catalog import Catalog
-from overcast.data.chips import Bounds, Chip, check_chip
+from overcast.data.chips import Bounds, Chip, InvalidMask, check_chip
 from overcast.data.georeference import Georeference, is_metric
 from overcast.data.labels import LabelSpec
+from overcast.data.orientation import read_orientations
 from overcast.data.radiometry import GSD_TOLERANCE, Radiometry, SensorRadiometry
 from overcast.errors import InputError, RadiometryError
 
@@ -37,7 +38,39 @@ class SensorFolders(SensorRadiometry):
     @property
     def radiometry(self) -> SensorRadiometry:
         """The meaning of the pixels alone."""
-        return SensorRadiometry.model_validate(self.model_dump(exclude={"folders"}))
+        return SensorRadiometry.model_validate(self.model_dump(include=set(SensorRadiometry.model_fields)))
+
+
+class SarFolders(SensorFolders):
+    """The same for the radar, which may have seen chips from two opposite sides."""
+
+    orientations: str | None = None
+    """CSV with key,look_direction of each chip, beside the sub-folders: chips seen from the side opposite to the
+    declared look_direction are turned by 180 degrees on reading."""
+
+    @model_validator(mode="after")
+    def _names_a_side(self) -> SarFolders:
+        if self.orientations is not None and self.look_direction is None:
+            raise ValueError("orientations needs look_direction, the side from which all chips are to be seen")
+        return self
+
+
+class InvalidFolder(BaseModel):
+    """Masks of optical pixels that show no ground."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: str
+    """Sub-folder with one mask (GeoTIFF, PNG) per chip."""
+    values: tuple[int, ...] = Field(min_length=1)
+    """Mask values that mean cloud, cloud shadow or anything else that hides the ground."""
+
+
+class OpticalFolders(SensorFolders):
+    """The same for the optical sensor, which clouds may blind."""
+
+    invalid: InvalidFolder | None = None
+    """Masks of pixels that count as missing; None: the images' nodata alone says so."""
 
 
 class LabelFolder(BaseModel):
@@ -74,8 +107,8 @@ class FolderDescription(BaseModel):
     """What the foreground is: building, water, ..."""
     licence: str
     """SPDX identifier, or the words of the publisher."""
-    sar: SensorFolders
-    optical: SensorFolders | None = None
+    sar: SarFolders
+    optical: OpticalFolders | None = None
     label: LabelFolder | None = None
     """None for images without truth."""
     simulated: bool = False
@@ -120,8 +153,10 @@ def _explain(details: ErrorDetails) -> str:
         return f"{key}: {details['msg'].removeprefix('Value error, ')}"
     model: type[BaseModel] = FolderDescription
     match details["loc"][0]:
-        case "sar" | "optical" if len(details["loc"]) > 1:
-            model = SensorFolders
+        case "sar" if len(details["loc"]) > 1:
+            model = SarFolders
+        case "optical" if len(details["loc"]) > 1:
+            model = InvalidFolder if "invalid" in details["loc"][1:-1] else OpticalFolders
         case "label" if len(details["loc"]) > 1:
             model = LabelFolder
     known = list(model.model_fields)
@@ -180,12 +215,18 @@ def _chips(base: Path, description: FolderDescription, prefix: str) -> Iterator[
     sar = {name: _files(base / name, RASTER_ENDINGS) for name in description.sar.folders}
     optical = {name: _files(base / name, RASTER_ENDINGS) for name in optical_folders}
     truth: dict[str, Path] = {}
+    matched = {**sar, **optical}
     if description.label is not None:
-        truth = _files(base / description.label.folder, RASTER_ENDINGS | VECTOR_ENDINGS)
-        _require_partners(base, {**sar, **optical, description.label.folder: truth})
-    else:
-        _require_partners(base, {**sar, **optical})
-    for stem in sorted(next(iter(sar.values()))):
+        truth = matched[description.label.folder] = _files(
+            base / description.label.folder, RASTER_ENDINGS | VECTOR_ENDINGS
+        )
+    invalid = description.optical.invalid if description.optical else None
+    if invalid is not None:
+        matched[invalid.folder] = _files(base / invalid.folder, RASTER_ENDINGS)
+    _require_partners(base, matched)
+    stems = sorted(next(iter(sar.values())))
+    turned = _turned(base, description.sar, stems)
+    for stem in stems:
         label = truth.get(stem)
         vector = label is not None and label.suffix.lower() in VECTOR_ENDINGS
         yield Chip(
@@ -195,7 +236,16 @@ def _chips(base: Path, description: FolderDescription, prefix: str) -> Iterator[
             optical=tuple(files[stem] for files in optical.values()),
             mask=None if vector else label,
             footprints=label if vector else None,
+            optical_invalid=InvalidMask(matched[invalid.folder][stem], invalid.values) if invalid else None,
+            rotate_180=stem in turned,
         )
+
+
+def _turned(base: Path, sar: SarFolders, stems: Sequence[str]) -> frozenset[str]:
+    """Chips that are turned by 180 degrees."""
+    if sar.orientations is None or sar.look_direction is None:
+        return frozenset()
+    return read_orientations(base / sar.orientations, stems, sar.look_direction)
 
 
 def _files(folder: Path, endings: AbstractSet[str]) -> dict[str, Path]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from overcast.data.chips import Chip
+from overcast.data.chips import Chip, InvalidMask, without_invalid
 from overcast.data.radiometry import BandStatistics, Radiometry, SensorRadiometry, Statistics
 from overcast.data.raster import RasterioSource
 from overcast.errors import InputError
@@ -70,7 +70,7 @@ def compute_statistics(
     for done, chip in enumerate(chips, start=1):
         _add(sar, chip.sar, radiometry.sar)
         if optical is not None and radiometry.optical is not None and chip.optical:
-            _add(optical, chip.optical, radiometry.optical)
+            _add(optical, chip.optical, radiometry.optical, chip.optical_invalid)
         if progress:
             progress(done, len(chips))
     return Statistics(
@@ -79,9 +79,14 @@ def compute_statistics(
     )
 
 
-def _add(moments: RunningMoments, paths: tuple[Path, ...], sensor: SensorRadiometry) -> None:
+def _add(
+    moments: RunningMoments, paths: tuple[Path, ...], sensor: SensorRadiometry, invalid: InvalidMask | None = None
+) -> None:
     with RasterioSource.open(paths, sensor) as source:
-        native = source.read_native(source.georeference.whole)
+        grid = source.georeference
+        native = source.read_native(grid.whole)
+    if invalid is not None:
+        native = without_invalid(native, invalid, grid.whole, (paths[0], grid))
     moments.add(native.values, native.valid)
 
 

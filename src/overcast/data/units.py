@@ -1,5 +1,7 @@
 """Units and look directions: names alone, so that the command line can offer them without heavy imports."""
 
+from __future__ import annotations
+
 from enum import StrEnum
 
 
@@ -19,3 +21,9 @@ class LookDirection(StrEnum):
     EAST = "east"
     SOUTH = "south"
     WEST = "west"
+
+    @property
+    def opposite(self) -> LookDirection:
+        """The side that a turn by 180 degrees exchanges it for."""
+        order = list(LookDirection)
+        return order[(order.index(self) + 2) % 4]
