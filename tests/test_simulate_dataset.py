@@ -185,6 +185,7 @@ def test_finished_folder_is_kept_and_a_strange_one_refused(folder, tmp_path):
         simulate_dataset(folder, SMALL.model_copy(update={"seed": 1}))
     begun = tmp_path / "other.partial"
     begun.mkdir()
+    (begun / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="other options"):
         simulate_dataset(tmp_path / "other", SMALL)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -12,7 +14,8 @@ from pathlib import Path
 from overcast.errors import InputError
 from overcast.simulate.options import SimulationOptions
 from overcast.simulate.place import PlaceId, place_ids, simulate_place
-from overcast.simulate.writing import write_description, write_place_chips, write_scene
+from overcast.simulate.stac import chip_looks, read_items, write_collection, write_item
+from overcast.simulate.writing import save, write_description, write_place_chips, write_scene
 
 Progress = Callable[[int, int], None]
 """Called with (places written, places in all)."""
@@ -39,7 +42,9 @@ def simulate_dataset(output: Path, options: SimulationOptions, progress: Progres
         done += 1
         if progress is not None:
             progress(done, len(places))
-    write_description(partial, options)
+    items = read_items(partial)
+    write_description(partial, options, chip_looks(items))
+    write_collection(partial, options, items)
     shutil.rmtree(partial / ".done")
     partial.replace(output)
     return output
@@ -63,12 +68,14 @@ def _finished(output: Path, options: SimulationOptions) -> bool:
 
 def _prepare(partial: Path, output: Path, options: SimulationOptions) -> None:
     record = partial / OPTIONS_FILE
-    if partial.exists():
+    if partial.exists() and any(partial.iterdir()):
         if not record.is_file() or record.read_text() != _content(options):
             raise InputError(f"{partial} was begun with other options: remove it, then simulate {output} again.")
     else:
-        partial.mkdir(parents=True)
-        record.write_text(_content(options))
+        beside = output.with_name(f".{output.name}.{os.getpid()}.json")
+        save(beside, _content(options).encode())
+        partial.mkdir(exist_ok=True)
+        beside.replace(record)
     (partial / ".done").mkdir(exist_ok=True)
 
 
@@ -84,7 +91,7 @@ def _run(partial: Path, places: list[PlaceId], options: SimulationOptions) -> It
             yield write_place(partial, place, options)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
         futures = [pool.submit(write_place, partial, place, options) for place in places]
         try:
             for future in as_completed(futures):
@@ -94,13 +101,24 @@ def _run(partial: Path, places: list[PlaceId], options: SimulationOptions) -> It
             raise
 
 
+def _end_with_parent() -> None:
+    """Watch for a killed parent: a worker that outlived it would wait for ever, or write beside the next attempt."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "runs in worker processes alone"
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def write_place(partial: Path, place: PlaceId, options: SimulationOptions) -> PlaceId:
     """Simulate and write one place; its marker is written last, so a place counts only when it is whole."""
     simulated = simulate_place(place, options)
-    if place.index < options.places:
-        write_place_chips(partial, place.name, simulated, options)
-    else:
-        write_scene(partial, place.name, simulated, options)
+    write = write_place_chips if place.index < options.places else write_scene
+    files = write(partial, place.name, simulated, options)
+    write_item(partial, place.name, simulated, options, files)
     _marker(partial, place).touch()
     return place
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from overcast.data.raster import Georeference
 from overcast.simulate.city import build_city
 from overcast.simulate.geometry import City, Extent
-from overcast.simulate.optical import draw_exposure, simulate_optical
+from overcast.simulate.optical import Exposure, draw_exposure, simulate_optical
 from overcast.simulate.options import CRS, SimulationOptions
-from overcast.simulate.sar import draw_strip, simulate_sar
+from overcast.simulate.sar import Strip, draw_strip, simulate_sar
 from overcast.simulate.scene import label_mask
 
 ORIGIN_M = (500_000.0, 5_600_000.0)
@@ -46,6 +46,10 @@ class SimulatedPlace:
     """(H, W): 0 clear, 1 cloud, 2 cloud shadow; None without clouds."""
     mask: NDArray[np.uint8]
     """(H, W): 1 building, 0 other."""
+    strip: Strip
+    """Side, shift and gains of the radar image, as drawn."""
+    exposure: Exposure
+    """Light and view of the optical image, as drawn."""
 
 
 def place_ids(options: SimulationOptions) -> list[PlaceId]:
@@ -74,7 +78,7 @@ def simulate_place(place: PlaceId, options: SimulationOptions) -> SimulatedPlace
     strip = draw_strip(options.sar, options.gsd_m, place.index, np.random.default_rng(strip_seed))
     exposure = draw_exposure(options.optical, np.random.default_rng(exposure_seed))
     transform = Affine(options.gsd_m, 0, bounds.left, 0, -options.gsd_m, bounds.top)
-    grid = Georeference(place.size_px, place.size_px, transform, CRS)
+    grid = Georeference(place.size_px, place.size_px, transform, bounds.crs)
     image = simulate_optical(city, bounds, options.gsd_m, options.optical, exposure, optical_seed)
     return SimulatedPlace(
         city=city,
@@ -83,4 +87,6 @@ def simulate_place(place: PlaceId, options: SimulationOptions) -> SimulatedPlace
         optical=image.values,
         clouds=image.clouds,
         mask=label_mask(city, grid),
+        strip=strip,
+        exposure=exposure,
     )

@@ -1,0 +1,267 @@
+"""What the simulator leaves on disk beyond pixels: STAC, look directions, cloud masks; and what a kill leaves."""
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+import torch
+from rasterio.warp import transform_geom
+
+from overcast.batch import Modality
+from overcast.data.chips import read_chip
+from overcast.data.dataset import ChipDataset, SampleOptions, collate
+from overcast.data.folder import folder_catalog
+from overcast.data.radiometry import LookDirection
+from overcast.data.statistics import compute_statistics
+from overcast.inference.declare import scene_radiometry
+from overcast.methods.losses import segmentation_loss
+from overcast.simulate.dataset import simulate_dataset
+from overcast.simulate.options import OpticalOptions, SarOptions, SimulationOptions
+from overcast.simulate.place import place_ids, simulate_place
+
+OPTIONS = SimulationOptions(
+    name="Cloudy town",
+    places=2,
+    place_m=96,
+    chip_px=48,
+    gsd_m=1.0,
+    scenes=1,
+    scene_m=96,
+    seed=5,
+    sar=SarOptions(look="mixed", wedge_share=0.3),
+    optical=OpticalOptions(cloud_share=0.3),
+    city=SimulationOptions().city.model_copy(update={"margin_m": 16.0}),
+)
+EVERY = frozenset(Modality)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return simulate_dataset(tmp_path_factory.mktemp("simulated") / "city", OPTIONS)
+
+
+def read(path: Path) -> np.ndarray:
+    with rasterio.open(path) as source:
+        return source.read()
+
+
+def records(folder: Path) -> dict[str, dict]:
+    return {path.name: json.loads(path.read_text()) for path in sorted((folder / "stac").iterdir())}
+
+
+def test_stac_carries_the_required_fields_and_every_link_leads_somewhere(folder):
+    found = records(folder)
+    assert list(found) == ["catalog.json", "collection.json", "place0000.json", "place0001.json", "scene0000.json"]
+    for record in found.values():
+        assert record["stac_version"] == "1.0.0"
+        hrefs = [link["href"] for link in record["links"]] + [a["href"] for a in record.get("assets", {}).values()]
+        assert all((folder / "stac" / href).is_file() for href in hrefs), hrefs
+    collection = found["collection.json"]
+    assert {"type", "id", "description", "license", "extent", "links"} <= set(collection)
+    items = [link["href"] for link in collection["links"] if link["rel"] == "item"]
+    assert items == ["./place0000.json", "./place0001.json", "./scene0000.json"]
+    for name in ("place0000", "place0001", "scene0000"):
+        item = found[f"{name}.json"]
+        assert item["type"] == "Feature"
+        assert (item["id"], item["collection"]) == (name, collection["id"])
+        assert {link["rel"] for link in item["links"]} == {"root", "parent", "collection"}
+        for asset in item["assets"].values():
+            assert asset["type"]
+            assert asset["roles"]
+
+
+def test_stac_lists_every_file_of_a_place_once(folder):
+    named = [
+        (folder / "stac" / asset["href"]).resolve()
+        for record in records(folder).values()
+        for key, asset in record.get("assets", {}).items()
+        if key != "options"
+    ]
+    kinds = ("sar", "optical", "masks", "footprints", "clouds", "scenes")
+    there = [path.resolve() for kind in kinds for path in (folder / kind).rglob("*") if path.is_file()]
+    assert sorted(named) == sorted(there)
+
+
+def test_stac_geometry_is_the_ground_of_the_files(folder):
+    found = records(folder)
+    west, south, east, north = found["collection.json"]["extent"]["spatial"]["bbox"][0]
+    whole = shapely.box(west, south, east, north)
+    for name in ("place0000", "scene0000"):
+        item = found[f"{name}.json"]
+        geometry = shapely.from_geojson(json.dumps(item["geometry"]))
+        assert geometry.exterior.is_ccw
+        assert geometry.bounds == tuple(item["bbox"])
+        assert whole.covers(geometry)
+        left, bottom, right, top = item["properties"]["proj:bbox"]
+        assert item["properties"]["proj:code"] == "EPSG:32631"
+        in_degrees = transform_geom("EPSG:32631", "EPSG:4326", shapely.box(left, bottom, right, top).__geo_interface__)
+        assert shapely.geometry.shape(in_degrees).symmetric_difference(geometry).area < 1e-9
+        grids = []
+        for asset in item["assets"].values():
+            if "proj:transform" in asset:
+                with rasterio.open(folder / "stac" / asset["href"]) as source:
+                    assert list(source.transform)[:6] == asset["proj:transform"]
+                    assert list(source.shape) == asset["proj:shape"]
+                    assert len(asset["raster:bands"]) == source.count
+                    grids.append(shapely.box(*source.bounds))
+        assert shapely.union_all(grids).equals(shapely.box(left, bottom, right, top))
+
+
+def test_stac_tells_the_nuisances_that_were_drawn(folder):
+    for place in place_ids(OPTIONS):
+        simulated = simulate_place(place, OPTIONS)
+        told = records(folder)[f"{place.name}.json"]["properties"]
+        assert told["overcast:look_direction"] == simulated.strip.look == ("south" if place.index % 2 else "north")
+        assert told["overcast:incidence_deg"] == OPTIONS.sar.incidence_deg
+        np.testing.assert_allclose(list(told["overcast:gain_db"].values()), simulated.strip.gain_db, atol=1e-4)
+        np.testing.assert_allclose(told["overcast:shift_m"], simulated.strip.shift_m, atol=1e-4)
+        assert told["overcast:building_share"] == pytest.approx(simulated.mask.mean(), abs=1e-6)
+        assert told["overcast:nodata_share"] == pytest.approx((simulated.sar[0] == 0).mean(), abs=1e-6)
+        assert told["eo:cloud_cover"] == pytest.approx(100 * (simulated.clouds == 1).mean(), abs=1e-4)
+        assert told["view:sun_azimuth"] == pytest.approx(simulated.exposure.sun_azimuth_deg, abs=1e-4)
+        assert told["sar:polarizations"] == ["HH", "HV", "VH", "VV"]
+
+
+def test_chips_seen_from_the_south_are_turned_to_the_declared_north(folder):
+    catalog = folder_catalog(folder)
+    assert catalog.radiometry.sar.look_direction is LookDirection.NORTH
+    assert {chip.place: chip.rotate_180 for chip in catalog.chips} == {"place0000": False, "place0001": True}
+    for chip in (catalog["place0000_001"], catalog["place0001_001"]):
+        arrays = read_chip(replace(chip, optical_invalid=None), catalog.radiometry, catalog.label, EVERY)
+        turn = 2 if chip.rotate_180 else 0
+        np.testing.assert_array_equal(arrays.sar.values, np.rot90(read(chip.sar[0]), turn, (1, 2)))
+        np.testing.assert_array_equal(arrays.optical.values, np.rot90(read(chip.optical[0]), turn, (1, 2)))
+        counted = arrays.label != 255
+        np.testing.assert_array_equal(arrays.label[counted], np.rot90(read(chip.mask)[0], turn)[counted])
+
+
+def test_radar_shadow_falls_away_from_the_declared_side_in_every_chip():
+    """Without speckle or faults: ground hidden from the radar lies south of buildings once chips are turned."""
+    sar = SarOptions(look="mixed", wedge_share=0, speckle=False, gain_drift_db=0, misregistration_px=0, ripple_db=0)
+    options = SimulationOptions(places=4, place_m=128, chip_px=128, gsd_m=1.0, sar=sar, seed=2)
+    for place in place_ids(options):
+        simulated = simulate_place(place, options)
+        dark = simulated.sar[0] < np.quantile(simulated.sar[0], 0.08)
+        mask = simulated.mask.astype(bool)
+        if simulated.strip.look is LookDirection.SOUTH:
+            dark, mask = np.rot90(dark, 2), np.rot90(mask, 2)
+        behind, before = (np.roll(mask, 8 * way, 0) & ~mask for way in (1, -1))
+        assert dark[behind].mean() > 2 * dark[before].mean(), place.name
+
+
+def test_scenes_declare_the_side_that_they_were_seen_from(folder):
+    assert scene_radiometry([folder / "scenes" / "scene0000" / "sar.tif"]).look_direction is LookDirection.NORTH
+    one = OPTIONS.model_copy(update={"places": 0, "sar": SarOptions(look="south")})
+    place = place_ids(one)[0]
+    assert simulate_place(place, one).strip.look is LookDirection.SOUTH
+
+
+def test_optical_is_missing_exactly_under_clouds_and_their_shadows(folder):
+    catalog = folder_catalog(folder)
+    assert any(read(folder / "clouds" / f"{chip.key}.tif").any() for chip in catalog.chips)
+    statistics = compute_statistics(catalog.chips, catalog.radiometry)
+    data = ChipDataset(catalog.chips, catalog.radiometry, catalog.label, statistics, SampleOptions(), EVERY)
+    batch = collate([data[index] for index in range(len(catalog.chips))])
+    for chip, valid, optical in zip(catalog.chips, batch.optical_valid, batch.optical, strict=True):
+        clear = read(folder / "clouds" / f"{chip.key}.tif")[0] == 0
+        if chip.rotate_180:
+            clear = np.rot90(clear, 2)
+        np.testing.assert_array_equal(valid[0].numpy(), clear)
+        assert not optical[:, ~valid[0]].any()
+    pixels = np.concatenate(
+        [read(c.optical[0])[:, read(folder / "clouds" / f"{c.key}.tif")[0] == 0] for c in catalog.chips], axis=1
+    )
+    np.testing.assert_allclose(statistics.optical.mean, pixels.mean(1), rtol=1e-6)
+
+
+def test_losses_do_not_see_labels_under_clouds(folder):
+    catalog = folder_catalog(folder)
+    statistics = compute_statistics(catalog.chips, catalog.radiometry)
+    data = ChipDataset(catalog.chips, catalog.radiometry, catalog.label, statistics, SampleOptions(), EVERY)
+    batch = collate([data[index] for index in range(4)])
+    logits = torch.randn(4, 1, 48, 48, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    segmentation_loss(logits, batch.label, batch.optical_valid).backward()
+    hidden = ~batch.optical_valid
+    assert hidden.any()
+    assert not logits.grad[hidden].any()
+    assert logits.grad[~hidden & (batch.label[:, None] != 255)].all()
+
+
+def digests(root: Path) -> dict[str, str]:
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def command(output: Path) -> list[str]:
+    settings = json.loads(OPTIONS.model_dump_json(exclude={"workers"}))
+    (output.parent / "options.yaml").write_text(json.dumps(settings))
+    given = ["--options", str(output.parent / "options.yaml"), "--output", str(output), "--workers", "2"]
+    return [sys.executable, "-m", "overcast", "simulate", *given]
+
+
+def workers_of(process: subprocess.Popen) -> list[int]:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(child) for child in children]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks up worker processes in /proc")
+def test_killed_with_two_workers_the_same_command_ends_with_the_same_bytes(folder, tmp_path):
+    output, done = tmp_path / "city", tmp_path / "city.partial" / ".done"
+    with subprocess.Popen(command(output), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not (done.is_dir() and any(done.iterdir())) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        workers = workers_of(process)
+        process.send_signal(signal.SIGKILL)
+    assert not output.exists()
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(map(alive, workers)), "workers outlived the command"
+    subprocess.run(command(output), check=True, capture_output=True, timeout=120)
+    assert digests(output) == digests(folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["city", "options.yaml"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("file", ["sar/place0001_002.tif", "footprints/place0000_000.gpkg", "stac/scene0000.json"])
+def test_full_disk_is_one_sentence_that_names_the_file(tmp_path, file):
+    output = tmp_path / "city"
+    with pytest.raises(KeyboardInterrupt):
+        simulate_dataset(output, OPTIONS, interrupt)
+    place = tmp_path / "city.partial" / file
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to("/dev/full")
+    ended = subprocess.run(command(output), check=False, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 2
+    assert ended.stderr.strip().splitlines() == [
+        f"error: {place}: No space left on device; free space, correct the path or its permissions."
+    ]
+
+
+def interrupt(done: int, total: int) -> None:
+    raise KeyboardInterrupt
+
+
+def test_processes_write_under_their_own_names(tmp_path):
+    """The record of the options appears whole or not at all, and nothing else is left beside the data set."""
+    with pytest.raises(KeyboardInterrupt):
+        simulate_dataset(tmp_path / "city", OPTIONS, interrupt)
+    assert [path.name for path in tmp_path.iterdir()] == ["city.partial"]
+    assert sorted(path.name for path in (tmp_path / "city.partial").iterdir()) == [".done", "simulation.json"]
+    assert not any((tmp_path / "city.partial" / ".done").iterdir())
