@@ -144,18 +144,18 @@ def test_chips_seen_from_the_south_are_turned_to_the_declared_north(folder):
         np.testing.assert_array_equal(arrays.label[counted], np.rot90(read(chip.mask)[0], turn)[counted])
 
 
-def test_radar_shadow_falls_away_from_the_declared_side_in_every_chip():
-    """Without speckle or faults: ground hidden from the radar lies south of buildings once chips are turned."""
-    sar = SarOptions(look="mixed", wedge_share=0, speckle=False, gain_drift_db=0, misregistration_px=0, ripple_db=0)
-    options = SimulationOptions(places=4, place_m=128, chip_px=128, gsd_m=1.0, sar=sar, seed=2)
-    for place in place_ids(options):
-        simulated = simulate_place(place, options)
-        dark = simulated.sar[0] < np.quantile(simulated.sar[0], 0.08)
-        mask = simulated.mask.astype(bool)
-        if simulated.strip.look is LookDirection.SOUTH:
-            dark, mask = np.rot90(dark, 2), np.rot90(mask, 2)
-        behind, before = (np.roll(mask, 8 * way, 0) & ~mask for way in (1, -1))
-        assert dark[behind].mean() > 2 * dark[before].mean(), place.name
+def test_every_building_is_bright_on_the_declared_side_and_dark_behind(tmp_path):
+    """Layover and double bounce towards the radar, shadow away from it, in chips of both sides once they are read."""
+    sar = SarOptions(look="mixed", wedge_share=0, speckle=False, misregistration_px=0)
+    city = OPTIONS.city.model_copy(update={"built_share": 1, "canal_probability": 0, "trees": 0})
+    options = SimulationOptions(places=2, place_m=128, chip_px=128, gsd_m=1.0, sar=sar, city=city, seed=2)
+    catalog = folder_catalog(simulate_dataset(tmp_path / "city", options))
+    assert [chip.rotate_180 for chip in catalog.chips] == [False, True]
+    for chip in catalog.chips:
+        arrays = read_chip(chip, catalog.radiometry, catalog.label, EVERY)
+        hh, mask = arrays.sar.values[0], arrays.label == 1
+        before, behind = (np.roll(mask, 4 * way, 0) & ~mask for way in (-1, 1))
+        assert hh[before].mean() > hh[behind].mean() + 2, chip.key
 
 
 def test_scenes_declare_the_side_that_they_were_seen_from(folder):
@@ -238,20 +238,38 @@ def test_killed_with_two_workers_the_same_command_ends_with_the_same_bytes(folde
     assert sorted(path.name for path in tmp_path.iterdir()) == ["city", "options.yaml"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-@pytest.mark.parametrize("file", ["sar/place0001_002.tif", "footprints/place0000_000.gpkg", "stac/scene0000.json"])
-def test_full_disk_is_one_sentence_that_names_the_file(tmp_path, file):
-    output = tmp_path / "city"
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+
+
+def begun_with_full_disk_at(output: Path, file: str) -> Path:
     with pytest.raises(KeyboardInterrupt):
         simulate_dataset(output, OPTIONS, interrupt)
-    place = tmp_path / "city.partial" / file
+    place = output.with_name("city.partial") / file
     place.parent.mkdir(parents=True, exist_ok=True)
     place.symlink_to("/dev/full")
-    ended = subprocess.run(command(output), check=False, capture_output=True, text=True, timeout=120)
+    return place
+
+
+@FULL
+def test_full_disk_is_one_sentence_that_names_the_file(tmp_path):
+    place = begun_with_full_disk_at(tmp_path / "city", "sar/place0001_002.tif")
+    ended = subprocess.run(command(tmp_path / "city"), check=False, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 2
     assert ended.stderr.strip().splitlines() == [
         f"error: {place}: No space left on device; free space, correct the path or its permissions."
     ]
+
+
+@FULL
+@pytest.mark.parametrize("file", ["footprints/place0000_000.gpkg", "stac/place0000.json"])
+def test_full_disk_leaves_the_place_undone_and_the_next_call_completes_it(folder, tmp_path, file):
+    output = tmp_path / "city"
+    place = begun_with_full_disk_at(output, file)
+    with pytest.raises(OSError, match="No space left") as caught:
+        simulate_dataset(output, OPTIONS)
+    assert caught.value.filename == str(place)
+    place.unlink()
+    assert digests(simulate_dataset(output, OPTIONS)) == digests(folder)
 
 
 def interrupt(done: int, total: int) -> None:
