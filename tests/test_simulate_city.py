@@ -7,12 +7,13 @@ from shapely import Polygon
 from overcast.data.raster import Georeference
 from overcast.simulate.city import build_city
 from overcast.simulate.footprints import city_of
-from overcast.simulate.geometry import Building, City, Extent, Kind, Roof, Surface, Wing, polygons
+from overcast.simulate.geometry import Building, City, Extent, Kind, Roof, Structure, Surface, Wing, polygons
 from overcast.simulate.options import CRS, CityOptions
 from overcast.simulate.scene import label_mask, rasterize_city
 
 BOUNDS = Extent(500_000, 5_600_000, 500_300, 5_600_300, CRS)
-ONLY = dict.fromkeys(("row_weight", "detached_weight", "courtyard_weight", "slab_weight", "industry_weight"), 0.0)
+WEIGHTS = ("row_weight", "detached_weight", "courtyard_weight", "slab_weight", "industry_weight", "harbour_weight")
+ONLY = dict.fromkeys(WEIGHTS, 0.0)
 
 
 def city(seed: int = 0, **options: object) -> City:
@@ -36,7 +37,7 @@ def cities() -> list[City]:
 def test_footprints_are_valid_and_counter_clockwise(cities):
     for each in cities:
         outlines = shapes(each)
-        assert len(outlines) > 50
+        assert len(outlines) > 20
         assert shapely.is_valid(outlines).all()
         assert shapely.is_ccw(shapely.get_exterior_ring(outlines)).all()
         assert (shapely.area(outlines) > 3).all()
@@ -102,6 +103,66 @@ def test_nothing_small_stands_in_a_building(cities):
         tree = shapely.STRtree(shapes(each))
         for rows in (each.furniture.trees, each.furniture.cars, each.furniture.poles):
             assert len(tree.query(shapely.points(rows[:, :2]), predicate="within")[0]) == 0
+
+
+def harbour(seed: int = 0) -> City:
+    return city(seed, **ONLY | {"harbour_weight": 1.0}, built_share=1.0, rail_probability=0.0)
+
+
+def test_ships_lie_in_water_and_all_else_on_land():
+    afloat: list[Structure] = []
+    cargo = 0
+    for seed in range(3):
+        each = harbour(seed)
+        water = shapely.union_all([patch.polygon for patch in each.patches if patch.surface is Surface.WATER])
+        ships = [structure for structure in each.structures if structure.afloat]
+        ashore = [structure for structure in each.structures if not structure.afloat]
+        assert shapely.contains(water, polygons([(ship.outline,) for ship in ships])).all()
+        assert not shapely.intersects(water, polygons([(thing.outline,) for thing in ashore])).any()
+        assert not shapely.intersects(water, shapes(each)).any()
+        afloat += ships
+        cargo += len(ashore)
+    assert max(np.ptp(ship.outline, axis=0).max() for ship in afloat) > 70
+    assert cargo > 50
+
+
+def test_quays_have_the_water_on_their_left():
+    each = harbour(1)
+    quays = each.furniture.quays
+    water = shapely.union_all([patch.polygon for patch in each.patches if patch.surface is Surface.WATER])
+    edge = quays[:, 2:4] - quays[:, :2]
+    left = np.stack([-edge[:, 1], edge[:, 0]], 1) / np.hypot(*edge.T)[:, None]
+    middle = (quays[:, :2] + quays[:, 2:4]) / 2
+    wet = shapely.contains_xy(water, middle + 0.4 * left)
+    dry = ~shapely.contains_xy(water, middle - 0.4 * left)
+    assert len(quays) > 40
+    assert wet.mean() > 0.98
+    assert dry.mean() > 0.9  # canals run into basins here and there
+    assert (quays[:, 4] >= 1.0).all()
+
+
+def test_railway_crosses_the_place_between_masts_and_without_buildings():
+    plain, crossed = (city(3, rail_probability=share) for share in (0.0, 1.0))
+    assert len(plain.furniture.rails) == 0
+    rails = crossed.furniture.rails
+    lines = shapely.linestrings(rails.reshape(-1, 2, 2))
+    assert shapely.length(lines).sum() > 300
+    built = shapely.STRtree(shapes(crossed))
+    assert len(built.query(lines, predicate="dwithin", distance=5.0)[0]) == 0
+    beside = shapely.STRtree(lines).query(shapely.points(crossed.furniture.poles[:, :2]), "dwithin", distance=12.0)
+    assert len(beside[0]) > 8
+
+
+def test_trees_over_roofs_can_be_switched_off():
+    def hanging(trees_over_roofs: bool) -> tuple[int, int]:
+        each = city(7, detached_weight=20.0, trees_over_roofs=trees_over_roofs)
+        scene = rasterize_city(each, grid(gsd_m=0.5))
+        return int(((scene.canopy > scene.solid) & (scene.building > 0)).sum()), len(each.furniture.trees)
+
+    (over, trees), (none, fewer) = hanging(True), hanging(False)
+    assert over > 300
+    assert none == 0
+    assert 0.3 * trees < fewer < trees
 
 
 def test_mask_is_the_footprints_at_pixel_centres(cities):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -10,11 +12,16 @@ from shapely import STRtree
 from overcast.simulate.districts import fill_block
 from overcast.simulate.furniture import Collector
 from overcast.simulate.geometry import City, Extent, Floats, Furniture, Patch, Structure, Surface, polygons
+from overcast.simulate.harbour import lay_railway, moored_barges
 from overcast.simulate.options import CityOptions
 from overcast.simulate.streets import Bend, Block, District, Streets, plan_streets
 
 CLEARANCE_M = 0.6
 """Smallest gap between buildings that do not share a wall."""
+CROWN_REACH = 1.2
+"""Furthest lobe of a crown in crown radii."""
+RIVER_M = 50.0
+"""Canals at least as wide carry barges."""
 
 
 def build_city(bounds: Extent, options: CityOptions, seed: np.random.SeedSequence) -> City:
@@ -32,10 +39,21 @@ def build_city(bounds: Extent, options: CityOptions, seed: np.random.SeedSequenc
     rng = np.random.default_rng(street_seed)
     for block in blocks:
         _line_streets(block, streets.bend, options, collector, rng)
-    collector.patches += [Patch(canal.polygon(streets.bend, -2.5), Surface.CONCRETE) for canal in streets.canals]
-    collector.patches += [Patch(canal.polygon(streets.bend), Surface.WATER) for canal in streets.canals]
+    _lay_corridors(streets, collector, rng)
     allowed = [block.polygon(streets.bend, -1.0) for block in blocks]
-    return _resolve(built, collector, allowed)
+    return _resolve(built, collector, allowed, options)
+
+
+def _lay_corridors(streets: Streets, out: Collector, rng: np.random.Generator) -> None:
+    """Railways, then canals and rivers over them."""
+    for corridor in streets.railways:
+        lay_railway(corridor, streets.bend, out, rng)
+    out.patches += [Patch(canal.polygon(streets.bend, -2.5), Surface.CONCRETE) for canal in streets.canals]
+    for canal in streets.canals:
+        out.patches.append(Patch(canal.polygon(streets.bend), Surface.WATER))
+        out.wall(streets.bend.points(canal.ring()), float(rng.uniform(1.0, 3.0)))
+        if min(canal.size) > RIVER_M:
+            moored_barges(canal, streets.bend, out, rng)
 
 
 def _blocks_on(bounds: Extent, streets: Streets) -> list[Block]:
@@ -52,17 +70,18 @@ def _line_streets(block: Block, bend: Bend, options: CityOptions, out: Collector
         keep = rng.random(len(ring)) < share
         return ring[keep], np.arctan2(ahead[keep, 1], ahead[keep, 0])
 
-    busy = 0.15 if block.district in {District.FIELD, District.PARK, District.WATER} else 0.5
+    busy = 0.15 if block.district in {District.FIELD, District.PARK, District.WATER, District.HARBOUR} else 0.5
     spots, angles = every(-3.2, 6.0, busy * options.cars)
     out.park(spots, angles, rng)
-    leafy = float(rng.choice([0.0, 0.4, 0.8])) * (0.3 if block.district is District.INDUSTRY else 1.0)
+    paved = block.district in {District.INDUSTRY, District.HARBOUR}
+    leafy = float(rng.choice([0.0, 0.4, 0.8])) * (0.15 if paved else 1.0)
     spots, _ = every(-0.6, 11.0, min(1.0, leafy * options.trees))
     out.grow(spots, (1.8, 4.2), rng)
     spots, _ = every(-1.7, 27.0, 0.8)
     out.post(spots, (5.0, 9.0), rng)
 
 
-def _resolve(bounds: Extent, collector: Collector, allowed: list[shapely.Polygon]) -> City:
+def _resolve(bounds: Extent, collector: Collector, allowed: list[shapely.Polygon], options: CityOptions) -> City:
     """Keep what lies on its block and does not stand in something that was there first."""
     box = shapely.box(bounds.left, bounds.bottom, bounds.right, bounds.top)
     blocks = STRtree(allowed)
@@ -78,6 +97,8 @@ def _resolve(bounds: Extent, collector: Collector, allowed: list[shapely.Polygon
     structures = _clear_structures(collector.structures, built, box, water)
     solid = STRtree([*shapes[kept], *polygons([(s.outline,) for s in structures])])
     furniture = _clear_furniture(collector.furniture(), solid, water, bounds)
+    if not options.trees_over_roofs:
+        furniture = _clear_crowns(furniture, built)
     return City(bounds, buildings, structures, tuple(collector.patches), furniture)
 
 
@@ -102,7 +123,9 @@ def _clear_structures(
     blocked = np.zeros(len(shapes), bool)
     if len(shapes):
         blocked[built.query(shapes, predicate="dwithin", distance=1.0)[0]] = True
-        blocked |= ~shapely.intersects(shapes, box) | shapely.intersects(shapes, water)
+        afloat = np.array([structure.afloat for structure in structures])
+        wet = np.where(afloat, shapely.contains_properly(water, shapes), ~shapely.intersects(shapes, water))
+        blocked |= ~shapely.intersects(shapes, box) | ~wet
     return tuple(structure for structure, bad in zip(structures, blocked, strict=True) if not bad)
 
 
@@ -116,9 +139,18 @@ def _clear_furniture(small: Furniture, solid: STRtree, water: shapely.Geometry, 
         return good & ~shapely.contains_xy(water, xy)
 
     trees, cars, poles, hedges = small.trees, small.cars, small.poles, small.hedges
-    return Furniture(
+    return replace(
+        small,
         trees=trees[clear(trees, 1.2)],
         cars=cars[clear(cars, 2.4)],
         poles=poles[clear(poles, 0.8)],
         hedges=hedges[clear(hedges, 0.6) & clear(hedges, 0.6, 2)],
     )
+
+
+def _clear_crowns(small: Furniture, built: STRtree) -> Furniture:
+    """Without the trees whose crown (lobes included) reaches a footprint."""
+    crowns = shapely.buffer(shapely.points(small.trees[:, :2]), small.trees[:, 2] * CROWN_REACH)
+    hanging = np.zeros(len(crowns), bool)
+    hanging[built.query(crowns, predicate="intersects")[0]] = True
+    return replace(small, trees=small.trees[~hanging])

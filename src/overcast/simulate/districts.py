@@ -9,6 +9,7 @@ from shapely import Polygon
 
 from overcast.simulate.furniture import Collector, containers, parking_rows, tanks
 from overcast.simulate.geometry import Floats, Kind, Patch, Place, Surface
+from overcast.simulate.harbour import fill_harbour
 from overcast.simulate.options import CityOptions
 from overcast.simulate.shapes import (
     Style,
@@ -42,6 +43,8 @@ def fill_block(block: Block, bend: Bend, options: CityOptions, out: Collector, r
             filler.slabs()
         case District.INDUSTRY:
             filler.industry()
+        case District.HARBOUR:
+            fill_harbour(block, bend, out, rng)
         case District.PARK:
             filler.wood(0.008)
         case District.FIELD:
@@ -62,7 +65,7 @@ def _ground(district: District) -> Surface:
             return Surface.GARDEN
         case District.SLAB | District.PARK | District.WATER:
             return Surface.GRASS
-        case District.INDUSTRY:
+        case District.INDUSTRY | District.HARBOUR:
             return Surface.CONCRETE
         case District.FIELD:
             return Surface.FIELD
@@ -135,9 +138,9 @@ class _Filler:
     def _gardens(self, base: Place, count: int, width: float, depth: float, band: float) -> None:
         """Sheds at the ends of gardens, hedges between them, small trees, terraces of paving."""
         end = band - 3.5
-        for i in np.flatnonzero(self.rng.random(count) < 0.55):
+        for i in np.flatnonzero(self.rng.random(count) < 0.3):
             x = (i + 0.5) * width + float(self.rng.uniform(-0.2, 0.2)) * width
-            size = (float(self.rng.uniform(2.2, 3.2)), float(self.rng.uniform(2.2, 4.0)))
+            size = (float(self.rng.uniform(2.4, 3.6)), float(self.rng.uniform(2.6, 4.4)))
             if end - 3 > depth + 3.5:
                 self.out.build(base, [shed(x, end - size[1] / 2, *size, float(self.rng.random()))])
         borders = np.flatnonzero(self.rng.random(count + 1) < 0.4).astype(np.float64) * width
@@ -203,7 +206,7 @@ class _Filler:
         court = np.array(size) / 2 - thick - 2.0
         spots = self.rng.uniform(-court, court, (int(court.prod() * 4 * 0.006 * self.options.trees), 2))
         self.out.grow(place.points(spots), (1.8, 4.0), self.rng)
-        for x, y in self.rng.uniform(-court + 2, court - 2, (int(court.prod() * 4 / 220), 2)):
+        for x, y in self.rng.uniform(-court + 2, court - 2, (int(court.prod() * 4 / 450), 2)):
             size = (float(self.rng.uniform(3, 7)), float(self.rng.uniform(3, 5)))
             self.out.build(place, [shed(float(x), float(y), *size, float(self.rng.random()))])
 

@@ -21,6 +21,9 @@ class Collector:
     cars: list[Floats] = field(default_factory=list)
     poles: list[Floats] = field(default_factory=list)
     hedges: list[Floats] = field(default_factory=list)
+    quays: list[Floats] = field(default_factory=list)
+    rails: list[Floats] = field(default_factory=list)
+    lattice: list[Floats] = field(default_factory=list)
 
     def build(self, place: Place, buildings: list[Building]) -> None:
         """Add a group of buildings given in the local coordinates of `place`."""
@@ -29,6 +32,15 @@ class Collector:
     def stand(self, place: Place, outline: Floats, height_m: float, surface: Surface, tone: float) -> None:
         """Add a structure given in local coordinates."""
         self.structures.append(Structure(place.points(outline), height_m, surface, tone))
+
+    def moor(self, place: Place, outline: Floats, height_m: float, surface: Surface, tone: float) -> None:
+        """Add a part of a ship given in local coordinates."""
+        self.structures.append(Structure(place.points(outline), height_m, surface, tone, afloat=True))
+
+    def wall(self, ring: Floats, height_m: float) -> None:
+        """Add the quay around water: (N, 2) map points, counter-clockwise."""
+        ends = np.roll(ring, -1, axis=0)
+        self.quays.append(np.column_stack([ring, ends, np.full(len(ring), height_m)]))
 
     def grow(self, points: Floats, radius: tuple[float, float], rng: np.random.Generator) -> None:
         """Add trees at (N, 2) map points, crown radii uniform in `radius`, heights about 2.4 radii."""
@@ -65,6 +77,9 @@ class Collector:
             cars=stacked(self.cars, 6),
             poles=stacked(self.poles, 3),
             hedges=stacked(self.hedges, 6),
+            quays=stacked(self.quays, 5),
+            rails=stacked(self.rails, 4),
+            lattice=stacked(self.lattice, 4),
         )
 
 
@@ -91,7 +106,7 @@ def containers(collector: Collector, place: Place, rng: np.random.Generator) -> 
             if rng.random() < 0.75:
                 outline = rectangle(column * 12.6, row * 2.7, 12.2, 2.44)
                 height = 2.6 * int(rng.integers(1, 4))
-                collector.stand(place, outline, height, Surface.METAL, float(rng.random()))
+                collector.stand(place, outline, height, Surface.PAINTED, float(rng.random()))
 
 
 def tanks(collector: Collector, place: Place, size: tuple[float, float], rng: np.random.Generator) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 
 import numpy as np
@@ -72,6 +72,10 @@ class Surface(IntEnum):
     VEHICLE = 13
     GARDEN = 14
     SPORT = 15
+    PAINTED = 16
+    """Painted metal: hulls, containers, wagons."""
+    BALLAST = 17
+    """Crushed stone of railways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +145,15 @@ class Building:
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """Something solid that is not a building: tank, container, truck."""
+    """Something solid that is not a building: tank, container, truck, ship."""
 
     outline: Floats
     """(V, 2) vertices."""
     height_m: float
     surface: Surface
     tone: float
+    afloat: bool = False
+    """A ship: it lies in water, where nothing else may stand."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +205,12 @@ class Furniture:
     """(N, 3): x, y, height."""
     hedges: Floats
     """(N, 6): x0, y0, x1, y1, width, height."""
+    quays: Floats = field(default_factory=lambda: np.empty((0, 5)))
+    """(N, 5): x0, y0, x1, y1, height of the wall above the water, which lies on the left."""
+    rails: Floats = field(default_factory=lambda: np.empty((0, 4)))
+    """(N, 4): x0, y0, x1, y1, the middle of a railway track."""
+    lattice: Floats = field(default_factory=lambda: np.empty((0, 4)))
+    """(N, 4): x, y, height, radar cross section in m2: nodes of cranes and masts."""
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,23 @@ REFLECTANCE: dict[Surface, tuple[tuple[float, float, float, float], tuple[float,
     Surface.VEHICLE: ((0.05, 0.05, 0.06, 0.08), (0.48, 0.48, 0.48, 0.48)),
     Surface.GARDEN: ((0.09, 0.115, 0.06, 0.36), (0.22, 0.20, 0.155, 0.34)),
     Surface.SPORT: ((0.085, 0.145, 0.07, 0.45), (0.13, 0.175, 0.10, 0.40)),
+    Surface.BALLAST: ((0.13, 0.125, 0.115, 0.16), (0.24, 0.225, 0.205, 0.27)),
+    Surface.PAINTED: ((0.10, 0.10, 0.11, 0.12), (0.50, 0.50, 0.49, 0.50)),
 }
 """Reflectance in red, green, blue, near infrared at tone 0 and tone 1."""
+PAINT = (
+    (0.07, 0.07, 0.08, 0.09),
+    (0.32, 0.09, 0.07, 0.36),
+    (0.09, 0.15, 0.30, 0.25),
+    (0.30, 0.20, 0.11, 0.38),
+    (0.13, 0.22, 0.16, 0.28),
+    (0.26, 0.27, 0.28, 0.30),
+    (0.40, 0.15, 0.07, 0.45),
+    (0.14, 0.24, 0.36, 0.32),
+    (0.46, 0.45, 0.42, 0.47),
+    (0.58, 0.58, 0.57, 0.58),
+)
+"""Reflectance of painted metal, one colour per tenth of the tone."""
 CANOPY_REFLECTANCE = ((0.035, 0.065, 0.025, 0.36), (0.08, 0.11, 0.045, 0.50))
 WALL_REFLECTANCE = ((0.22, 0.13, 0.10, 0.28), (0.46, 0.43, 0.38, 0.50))
 SKYLIGHT = np.array([0.16, 0.18, 0.21, 0.09], np.float32)
@@ -115,20 +130,33 @@ def _render(scene: Scene, options: OpticalOptions, exposure: Exposure, rng: np.r
     wall = view.wall & ~green[view.row, view.col]
     wall_sun = _wall_sunlight(exposure)
     facade = 0.75 + 0.25 * ((view.height[wall] / 2.8) % 1 > 0.45)
-    tone = scene.tone.astype(np.float32) / 255
+    at = view.row[wall], view.col[wall]
+    colours, walls = colour_tables()
     out = np.empty((4, *heights.shape), np.float32)
     for band in range(4):
-        low, high = (np.array([REFLECTANCE[s][end][band] for s in Surface], np.float32) for end in (0, 1))
-        albedo = low[scene.surface] + (high - low)[scene.surface] * tone
+        albedo = colours[:, :, band][scene.surface, scene.tone]
         leaf = np.float32(CANOPY_REFLECTANCE[0][band]), np.float32(CANOPY_REFLECTANCE[1][band])
         albedo[green] = leaf[0] + (leaf[1] - leaf[0]) * (0.25 + 0.5 * texture[green] % 1)
         albedo *= texture
         light = albedo * (direct + SKYLIGHT[band])
         out[band] = light[view.row, view.col]
-        brick = WALL_REFLECTANCE[0][band] + (WALL_REFLECTANCE[1][band] - WALL_REFLECTANCE[0][band]) * tone
-        owner = brick[view.row[wall], view.col[wall]]
+        owner = walls[:, :, band][scene.surface[at], scene.tone[at]]
         out[band][wall] = owner * facade * (wall_sun + SKYLIGHT[band])
     return out
+
+
+def colour_tables() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(S, 256, 4) reflectance of tops and of walls by surface code and tone."""
+    tone = np.linspace(0, 1, 256)[:, None]
+    ends = np.array([REFLECTANCE[surface] for surface in Surface])
+    tops = ends[:, :1] + (ends[:, 1:] - ends[:, :1]) * tone
+    paint = np.array(PAINT)
+    tops[Surface.PAINTED] = paint[(tone[:, 0] * (len(paint) - 1e-6)).astype(int)]
+    brick = np.array(WALL_REFLECTANCE)
+    walls = np.broadcast_to(brick[0] + (brick[1] - brick[0]) * tone, tops.shape).copy()
+    for surface in (Surface.PAINTED, Surface.VEHICLE):
+        walls[surface] = tops[surface]
+    return tops.astype(np.float32), walls.astype(np.float32)
 
 
 def _sunlight(scene: Scene, exposure: Exposure, rng: np.random.Generator) -> Layer:

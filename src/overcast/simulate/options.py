@@ -20,7 +20,7 @@ class _Options(BaseModel):
 class CityOptions(_Options):
     """What is built on a piece of ground."""
 
-    built_share: float = Field(default=0.72, ge=0, le=1)
+    built_share: float = Field(default=0.6, ge=0, le=1)
     """Share of blocks that carry buildings; the others are parks, fields, sports grounds, parking and water."""
     row_weight: float = Field(default=1.0, ge=0)
     """Relative frequency of districts of row houses with shared walls."""
@@ -32,14 +32,22 @@ class CityOptions(_Options):
     """Relative frequency of apartment slabs and towers on lawns."""
     industry_weight: float = Field(default=0.6, ge=0)
     """Relative frequency of warehouses, sheds, tanks and yards."""
+    harbour_weight: float = Field(default=0.5, ge=0)
+    """Relative frequency of harbours: basins with quays, ships, cranes, container stacks and warehouses."""
     tower_height_m: tuple[float, float] = (28.0, 60.0)
     """Lowest and highest tower."""
     canal_probability: float = Field(default=0.35, ge=0, le=1)
     """Probability that one of the wide streets of a place is a canal."""
+    river_share: float = Field(default=0.35, ge=0, le=1)
+    """Share of the canals that are rivers of 50 to 120 m with moored barges."""
+    rail_probability: float = Field(default=0.3, ge=0, le=1)
+    """Probability that a railway with overhead-line masts runs through a place."""
     bend_m: float = Field(default=14.0, ge=0, le=40)
     """Amplitude by which the street grid is bent; 0 gives straight streets."""
     trees: float = Field(default=1.0, ge=0, le=4)
     """Density of trees relative to the default."""
+    trees_over_roofs: bool = True
+    """Crowns may hang over footprints; off clears every tree whose crown would reach one."""
     cars: float = Field(default=1.0, ge=0, le=4)
     """Density of parked and moving vehicles relative to the default."""
     margin_m: float = Field(default=64.0, ge=0, le=200)

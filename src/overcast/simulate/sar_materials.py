@@ -51,6 +51,8 @@ BACKSCATTER: dict[Surface, Backscatter] = {
     Surface.VEHICLE: Backscatter(-14.0, 2.0, 8.0, 0.15, 0.10),
     Surface.GARDEN: Backscatter(-9.5, 1.5, -8.0, 0.3, 0.50),
     Surface.SPORT: Backscatter(-13.5, 1.5, -8.0, 0.25, 0.40),
+    Surface.PAINTED: Backscatter(-16.0, 3.0, 8.0, 0.10, 0.05),
+    Surface.BALLAST: Backscatter(-10.5, 1.5, -6.0, 0.3, 0.20),
 }
 """Sigma nought in dB. Order of magnitude after Ulaby and Dobson (1989), adjusted to real histograms."""
 

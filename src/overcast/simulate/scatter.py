@@ -8,6 +8,7 @@ from scipy.ndimage import zoom
 
 from overcast.simulate.geometry import City, Floats, Surface
 from overcast.simulate.options import SarOptions
+from overcast.simulate.quays import add_quays_rails_lattice
 from overcast.simulate.radar_geometry import Layer, RadarFrame, Splatter, horizon
 from overcast.simulate.sar_materials import Mechanism, reflection_table, table
 from overcast.simulate.scene import Scene
@@ -54,6 +55,7 @@ class _Scatterer:
             self._vehicles()
             self._poles()
             self._roof_points()
+            add_quays_rails_lattice(self.city.furniture, self.frame, self.hidden, self.cot, self.maps)
         return np.stack([splatter.layer() for splatter in self.maps])
 
     def _surfaces(self) -> None:

@@ -20,6 +20,7 @@ class District(StrEnum):
     COURTYARD = "courtyard"
     SLAB = "slab"
     INDUSTRY = "industry"
+    HARBOUR = "harbour"
     PARK = "park"
     FIELD = "field"
     PARKING = "parking"
@@ -33,16 +34,26 @@ BLOCK_M: dict[District, tuple[float, float]] = {
     District.COURTYARD: (95.0, 62.0),
     District.SLAB: (135.0, 100.0),
     District.INDUSTRY: (170.0, 120.0),
+    District.HARBOUR: (330.0, 220.0),
+    District.PARK: (190.0, 130.0),
+    District.FIELD: (260.0, 180.0),
+    District.PARKING: (120.0, 80.0),
+    District.SPORT: (170.0, 110.0),
+    District.WATER: (280.0, 190.0),
 }
-"""Typical length and depth of a block of each built district."""
+"""Typical length and depth of a block of each district."""
 
 OPEN_WEIGHTS: dict[District, float] = {
-    District.PARK: 0.40,
-    District.FIELD: 0.25,
-    District.PARKING: 0.13,
+    District.PARK: 0.33,
+    District.FIELD: 0.30,
+    District.PARKING: 0.10,
     District.SPORT: 0.1,
-    District.WATER: 0.12,
+    District.WATER: 0.17,
 }
+
+
+SMALL_PLACE_CELLS = 4
+"""Places of so few districts keep a built one in the middle, so that none is empty."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +129,9 @@ class Streets:
     bend: Bend
     blocks: tuple[Block, ...]
     canals: tuple[Block, ...]
-    """Water in the middle of a wide street."""
+    """Water in the middle of a wide street, or a river."""
+    railways: tuple[Block, ...] = ()
+    """Corridors of tracks."""
 
 
 def _dense(a: Floats, b: Floats, step: float) -> Floats:
@@ -141,7 +154,7 @@ def plan_streets(
     reach = reach_m + options.bend_m + 10
     splitter = _Splitter(_District(reach, options, rng), options, rng)
     splitter.split((-reach, -reach, reach, reach), 0)
-    return Streets(bend, tuple(splitter.blocks), tuple(splitter.canals))
+    return Streets(bend, tuple(splitter.blocks), tuple(splitter.canals), tuple(splitter.railways))
 
 
 class _District:
@@ -154,18 +167,38 @@ class _District:
             District.COURTYARD: options.courtyard_weight,
             District.SLAB: options.slab_weight,
             District.INDUSTRY: options.industry_weight,
+            District.HARBOUR: options.harbour_weight,
         }
         share = np.array(list(weights.values()))
         self._share = share / share.sum() if share.sum() > 0 else np.full(len(share), 1 / len(share))
         self._kinds = list(weights)
         count = max(2, round((reach / 190) ** 2))
         self._points = rng.uniform(-reach, reach, (count, 2))
-        self._choice = rng.choice(len(self._kinds), count, p=self._share)
+        self._choice = [self._kinds[int(i)] for i in rng.choice(len(self._kinds), count, p=self._share)]
+        is_open = rng.random(count) < _open_cells(options)
+        if count <= SMALL_PLACE_CELLS:
+            middle = int(np.argmin((self._points**2).sum(1)))
+            is_open[middle] = False
+            dry = [kind for kind in self._choice if kind is not District.HARBOUR]
+            self._choice[middle] = dry[0] if dry else self._choice[middle]
+        for i in np.flatnonzero(is_open):
+            self._choice[i] = open_district(rng)
 
     def at(self, u: float, v: float) -> District:
-        """The built district at a position."""
+        """The district at a position."""
         nearest = int(np.argmin(((self._points - (u, v)) ** 2).sum(1)))
-        return self._kinds[int(self._choice[nearest])]
+        return self._choice[nearest]
+
+
+def _open_cells(options: CityOptions) -> float:
+    """Share of whole districts that are open; single open blocks between buildings make up the rest."""
+    return 0.6 * (1 - options.built_share)
+
+
+def open_district(rng: np.random.Generator) -> District:
+    """A random use of ground without buildings."""
+    kinds, weights = list(OPEN_WEIGHTS), np.array(list(OPEN_WEIGHTS.values()))
+    return kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
 
 
 class _Splitter:
@@ -174,8 +207,10 @@ class _Splitter:
     def __init__(self, districts: _District, options: CityOptions, rng: np.random.Generator) -> None:
         self._districts, self._options, self._rng = districts, options, rng
         self._canal_depth = int(rng.integers(0, 3)) if rng.random() < options.canal_probability else -1
+        self._rail_depth = int(rng.integers(0, 2)) if rng.random() < options.rail_probability else -1
         self.blocks: list[Block] = []
         self.canals: list[Block] = []
+        self.railways: list[Block] = []
 
     def split(self, box: tuple[float, float, float, float], depth: int) -> None:
         u0, v0, u1, v1 = box
@@ -191,6 +226,9 @@ class _Splitter:
         if depth == self._canal_depth:
             self._canal_depth = -1
             half = self._canal(box, at, along_u=along_u)
+        elif depth >= self._rail_depth >= 0:
+            self._rail_depth = -1
+            half = self._railway(box, at, along_u=along_u)
         if along_u:
             self.split((u0, v0, at - half, v1), depth + 1)
             self.split((at + half, v0, u1, v1), depth + 1)
@@ -208,15 +246,24 @@ class _Splitter:
 
     def _canal(self, box: tuple[float, float, float, float], at: float, *, along_u: bool) -> float:
         u0, v0, u1, v1 = box
-        water = float(self._rng.uniform(6, 22))
+        river = self._rng.random() < self._options.river_share
+        water = float(self._rng.uniform(25, 60) if river else self._rng.uniform(6, 22))
         edges = (at - water, v0, at + water, v1) if along_u else (u0, at - water, u1, at + water)
         self.canals.append(Block(*edges, District.WATER))
         return water + 9.0
 
+    def _railway(self, box: tuple[float, float, float, float], at: float, *, along_u: bool) -> float:
+        u0, v0, u1, v1 = box
+        half = 2.5 + 2.35 * int(self._rng.choice([1, 2, 2, 4, 6]))
+        edges = (at - half, v0, at + half, v1) if along_u else (u0, at - half, u1, at + half)
+        self.railways.append(Block(*edges, District.INDUSTRY))
+        return half + 12.0
+
     def _finish(self, box: tuple[float, float, float, float], district: District) -> None:
-        if self._rng.random() > self._options.built_share:
-            kinds, weights = list(OPEN_WEIGHTS), np.array(list(OPEN_WEIGHTS.values()))
-            district = kinds[int(self._rng.choice(len(kinds), p=weights / weights.sum()))]
+        if district not in OPEN_WEIGHTS and self._rng.random() > self._options.built_share / (
+            1 - _open_cells(self._options)
+        ):
+            district = open_district(self._rng)
         block = Block(*box, district)
         if min(block.size) > 12:
             self.blocks.append(block)
