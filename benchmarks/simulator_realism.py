@@ -23,7 +23,7 @@ from overcast.simulate.radar_geometry import RadarFrame, radar_grid
 from overcast.simulate.sar import draw_strip
 from overcast.simulate.scatter import expected_power
 from overcast.simulate.scene import rasterize_city
-from overcast.simulate.speckle import focused_fields
+from overcast.simulate.speckle import focused_fields, receiver
 
 BANDS = ("HH", "HV", "VH", "VV")
 QUANTILES = np.linspace(0.001, 0.999, 999)
@@ -96,11 +96,12 @@ def simulated_fields(options: SimulationOptions, index: int) -> NDArray[np.compl
     bounds = place_bounds(place, options)
     city = build_city(bounds, options.city, seed[0])
     rng = np.random.default_rng(seed[1])
-    look = draw_strip(options.sar, options.gsd_m, place.index, rng).look
-    frame = RadarFrame(radar_grid(bounds, options.gsd_m, look, (0, 0)), options.sar.incidence_deg)
+    strip = draw_strip(options.sar, options.gsd_m, place.index, rng)
+    frame = RadarFrame(radar_grid(bounds, options.gsd_m, strip.look, (0, 0)), options.sar.incidence_deg)
     power = expected_power(city, rasterize_city(city, frame.grid), frame, options.sar, rng)
     single = options.sar.model_copy(update={"looks": 1})
-    fields = np.concatenate([block[0] for block in focused_fields(power, single, rng)], axis=1)
+    sensor = receiver(single, strip.noise_db, strip.leak_phase)
+    fields = np.concatenate([block[0] for block in focused_fields(power, single, sensor, rng)], axis=1)
     step = round(2.5 / options.gsd_m)
     return fields[:, ::step, ::step]
 

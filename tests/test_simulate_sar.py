@@ -13,7 +13,7 @@ from overcast.simulate.sar import Strip, draw_strip, form_image, simulate_sar
 from overcast.simulate.sar_materials import COPOL_COHERENCE, HH_VV_HV, Mechanism
 from overcast.simulate.scatter import expected_power
 from overcast.simulate.scene import rasterize_city
-from overcast.simulate.speckle import copolar_factors, impulse_response
+from overcast.simulate.speckle import cholesky_factors, covariance, draw_looks, expectation, impulse_response, receiver
 
 GSD_M = 0.5
 BOUNDS = Extent(0, 0, 150, 150, CRS)
@@ -23,8 +23,12 @@ CLEAN = SarOptions(
     speckle=False,
     noise_floor_db=-60,
     cross_noise_db=0,
-    crosstalk_db=-80,
+    noise_drift_db=0,
+    noise_correlation=0,
+    hv_crosstalk_db=-80,
+    vh_crosstalk_db=-80,
     gain_drift_db=0,
+    cross_drift_db=0,
     ripple_db=0,
     misregistration_px=0,
     wedge_share=0,
@@ -174,12 +178,77 @@ def test_polarimetry_follows_the_mechanism(mechanism):
 def test_cholesky_factors_rebuild_the_covariance(mechanism):
     power = np.zeros((3, 1, 1), np.float32)
     power[mechanism] = 2.0
-    a, b, c, d = (float(factor[0, 0]) for factor in copolar_factors(power))
+    noisy = CLEAN.model_copy(update={"noise_floor_db": -3.0, "cross_noise_db": 2.0, "noise_correlation": 0.9})
+    sensor = receiver(noisy)
+    f = {name: float(factor[0, 0]) for name, factor in cholesky_factors(covariance(power, sensor)).items()}
+    lower = np.array(
+        [[f["11"], 0, 0, 0], [f["21"], f["22"], 0, 0], [f["31"], f["32"], f["33"], 0], [0, 0, f["43"], f["44"]]]
+    )
     hh, vv, hv = HH_VV_HV[mechanism]
-    assert a * a == pytest.approx(2 * hh)
-    assert b * b + c * c == pytest.approx(2 * vv)
-    assert d * d == pytest.approx(2 * hv)
-    assert a * b / np.sqrt(a * a * (b * b + c * c)) == pytest.approx(COPOL_COHERENCE[mechanism], rel=1e-5)
+    co, cross = sensor.co_noise, sensor.cross_noise
+    shared = 0.9 * np.sqrt(co * cross)
+    copolar = 2 * COPOL_COHERENCE[mechanism] * np.sqrt(hh * vv) + 0.9 * co
+    expected = [
+        [2 * hh + co, copolar, shared, 0],
+        [copolar, 2 * vv + co, shared, 0],
+        [shared, shared, 2 * hv + cross, 2 * hv],
+        [0, 0, 2 * hv, 2 * hv + cross],
+    ]
+    np.testing.assert_allclose(lower @ lower.T, expected, atol=1e-5)
+
+
+def test_noise_is_shared_by_hh_hv_and_vv_but_not_vh():
+    """On the dark water of the complex SpaceNet 6 chips the first three agree almost entirely, VH with none."""
+    options = CLEAN.model_copy(update={"noise_floor_db": -10.0, "noise_correlation": 0.95})
+    power = np.zeros((3, 200, 200), np.float32)
+    hh, hv, vh, vv = draw_looks(power, 1, receiver(options), np.random.default_rng(0)).reshape(4, -1)
+
+    def coherence(a, b):
+        return abs(np.vdot(a, b)) / np.sqrt(np.vdot(a, a).real * np.vdot(b, b).real)
+
+    assert all(coherence(a, b) == pytest.approx(0.95, abs=0.01) for a, b in ((hh, vv), (hh, hv), (hv, vv)))
+    assert all(coherence(vh, other) < 0.02 for other in (hh, hv, vv))
+
+
+@pytest.mark.parametrize("mechanism", list(Mechanism))
+def test_expected_power_of_each_channel_equals_the_mean_of_the_draws(mechanism):
+    options = CLEAN.model_copy(
+        update={"noise_floor_db": -12.0, "noise_correlation": 0.9, "hv_crosstalk_db": -6.0, "vh_crosstalk_db": -9.0}
+    )
+    sensor = receiver(options, (1.0, 3.0), (0.5, 2.5))
+    power = np.zeros((3, 300, 300), np.float32)
+    power[mechanism] = 0.1
+    looks = draw_looks(power, 4, sensor, np.random.default_rng(1))
+    measured = (np.abs(looks) ** 2).mean((0, 2, 3))
+    np.testing.assert_allclose(measured, expectation(power, sensor)[:, 0, 0], rtol=0.02)
+
+
+def test_crosstalk_and_noise_have_the_declared_level():
+    power = np.zeros((3, 1, 1), np.float32)
+    power[Mechanism.ODD] = 1.0
+    clean = expectation(power, receiver(CLEAN))[:, 0, 0]
+    options = CLEAN.model_copy(update={"hv_crosstalk_db": -10.0, "vh_crosstalk_db": -20.0})
+    quarter = (np.pi / 2, np.pi / 2)  # the two leaking channels add as power
+    leaking = expectation(power, receiver(options, leak_phase=quarter))[:, 0, 0]
+    mean_copolar = (clean[0] + clean[3]) / 2
+    np.testing.assert_allclose(leaking - clean, [0, 0.1 * mean_copolar, 0.01 * mean_copolar, 0], atol=1e-5)
+    sensor = receiver(CLEAN.model_copy(update={"noise_floor_db": -20.0, "cross_noise_db": 3.0}), (1.0, -2.0))
+    assert 10 * np.log10([sensor.co_noise, sensor.cross_noise]) == pytest.approx([-19, -19])
+
+
+def test_strips_differ_in_gain_and_noise():
+    strips = [draw_strip(SarOptions(), 0.5, i, np.random.default_rng(i)) for i in range(400)]
+    gains, noise = np.array([s.gain_db for s in strips]), np.array([s.noise_db for s in strips])
+    own = SarOptions().gain_drift_db
+    assert gains[:, 0].std() == pytest.approx(np.hypot(own, own / 2), rel=0.15)
+    assert (gains[:, 1] - gains[:, 0]).std() == pytest.approx(
+        np.hypot(own / np.sqrt(2), SarOptions().cross_drift_db), rel=0.15
+    )
+    assert noise.std(0) == pytest.approx(SarOptions().noise_drift_db, rel=0.15)
+    steady = SarOptions(gain_drift_db=0, cross_drift_db=0, noise_drift_db=0)
+    calm = draw_strip(steady, 0.5, 0, np.random.default_rng(0))
+    assert calm.gain_db == (0, 0, 0, 0)
+    assert calm.noise_db == (0, 0)
 
 
 def test_shadow_holds_only_noise():
@@ -213,7 +282,7 @@ def test_strip_faults_shift_and_gain():
     moved = simulate_sar(city, BOUNDS, GSD_M, options, shifted, np.random.SeedSequence(0))
     rows = [int(image[0, :, 150].argmax()) for image in (straight, moved)]
     assert rows[0] == rows[1]
-    left = [int(np.flatnonzero(image[0, 139] > image[0, 139].max() - 6).min()) for image in (straight, moved)]
+    left = [int(np.flatnonzero(image[0, 139] > np.median(image[0]) + 15).min()) for image in (straight, moved)]
     assert left[0] - left[1] == 6  # what the image shows at x lies 3 m further east on the map
     flat = simulate_sar(city_of(BOUNDS, [], []), BOUNDS, GSD_M, options, shifted, np.random.SeedSequence(0))
     even = simulate_sar(city_of(BOUNDS, [], []), BOUNDS, GSD_M, options, strip(), np.random.SeedSequence(0))

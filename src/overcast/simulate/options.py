@@ -90,7 +90,7 @@ class SarOptions(_Options):
     """Bands in file order."""
     unit: Literal[Unit.DECIBEL, Unit.LINEAR_POWER, Unit.AMPLITUDE] = Unit.DECIBEL
     """Unit of the pixels; decibels carry the band offsets below."""
-    band_offset_db: dict[Literal["HH", "HV", "VH", "VV"], float] = {"HH": 43.3, "HV": 54.1, "VH": 52.1, "VV": 40.4}
+    band_offset_db: dict[Literal["HH", "HV", "VH", "VV"], float] = {"HH": 43.3, "HV": 52.2, "VH": 50.1, "VV": 40.3}
     """Gain of each channel: 10 log10(sigma nought) + offset is the pixel value (SpaceNet 6 is not calibrated)."""
     looks: int = Field(default=3, ge=1, le=64)
     """Independent looks averaged in power."""
@@ -98,14 +98,22 @@ class SarOptions(_Options):
     """Off gives the expected power without any draw."""
     resolution_px: float = Field(default=1.2, ge=0, le=8)
     """Width (-3 dB) of the impulse response in pixels; correlates speckle and gives points side lobes; 0: none."""
-    noise_floor_db: float = Field(default=-23.0, ge=-60, le=0)
+    noise_floor_db: float = Field(default=-20.5, ge=-60, le=0)
     """Thermal noise (noise-equivalent sigma nought) of the co-polar channels."""
-    cross_noise_db: float = Field(default=3.0, ge=0, le=30)
+    cross_noise_db: float = Field(default=3.2, ge=-10, le=30)
     """Thermal noise of the cross-polar channels above that of the co-polar ones."""
-    crosstalk_db: float = Field(default=-13.5, ge=-80, le=0)
-    """Leakage of the co-polar into the cross-polar channels; -80 is none."""
-    gain_drift_db: float = Field(default=3.0, ge=0, le=10)
+    noise_drift_db: float = Field(default=2.0, ge=0, le=10)
+    """Deviation between strips (places) of the thermal noise, drawn for the co-polar and the cross-polar channels."""
+    noise_correlation: float = Field(default=0.97, ge=0, le=0.999)
+    """Correlation of the noise among HH, HV and VV; that of VH is independent (so in the complex SpaceNet 6 chips)."""
+    hv_crosstalk_db: float = Field(default=-20.0, ge=-80, le=0)
+    """Leakage of the co-polar channels into HV, relative to their mean power; -80 is none."""
+    vh_crosstalk_db: float = Field(default=-24.0, ge=-80, le=0)
+    """The same into VH."""
+    gain_drift_db: float = Field(default=4.0, ge=0, le=10)
     """Deviation of the gain between strips (places), one value for all channels plus half of it per channel."""
+    cross_drift_db: float = Field(default=4.0, ge=0, le=10)
+    """Deviation between strips of a further gain that both cross-polar channels share."""
     ripple_db: float = Field(default=0.4, ge=0, le=5)
     """Slow drift of the gain along the strip."""
     misregistration_px: float = Field(default=0.7, ge=0, le=10)

@@ -13,7 +13,7 @@ from overcast.simulate.options import SarOptions
 from overcast.simulate.radar_geometry import QUARTER_TURNS, RadarFrame, radar_grid
 from overcast.simulate.scatter import expected_power
 from overcast.simulate.scene import rasterize_city
-from overcast.simulate.speckle import expectation, focused
+from overcast.simulate.speckle import expectation, focused, receiver
 
 Layer = NDArray[np.float32]
 CHANNELS = ("HH", "HV", "VH", "VV")
@@ -35,6 +35,10 @@ class Strip:
     """Phase and wavelength (shares of the strip) of the gain along azimuth."""
     wedge: tuple[float, float] | None
     """Nodata: share of the height at the middle column (negative: from the far side), and slope."""
+    noise_db: tuple[float, float] = (0.0, 0.0)
+    """Thermal noise above that of the options: co-polar, cross-polar channels."""
+    leak_phase: tuple[float, float] = (0.0, np.pi)
+    """Phase of VV against HH in the leakage into HV and into VH, radians."""
 
 
 def draw_strip(options: SarOptions, gsd_m: float, place: int, rng: np.random.Generator) -> Strip:
@@ -45,16 +49,20 @@ def draw_strip(options: SarOptions, gsd_m: float, place: int, rng: np.random.Gen
     shift = rng.normal(0, options.misregistration_px * gsd_m, 2)
     common = rng.normal(0, options.gain_drift_db)
     gains = common + rng.normal(0, options.gain_drift_db / 2, 4)
+    gains[1:3] += rng.normal(0, options.cross_drift_db)
     ripple = (float(rng.uniform(0, 1)), float(rng.uniform(0.4, 1.5)))
     cut = rng.random() < 2.5 * options.wedge_share
     depth = float(rng.uniform(0, 0.8)) * float(rng.choice([-1.0, 1.0]))
     wedge = (depth, float(rng.uniform(-0.12, 0.12))) if cut else None
+    noise, phase = rng.normal(0, options.noise_drift_db, 2), rng.uniform(-np.pi, np.pi, 2)
     return Strip(
         LookDirection(look),
         (float(shift[0]), float(shift[1])),
         (float(gains[0]), float(gains[1]), float(gains[2]), float(gains[3])),
         ripple,
         wedge,
+        (float(noise[0]), float(noise[1])),
+        (float(phase[0]), float(phase[1])),
     )
 
 
@@ -93,13 +101,14 @@ def form_image(power: Layer, options: SarOptions, strip: Strip, rng: np.random.G
     """(P, R, A) multi-look power of the requested channels from expected power by mechanism (3, R, A)."""
     chosen = [CHANNELS.index(name) for name in options.polarisations]
     out = np.empty((len(chosen), *power.shape[1:]), np.float32)
+    sensor = receiver(options, strip.noise_db, strip.leak_phase)
     if options.speckle:
         row = 0
-        for block in focused(power, options, rng):
+        for block in focused(power, options, sensor, rng):
             out[:, row : row + block.shape[1]] = block[chosen]
             row += block.shape[1]
     else:
-        out[:] = expectation(power, options)[chosen]
+        out[:] = expectation(power, sensor)[chosen]
     gain = np.array(strip.gain_db, np.float32)[chosen]
     azimuth = np.linspace(0, 1, out.shape[2], dtype=np.float32)
     ripple = options.ripple_db * np.sin(2 * np.pi * (azimuth / strip.ripple[1] + strip.ripple[0]))

@@ -66,7 +66,7 @@ HH_VV_HV: dict[Mechanism, tuple[float, float, float]] = {
 }
 """Power of HH, VV and of one cross-polar channel, relative to HH."""
 
-COPOL_COHERENCE: dict[Mechanism, float] = {Mechanism.ODD: 0.85, Mechanism.DOUBLE: -0.55, Mechanism.VOLUME: 0.33}
+COPOL_COHERENCE: dict[Mechanism, float] = {Mechanism.ODD: 0.75, Mechanism.DOUBLE: -0.55, Mechanism.VOLUME: 0.33}
 """Correlation of HH and VV: in phase for odd bounces, opposite for even, 1/3 for random dipoles (Freeman-Durden)."""
 
 

@@ -18,6 +18,10 @@ CROWN_TRANSMISSION = 0.12
 """Two-way power that passes a tree crown at X band."""
 CROWN_DB = -6.5
 """Sigma nought of crowns."""
+TEXTURE_DB = {3.0: 1.8, 25.0: 2.2, 80.0: 2.2}
+"""Deviation of the texture of surfaces by its scale in metres: tufts and joints, parcels, kinds of ground."""
+BUSY = 0.9
+"""Log-deviation between buildings of the cross section of what stands on their roofs."""
 SMALL_M = 1e-3
 
 
@@ -98,12 +102,18 @@ class _Scatterer:
         return np.asarray((diffuse + lobe) * area * ageing * self._texture(), np.float32)
 
     def _texture(self) -> Layer:
-        """Patchiness of natural and built surfaces: log-normal, 3 m wide, about 2 dB."""
-        step = max(1.0, 3.0 / self.gsd_m)
+        """Patchiness of natural and built surfaces: log-normal, at the scales of TEXTURE_DB."""
+        exponent = np.zeros(self.shape, np.float32)
+        for scale_m, deviation_db in TEXTURE_DB.items():
+            exponent += np.float32(deviation_db / 10) * self._noise(scale_m)
+        return np.asarray(np.power(np.float32(10), exponent), np.float32)
+
+    def _noise(self, scale_m: float) -> Layer:
+        """Smooth Gaussian noise of about unit variance at nodes `scale_m` apart."""
+        step = max(1.0, scale_m / self.gsd_m)
         rows, cols = self.shape
         coarse = self.rng.standard_normal((int(rows / step) + 3, int(cols / step) + 3), np.float32)
-        fine = zoom(coarse, step, order=1)[:rows, :cols] if step > 1 else coarse[:rows, :cols]
-        return np.asarray(np.power(10.0, fine * 0.3), np.float32)
+        return np.asarray(zoom(coarse, step, order=1)[:rows, :cols] if step > 1 else coarse[:rows, :cols])
 
     def _walls(self) -> None:
         """Walls that face the radar: facade, and the dihedral with the ground before them."""
@@ -188,7 +198,8 @@ class _Scatterer:
         rate = np.where(flat, 0.012, 0.006) * self.gsd_m**2
         spots = (building > 0) & (self.rng.random(self.shape, np.float32) < rate)
         rows, cols = np.nonzero(spots)
-        area = 2.0 * 10 ** (0.8 * self.rng.standard_normal(len(rows)))
+        busy = np.exp(BUSY * self.rng.standard_normal(len(self.city.buildings) + 1) - BUSY**2 / 2)
+        area = 2.0 * busy[building[rows, cols]] * 10 ** (0.8 * self.rng.standard_normal(len(rows)))
         height = self.scene.solid[rows, cols] + 0.8
         power = area / self.gsd_m**2 * (height > self.hidden[rows, cols])
         self.maps[Mechanism.ODD].add(self.range_m[rows] - height * self.cot, cols, power)

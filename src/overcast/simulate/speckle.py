@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,18 +18,53 @@ BLOCK_ROWS = 128
 """Rows of speckle drawn at a time: bounds memory."""
 
 
-def focused(power: Layer, options: SarOptions, rng: np.random.Generator) -> Iterator[Layer]:
+@dataclass(frozen=True)
+class Receiver:
+    """Noise and leakage of one acquisition; powers on the scale of sigma nought."""
+
+    co_noise: float
+    """Thermal noise of HH and of VV."""
+    cross_noise: float
+    """Thermal noise of HV and of VH."""
+    correlation: float
+    """Correlation of the noise among HH, HV and VV, 0..1; that of VH is independent."""
+    leak_hv: float
+    """HV receives leak_hv HH + leak_hv e^(i phase) VV."""
+    leak_vh: float
+    """VH likewise."""
+    leak_phase: tuple[float, float] = (0.0, np.pi)
+    """Phase of VV against HH in the leakage into HV and into VH, radians."""
+
+
+def receiver(
+    options: SarOptions,
+    noise_db: tuple[float, float] = (0.0, 0.0),
+    leak_phase: tuple[float, float] = (0.0, np.pi),
+) -> Receiver:
+    """The receiver of a strip whose noise (co-polar, cross-polar) lies `noise_db` above that of the options."""
+    co = 10 ** ((options.noise_floor_db + noise_db[0]) / 10)
+    cross = 10 ** ((options.noise_floor_db + options.cross_noise_db + noise_db[1]) / 10)
+    leaks = [_leak(options.hv_crosstalk_db), _leak(options.vh_crosstalk_db)]
+    return Receiver(co, cross, options.noise_correlation, leaks[0], leaks[1], leak_phase)
+
+
+def _leak(crosstalk_db: float) -> float:
+    """Amplitude that each co-polar channel leaks; -80 dB is none at all."""
+    return float(np.sqrt(10 ** (crosstalk_db / 10) / 2)) if crosstalk_db > -80 else 0.0
+
+
+def focused(power: Layer, options: SarOptions, sensor: Receiver, rng: np.random.Generator) -> Iterator[Layer]:
     """Blocks (4, r, A) of multi-look power of HH, HV, VH, VV."""
-    for looks in focused_fields(power, options, rng):
+    for looks in focused_fields(power, options, sensor, rng):
         yield np.asarray((looks.real**2 + looks.imag**2).mean(axis=0), np.float32)
 
 
-def focused_fields(power: Layer, options: SarOptions, rng: np.random.Generator) -> Iterator[Fields]:
+def focused_fields(power: Layer, options: SarOptions, sensor: Receiver, rng: np.random.Generator) -> Iterator[Fields]:
     """Blocks (L, 4, r, A) of complex looks. The impulse response reaches across blocks into the same draws."""
     kernel = impulse_response(options.resolution_px)
     reach = len(kernel) // 2
     starts = range(0, power.shape[1], BLOCK_ROWS)
-    stream = (_draw_looks(power[:, start : start + BLOCK_ROWS], options, rng) for start in starts)
+    stream = (draw_looks(power[:, s : s + BLOCK_ROWS], options.looks, sensor, rng) for s in starts)
     before: Fields | None = None
     current = next(stream)
     for _ in starts:
@@ -39,11 +75,6 @@ def focused_fields(power: Layer, options: SarOptions, rng: np.random.Generator) 
         yield _blur(field, kernel)[:, :, ahead.shape[2] : ahead.shape[2] + current.shape[2]]
         if after is not None:
             before, current = current, after
-
-
-def _draw_looks(power: Layer, options: SarOptions, rng: np.random.Generator) -> Fields:
-    """(L, 4, r, A) independent looks."""
-    return np.stack([draw_look(power, options, rng) for _ in range(options.looks)])
 
 
 def impulse_response(width_px: float) -> NDArray[np.float32]:
@@ -59,49 +90,74 @@ def impulse_response(width_px: float) -> NDArray[np.float32]:
     return np.asarray(kernel / np.sqrt((kernel**2).sum()), np.float32)
 
 
-def copolar_factors(power: Layer, noise: float = 0.0) -> tuple[Layer, Layer, Layer, Layer]:
-    """Cholesky factors of the mixed covariance: HH = a z1, VV = b z1 + c z2, HV = d z3 with independent unit z.
+@dataclass(frozen=True)
+class Covariance:
+    """Expected products of channels, (R, A) each, before leakage. All are real."""
 
-    The covariance of each cell is the sum over mechanisms of power (3, R, A) times its normalised matrix, plus thermal
-    `noise` in HH and VV. Reflection symmetry: no correlation of co- and cross-polar channels.
+    hh: Layer
+    vv: Layer
+    cross: Layer
+    """|HV|^2 and |VH|^2 of the scene without noise: reciprocity makes HV = VH."""
+    hh_vv: Layer
+    sensor: Receiver
+
+    @property
+    def noisy_cross(self) -> Layer:
+        """Power of HV and of VH."""
+        return np.asarray(self.cross + np.float32(self.sensor.cross_noise))
+
+    @property
+    def shared_noise(self) -> float:
+        """Expected product of the noise of HV with that of HH or VV."""
+        return float(self.sensor.correlation * np.sqrt(self.sensor.co_noise * self.sensor.cross_noise))
+
+
+def covariance(power: Layer, sensor: Receiver) -> Covariance:
+    """Sum over mechanisms of power (3, R, A) times their normalised covariance, plus noise.
+
+    Reflection symmetry: the scene correlates no co-polar with a cross-polar channel.
     """
-    hh = np.full(power.shape[1:], noise, np.float32)
-    vv, hv, cross = hh.copy(), np.zeros_like(hh), np.zeros_like(hh)
+    hh = np.full(power.shape[1:], sensor.co_noise, np.float32)
+    vv, cross = hh.copy(), np.zeros_like(hh)
+    hh_vv = np.full_like(hh, sensor.correlation * sensor.co_noise)
     for mechanism in Mechanism:
         share_hh, share_vv, share_hv = HH_VV_HV[mechanism]
         layer = power[mechanism]
-        hh += share_hh * layer
-        vv += share_vv * layer
-        hv += share_hv * layer
-        cross += np.float32(COPOL_COHERENCE[mechanism] * np.sqrt(share_hh * share_vv)) * layer
-    a = np.sqrt(hh)
-    b = cross / np.maximum(a, np.float32(1e-12))
-    c = np.sqrt(np.maximum(vv - b * b, np.float32(0)))
-    return a, np.asarray(b, np.float32), np.asarray(c, np.float32), np.sqrt(hv)
+        hh += np.float32(share_hh) * layer
+        vv += np.float32(share_vv) * layer
+        cross += np.float32(share_hv) * layer
+        hh_vv += np.float32(COPOL_COHERENCE[mechanism] * np.sqrt(share_hh * share_vv)) * layer
+    return Covariance(hh, vv, cross, hh_vv, sensor)
 
 
-def noise_power(options: SarOptions) -> tuple[float, float]:
-    """Thermal noise of the co-polar and of the cross-polar channels."""
-    co = 10 ** (options.noise_floor_db / 10)
-    return co, co * 10 ** (options.cross_noise_db / 10)
+def cholesky_factors(c: Covariance) -> dict[str, Layer]:
+    """Lower factors of the covariance in the order HH, VV, HV, VH, named by row and column; the others are 0."""
+    tiny = np.float32(1e-12)
+    l11 = np.sqrt(c.hh)
+    l21 = c.hh_vv / np.maximum(l11, tiny)
+    l22 = np.sqrt(np.maximum(c.vv - l21 * l21, 0))
+    l31 = np.float32(c.shared_noise) / np.maximum(l11, tiny)
+    l32 = (np.float32(c.shared_noise) - l21 * l31) / np.maximum(l22, tiny)
+    l33 = np.sqrt(np.maximum(c.noisy_cross - l31 * l31 - l32 * l32, 0))
+    l43 = c.cross / np.maximum(l33, tiny)
+    l44 = np.sqrt(np.maximum(c.noisy_cross - l43 * l43, 0))
+    return {"11": l11, "21": l21, "22": l22, "31": l31, "32": l32, "33": l33, "43": l43, "44": l44}
 
 
-def _leak(options: SarOptions) -> float:
-    """Leaked share of co-polar power; -80 dB is none at all."""
-    return 10 ** (options.crosstalk_db / 10) if options.crosstalk_db > -80 else 0.0
-
-
-def draw_look(power: Layer, options: SarOptions, rng: np.random.Generator) -> Fields:
-    """(4, r, A) one look of HH, HV, VH, VV: circular Gaussian, E|z|^2 = power, with crosstalk and thermal noise.
-
-    HV takes leakage of HH + VV, VH of HH - VV: on surfaces, where both agree, HV suffers more, as in SpaceNet 6.
-    """
-    co_noise, cross_noise = noise_power(options)
-    a, b, c, d = copolar_factors(power, co_noise)
-    z1, z2, z3, z4, z5 = (_circular(a.shape, rng) for _ in range(5))
-    hh, vv, cross = a * z1, b * z1 + c * z2, d * z3
-    leak, level = np.float32(np.sqrt(_leak(options)) / 2), np.float32(np.sqrt(cross_noise))
-    return np.stack([hh, cross + leak * (hh + vv) + level * z4, cross + leak * (hh - vv) + level * z5, vv])
+def draw_looks(power: Layer, looks: int, sensor: Receiver, rng: np.random.Generator) -> Fields:
+    """(L, 4, r, A) looks of HH, HV, VH, VV: circular Gaussian, E|z|^2 = power, with thermal noise and crosstalk."""
+    f = cholesky_factors(covariance(power, sensor))
+    out = np.empty((looks, 4, *power.shape[1:]), np.complex64)
+    for hh, hv, vh, vv in out:
+        z1, z2, z3, z4 = (_circular(hh.shape, rng) for _ in range(4))
+        hh[:] = f["11"] * z1
+        vv[:] = f["21"] * z1 + f["22"] * z2
+        hv[:] = f["31"] * z1 + f["32"] * z2 + f["33"] * z3
+        vh[:] = f["43"] * z3 + f["44"] * z4
+        for cross, leak, phase in zip((hv, vh), (sensor.leak_hv, sensor.leak_vh), sensor.leak_phase, strict=True):
+            if leak:
+                np.add(cross, np.complex64(leak) * (hh + np.complex64(np.exp(1j * phase)) * vv), out=cross)
+    return out
 
 
 def _circular(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.complex64]:
@@ -111,15 +167,18 @@ def _circular(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.co
     return parts.view(np.complex64)[..., 0]
 
 
-def expectation(power: Layer, options: SarOptions) -> Layer:
+def expectation(power: Layer, sensor: Receiver) -> Layer:
     """(4, R, A) expected power of HH, HV, VH, VV, for images without speckle."""
-    co_noise, cross_noise = noise_power(options)
-    a, b, c, d = copolar_factors(power, co_noise)
-    leak = _leak(options) / 4
-    hh, vv, both = a**2, b**2 + c**2, 2 * a * b
-    hv = d**2 + leak * (hh + vv + both) + cross_noise
-    vh = d**2 + leak * (hh + vv - both) + cross_noise
-    return np.asarray(np.stack([hh, hv, vh, vv]), np.float32)
+    c = covariance(power, sensor)
+    noise = c.shared_noise
+    cross = []
+    for leak, phase, shared in (
+        (sensor.leak_hv, sensor.leak_phase[0], noise),
+        (sensor.leak_vh, sensor.leak_phase[1], 0.0),
+    ):
+        leaked = abs(leak) ** 2 * (c.hh + c.vv + 2 * np.cos(phase) * c.hh_vv)
+        cross.append(c.noisy_cross + leaked + 2 * abs(leak) * shared * (1 + np.cos(phase)))
+    return np.asarray(np.stack([c.hh, cross[0], cross[1], c.vv]), np.float32)
 
 
 def _blur(field: Fields, kernel: NDArray[np.float32]) -> Fields:

@@ -23,6 +23,11 @@ DIHEDRAL_WIDTH_RAD = np.radians(7.0)
 DIHEDRAL_PEDESTAL = 0.02
 """What is left of it at oblique aspect, times cos^4."""
 
+BUILDING_SPREAD = 0.9
+"""Log-deviation of the brightness of walls between buildings."""
+WALL_SPREAD = 0.5
+"""The same between the walls of one building."""
+
 
 @dataclass(frozen=True)
 class WallSamples:
@@ -76,10 +81,18 @@ def wall_samples(city: City, scene: Scene, frame: RadarFrame, hidden: Layer, rng
     length = np.maximum(np.hypot(*edge.T), 1e-9)
     normal = _outward(edge, frame) / length[:, None]
     facing = normal[:, 0] < -1e-3
-    gain = np.exp(0.9 * rng.standard_normal(len(starts)))
+    gain = _wall_gain(outlines, city, rng)
     pitch = rng.uniform(2.2, 3.8, len(starts))
     pitch[sum(len(outline) for outline in outlines[: len(outlines) - len(city.structures)]) :] = 0
     return _sample(starts[facing], edge[facing], normal[facing], (gain[facing], pitch[facing]), scene, hidden)
+
+
+def _wall_gain(outlines: list[Floats], city: City, rng: np.random.Generator) -> Floats:
+    """Brightness of each wall: its building's, common to all walls of it, times its own."""
+    rings = [len(b.rings) for b in city.buildings] + [1] * len(city.structures)
+    common = np.repeat(BUILDING_SPREAD * rng.standard_normal(len(rings)), rings)
+    own = np.repeat(common, [len(outline) for outline in outlines])
+    return np.asarray(np.exp(own + WALL_SPREAD * rng.standard_normal(len(own))))
 
 
 def _edges(outlines: list[Floats]) -> tuple[Floats, Floats]:
