@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
@@ -91,14 +91,23 @@ def compare_runs(
     for name, run in zip(names, opened, strict=True):
         for available in _given(run, request):
             options = _options(run, request, results)
-            evaluation = _evaluation(run, available, request, options, output / "results", _reporter(progress, name))
+            evaluation = evaluate_run(
+                run,
+                available,
+                options,
+                output / "results",
+                part=request.part,
+                device=request.device,
+                report=_reporter(progress, name),
+            )
             results.append(Result(name, available, evaluation))
             seeds.append(run.config.training.seed)
     if not results:
         raise ConfigError("none of these methods can work from the modalities asked for; choose others.")
     report, table = output / "report.html", output / "results.csv"
     training = {name: RunFolder(path).curves for name, path in zip(names, runs, strict=True)}
-    write_report(report, _report_data(opened[0], request, tuple(results), training))
+    data = report_data(opened[0], tuple(results), training, request.command, title=request.title, part=request.part)
+    write_report(report, data)
     write_atomic(table, results_csv(results, seeds, request.part))
     return Comparison(tuple(results), report, table)
 
@@ -157,30 +166,37 @@ def _options(run: FinishedRun, request: Request, before: Sequence[Result]) -> Ev
     return request.options.model_copy(update={"instances": instances, "panels": panels})
 
 
-def _evaluation(
+def evaluate_run(
     run: FinishedRun,
     available: Available,
-    request: Request,
     options: EvaluationOptions,
     folder: Path,
-    report: Callable[[int, int], None],
+    *,
+    part: Part = Part.TEST,
+    device: str = "cpu",
+    report: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Evaluate, or read what an earlier call found for the same weights and options."""
+    """Evaluate a run, or read from `folder` what an earlier call found for the same weights and options.
+
+    `report` is called with (chips done, chips in all).
+    """
+    assert run.bundle.method is not None
     weights = run.bundle.info.weights_sha256[:12]
-    kept = folder / f"{run.config.method.name}-{weights}-{available.value}-{request.part}.json"
+    kept = folder / f"{run.config.method.name}-{weights}-{available.value}-{part}.json"
     if kept.is_file() and (before := Evaluation.read(kept)).options == options:
         return before
-    places = run.places(request.part)
+    places = run.places(part)
     done = 0
 
     def count(chips: int) -> None:
         nonlocal done
         done += chips
-        report(done, len(places))
+        if report is not None:
+            report(done, len(places))
 
     found = evaluate(
-        predictor(run, available, request.device),
-        run.batches(request.part, (available, Available.BOTH) if _has_optical(run.catalog) else (available,)),
+        predictor(run, available, device),
+        run.batches(part, (available, Available.BOTH) if _has_optical(run.catalog) else (available,)),
         places,
         run.catalog.radiometry.sar.gsd_m,
         options,
@@ -216,25 +232,32 @@ def _reporter(progress: Progress | None, name: str) -> Callable[[int, int], None
     return (lambda done, total: progress(name, done, total)) if progress else (lambda _done, _total: None)
 
 
-def _report_data(
-    run: FinishedRun, request: Request, results: tuple[Result, ...], training: dict[str, Path]
+def report_data(
+    run: FinishedRun,
+    results: tuple[Result, ...],
+    training: Mapping[str, Path],
+    command: str,
+    *,
+    title: str | None = None,
+    part: Part = Part.TEST,
 ) -> ReportData:
+    """What a report says of results on the data set of `run`; `training` is the CSV of curves of each method."""
     info, config, split = run.bundle.info, run.config, run.split
     counts = split.counts
     simulated = (Path(config.data.root) / OPTIONS_FILE).is_file()
     return ReportData(
-        title=request.title or f"{info.class_name} on {run.catalog.name}",
+        title=title or f"{info.class_name} on {run.catalog.name}",
         class_name=info.class_name,
         data_set=f"{run.catalog.name}, {len(run.catalog.chips)} chips; licence {run.catalog.licence}",
         split=f"{split.definition} Chips: train {counts['train']}, validation {counts['validation']}, "
-        f"test {counts['test']}. Evaluated: {request.part}.",
+        f"test {counts['test']}. Evaluated: {part}.",
         model=f"{info.network.encoder}, decoder {list(info.network.decoder_channels)}, "
         f"{config.training.steps} steps of {config.training.batch_size} chips of "
         f"{config.training.crop or 'full'} px, seed {info.seed}",
         origin=Origin.SIMULATED if simulated else Origin.REAL,
         created=_today(),
         machine=describe_machine(),
-        command=request.command,
+        command=command,
         results=results,
         training=training,
     )

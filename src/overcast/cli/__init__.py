@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from overcast import __version__
-from overcast.cli import data, maps, models
+from overcast.cli import benchmarks, data, maps, models
 from overcast.errors import EXIT_INTERNAL, OvercastError, exit_code, is_environment_error
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ for command in (
     data.simulate,
     models.train,
     models.evaluate,
+    benchmarks.benchmark,
     maps.predict,
     models.describe,
     data.check_leak,

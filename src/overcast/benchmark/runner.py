@@ -1,0 +1,174 @@
+"""Runs the jobs of a benchmark, as many at once as asked for, and writes tables as they end."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.queues import Queue
+from pathlib import Path
+
+import numpy as np
+
+from overcast.batch import Available
+from overcast.benchmark.jobs import Choice, Job, base_config, choose, final_jobs, trial_jobs
+from overcast.benchmark.options import BenchmarkConfig
+from overcast.benchmark.work import Outcome, Test, carry_out, kept_outcome
+from overcast.compare import COARSE_GSD_M
+from overcast.config.data import FolderData, build_data
+from overcast.data.catalog import Catalog
+from overcast.data.leaks import require_clean_split
+from overcast.data.parts import Split
+from overcast.errors import ConfigError
+from overcast.evaluation.result import EvaluationOptions
+from overcast.evaluation.selection import PanelKind, PanelOptions
+from overcast.settings import read_settings
+from overcast.simulate.dataset import simulate_dataset
+from overcast.simulate.options import SimulationOptions
+
+OnJob = Callable[[Job, Outcome, int, int], None]
+"""Called with (job, its outcome, jobs done, jobs in all)."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where jobs run."""
+
+    at_once: int = 1
+    """Jobs at once; more than one run in processes of their own."""
+    gpus: int = 0
+    """GPUs shared out among them, one each."""
+
+    @property
+    def device(self) -> str:
+        """Of the evaluation."""
+        return "cuda" if self.gpus else "cpu"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """All jobs of a benchmark with their outcomes, in order."""
+
+    trials: tuple[tuple[Job, Outcome], ...]
+    runs: tuple[tuple[Job, Outcome], ...]
+    chosen: Choice
+
+
+def prepare_data(benchmark: BenchmarkConfig, progress: Callable[[str, int, int], None]) -> dict[str, EvaluationOptions]:
+    """Simulate what is missing, refuse leaking splits, and fix what is evaluated of each data set.
+
+    Raises:
+        LeakError: Training, validation and test of a data set share ground, an image or a place.
+        InputError: A data set cannot be read.
+    """
+    options = {}
+    for name, dataset in benchmark.datasets.items():
+        config = base_config(dataset)
+        if dataset.simulation is not None:
+            if not isinstance(config.data, FolderData):
+                raise ConfigError(f"data set {name} is simulated: its configuration must read a folder.")
+            simulation = read_settings(SimulationOptions, dataset.simulation)
+            simulate_dataset(config.data.root, simulation, partial(progress, name))
+        catalog, split = build_data(config.data)
+        require_clean_split(split, catalog.chips)
+        options[name] = _evaluation_options(catalog, split, benchmark.panels)
+    return options
+
+
+def _evaluation_options(catalog: Catalog, split: Split, panels: int) -> EvaluationOptions:
+    """The same test chips are shown for all methods: drawn among those with a georeference or not, by seed 0."""
+    if not split.test:
+        raise ConfigError(f"the split leaves no test chips of {catalog.name}: enlarge their share.")
+    count = min(panels, len(split.test))
+    drawn = np.random.default_rng(0).choice(len(split.test), count, replace=False)
+    keys = {sorted(split.test)[index]: PanelKind.RANDOM for index in sorted(drawn.tolist())}
+    return EvaluationOptions(
+        instances=catalog.radiometry.sar.gsd_m < COARSE_GSD_M, panels=PanelOptions(count=count, keys=keys)
+    )
+
+
+def run_benchmark(
+    benchmark: BenchmarkConfig,
+    output: Path,
+    options: dict[str, EvaluationOptions],
+    workers: Workers,
+    on_job: OnJob,
+) -> Finished:
+    """Run what is missing: trials first, then every method with every seed. A failed job does not stop the others."""
+    tests = {name: Test(benchmark.available, each, workers.device) for name, each in options.items()}
+    trials = trial_jobs(benchmark, output)
+    tried = _run_all(trials, tests, workers, on_job)
+    chosen = choose(benchmark, trials, [tried[job.folder].validation for job in trials])
+    runs = final_jobs(benchmark, output, chosen)
+    ran = _run_all(runs, tests, workers, on_job)
+    return Finished(
+        tuple((job, tried[job.folder]) for job in trials), tuple((job, ran[job.folder]) for job in runs), chosen
+    )
+
+
+def kept(benchmark: BenchmarkConfig, output: Path) -> Finished:
+    """What earlier calls finished; jobs that are missing are left out."""
+    trials = [(job, outcome) for job in trial_jobs(benchmark, output) if (outcome := kept_outcome(job)) is not None]
+    chosen = choose(benchmark, [job for job, _ in trials], [outcome.validation for _, outcome in trials])
+    runs = [(job, found) for job in final_jobs(benchmark, output, chosen) if (found := kept_outcome(job)) is not None]
+    return Finished(tuple(trials), tuple(runs), chosen)
+
+
+def _run_all(jobs: Sequence[Job], tests: dict[str, Test], workers: Workers, on_job: OnJob) -> dict[Path, Outcome]:
+    found = {job.folder: kept for job in jobs if (kept := kept_outcome(job)) is not None}
+    waiting = [job for job in jobs if job.folder not in found]
+    for job, outcome in _results(waiting, tests, workers):
+        found[job.folder] = outcome
+        on_job(job, outcome, len(found), len(jobs))
+    return found
+
+
+def _results(jobs: Sequence[Job], tests: dict[str, Test], workers: Workers) -> Iterator[tuple[Job, Outcome]]:
+    if workers.at_once == 1 or len(jobs) <= 1:
+        for job in jobs:
+            yield job, carry_out(job, tests[job.dataset])
+        return
+    context = multiprocessing.get_context("spawn")
+    slots: Queue[int] = context.Queue()
+    for slot in range(workers.at_once):
+        slots.put(slot)
+    start = (slots, workers.at_once, workers.gpus)
+    with ProcessPoolExecutor(workers.at_once, context, _start_worker, start) as pool:
+        futures = {pool.submit(carry_out, job, tests[job.dataset], quiet=True): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], _outcome_of(future.result)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _outcome_of(result: Callable[[], Outcome]) -> Outcome:
+    try:
+        return result()
+    except BrokenProcessPool:
+        return Outcome(error="the process died, for want of memory perhaps: run the benchmark again, fewer at once")
+
+
+def _start_worker(slots: Queue[int], at_once: int, gpus: int) -> None:
+    """Give a worker its GPU, or its share of the cores, before torch is first used there."""
+    slot = slots.get()
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(slot % gpus)
+        return
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // at_once))
+
+
+def evaluated(finished: Finished, dataset: str, label: str, available: Available) -> list[Job]:
+    """Jobs of a method on a data set that were given these sensors, by seed."""
+    return [
+        job
+        for job, outcome in finished.runs
+        if (job.dataset, job.label) == (dataset, label) and any(row.available is available for row in outcome.rows)
+    ]

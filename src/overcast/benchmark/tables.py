@@ -1,0 +1,201 @@
+"""The tables of a benchmark: one structure, written as Markdown, LaTeX and HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from overcast.batch import Available
+from overcast.benchmark.options import BenchmarkConfig
+from overcast.benchmark.runner import Finished, evaluated
+from overcast.benchmark.work import Row, read_evaluation
+from overcast.evaluation.report_data import available_text
+from overcast.evaluation.seeds import (
+    Runs,
+    SeedEstimate,
+    difference_over_seeds,
+    iou_over_seeds,
+    recovery_over_seeds,
+)
+
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as plain text."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A column of means over seeds."""
+
+    title: str
+    name: str
+    digits: int = 3
+
+
+FIGURES = (
+    Figure("F1", "f1"),
+    Figure("instance F1", "instance_f1"),
+    Figure("boundary IoU", "boundary_iou"),
+    Figure("ECE", "ece"),
+    Figure("s/km²", "s_per_km2", 2),
+)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Everything that the tables of one data set are made from."""
+
+    benchmark: BenchmarkConfig
+    dataset: str
+    finished: Finished
+
+    def runs(self, label: str, available: Available) -> Runs:
+        """Counts by place of each seed."""
+        jobs = evaluated(self.finished, self.dataset, label, available)
+        found = (read_evaluation(job, available) for job in jobs)
+        return [evaluation.pixels_by_place for evaluation in found if evaluation is not None]
+
+    def rows(self, label: str, available: Available) -> list[Row]:
+        """Rows of each seed."""
+        return [
+            row
+            for job, outcome in self.finished.runs
+            for row in outcome.rows
+            if (job.dataset, job.label, row.available) == (self.dataset, label, available)
+        ]
+
+
+def score_tables(scores: Scores) -> list[Table]:
+    """One table for each set of sensors that was given."""
+    tables = []
+    for available in scores.benchmark.available:
+        labels = [entry.label for entry in scores.benchmark.methods if scores.runs(entry.label, available)]
+        if labels:
+            tables.append(_score_table(scores, available, labels))
+    return tables
+
+
+def _score_table(scores: Scores, available: Available, labels: Sequence[str]) -> Table:
+    compared = available is Available.SAR
+    columns = ["method", "runs", "IoU", "over seeds", "95 % over places"]
+    if compared:
+        columns += [f"minus {scores.benchmark.control}", "recovery ratio"]
+    columns += [figure.title for figure in FIGURES] + ["M param.", "GMAC"]
+    rows = [_score_row(scores, label, available, compared=compared) for label in labels]
+    return Table(f"{scores.dataset}, given {available_text(available)}", tuple(columns), tuple(rows))
+
+
+def _score_row(scores: Scores, label: str, available: Available, *, compared: bool) -> tuple[str, ...]:
+    runs, rows = scores.runs(label, available), scores.rows(label, available)
+    iou = iou_over_seeds(runs)
+    cells = [label, str(iou.seeds), f"{iou.value:.3f}", spread_text(iou), interval_of(iou, 3)]
+    if compared:
+        cells += _compared(scores, label, runs)
+    for figure in FIGURES:
+        values = [row.figures[figure.name] for row in rows if figure.name in row.figures]
+        cells.append(f"{np.mean(values):.{figure.digits}f}" if values else DASH)
+    return (*cells, f"{rows[0].parameters / 1e6:.2f}", f"{rows[0].multiply_adds / 1e9:.2f}")
+
+
+def _compared(scores: Scores, label: str, runs: Runs) -> list[str]:
+    """Difference to the control and recovery ratio, with their intervals."""
+    benchmark = scores.benchmark
+    control = scores.runs(benchmark.control, Available.SAR)
+    ceiling = scores.runs(benchmark.ceiling, Available.BOTH)
+    if label == benchmark.control or not control:
+        return [DASH, DASH]
+    gain = difference_over_seeds(runs, control)
+    share = recovery_over_seeds(runs, control, ceiling) if ceiling else None
+    recovered = DASH if share is None else f"{share.value:.2f} ({interval_of(share, 2)})"
+    return [f"{gain.value:+.3f} ({interval_of(gain, 3, signed=True)})", recovered]
+
+
+def spread_text(estimate: SeedEstimate) -> str:
+    """Lowest and highest seed."""
+    return f"{estimate.lowest:.3f} .. {estimate.highest:.3f}" if estimate.seeds > 1 else "one seed"
+
+
+def interval_of(estimate: SeedEstimate, digits: int, *, signed: bool = False) -> str:
+    """Interval over places; a dash where there is none."""
+    if estimate.interval is None:
+        return DASH
+    sign = "+" if signed else ""
+    return f"{estimate.interval.low:{sign}.{digits}f} .. {estimate.interval.high:{sign}.{digits}f}"
+
+
+def tuning_table(benchmark: BenchmarkConfig, finished: Finished) -> Table | None:
+    """Every trial with its validation IoU; None without any."""
+    if not finished.trials:
+        return None
+    rows = []
+    for job, outcome in finished.trials:
+        entry = benchmark.entry(job.label)
+        assert entry is not None
+        assert job.trial is not None
+        candidate = entry.candidates[job.trial]
+        won = "taken" if finished.chosen[job.dataset, job.label] == candidate else ""
+        score = DASH if outcome.validation is None else f"{outcome.validation:.3f}"
+        rows.append((job.dataset, job.label, " ".join(candidate) or "defaults", score, won))
+    note = f"Validation IoU of one training each, seed {benchmark.tuning.seed}; test chips were not looked at."
+    return Table("Tuning", ("data set", "method", "candidate", "validation IoU", ""), tuple(rows), note)
+
+
+def failure_table(finished: Finished) -> Table | None:
+    """Jobs without a result; None where all have one."""
+    jobs = (*finished.trials, *finished.runs)
+    rows = tuple((job.name, outcome.error) for job, outcome in jobs if outcome.error is not None)
+    return Table("Failed", ("run", "why"), rows) if rows else None
+
+
+def markdown(table: Table) -> str:
+    """A table of Markdown, with its title above and its note below."""
+    lines = [f"### {table.title}", "", _line(table.columns), "|---" * len(table.columns) + "|"]
+    lines += [_line(row) for row in table.rows]
+    return "\n".join([*lines, "", table.note, ""] if table.note else [*lines, ""])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+TEX: Mapping[str, str] = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "_": r"\_",
+    "#": r"\#",
+    "$": r"\$",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "²": r"$^2$",
+    DASH: "--",
+}
+
+
+def latex(table: Table) -> str:
+    """A `tabular` with booktabs rules."""
+    head = f"% {table.title}\n\\begin{{tabular}}{{{'l' + 'r' * (len(table.columns) - 1)}}}\n\\toprule\n"
+    body = " \\\\\n".join(" & ".join(_tex(cell) for cell in row) for row in table.rows)
+    columns = " & ".join(_tex(column) for column in table.columns)
+    return f"{head}{columns} \\\\\n\\midrule\n{body} \\\\\n\\bottomrule\n\\end{{tabular}}\n"
+
+
+def _tex(text: str) -> str:
+    r"""Escaped for LaTeX.
+
+    >>> _tex("95 %")
+    '95 \\%'
+    """
+    return "".join(TEX.get(character, character) for character in text.replace(" .. ", " to "))

@@ -1,0 +1,150 @@
+"""One job: train, evaluate, keep the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from rich.console import Console
+
+from overcast.batch import Available, Modality
+from overcast.benchmark.jobs import Job, describe_sets
+from overcast.bundle import load_bundle
+from overcast.compare import evaluate_run
+from overcast.config import build_plan, open_run
+from overcast.errors import InputError, OvercastError
+from overcast.evaluation.machine import describe_machine
+from overcast.evaluation.result import Evaluation, EvaluationOptions
+from overcast.models.cost import Cost, cost
+from overcast.training.folder import RunFolder, write_atomic
+from overcast.training.run import train
+
+COST_PX = 512
+"""Side of the image that multiply-adds are counted for."""
+
+
+class Row(BaseModel):
+    """What one run reaches, given one set of sensors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    label: str
+    method: str
+    settings: str
+    seed: int
+    available: Available
+    figures: dict[str, float]
+    """As of `Evaluation.summary`, and `s_per_km2`."""
+    parameters: int
+    """Of what is deployed."""
+    multiply_adds: int
+    """Of what is deployed, for an image of `COST_PX` squared."""
+    steps: int
+    best_step: int
+    machine: str
+    date: str
+
+
+class Outcome(BaseModel):
+    """What became of a job."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    validation: float | None = None
+    """IoU on the validation chips: what candidates are chosen by."""
+    rows: tuple[Row, ...] = ()
+    error: str | None = None
+    """Why there is no result."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """What is evaluated once a run is trained."""
+
+    available: tuple[Available, ...]
+    options: EvaluationOptions
+    device: str = "cpu"
+
+
+def kept_outcome(job: Job) -> Outcome | None:
+    """The outcome of an earlier call; None where there is none, or it failed and is tried again.
+
+    Raises ConfigError where the earlier run had other settings, InputError where its record is damaged.
+    """
+    path = job.folder / "outcome.json"
+    if not path.is_file():
+        return None
+    try:
+        outcome = Outcome.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise InputError(f"{path} is damaged: remove it, and the benchmark evaluates this run again.") from error
+    if outcome.error is not None:
+        return None
+    RunFolder(job.run).check(job.config.model_dump(mode="json"))
+    return outcome
+
+
+def carry_out(job: Job, test: Test, *, quiet: bool = False) -> Outcome:
+    """Train (or go on), evaluate, and write `outcome.json` into the job's folder.
+
+    An error ends the job, not the benchmark: it is the outcome.
+    """
+    if (kept := kept_outcome(job)) is not None:
+        return kept
+    job.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        outcome = _trained(job, test, quiet=quiet)
+    except (OvercastError, RuntimeError) as error:
+        outcome = Outcome(error=f"{type(error).__name__}: {' '.join(str(error).split())}"[:1000])
+    write_atomic(job.folder / "outcome.json", outcome.model_dump_json(indent=1) + "\n")
+    return outcome
+
+
+def _trained(job: Job, test: Test, *, quiet: bool) -> Outcome:
+    plan = build_plan(job.config)
+    result = train(plan, job.run, console=Console(quiet=True) if quiet else None)
+    validation = result.metrics[f"validation {plan.facts.primary.value}"]["iou"]
+    if job.trial is not None:
+        return Outcome(validation=validation)
+    run = open_run(job.run)
+    work = deployed_cost(result.deployable)
+    rows = []
+    for available in [way for way in test.available if way in plan.facts.available]:
+        evaluation = evaluate_run(run, available, test.options, job.folder / "evaluation", device=test.device)
+        evaluation.write(job.folder / f"{available.value}.json")
+        speed = {"s_per_km2": evaluation.timing.predict_s_per_km2(evaluation.gsd_m)}
+        rows.append(
+            Row(
+                dataset=job.dataset,
+                label=job.label,
+                method=job.config.method.name,
+                settings=describe_sets(job.sets),
+                seed=job.seed,
+                available=available,
+                figures=evaluation.summary() | speed,
+                parameters=work.parameters,
+                multiply_adds=work.multiply_adds,
+                steps=result.steps,
+                best_step=result.best_step,
+                machine=describe_machine(),
+                date=str(date.today()),  # noqa: DTZ011  # a date for people
+            )
+        )
+    return Outcome(validation=validation, rows=tuple(rows))
+
+
+def deployed_cost(path: Path) -> Cost:
+    """Parameters and multiply-adds of a deployable bundle for images of `COST_PX` squared."""
+    bundle = load_bundle(path)
+    spec = bundle.info.network
+    bands = {Modality.SAR: spec.sar_bands, Modality.OPTICAL: spec.optical_bands}
+    return cost(bundle.network, [(1, bands[modality], COST_PX, COST_PX) for modality in bundle.info.inputs])
+
+
+def read_evaluation(job: Job, available: Available) -> Evaluation | None:
+    """The evaluation of a finished job, if it was given these sensors."""
+    path = job.folder / f"{available.value}.json"
+    return Evaluation.read(path) if path.is_file() else None

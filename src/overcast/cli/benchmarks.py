@@ -1,0 +1,63 @@
+"""The command that runs methods, data sets and seeds against each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from overcast.cli.console import ERROR_CONSOLE, counting_bar
+
+if TYPE_CHECKING:
+    from overcast.benchmark.jobs import Job
+    from overcast.benchmark.work import Outcome
+
+
+def benchmark(
+    *,
+    config: Annotated[Path, typer.Argument(help="YAML; see configs/benchmark/.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for runs, tables and report.")],
+    at_once: Annotated[
+        int | None, typer.Option(help="Trainings at once; default: one per GPU, one without a GPU.")
+    ] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for example seeds=[0].")] = None,
+    report_only: Annotated[bool, typer.Option(help="Train nothing: tables and report of what is there.")] = False,
+) -> None:
+    """Train and test every method on every data set with every seed, and write one report.
+
+    A row is written as each run ends. Interrupted, the same command goes on where it stopped.
+
+    Example: `overcast benchmark configs/benchmark/simulated-small.yaml --output runs/benchmark`
+    """
+    import torch
+
+    from overcast.benchmark.options import load_benchmark
+    from overcast.benchmark.report import write_benchmark, write_results
+    from overcast.benchmark.runner import Workers, kept, prepare_data, run_benchmark
+    from overcast.errors import InputError
+
+    given = " ".join(f"--set {override}" for override in sets or ())
+    command = f"overcast benchmark {config} --output {output} {given}".strip()
+    wanted = load_benchmark(config, sets or ())
+    gpus = torch.cuda.device_count()
+    workers = Workers(at_once or max(1, gpus), gpus)
+
+    def on_job(job: Job, outcome: Outcome, done: int, jobs: int) -> None:
+        figures = ", ".join(f"{row.available.value} IoU {row.figures['iou']:.3f}" for row in outcome.rows)
+        validation = "" if outcome.validation is None else f"validation IoU {outcome.validation:.3f}"
+        said = outcome.error or figures or validation
+        ERROR_CONSOLE.print(f"{done}/{jobs}  {job.name}: {said}", highlight=False, markup=False, soft_wrap=True)
+        if outcome.rows:
+            write_results(output / "results.csv", [each for _, each in kept(wanted, output).runs])
+
+    with counting_bar("simulating", "places") as update:
+        options = prepare_data(wanted, lambda name, done, total: update(done, total, name))
+    finished = kept(wanted, output) if report_only else run_benchmark(wanted, output, options, workers, on_job)
+    if not any(outcome.rows for _, outcome in finished.runs):
+        raise InputError(f"no run in {output} has a result yet: run the benchmark without --report-only.")
+    written = write_benchmark(wanted, finished, output, command)
+    typer.echo(f"report: {written.html}\ntables: {written.markdown}, {written.latex}\nfigures: {written.csv}")
+    failed = [job.name for job, outcome in (*finished.trials, *finished.runs) if outcome.error is not None]
+    if failed:
+        raise InputError(f"{len(failed)} runs failed ({'; '.join(failed[:3])}): {written.html} says why.")

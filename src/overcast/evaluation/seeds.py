@@ -1,0 +1,99 @@
+"""Figures over several training runs of one method: mean over seeds, interval over places, both kept apart.
+
+A seed changes the weights, a place changes the ground; each has its own spread. The interval resamples places, the same
+draw for every seed and every method that is compared; the spread over seeds is shown beside it as minimum and maximum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overcast.errors import ConfigError
+from overcast.evaluation.bootstrap import MIN_PLACES, Interval, percentile_interval, resample_places
+from overcast.evaluation.comparison import MAX_UNDEFINED_SHARE, PlaceTable
+from overcast.evaluation.pixel import PixelCounts, resampled_iou
+
+Runs = Sequence[PlaceTable]
+"""Pixel counts by place, one table per seed."""
+
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SeedEstimate:
+    """A figure of several runs."""
+
+    value: float
+    """Mean over seeds."""
+    lowest: float
+    highest: float
+    seeds: int
+    interval: Interval | None
+    """Of the mean, over places; None with fewer than two places or where resamples leave the figure undefined."""
+
+
+def iou_over_seeds(runs: Runs) -> SeedEstimate:
+    """Pooled IoU of each run, averaged. Raises ConfigError without a run or where the runs' places differ."""
+    draws = _draws((runs,))
+    return _estimate(_ious(runs), None if draws is None else _resampled(runs, draws))
+
+
+def difference_over_seeds(a: Runs, b: Runs) -> SeedEstimate:
+    """Mean IoU of `a` minus mean IoU of `b` on the same places; spread over the seeds that pair up, in order."""
+    draws = _draws((a, b))
+    if len(a) == len(b):
+        values = [x - y for x, y in zip(_ious(a), _ious(b), strict=True)]
+    else:
+        values = [float(np.mean(_ious(a)) - np.mean(_ious(b)))]
+    return _estimate(values, None if draws is None else _resampled(a, draws) - _resampled(b, draws))
+
+
+def recovery_over_seeds(method: Runs, control: Runs, ceiling: Runs) -> SeedEstimate | None:
+    """(mean IoU of method - control) / (ceiling - control).
+
+    The spread gives each of the method's seeds the mean control and ceiling. None where the ceiling is not above the
+    control: there is nothing to recover.
+    """
+    draws = _draws((method, control, ceiling))
+    low, high = float(np.mean(_ious(control))), float(np.mean(_ious(ceiling)))
+    if high <= low:
+        return None
+    values = [(iou - low) / (high - low) for iou in _ious(method)]
+    if draws is None:
+        return _estimate(values, None)
+    base = _resampled(control, draws)
+    gaps = _resampled(ceiling, draws) - base
+    defined = gaps > 0
+    if 1 - defined.mean() > MAX_UNDEFINED_SHARE:
+        return _estimate(values, None)
+    gains = _resampled(method, draws) - base
+    return _estimate(values, gains[defined] / gaps[defined])
+
+
+def _estimate(values: Sequence[float], resampled: NDArray[np.float64] | None) -> SeedEstimate:
+    interval = None if resampled is None else percentile_interval(resampled)
+    return SeedEstimate(float(np.mean(values)), min(values), max(values), len(values), interval)
+
+
+def _ious(runs: Runs) -> list[float]:
+    return [sum(table.values(), PixelCounts()).iou for table in runs]
+
+
+def _resampled(runs: Runs, draws: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(N,) mean over runs of the IoU of each resample."""
+    ious = [resampled_iou([table[place] for place in sorted(table)], draws) for table in runs]
+    return np.asarray(np.mean(ious, axis=0))
+
+
+def _draws(groups: Sequence[Runs]) -> NDArray[np.int64] | None:
+    tables = [table for runs in groups for table in runs]
+    if any(not runs for runs in groups):
+        raise ConfigError("there is no run to compare; train the method first.")
+    places = set(tables[0])
+    if any(set(table) != places for table in tables):
+        raise ConfigError("the results to compare come from different places; evaluate all on the same split.")
+    return resample_places(len(places), 0, RESAMPLES) if len(places) >= MIN_PLACES else None

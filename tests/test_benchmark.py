@@ -1,0 +1,223 @@
+"""The benchmark: equal conditions, resumption, tuning on validation only, tables that follow from the counts."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from overcast.batch import Available
+from overcast.benchmark.jobs import final_jobs, trial_jobs
+from overcast.benchmark.options import BenchmarkConfig, load_benchmark
+from overcast.benchmark.report import write_benchmark
+from overcast.benchmark.runner import Finished, Workers, kept, prepare_data, run_benchmark
+from overcast.benchmark.tables import Table, latex, markdown
+from overcast.cli import app
+from overcast.errors import ConfigError, LeakError
+from overcast.evaluation.comparison import paired_difference, recovery_ratio
+from overcast.evaluation.pixel import PixelCounts
+from overcast.evaluation.seeds import difference_over_seeds, iou_over_seeds, recovery_over_seeds
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+RUN = {
+    "network": {
+        "preset": "tiny",
+        "encoder": "tu-test_resnet",
+        "pretrained": False,
+        "decoder_channels": [8, 8, 8, 8, 8],
+        "fusion_channels": 8,
+    },
+    "training": {
+        "steps": 2,
+        "round_steps": 2,
+        "batch_size": 4,
+        "crop": 32,
+        "precision": "fp32",
+        "accelerator": "cpu",
+        "workers": 0,
+    },
+}
+SPLIT = {"by": "places", "test_share": 0.25, "validation_share": 0.25}
+
+
+def _write(folder: Path, data: dict[str, object], **benchmark: object) -> Path:
+    run = folder / "run.yaml"
+    run.write_text(yaml.safe_dump({"data": data, **RUN}))
+    path = folder / "benchmark.yaml"
+    content = {"title": "Tiny", "datasets": {"tiny": {"config": str(run)}}, "seeds": [0], "panels": 2} | benchmark
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture
+def config(tiny_folder: Path, tmp_path: Path) -> Path:
+    kd = {"label": "wide", "sets": ["method.name=sar"], "candidates": [["training.crop=32"], ["training.crop=64"]]}
+    return _write(
+        tmp_path, {"root": str(tiny_folder), "split": SPLIT}, methods=["sar_twin", "fusion", kd], seeds=[0, 1]
+    )
+
+
+def _silent(*_: object) -> None:
+    pass
+
+
+def _run(benchmark: BenchmarkConfig, output: Path, workers: Workers | None = None) -> tuple[Finished, list[str]]:
+    done: list[str] = []
+    options = prepare_data(benchmark, _silent)
+    finished = run_benchmark(
+        benchmark, output, options, workers or Workers(), lambda job, _outcome, _done, _all: done.append(job.name)
+    )
+    return finished, done
+
+
+def test_every_method_and_seed_has_rows_and_a_second_call_trains_nothing(config: Path, tmp_path: Path) -> None:
+    benchmark, output = load_benchmark(config), tmp_path / "out"
+    finished, done = _run(benchmark, output)
+    assert len(done) == 2 + 3 * 2
+    rows = [row for _, outcome in finished.runs for row in outcome.rows]
+    given = {(row.label, row.seed, row.available) for row in rows}
+    alone = {(label, seed, Available.SAR) for label in ("sar_twin", "wide") for seed in (0, 1)}
+    both = {("fusion", seed, way) for seed in (0, 1) for way in (Available.BOTH, Available.BOTH_OPTICAL_ZERO)}
+    assert given == alone | both
+    again, nothing = _run(benchmark, output)
+    assert nothing == []
+    assert again == finished == kept(benchmark, output)
+    report = write_benchmark(benchmark, finished, output, "command")
+    with report.csv.open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == len(rows)
+    assert {row["label"]: int(row["parameters"]) for row in table}["sar_twin"] > 0
+    html = report.html.read_text()
+    assert "<svg" in html
+    assert "minus sar_twin" in html
+    assert report.pages[0].is_file()
+    assert "| wide | 2 |" in report.markdown.read_text()
+    _check_tuning(benchmark, finished)
+
+
+def _check_tuning(benchmark: BenchmarkConfig, finished: Finished) -> None:
+    """The candidate with the best validation score is taken, and trials never see the test chips."""
+    scores = [outcome.validation for _, outcome in finished.trials]
+    assert None not in scores
+    taken = benchmark.methods[2].candidates[int(np.argmax([score or 0 for score in scores]))]
+    assert finished.chosen == {("tiny", "wide"): taken}
+    runs = [job for job, _ in finished.runs if job.label == "wide"]
+    assert [job.config.training.crop for job in runs] == [int(taken[0].split("=")[1])] * 2
+    assert {job.config.training.seed for job, _ in finished.trials} == {benchmark.tuning.seed}
+    assert not any(outcome.rows for _, outcome in finished.trials)
+
+
+def test_a_failed_run_is_reported_and_does_not_stop_the_others(config: Path, tmp_path: Path) -> None:
+    broken = {"label": "broken", "sets": ["method.name=sar", "training.devices=3"]}
+    benchmark = load_benchmark(config, ["seeds=[0]"])
+    extended = BenchmarkConfig.model_validate(
+        benchmark.model_dump() | {"methods": [broken, *benchmark.model_dump()["methods"][:1]]}
+    )
+    finished, done = _run(extended, tmp_path / "out")
+    assert len(done) == 2
+    by_label = {job.label: outcome for job, outcome in finished.runs}
+    assert by_label["sar_twin"].rows
+    assert "ConfigError" in (by_label["broken"].error or "")
+    report = write_benchmark(extended, finished, tmp_path / "out", "command")
+    assert "### Failed" in report.markdown.read_text()
+
+
+def test_processes_at_once_give_the_same_rows(config: Path, tmp_path: Path) -> None:
+    benchmark = load_benchmark(config, ["seeds=[0]", "methods=[sar, sar_twin]", "control=sar"])
+    (one, _), (two, _) = (_run(benchmark, tmp_path / str(n), Workers(at_once=n)) for n in (1, 2))
+    for (_, first), (_, second) in zip(one.runs, two.runs, strict=True):
+        for before, after in zip(first.rows, second.rows, strict=True):
+            clocks = {"s_per_km2"}
+            assert {k: v for k, v in before.figures.items() if k not in clocks} == pytest.approx(
+                {k: v for k, v in after.figures.items() if k not in clocks}
+            )
+
+
+def test_a_planted_leak_is_refused_before_anything_is_trained(tiny_folder: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(tiny_folder, tmp_path / "data")
+    for folder in ("sar", "optical", "masks"):
+        shutil.copy(root / folder / "p0_0.tif", root / folder / "p9_0.tif")
+    split = {"train": ["p0_0", "p1_0", "p2_0"], "validation": ["p3_0"], "test": ["p9_0", "p4_0"]}
+    rows = [f"{key},{part}" for part, keys in split.items() for key in keys]
+    (tmp_path / "split.csv").write_text("\n".join(["key,split", *rows]) + "\n")
+    planted = {"root": str(root), "split": {"by": "file", "path": str(tmp_path / "split.csv")}}
+    path = _write(tmp_path, planted, methods=["sar"])
+    with pytest.raises(LeakError, match="p0_0"):
+        prepare_data(load_benchmark(path), _silent)
+    result = CliRunner().invoke(app, ["benchmark", str(path), "-o", str(tmp_path / "out")])
+    assert isinstance(result.exception, LeakError)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        (["sar", "sar"], "given twice"),
+        (
+            [
+                {"label": "a", "sets": ["method.name=sar"], "candidates": [["training.crop=32"]]},
+                {"label": "b", "sets": ["method.name=sar"], "candidates": [["training.crop=32"], ["training.crop=64"]]},
+            ],
+            "same number of candidates",
+        ),
+        ([{"label": "../up", "sets": ["method.name=sar"]}], "label"),
+    ],
+)
+def test_unfair_or_ambiguous_benchmarks_are_refused(
+    methods: list[object], message: str, tiny_folder: Path, tmp_path: Path
+) -> None:
+    path = _write(tmp_path, {"root": str(tiny_folder), "split": SPLIT}, methods=methods)
+    with pytest.raises(ConfigError, match=message):
+        load_benchmark(path)
+
+
+def test_every_method_has_the_same_budget_and_data(config: Path, tmp_path: Path) -> None:
+    benchmark = load_benchmark(config)
+    jobs = final_jobs(benchmark, tmp_path, {})
+    assert {job.config.training.steps for job in jobs} == {2}
+    assert len({job.config.data.model_dump_json() for job in jobs}) == 1
+    assert len({job.folder for job in (*jobs, *trial_jobs(benchmark, tmp_path))}) == len(jobs) + 2
+
+
+def _counts(ious: list[float]) -> dict[str, PixelCounts]:
+    return {f"p{i}": PixelCounts(tp=round(1000 * iou), fn=1000 - round(1000 * iou)) for i, iou in enumerate(ious)}
+
+
+def test_figures_of_one_seed_equal_those_of_the_single_run() -> None:
+    a, b, c = _counts([0.6, 0.7, 0.5]), _counts([0.5, 0.65, 0.4]), _counts([0.8, 0.9, 0.7])
+    assert difference_over_seeds([a], [b]).value == paired_difference(a, b).value
+    assert difference_over_seeds([a], [b]).interval == paired_difference(a, b).interval
+    single, several = recovery_ratio(a, b, c), recovery_over_seeds([a], [b], [c])
+    assert single is not None
+    assert several is not None
+    assert (several.value, several.interval) == (pytest.approx(single.value), single.interval)
+
+
+def test_mean_and_spread_over_seeds() -> None:
+    runs = [_counts([0.5, 0.7]), _counts([0.6, 0.8])]
+    found = iou_over_seeds(runs)
+    assert (found.value, found.lowest, found.highest, found.seeds) == (pytest.approx(0.65), 0.6, 0.7, 2)
+    assert found.interval is not None
+    assert (found.interval.low, found.interval.high) == (pytest.approx(0.55), pytest.approx(0.75))
+    with pytest.raises(ConfigError, match="different places"):
+        iou_over_seeds([_counts([0.5]), _counts([0.5, 0.6])])
+    with pytest.raises(ConfigError, match="no run"):
+        iou_over_seeds([])
+
+
+def test_recovery_needs_a_gap() -> None:
+    low, high = [_counts([0.6, 0.6])], [_counts([0.5, 0.5])]
+    assert recovery_over_seeds(low, low, high) is None
+
+
+def test_tables_escape_what_their_format_takes_for_markup() -> None:
+    table = Table("T", ("method", "95 %"), (("sar_twin|x", "0.1 .. 0.2"),))
+    assert "sar_twin\\|x" in markdown(table)
+    assert r"sar\_twin|x & 0.1 to 0.2 \\" in latex(table)
+    assert r"95 \%" in latex(table)
