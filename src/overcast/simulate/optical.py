@@ -55,10 +55,10 @@ PAINT = (
 """Reflectance of painted metal, one colour per tenth of the tone."""
 CANOPY_REFLECTANCE = ((0.035, 0.065, 0.025, 0.36), (0.08, 0.11, 0.045, 0.50))
 WALL_REFLECTANCE = ((0.22, 0.13, 0.10, 0.28), (0.46, 0.43, 0.38, 0.50))
-SKYLIGHT = np.array([0.16, 0.18, 0.21, 0.09], np.float32)
+SKYLIGHT = np.array([0.22, 0.24, 0.27, 0.13], np.float32)
 """Light in shadow relative to full sun on a horizontal surface."""
-HAZE_DN = np.array([16.0, 18.0, 20.0, 6.0], np.float32)
-GAIN_DN = np.array([455.0, 470.0, 480.0, 330.0], np.float32)
+HAZE_DN = np.array([22.0, 25.0, 25.0, 8.0], np.float32)
+GAIN_DN = np.array([395.0, 390.0, 405.0, 300.0], np.float32)
 """Digital numbers per unit of reflected light: the display stretch of an 8-bit product."""
 
 

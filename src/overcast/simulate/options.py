@@ -69,9 +69,9 @@ class OpticalOptions(_Options):
     """Deviation between places of both sun angles and of the view azimuth."""
     texture: bool = True
     """Ageing, stains and fine texture of materials; off gives one flat colour per object."""
-    blur_px: float = Field(default=0.55, ge=0, le=4)
+    blur_px: float = Field(default=0.6, ge=0, le=4)
     """Standard deviation of the point-spread function."""
-    noise_dn: float = Field(default=1.6, ge=0, le=30)
+    noise_dn: float = Field(default=1.4, ge=0, le=30)
     """Standard deviation of the sensor noise in digital numbers."""
     exposure_jitter: float = Field(default=0.05, ge=0, le=0.5)
     """Relative deviation between places of gain and haze."""
