@@ -45,6 +45,7 @@ class Figure:
 FIGURES = (
     Figure("F1", "f1"),
     Figure("instance F1", "instance_f1"),
+    Figure("AP", "ap"),
     Figure("boundary IoU", "boundary_iou"),
     Figure("ECE", "ece"),
     Figure("s/km²", "s_per_km2", 2),

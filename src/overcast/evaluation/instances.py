@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,8 @@ from overcast.batch import IGNORE_LABEL
 from overcast.evaluation.pixel import ratio
 
 Outline = Polygon | MultiPolygon
+Pairs = Sequence[tuple[float, int]]
+"""(IoU, position) of true footprints."""
 
 MATCH_IOU = 0.5
 SPACENET6_MIN_AREA_M2 = 20.0
@@ -81,6 +83,8 @@ class Matching:
     """Indices of the predictions that count (large enough), by falling confidence."""
     truths: tuple[int, ...]
     """Indices of the true footprints that count."""
+    candidates: Mapping[int, Pairs]
+    """Position in `predictions` -> (IoU, position in `truths`) of the pairs that reach the IoU asked for."""
 
     @property
     def counts(self) -> InstanceCounts:
@@ -108,15 +112,23 @@ def match_instances(
     order = order[shapely.area(outlines)[order] >= min_area]
     kept = np.flatnonzero(shapely.area(targets) >= min_area)
     candidates = _candidates(outlines[order], targets[kept], match_iou)
-    matches: list[Match] = []
+    matches = [
+        Match(int(order[turn]), int(kept[position]), iou)
+        for turn, position, iou in greedy(candidates, len(order), match_iou)
+    ]
+    return Matching(tuple(matches), tuple(order.tolist()), tuple(kept.tolist()), candidates)
+
+
+def greedy(candidates: Mapping[int, Pairs], turns: int, match_iou: float) -> Iterator[tuple[int, int, float]]:
+    """(turn, position, IoU): each turn takes the free position of largest IoU that is at least `match_iou`."""
     taken: set[int] = set()
-    for turn, prediction in enumerate(order.tolist()):
-        free = [(iou, -position) for iou, position in candidates[turn] if position not in taken]
+    for turn in range(turns):
+        pairs = candidates.get(turn, ())
+        free = [(iou, -position) for iou, position in pairs if iou >= match_iou and position not in taken]
         if free:
             iou, negative = max(free)
             taken.add(-negative)
-            matches.append(Match(prediction, int(kept[-negative]), iou))
-    return Matching(tuple(matches), tuple(order.tolist()), tuple(kept.tolist()))
+            yield turn, -negative, iou
 
 
 def _repaired(outlines: Sequence[Outline]) -> NDArray[np.object_]:

@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from overcast.errors import InputError
+from overcast.evaluation.average_precision import Detections
 from overcast.evaluation.bootstrap import Interval
 from overcast.evaluation.boundary import BoundaryCounts, band_width_px
 from overcast.evaluation.calibration import CalibrationBins
@@ -89,6 +90,8 @@ class Evaluation(BaseModel):
     """Over predicted footprints: confidence against being matched."""
     polis: PolisSum
     """Over matched footprints."""
+    detections: Detections = Detections()
+    """Every predicted footprint with what it matched."""
     timing: Timing
     panels: tuple[Panel, ...] = ()
 
@@ -135,6 +138,8 @@ class Evaluation(BaseModel):
                 "instance_precision": instances.precision,
                 "instance_recall": instances.recall,
             }
+        if self.options.instances and self.detections.ap is not None and self.detections.ap50 is not None:
+            figures |= {"ap": self.detections.ap, "ap50": self.detections.ap50}
         if self.polis.mean_m is not None:
             figures["polis_m"] = self.polis.mean_m
         figures |= {"boundary_iou": total.boundary.iou, "ece": self.calibration.ece, "brier": self.calibration.brier}

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from overcast.batch import IGNORE_LABEL, Batch
 from overcast.errors import BundleError, ConfigError, InputError
+from overcast.evaluation.average_precision import Detections, detections
 from overcast.evaluation.boundary import count_boundary
 from overcast.evaluation.calibration import CalibrationBins, bin_probabilities, count_calibration
 from overcast.evaluation.instances import (
@@ -91,6 +92,7 @@ class _Tally:
         self._calibration = CalibrationBins.empty(options.calibration_bins)
         self._instance_calibration = CalibrationBins.empty(options.calibration_bins)
         self._polis = PolisSum()
+        self._detections = Detections()
         self._pixels = 0
         self._picker = PanelPicker(options.panels)
 
@@ -127,9 +129,11 @@ class _Tally:
         matching = match_instances(claims, truths, options.min_area_m2)
         for match in matching.matches:
             self._polis += PolisSum(polis(claims[match.prediction].outline, truths[match.truth]), 1)
+        confidences = [claims[index].confidence for index in matching.predictions]
+        self._detections += detections(confidences, matching.candidates, len(matching.truths))
         hits = {match.prediction for match in matching.matches}
         self._instance_calibration += bin_probabilities(
-            np.array([claims[index].confidence for index in matching.predictions]),
+            np.array(confidences),
             np.array([index in hits for index in matching.predictions], bool),
             options.calibration_bins,
         )
@@ -147,6 +151,7 @@ class _Tally:
             calibration=self._calibration,
             instance_calibration=self._instance_calibration,
             polis=self._polis,
+            detections=self._detections,
             timing=Timing(len(self._chips), self._pixels, predict_s, total_s),
             panels=self._picker.panels(),
         )

@@ -40,6 +40,7 @@ COLUMNS = (
     Column("Precision", lambda e: e.pixels.precision),
     Column("Recall", lambda e: e.pixels.recall),
     Column("Instance F1", _instance_f1),
+    Column("AP", lambda e: e.detections.ap if e.options.instances else None),
     Column("Boundary IoU", lambda e: e.total.boundary.iou),
     Column("PoLiS (m)", lambda e: e.polis.mean_m, digits=2, higher_is_better=False),
     Column("ECE", lambda e: e.calibration.ece, higher_is_better=False),
