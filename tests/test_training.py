@@ -356,9 +356,8 @@ def test_two_processes_follow_the_curve_of_one(norm: str, tiny_sets: list[str], 
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     one, two = np.array(_losses(tmp_path / "one")), np.array(_losses(tmp_path / "two"))
-    # Dice is a quotient over the pixels that a process sees: the mean of two shares is not the quotient of the whole
-    # (measured: at most 2.2 % with frozen normalisation). `local` normalisation adds statistics of half the batch.
-    np.testing.assert_allclose(two, one, rtol=0.04)
+    # Frozen: the same sums in another order. Local: each process normalises with the statistics of half the batch.
+    np.testing.assert_allclose(two, one, rtol=1e-5 if norm == "frozen" else 0.04)
 
 
 def test_batch_that_cannot_be_shared_is_refused(tiny_sets: list[str], tmp_path: Path) -> None:

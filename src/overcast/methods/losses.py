@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from overcast.batch import IGNORE_LABEL
+from overcast.methods.pooling import pooled
 from overcast.models.blocks import STRIDE
 
 DICE_SMOOTHING = 1.0
@@ -96,8 +97,8 @@ def _categorical_kl(t: Tensor, s: Tensor) -> Tensor:
 
 
 def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    total = weight.sum()
-    return (values * weight).sum() / torch.where(total > 0, total, 1)
+    weighted, total = pooled(torch.stack([(values * weight).sum(), weight.sum()]))
+    return weighted / torch.where(total > 0, total, 1)
 
 
 def _target(label: Tensor, valid: Tensor | None, classes: int) -> tuple[Tensor, Tensor]:
@@ -125,9 +126,8 @@ def _soft_segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor) -> T
 def _dice_loss(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """1 - Dice, pooled over the batch; with several classes the mean over those that occur."""
     pixels = (0, 2, 3)
-    overlap = (probability * target * weight).sum(pixels)
-    truth = (target * weight).sum(pixels)
-    size = (probability * weight).sum(pixels) + truth
-    loss = 1 - (2 * overlap + DICE_SMOOTHING) / (size + DICE_SMOOTHING)
+    parts = [(probability * target * weight), target * weight, probability * weight]
+    overlap, truth, predicted = pooled(torch.stack([part.sum(pixels) for part in parts]))
+    loss = 1 - (2 * overlap + DICE_SMOOTHING) / (predicted + truth + DICE_SMOOTHING)
     occurs = torch.ones_like(truth) if len(truth) == 1 else (truth > 0).float()
-    return _weighted_mean(loss, occurs)
+    return (loss * occurs).sum() / torch.where(occurs.sum() > 0, occurs.sum(), 1)
