@@ -32,6 +32,7 @@ class SpaceNet6Side(StrEnum):
 
 
 def simulate(
+    *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write; must be new or empty.")],
     preset: Annotated[
         SimulationPreset, typer.Option(help="Named settings to start from.")
@@ -42,22 +43,41 @@ def simulate(
     scenes: Annotated[int | None, typer.Option(help="Further places written whole.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same bytes.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; all cores by default.")] = None,
+    footprints: Annotated[
+        Path | None, typer.Option(help="Real footprints to build from: GeoPackage, GeoJSON, Shapefile, CityJSON.")
+    ] = None,
+    height: Annotated[str | None, typer.Option(help="Column of --footprints with heights in metres.")] = None,
 ) -> None:
     """Simulate a city as an optical + SAR folder data set with exact footprints.
 
-    Interrupted, the same command goes on where it stopped.
+    Interrupted, the same command goes on where it stopped. With --footprints the town in that file is simulated, cut
+    into places; --places then limits them to those with the most built ground.
 
     Example: `overcast simulate --output data/city --preset demo --places 4 --seed 1`
+
+    Example: `overcast simulate --output data/town --footprints town.gpkg --height Height`
     """
+    from overcast.errors import ConfigError
     from overcast.settings import read_settings
     from overcast.simulate.dataset import simulate_dataset
+    from overcast.simulate.given import digest, read_town
     from overcast.simulate.options import Preset, SimulationOptions
     from overcast.simulate.options import preset as named
+    from overcast.simulate.town import tiled
 
+    if footprints is None and height is not None:
+        raise ConfigError("--height names a column of --footprints: give both, or neither.")
+    if footprints is not None and scenes:
+        raise ConfigError("--footprints is cut into places: leave out --scenes, or give a large --set place_m=...")
     counts = {"places": places, "scenes": scenes, "seed": seed, "workers": workers or os.cpu_count()}
     given = [f"{name}={value}" for name, value in counts.items() if value is not None]
     base = named(Preset(preset.value)).model_dump(mode="json")
+    if footprints is not None:
+        base["footprints"] = {"file": str(footprints), "height": height, "sha256": digest(footprints)}
     settings = read_settings(SimulationOptions, options, [*given, *(sets or [])], base)
+    if settings.footprints is not None:
+        settings = tiled(settings, places)
+        typer.echo(read_town(settings.footprints).repairs.sentence())
     with counting_bar("simulating", "places") as update:
         folder = simulate_dataset(output, settings, update)
     typer.echo(f"{settings.places} places and {settings.scenes} scenes in {folder}")

@@ -96,9 +96,9 @@ def _resolve(bounds: Extent, collector: Collector, allowed: list[shapely.Polygon
     built = STRtree(shapes[kept])
     structures = _clear_structures(collector.structures, built, box, water)
     solid = STRtree([*shapes[kept], *polygons([(s.outline,) for s in structures])])
-    furniture = _clear_furniture(collector.furniture(), solid, water, bounds)
+    furniture = clear_furniture(collector.furniture(), solid, water, bounds)
     if not options.trees_over_roofs:
-        furniture = _clear_crowns(furniture, built)
+        furniture = clear_crowns(furniture, built)
     return City(bounds, buildings, structures, tuple(collector.patches), furniture)
 
 
@@ -129,7 +129,9 @@ def _clear_structures(
     return tuple(structure for structure, bad in zip(structures, blocked, strict=True) if not bad)
 
 
-def _clear_furniture(small: Furniture, solid: STRtree, water: shapely.Geometry, bounds: Extent) -> Furniture:
+def clear_furniture(small: Furniture, solid: STRtree, water: shapely.Geometry, bounds: Extent) -> Furniture:
+    """What lies on the bounds, keeps its distance from solid things and stands on land."""
+
     def clear(rows: Floats, distance: float, end: int = 0) -> NDArray[np.bool_]:
         xy = rows[:, end : end + 2]
         good = (xy[:, 0] > bounds.left) & (xy[:, 0] < bounds.right)
@@ -148,7 +150,7 @@ def _clear_furniture(small: Furniture, solid: STRtree, water: shapely.Geometry, 
     )
 
 
-def _clear_crowns(small: Furniture, built: STRtree) -> Furniture:
+def clear_crowns(small: Furniture, built: STRtree) -> Furniture:
     """Without the trees whose crown (lobes included) reaches a footprint."""
     crowns = shapely.buffer(shapely.points(small.trees[:, :2]), small.trees[:, 2] * CROWN_REACH)
     hanging = np.zeros(len(crowns), bool)

@@ -54,6 +54,35 @@ class CityOptions(_Options):
     """Ground around a place that is built as well, so that layover and shadows enter from outside."""
 
 
+class RoofChoice(StrEnum):
+    """Roofs of given footprints whose file tells none."""
+
+    SIZE = "size"
+    """Gabled for compact, nearly rectangular footprints up to 220 m2, else flat."""
+    FLAT = "flat"
+
+
+class FootprintOptions(_Options):
+    """A file of real footprints that are simulated instead of a drawn city."""
+
+    file: str = Field(min_length=1)
+    """GeoPackage, GeoJSON, Shapefile, GeoParquet or anything else GDAL reads, or CityJSON (`.json`)."""
+    height: str | None = None
+    """Column with the heights in metres; CityJSON carries its own."""
+    layer: str | None = None
+    """Layer of the file; the first by default."""
+    crs: str | None = None
+    """Coordinate system, where the file names none or a wrong one."""
+    default_height_m: float | None = Field(default=None, gt=0, le=900)
+    """Height of buildings without a usable one; by default the median of the others."""
+    roofs: RoofChoice = RoofChoice.SIZE
+    """Roofs that the file does not tell."""
+    keep_empty: bool = False
+    """Places and chips without a building are written as well."""
+    sha256: str = ""
+    """Checksum of the file, set when the simulation begins."""
+
+
 class OpticalOptions(_Options):
     """View, light and faults of the optical image."""
 
@@ -160,6 +189,8 @@ class SimulationOptions(_Options):
     """Empty ground between places, so that no two share any."""
     gsd_m: float = Field(default=0.5, gt=0, le=10)
     """Ground sampling distance of both sensors."""
+    footprints: FootprintOptions | None = None
+    """Real footprints; None draws a city."""
     city: CityOptions = CityOptions()
     optical: OpticalOptions = OpticalOptions()
     sar: SarOptions = SarOptions()

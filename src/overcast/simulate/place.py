@@ -15,6 +15,7 @@ from overcast.simulate.optical import Exposure, draw_exposure, simulate_optical
 from overcast.simulate.options import CRS, SimulationOptions
 from overcast.simulate.sar import Strip, draw_strip, simulate_sar
 from overcast.simulate.scene import label_mask
+from overcast.simulate.town import town_bounds, town_city
 
 ORIGIN_M = (500_000.0, 5_600_000.0)
 """Lower left corner of place 0."""
@@ -60,7 +61,9 @@ def place_ids(options: SimulationOptions) -> list[PlaceId]:
 
 
 def place_bounds(place: PlaceId, options: SimulationOptions) -> Extent:
-    """Ground of a place: cells of a fixed grid, far enough apart that margins do not meet."""
+    """Ground of a place: on a fixed grid, far enough apart that margins do not meet, or a part of the given town."""
+    if options.footprints is not None:
+        return town_bounds(options)[place.index]
     side = max(options.place_px if options.places else 0, options.scene_px if options.scenes else 0) * options.gsd_m
     pitch = side + max(options.gap_m, 2 * options.city.margin_m)
     left = ORIGIN_M[0] + place.index % COLUMNS * pitch
@@ -74,7 +77,10 @@ def simulate_place(place: PlaceId, options: SimulationOptions) -> SimulatedPlace
     bounds = place_bounds(place, options)
     seed = np.random.SeedSequence([options.seed, place.index])
     city_seed, strip_seed, sar_seed, exposure_seed, optical_seed = seed.spawn(5)
-    city = build_city(bounds, options.city, city_seed)
+    if options.footprints is None:
+        city = build_city(bounds, options.city, city_seed)
+    else:
+        city = town_city(bounds, options.footprints, options.city, options.seed)
     strip = draw_strip(options.sar, options.gsd_m, place.index, np.random.default_rng(strip_seed))
     exposure = draw_exposure(options.optical, np.random.default_rng(exposure_seed))
     transform = Affine(options.gsd_m, 0, bounds.left, 0, -options.gsd_m, bounds.top)

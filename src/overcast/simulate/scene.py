@@ -8,6 +8,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
+from shapely import Polygon
 
 from overcast.data.raster import Georeference
 from overcast.simulate.geometry import Building, City, Floats, Rings, Surface, polygons
@@ -44,7 +45,7 @@ def label_mask(city: City, grid: Georeference) -> NDArray[np.uint8]:
 def rasterize_city(city: City, grid: Georeference) -> Scene:
     """The scene of a grid, which may be turned against the map."""
     patches = [patch for patch in city.patches if not patch.polygon.is_empty]
-    ground = _burn([(np.asarray(p.polygon.exterior.coords)[:-1],) for p in patches], grid)
+    ground = _burn([_rings(patch.polygon) for patch in patches], grid)
     codes = np.array([Surface.ASPHALT, *(p.surface for p in patches)], np.uint8)
     tones = _tones(len(patches) + 1)
     surface, tone = codes[ground], tones[ground]
@@ -65,6 +66,10 @@ def rasterize_city(city: City, grid: Georeference) -> Scene:
     _raise_cars(city.furniture.cars, grid, solid, surface, tone)
     canopy = _canopy(city, grid)
     return Scene(grid, solid, slopes[0], slopes[1], canopy, surface, tone, building)
+
+
+def _rings(polygon: Polygon) -> Rings:
+    return tuple(np.asarray(ring.coords)[:-1] for ring in (polygon.exterior, *polygon.interiors))
 
 
 def _tones(count: int) -> NDArray[np.uint8]:

@@ -85,10 +85,13 @@ class Written:
 def write_place_chips(root: Path, name: str, place: SimulatedPlace, options: SimulationOptions) -> list[Written]:
     """Cut a place into chips without overlap: sar/, optical/, masks/, footprints/, clouds/ `<name>_<number>`."""
     table = footprint_table(place.city)
+    only_built = options.footprints is not None and not options.footprints.keep_empty
     size, side = options.chip_px, place.grid.width // options.chip_px
     files: list[Written] = []
     for number in range(side * side):
         window = Window(number // side * size, number % side * size, size, size)
+        if only_built and not place.mask[window.slices].any():
+            continue
         paths = {
             layer: root / folder / f"{name}_{number:03d}{'.gpkg' if layer is Layer.FOOTPRINTS else '.tif'}"
             for layer, folder in CHIP_FOLDERS.items()
