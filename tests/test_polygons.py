@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import rasterio.features
@@ -19,6 +21,7 @@ from overcast.errors import ConfigError
 from overcast.grid import Window
 from overcast.inference import regions
 from overcast.inference.area import GeodesicArea, PlanarArea, measure_area
+from overcast.inference.outlines.levels import Outlines
 from overcast.inference.polygons import Footprints, PolygonOptions, vectorize
 
 PROBABILITY = SensorRadiometry(bands=("probability",), unit=Unit.DIGITAL_NUMBER, gsd_m=0.5)
@@ -33,11 +36,12 @@ def source(probability: np.ndarray, transform: Affine = NORTH_UP, crs: str = "EP
 
 
 def footprints(probability: np.ndarray, transform: Affine = NORTH_UP, crs: str = "EPSG:32631", **options) -> Footprints:
-    """All footprints, in order of their identifiers."""
-    portions = list(vectorize(source(probability, transform, crs), PolygonOptions(**options)))
+    """All footprints, in order of their identifiers; along pixel edges unless told otherwise."""
+    given = {"outlines": Outlines.OFF, **options}
+    portions = list(vectorize(source(probability, transform, crs), PolygonOptions(**given)))
     parts = [
-        np.concatenate([getattr(portion, name) for portion in portions])
-        for name in ("id", "geometry", "area_m2", "confidence", "valid_share")
+        np.concatenate([getattr(portion, field.name) for portion in portions])
+        for field in dataclasses.fields(Footprints)
     ]
     found = Footprints(*parts)
     return found.select(np.argsort(found.id))
@@ -164,13 +168,14 @@ def test_no_footprint_where_there_is_no_data_whatever_is_stored_there():
     probability = np.full((10, 10), 0.9, np.float32)
     probability[:5, :7] = np.nan
     grid = Georeference(10, 10, NORTH_UP, "EPSG:32631")
-    (found,) = vectorize(Lying(probability[None], PROBABILITY, grid), PolygonOptions())
+    (found,) = vectorize(Lying(probability[None], PROBABILITY, grid), PolygonOptions(outlines=Outlines.OFF))
     burnt = rasterio.features.rasterize(found.geometry, (10, 10), transform=NORTH_UP).astype(bool)
     assert np.array_equal(burnt, ~np.isnan(probability))
 
 
-def test_nothing_found_is_an_empty_portion():
-    found = footprints(np.full((30, 20), 0.2), simplify_m=1.0)
+@pytest.mark.parametrize("mode", list(Outlines))
+def test_nothing_found_is_an_empty_portion(mode):
+    found = footprints(np.full((30, 20), 0.2), outlines=mode)
     assert len(found) == 0
     assert found.geometry.shape == (0,)
 
@@ -192,33 +197,6 @@ def blobs(seed: int = 0, size: int = 120) -> np.ndarray:
 
     field = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(size, size)), 4)
     return (1 / (1 + np.exp(-40 * field))).astype(np.float32)
-
-
-@pytest.mark.parametrize("strip_rows", [7, 120])
-def test_simplified_outlines_stay_valid_close_and_smaller(strip_rows):
-    probability = np.pad(blobs(size=112), 4)  # what touches the border of the scene stays as it is
-    exact = footprints(probability)
-    simple = footprints(probability, simplify_m=0.6, strip_pixels=strip_rows * 120)
-    assert simple.id.tolist() == exact.id.tolist()
-    assert shapely.is_valid(simple.geometry).all()
-    assert not shapely.is_empty(simple.geometry).any()
-    assert shapely.get_num_coordinates(simple.geometry).sum() < 0.6 * shapely.get_num_coordinates(exact.geometry).sum()
-    assert shapely.hausdorff_distance(exact.geometry, simple.geometry).max() <= 0.6 + 1e-6
-    np.testing.assert_allclose(simple.area_m2, shapely.area(simple.geometry), rtol=1e-6)
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 50), st.sampled_from([0.4, 0.9, 2.0]), st.integers(1, 60))
-def test_simplified_footprints_never_leave_the_valid_area(seed, simplify_m, strip_rows):
-    probability = blobs(seed, 60)
-    rng = np.random.default_rng(seed)
-    for row, col in rng.integers(0, 60, (12, 2)):
-        probability[row : row + 4, col : col + 3] = np.nan
-    found = footprints(probability, simplify_m=simplify_m, strip_pixels=strip_rows * 60)
-    gaps = shapely.union_all(whole(np.isnan(probability)))
-    assert shapely.area(shapely.intersection(shapely.union_all(found.geometry), gaps)) < 1e-6
-    scene = shapely.box(593000, 5750000 - 30, 593030, 5750000)
-    assert shapely.area(shapely.difference(shapely.union_all(found.geometry), scene)) < 1e-6
 
 
 def test_area_in_degrees_is_geodesic():
@@ -257,7 +235,7 @@ def test_progress_counts_pixels():
     assert states[-1].total == 14400
 
 
-@pytest.mark.parametrize("wrong", [{"threshold": 0}, {"threshold": 1.1}, {"min_area_m2": -1}, {"simplify_m": -1}])
+@pytest.mark.parametrize("wrong", [{"threshold": 0}, {"threshold": 1.1}, {"min_area_m2": -1}])
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(ConfigError):
         PolygonOptions(**wrong)

@@ -32,6 +32,7 @@ from overcast.inference import cog, outputs
 from overcast.inference.cog import Encoding, ProbabilityWriter
 from overcast.inference.declare import TAG, scene_radiometry
 from overcast.inference.model import SceneModel
+from overcast.inference.outlines.levels import Outlines
 from overcast.inference.polygons import PolygonOptions
 from overcast.inference.predict import PredictionSummary, PredictOptions, predict_file
 from overcast.inference.progress import Stage
@@ -42,7 +43,8 @@ STATISTICS = BandStatistics(mean=(28.0, 28.0), std=(8.0, 8.0))
 NORTH_UP = Affine(0.5, 0, 593000, 0, -0.5, 5750000)
 ROTATED = Affine(0.3, 0.4, 593000, 0.4, -0.3, 5750000)
 OPTIONS = PredictOptions(
-    scene=SceneOptions(tile=64, overlap=16, margin=4), polygons=PolygonOptions(strip_pixels=3000, min_area_m2=2.0)
+    scene=SceneOptions(tile=64, overlap=16, margin=4),
+    polygons=PolygonOptions(strip_pixels=3000, min_area_m2=2.0, outlines=Outlines.OFF),
 )
 
 

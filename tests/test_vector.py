@@ -37,6 +37,8 @@ def portion(first: int, count: int) -> Footprints:
         area_m2=np.full(count, 96.0),
         confidence=np.linspace(0.5, 1, count),
         valid_share=np.ones(count),
+        level=np.arange(count, dtype=np.int8) % 3,
+        unsplit=np.zeros(count, bool),
     )
 
 

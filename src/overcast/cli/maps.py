@@ -23,6 +23,21 @@ class ScenePrecision(StrEnum):
     BF16 = "bf16"
 
 
+class OutlineMode(StrEnum):
+    """How outlines are drawn."""
+
+    OFF = "off"
+    GENTLE = "gentle"
+    STRICT = "strict"
+
+
+class SeparateMode(StrEnum):
+    """Whether touching buildings become polygons of their own."""
+
+    OFF = "off"
+    WATERSHED = "watershed"
+
+
 def predict(
     *,
     scene: Annotated[list[Path], typer.Argument(help="SAR files on one grid; their bands, in order, are the model's.")],
@@ -46,7 +61,13 @@ def predict(
     look: Annotated[LookDirection | None, typer.Option(help="Side on which the radar stood.")] = None,
     threshold: Annotated[float, typer.Option(help="Smallest probability inside a footprint.")] = 0.5,
     min_area_m2: Annotated[float, typer.Option(help="Smaller footprints are dropped.")] = 10.0,
-    simplify_m: Annotated[float, typer.Option(help="Tolerance of simplified outlines; 0 keeps pixel edges.")] = 0.0,
+    outlines: Annotated[
+        OutlineMode,
+        typer.Option(help="How outlines are drawn: along pixel edges, squared gently, or every wall squared."),
+    ] = OutlineMode.GENTLE,
+    separate: Annotated[
+        SeparateMode, typer.Option(help="Touching buildings as one footprint, or apart with shared walls.")
+    ] = SeparateMode.OFF,
     tile: Annotated[int, typer.Option(help="Side of the tiles in pixels.")] = 768,
     device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
     precision: Annotated[ScenePrecision, typer.Option(help="Arithmetic of the network.")] = ScenePrecision.FP32,
@@ -62,9 +83,11 @@ def predict(
     from overcast.bundle import BUNDLED, load_bundle
     from overcast.errors import ConfigError
     from overcast.inference.declare import scene_radiometry
+    from overcast.inference.outlines.levels import Outlines
     from overcast.inference.polygons import PolygonOptions
     from overcast.inference.predict import PredictOptions, predict_file
     from overcast.inference.scene import Precision, SceneOptions
+    from overcast.inference.separate import Separate
 
     if footprints is None and probability is None:
         raise ConfigError("say what to write: --footprints FILE.gpkg, --probability FILE.tif, or both.")
@@ -81,7 +104,12 @@ def predict(
     }
     options = PredictOptions(
         scene=SceneOptions(tile=tile, device=device, precision=Precision(precision.value)),
-        polygons=PolygonOptions(threshold=threshold, min_area_m2=min_area_m2, simplify_m=simplify_m),
+        polygons=PolygonOptions(
+            threshold=threshold,
+            min_area_m2=min_area_m2,
+            outlines=Outlines(outlines.value),
+            separate=Separate(separate.value),
+        ),
         overwrite=overwrite,
     )
     with counting_bar("mapping", "km²") as update:

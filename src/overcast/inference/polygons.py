@@ -1,4 +1,4 @@
-"""Footprints from a raster of probability: exact outlines along pixel edges, the same for any strip height."""
+"""Footprints from a raster of probability, the same for any strip height."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ import shapely
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from overcast.data.raster import Georeference, RasterSource
+from overcast.data.raster import RasterSource
 from overcast.errors import ConfigError
 from overcast.grid import Window
-from overcast.inference.area import GeodesicArea, PlanarArea, Polygons, measure_area, to_map
+from overcast.inference.area import Polygons, measure_area, to_map
+from overcast.inference.outlines.blocks import split_blocks
+from overcast.inference.outlines.drawn import draw
+from overcast.inference.outlines.levels import REACH_PX, Outlines
+from overcast.inference.outlines.neighbours import Neighbourhood
 from overcast.inference.progress import Progress, Report, Stage
 from overcast.inference.regions import Regions, RegionTracer, Strip
+from overcast.inference.separate import Separate
 
 
 @dataclass(frozen=True)
@@ -27,17 +32,19 @@ class PolygonOptions:
     threshold: float = 0.5
     """Smallest probability of a footprint's pixels."""
     min_area_m2: float = 0.0
-    """Smaller footprints are dropped."""
-    simplify_m: float = 0.0
-    """Tolerance of Douglas-Peucker in metres; 0 keeps the pixel edges."""
+    """Footprints of fewer pixels are dropped."""
+    outlines: Outlines = Outlines.GENTLE
+    """How outlines are drawn."""
+    separate: Separate = Separate.OFF
+    """Whether touching buildings become polygons of their own."""
     strip_pixels: int = 4_000_000
     """Pixels that are looked at together; it bounds the memory and changes no footprint."""
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
             raise ConfigError(f"threshold must lie in 0 (exclusive) .. 1, got {self.threshold}.")
-        if not (self.min_area_m2 >= 0 and self.simplify_m >= 0 and self.strip_pixels >= 1):
-            raise ConfigError("min_area_m2 and simplify_m must be 0 or more, strip_pixels 1 or more.")
+        if not (self.min_area_m2 >= 0 and self.strip_pixels >= 1):
+            raise ConfigError("min_area_m2 must be 0 or more, strip_pixels 1 or more.")
 
 
 @dataclass(frozen=True)
@@ -55,46 +62,51 @@ class Footprints:
     valid_share: NDArray[np.float64]
     """Share of the outline behind which there are data: 1 = seen whole, less = cut by a gap or the scene's border."""
 
+    level: NDArray[np.int8]
+    """How regular each outline is, a `Level`."""
+    unsplit: NDArray[np.bool_]
+    """True where touching buildings were to be separated, but the region they make is too large for it."""
+
     def __len__(self) -> int:
         return len(self.id)
 
     def select(self, keep: NDArray[np.bool_]) -> Footprints:
         """The footprints where `keep` is True."""
-        return Footprints(
-            self.id[keep], self.geometry[keep], self.area_m2[keep], self.confidence[keep], self.valid_share[keep]
-        )
+        parts = (self.id, self.geometry, self.area_m2, self.confidence, self.valid_share, self.level, self.unsplit)
+        return Footprints(*(part[keep] for part in parts))
 
 
 def vectorize(source: RasterSource, options: PolygonOptions, progress: Report | None = None) -> Iterator[Footprints]:
     """Footprints of a probability raster, in portions, each in order of their first pixel.
 
-    A footprint is a set of valid pixels at or above the threshold that are connected through their sides
-    (4-connected); holes are kept. Outlines follow pixel edges, every vertex is a turn, and the polygons are valid.
-    With `simplify_m` the outline is simplified where it stays valid and cannot reach pixels without data.
+    A region is a set of valid pixels at or above the threshold that are connected through their sides (4-connected);
+    holes are kept. It becomes one footprint, or several where touching buildings are separated. Outlines are valid,
+    overlap nowhere and cannot reach pixels without data; along pixel edges every vertex is a turn. They are the same,
+    to the last bit, whatever strips the raster is read in.
 
     Args:
-        source: One band of probabilities; its georeference must have a CRS. Read from top to bottom.
+        source: One band of probabilities; its georeference must have a CRS. Read from top to bottom, and again in
+            windows of regions where touching buildings are separated.
         options: What becomes a footprint.
         progress: Called after each strip, in pixels.
     """
     grid = source.georeference
-    area = measure_area(grid)
-    tolerance_px = options.simplify_m / area.pixel_m2**0.5
-    started, tracer = time.monotonic(), RegionTracer(grid.width)
+    started, tracer, drawer = time.monotonic(), RegionTracer(grid.width), _Drawer(source, options)
     height = max(1, options.strip_pixels // grid.width)
     for row in range(0, grid.height, height):
         rows = min(height, grid.height - row)
-        regions = tracer.feed(_read(source, row, rows, options.threshold, math.ceil(tolerance_px)))
+        regions = tracer.feed(_read(source, row, rows, options))
         if regions is not None:
-            yield _footprints(regions, grid, area, options, tolerance_px)
+            yield drawer.footprints(regions, tracer.open_boxes(), tracer.rows)
         if progress is not None:
             done, total = (row + rows) * grid.width, grid.height * grid.width
             progress(Progress(Stage.POLYGONS, done, total, time.monotonic() - started))
-    yield _footprints(tracer.finish(), grid, area, options, tolerance_px)
+    yield drawer.footprints(tracer.finish(), np.zeros((0, 4)), math.inf)
 
 
-def _read(source: RasterSource, row: int, rows: int, threshold: float, reach: int) -> Strip:
-    """A strip; with `reach` > 0 it also marks the pixels at most so far from pixels without data."""
+def _read(source: RasterSource, row: int, rows: int, options: PolygonOptions) -> Strip:
+    """A strip; where outlines leave the pixel edges it also marks the pixels close to pixels without data."""
+    reach = 0 if options.outlines is Outlines.OFF else REACH_PX + 1
     grid = source.georeference
     first, last = max(0, row - reach), min(grid.height, row + rows + reach)
     pixels = source.read(Window(first, 0, last - first, grid.width))
@@ -102,36 +114,56 @@ def _read(source: RasterSource, row: int, rows: int, threshold: float, reach: in
     values, valid = pixels.values[0, inner], pixels.valid[inner]
     near = None
     if reach:
-        gaps = (~pixels.valid).view(np.uint8)
-        near = ndimage.maximum_filter(gaps, 2 * reach + 1, mode="constant", cval=1)[inner].view(np.bool_)
-    return Strip(valid & (values >= threshold), values, valid, near)
+        near = _near_gap(pixels.valid, reach, (first == 0, last == grid.height))[inner]
+    return Strip(valid & (values >= options.threshold), values, valid, near)
 
 
-def _footprints(
-    regions: Regions, grid: Georeference, area: PlanarArea | GeodesicArea, options: PolygonOptions, tolerance_px: float
-) -> Footprints:
-    """Complete regions as footprints."""
-    tally, rings = regions.tally, regions.rings
-    vertices = np.stack([rings.col, rings.row], axis=1).astype(float)
-    closed = np.asarray(shapely.linearrings(vertices, indices=rings.ring), object)
-    outlines = np.asarray(shapely.polygons(closed, indices=rings.region), object)
-    perimeter = np.bincount(rings.region, rings.perimeter, len(outlines))
-    if tolerance_px > 0:
-        outlines = _simplified(outlines, tolerance_px, tally.near_gap > 0)
-    placed = to_map(outlines, grid)
-    footprints = Footprints(
-        id=tally.first,
-        geometry=placed,
-        area_m2=area(outlines, placed),
-        confidence=tally.probability / tally.pixels,
-        valid_share=1 - tally.gap_edges / perimeter,
-    )
-    return footprints.select(footprints.area_m2 >= options.min_area_m2)
+def _near_gap(valid: NDArray[np.bool_], reach: int, ends: tuple[bool, bool]) -> NDArray[np.bool_]:
+    """True at most `reach` pixels from a pixel without data, or from the scene's border where rows begin or end it."""
+    if valid.all():
+        near = np.zeros_like(valid)
+    else:
+        near = ndimage.maximum_filter((~valid).view(np.uint8), 2 * reach + 1, mode="constant").view(np.bool_)
+    near[:, :reach] = near[:, valid.shape[1] - reach :] = True
+    if ends[0]:
+        near[:reach] = True
+    if ends[1]:
+        near[max(0, len(near) - reach) :] = True
+    return near
 
 
-def _simplified(outlines: Polygons, tolerance_px: float, keep: NDArray[np.bool_]) -> Polygons:
-    """Simplified outlines, but the original where `keep` asks for it or the result is no valid polygon."""
-    simple = np.asarray(shapely.simplify(outlines, tolerance_px), object)
-    polygon = shapely.get_type_id(simple) == shapely.GeometryType.POLYGON
-    good = polygon & shapely.is_valid(simple) & ~shapely.is_empty(simple) & ~keep
-    return np.where(good, simple, outlines)
+class _Drawer:
+    """Makes footprints of complete regions."""
+
+    def __init__(self, source: RasterSource, options: PolygonOptions) -> None:
+        self._source, self._options = source, options
+        self._area = measure_area(source.georeference)
+        self._neighbourhood = Neighbourhood()
+
+    def footprints(self, regions: Regions, open_boxes: NDArray[np.float64], rows: float) -> Footprints:
+        """Footprints that are decided once these regions are known; the rest follows later.
+
+        Args:
+            regions: Regions that are complete since the last call.
+            open_boxes: (K, 4) of the regions that are not.
+            rows: Rows seen so far.
+        """
+        options, grid = self._options, self._source.georeference
+        drawn = draw(regions, options.outlines)
+        if options.separate is Separate.WATERSHED:
+            drawn = split_blocks(drawn, self._source, options.threshold, options.outlines)
+        drawn = drawn.select(self._area(drawn.pixels, to_map(drawn.pixels, grid)) >= options.min_area_m2)
+        if options.outlines is not Outlines.OFF:
+            drawn = self._neighbourhood.add(drawn, open_boxes, rows)
+        tally, placed = drawn.tally, to_map(drawn.best, grid)
+        order = np.argsort(tally.first)
+        found = Footprints(
+            id=tally.first,
+            geometry=placed,
+            area_m2=self._area(drawn.best, placed),
+            confidence=tally.probability / tally.pixels,
+            valid_share=1 - tally.gap_edges / np.maximum(shapely.length(drawn.pixels), 1),
+            level=drawn.level,
+            unsplit=drawn.unsplit,
+        )
+        return found.select(order)

@@ -96,6 +96,29 @@ class RegionTracer:
         self._gaps: list[Ids] = []
         self._labels, self._count, self._kept = 0, 0, 0
 
+    @property
+    def rows(self) -> int:
+        """Rows seen so far."""
+        return self._row
+
+    def open_boxes(self) -> NDArray[np.float64]:
+        """(K, 4) smallest column and row, largest column and row of the corners of regions that are not complete.
+
+        Only right after regions were given out.
+        """
+        corners = self._corners[0]
+        order = np.argsort(corners.label, kind="stable")
+        starts = np.flatnonzero(np.diff(corners.label[order], prepend=-1))
+        if not len(starts):
+            return np.zeros((0, 4))
+        ends = (
+            (np.minimum, corners.col),
+            (np.minimum, corners.row),
+            (np.maximum, corners.col),
+            (np.maximum, corners.row),
+        )
+        return np.stack([function.reduceat(values[order], starts) for function, values in ends], axis=1).astype(float)
+
     def feed(self, strip: Strip) -> Regions | None:
         """Take the next rows. Returns regions that are complete, when enough has come together."""
         self._take(strip)

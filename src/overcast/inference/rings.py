@@ -26,8 +26,6 @@ class Rings:
     """(V,) ring of each vertex, ascending."""
     region: Ids
     """(R,) region of each ring, ascending."""
-    perimeter: Ids
-    """(R,) length in pixels."""
 
 
 def trace_rings(corners: Corners, vertical: Ids) -> Rings:
@@ -45,11 +43,9 @@ def trace_rings(corners: Corners, vertical: Ids) -> Rings:
     col = corners.col[np.stack([order, order ^ 1], axis=1)]
     row = corners.row[order]
     if not len(order):
-        return Rings(corners.col, corners.row, vertical[:, 0], vertical[:, 0], vertical[:, 0])
+        return Rings(corners.col, corners.row, vertical[:, 0], vertical[:, 0])
     # horizontal edges alone give the area: the integral of -y dx
     area = np.add.reduceat(row.astype(np.int64) * (col[:, 0] - col[:, 1]), starts)
-    length = np.abs(col[:, 0] - col[:, 1]) + np.abs(row - corners.row[following[order]])
-    perimeter = np.add.reduceat(length.astype(np.int64), starts)
     region = corners.label[order[starts]]
     ranked = np.lexsort((area < 0, region))  # stable: holes stay in order of their first corner
     sizes = np.diff(np.append(starts, len(order)))[ranked]
@@ -61,7 +57,6 @@ def trace_rings(corners: Corners, vertical: Ids) -> Rings:
         row=np.repeat(row[at], 2),
         ring=np.repeat(ring, 2),
         region=region[ranked],
-        perimeter=perimeter[ranked],
     )
 
 

@@ -1,0 +1,1 @@
+"""Squared outlines whose shared walls stay shared."""

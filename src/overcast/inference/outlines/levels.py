@@ -1,0 +1,183 @@
+"""Outlines from the most regular that fits each building down to its pixel edges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import assert_never
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from overcast.inference.area import Polygons
+from overcast.inference.outlines.direction import dominant_direction, mirrored, turned
+from overcast.inference.outlines.loops import (
+    Floats,
+    Ids,
+    Loops,
+    Walls,
+    chamfered,
+    find_walls,
+    first_of_each,
+    following,
+    preceding,
+    simplified,
+    sums,
+)
+from overcast.inference.outlines.runs import collapsed, form_runs
+
+WALL_TOLERANCE_PX = 1.0
+"""Douglas-Peucker on the line through the pixel edges' middles, which leaves a straight wall by up to half a pixel."""
+SMOOTH_TOLERANCE_PX = 0.75
+REACH_PX = 3
+"""No outline comes farther out of its pixels than this."""
+ALIGNED_SHARE = 0.62
+"""Length of walls near the two main directions that makes a building rectangular; a circle has about 0.5."""
+ALIGNED_SINE = 0.4226
+"""Sine of 25 degrees: what is near a main direction."""
+GRID = 1024
+"""Vertices lie on fractions of a pixel of this denominator, so that they round alike everywhere."""
+
+
+class Outlines(StrEnum):
+    """How outlines are drawn."""
+
+    OFF = "off"
+    """Along pixel edges."""
+    GENTLE = "gentle"
+    """Walls near the two main directions are squared, others keep their own; steps under 2 pixels go."""
+    STRICT = "strict"
+    """Every wall is squared; steps under 3 pixels go."""
+
+
+class Level(IntEnum):
+    """How regular an outline could be made."""
+
+    PIXELS = 0
+    SMOOTHED = 1
+    """The staircase is gone, no corner was made up."""
+    SQUARED = 2
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is squared, and what the result must keep of the pixels."""
+
+    shortest_px: float
+    free_sine: float
+    free_px: float
+    largest_area_change: float
+    least_iou: float
+
+
+GENTLE = Rule(shortest_px=2.0, free_sine=ALIGNED_SINE, free_px=4.0, largest_area_change=0.10, least_iou=0.85)
+SMOOTH = Rule(shortest_px=0.0, free_sine=0.0, free_px=0.0, largest_area_change=0.10, least_iou=0.0)
+STRICT = Rule(shortest_px=3.0, free_sine=1.0, free_px=4.0, largest_area_change=0.15, least_iou=0.85)
+
+
+def rules(mode: Outlines) -> tuple[Rule, ...]:
+    """The rules that are tried in turn."""
+    match mode:
+        case Outlines.OFF:
+            return ()
+        case Outlines.GENTLE:
+            return (GENTLE,)
+        case Outlines.STRICT:
+            return (STRICT, GENTLE)
+        case never:
+            assert_never(never)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Loops and what is known of them."""
+
+    loops: Loops
+    group: Ids
+    line: Loops
+    """Through the middles of the pixel edges."""
+    smooth: Loops
+    """`line` simplified."""
+    walls: Walls
+    direction: Floats
+    """(G, 2) of the groups."""
+    squarable: NDArray[np.bool_]
+    """(L,) True where enough of the length lies near two directions."""
+
+
+def regular_loops(loops: Loops, group: Ids, mode: Outlines) -> tuple[Loops, NDArray[np.int8]]:
+    """Loops as regular as fits each, and the `Level` of each (L,).
+
+    A loop depends on the loops of its own group alone, to the last bit.
+
+    Args:
+        loops: Outlines and holes along pixel edges, in pixels.
+        group: (L,) the touching buildings that share their main directions, numbered from 0.
+        mode: How regular.
+    """
+    level = np.zeros(loops.count, np.int8)
+    if mode is Outlines.OFF or not len(loops.loop):
+        return loops, level
+    task = _prepared(loops, group)
+    pixels, smooth = loops.polygons(), task.smooth.polygons()
+    usable = shapely.is_valid(smooth) & ~shapely.is_empty(smooth)
+    reference = np.where(usable, smooth, pixels)
+    parts: list[Loops] = []
+    for rule in rules(mode):
+        todo = task.squarable & (level == Level.PIXELS)
+        made = _squared(task, todo, rule)
+        good = todo & _near(made, pixels) & _fits(made.polygons(), reference, rule)
+        level[good] = Level.SQUARED
+        parts.append(made.select(good))
+    good = usable & (level == Level.PIXELS) & _near(task.smooth, pixels) & _fits(smooth, pixels, SMOOTH)
+    level[good] = Level.SMOOTHED
+    return Loops.concatenate([*parts, task.smooth.select(good), loops.select(level == Level.PIXELS)]), level
+
+
+def _prepared(loops: Loops, group: Ids) -> _Task:
+    line = chamfered(loops)
+    kept = simplified(line, SMOOTH_TOLERANCE_PX)
+    walls = find_walls(line, simplified(line, WALL_TOLERANCE_PX))
+    of_wall = group[walls.loop]
+    direction = dominant_direction(walls, of_wall, int(group.max()) + 1)
+    along = turned(walls.chord, mirrored(direction[of_wall]))
+    aligned = np.abs(along).min(axis=1) <= ALIGNED_SINE * walls.length
+    length, near = (sums(walls.loop, values, loops.count) for values in (walls.length, walls.length * aligned))
+    squarable = near >= ALIGNED_SHARE * np.maximum(length, 1e-9)
+    smooth = Loops(_on_grid(line.xy[kept]), line.loop[kept], loops.count)
+    return _Task(loops, group, line, smooth, walls, direction, squarable)
+
+
+def _squared(task: _Task, chosen: NDArray[np.bool_], rule: Rule) -> Loops:
+    """The chosen loops (L,) squared; what became of one may be anything."""
+    mine = chosen[task.walls.loop]
+    walls, of_wall = task.walls.select(mine), task.group[task.walls.loop[mine]]
+    runs, direction = form_runs(walls, of_wall, task.direction, rule.free_sine, rule.free_px)
+    runs = collapsed(runs, rule.shortest_px)
+    corners = turned(runs.corners(preceding(following(runs.loop))), direction[task.group[runs.loop]])
+    return Loops(_on_grid(corners + first_of_each(task.line)[runs.loop]), runs.loop, task.loops.count)
+
+
+def _on_grid(xy: Floats) -> Floats:
+    return np.round(xy * GRID) / GRID
+
+
+def _near(made: Loops, pixels: Polygons) -> NDArray[np.bool_]:
+    """(L,) True where no vertex lies farther than `REACH_PX` from the pixels."""
+    far = shapely.distance(pixels[made.loop], shapely.points(made.xy)) > REACH_PX
+    return np.bincount(made.loop, far, made.count) == 0
+
+
+def _fits(found: Polygons, old: Polygons, rule: Rule) -> NDArray[np.bool_]:
+    """(L,) True where a new loop is a valid polygon that keeps what the rule asks of the old one."""
+    good = shapely.is_valid(found) & ~shapely.is_empty(found)
+    found, old = found[good], old[good]
+    new_area, old_area = shapely.area(found), shapely.area(old)
+    keeps = np.abs(new_area - old_area) <= rule.largest_area_change * old_area
+    keeps &= shapely.is_ccw(shapely.get_exterior_ring(found)) == shapely.is_ccw(shapely.get_exterior_ring(old))
+    if rule.least_iou > 0:
+        shared = shapely.area(shapely.intersection(found, old))
+        keeps &= shared >= rule.least_iou * (new_area + old_area - shared)
+    good[good] = keeps
+    return good
