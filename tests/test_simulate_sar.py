@@ -8,7 +8,7 @@ from overcast.data.radiometry import LookDirection, Unit
 from overcast.simulate.footprints import city_of
 from overcast.simulate.geometry import Extent, Surface
 from overcast.simulate.options import CRS, SarOptions
-from overcast.simulate.radar_geometry import QUARTER_TURNS, RadarFrame, radar_grid
+from overcast.simulate.radar_geometry import QUARTER_TURNS, RadarFrame, onto_map, radar_grid
 from overcast.simulate.sar import Strip, draw_strip, form_image, simulate_sar
 from overcast.simulate.sar_materials import COPOL_COHERENCE, HH_VV_HV, Mechanism
 from overcast.simulate.scatter import expected_power
@@ -306,6 +306,111 @@ def test_switches_remove_their_effect():
 def test_mixed_looks_alternate_between_places():
     looks = [draw_strip(SarOptions(look="mixed"), 0.5, place, np.random.default_rng(0)).look for place in range(4)]
     assert looks == [NORTH, SOUTH, NORTH, SOUTH]
+
+
+def test_one_switch_for_each_fault_of_a_strip():
+    faults = {
+        "gain_drift_db": lambda s: s.gain_db[0],
+        "cross_drift_db": lambda s: s.gain_db[1],
+        "noise_drift_db": lambda s: s.noise_db[0],
+        "misregistration_px": lambda s: s.shift_m[0],
+        "wedge_share": lambda s: 0 if s.wedge is None else 1,
+    }
+    off = dict.fromkeys(faults, 0.0)
+    for name, fault in faults.items():
+        only = CLEAN.model_copy(update=off | {name: 0.4})
+        strips = {
+            on: [draw_strip(o, 0.5, 0, np.random.default_rng(i)) for i in range(20)]
+            for on, o in ((True, only), (False, CLEAN.model_copy(update=off)))
+        }
+        assert any(fault(each) != 0 for each in strips[True])
+        assert all(fault(each) == 0 for each in strips[False])
+        assert all(
+            other(each) == 0
+            for key, other in faults.items()
+            if key not in (name, "cross_drift_db")
+            for each in strips[True]
+        )
+
+
+def test_layover_onto_a_neighbour_has_a_switch():
+    """A tower behind a low house is laid over onto its roof; without layover the roof keeps its own return."""
+    low, tower = shapely.box(60, 80, 90, 90), shapely.box(60, 66, 90, 78)
+    options = CLEAN.model_copy(update={"double_bounce": False})
+
+    def roof(footprints: list[Polygon], heights: list[float], layover: bool) -> float:
+        city = city_of(BOUNDS, footprints, heights, Surface.PAVING)
+        frame = RadarFrame(radar_grid(BOUNDS, GSD_M, NORTH, (0, 0)), 35.0)
+        chosen = options.model_copy(update={"layover": layover, "shadow": False})
+        power = expected_power(city, rasterize_city(city, frame.grid), frame, chosen, np.random.default_rng(0))
+        rows = slice(122, 138) if not layover else slice(118, 130)
+        return float(power.sum(0)[rows, 125:175].mean())
+
+    assert roof([low, tower], [4.0, 25.0], True) > 2 * roof([low], [4.0], True)
+    assert roof([low, tower], [4.0, 25.0], False) == pytest.approx(roof([low], [4.0], False), rel=0.05)
+
+
+@pytest.mark.parametrize("look", [NORTH, LookDirection.EAST])
+@pytest.mark.parametrize("offset", [-45.0, -20.0, 30.0])
+def test_layover_falls_towards_a_radar_that_stands_askew(look, offset):
+    """The mean place of what a post adds lies in the radar's true azimuth, about half of h / tan(incidence) away."""
+    options = CLEAN.model_copy(update={"look_offset_deg": offset, "double_bounce": False, "shadow": False})
+    post = shapely.box(74, 74, 76, 76)
+    cities = [city_of(BOUNDS, [post], [12.0], Surface.PAVING), city_of(BOUNDS, [], [], Surface.PAVING)]
+    high, flat = (
+        simulate_sar(city, BOUNDS, GSD_M, options, strip(look), np.random.SeedSequence(0))[0].astype(float)
+        for city in cities
+    )
+    gain = high > 1.3 * flat
+    rows, cols = np.mgrid[:300, :300] + 0.5
+    east, north = (gain * (cols - 150)).sum() / gain.sum(), -(gain * (rows - 150)).sum() / gain.sum()
+    azimuth = np.degrees(np.arctan2(east, north))
+    assert azimuth == pytest.approx({NORTH: 0.0, LookDirection.EAST: 90.0}[look] + offset, abs=3)
+    assert np.hypot(east, north) * GSD_M == pytest.approx(12 / np.tan(np.radians(35)) / 2, rel=0.2)
+
+
+def test_radar_askew_keeps_the_mean_and_covers_the_map():
+    city = city_of(BOUNDS, [], [], Surface.GRASS)
+    askew = CLEAN.model_copy(update={"look_offset_deg": 33.0, "looks": 2})
+    speckled, expected = (
+        simulate_sar(
+            city, BOUNDS, GSD_M, askew.model_copy(update={"speckle": on}), strip(), np.random.SeedSequence(1)
+        ).astype(float)
+        for on in (True, False)
+    )
+    assert speckled.shape == (4, 300, 300)
+    np.testing.assert_allclose(speckled.mean((1, 2)) / expected.mean((1, 2)), 1, atol=0.02)
+    for corner in (np.s_[:, :30, :30], np.s_[:, -30:, :30], np.s_[:, :30, -30:], np.s_[:, -30:, -30:]):
+        np.testing.assert_allclose(speckled[corner].mean((1, 2)) / expected[corner].mean((1, 2)), 1, atol=0.2)
+
+
+def test_a_vanishing_offset_gives_the_direct_image():
+    """The interpolated path is another one, so the two agree only where both are right about every pixel's place."""
+    city = city_of(BOUNDS, [BOX], [10.0], Surface.PAVING)
+    images = []
+    for offset in (0.0, 1e-9):
+        frame = RadarFrame(radar_grid(BOUNDS, GSD_M, NORTH, (1.5, -2.0), offset), 35.0)
+        scene = rasterize_city(city, frame.grid)
+        ground = radar_grid(BOUNDS, GSD_M, NORTH, (1.5, -2.0))
+        heights = scene.solid[None]
+        images.append(heights[0] if offset == 0 else onto_map(heights, frame.grid, ground, order=1)[0])
+    np.testing.assert_allclose(images[1], images[0], atol=1e-3)
+    default, explicit = (
+        simulate_sar(city, BOUNDS, 1.0, options, strip(), np.random.SeedSequence(2))
+        for options in (SarOptions(), SarOptions(look_offset_deg=0.0))
+    )
+    assert default.tobytes() == explicit.tobytes()
+
+
+def test_wedge_turns_with_a_radar_askew():
+    options = CLEAN.model_copy(update={"look_offset_deg": 30.0})
+    city = city_of(BOUNDS, [], [])
+    image = simulate_sar(city, BOUNDS, 1.0, options, strip(wedge=(0.4, 0.0)), np.random.SeedSequence(0))
+    empty = (image == 0).all(0)
+    assert np.array_equal(empty, (image == 0).any(0))
+    assert empty[0, -1]
+    assert not empty[-1, 0]
+    assert empty[0].sum() > empty[:, -1].sum() > 0  # the nearest corner is the north-eastern one
 
 
 def test_same_seed_same_image():

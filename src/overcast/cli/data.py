@@ -22,6 +22,8 @@ class SimulationPreset(StrEnum):
 
     SPACENET6 = "spacenet6"
     DEMO = "demo"
+    GF3 = "gf3"
+    SENTINEL1 = "sentinel1"
 
 
 class SpaceNet6Side(StrEnum):

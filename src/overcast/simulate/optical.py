@@ -14,6 +14,7 @@ from overcast.simulate.clouds import CLOUD_LIGHT, draw_clouds
 from overcast.simulate.geometry import City, Extent, Surface
 from overcast.simulate.light import azimuth_vector, cast_shadow, oblique_view
 from overcast.simulate.options import OpticalOptions
+from overcast.simulate.sampling import block_mean, finer, supersampling
 from overcast.simulate.scene import Scene, rasterize_city
 
 Layer = NDArray[np.float32]
@@ -101,13 +102,14 @@ def simulate_optical(
 ) -> OpticalImage:
     """The north-up image of `bounds`."""
     rng = np.random.default_rng(seed)
-    margin = max(0.0, np.floor(min(bounds.left - city.bounds.left, city.bounds.top - bounds.top) / gsd_m) * gsd_m)
-    rows = round((bounds.top - bounds.bottom + 2 * margin) / gsd_m)
-    cols = round((bounds.right - bounds.left + 2 * margin) / gsd_m)
-    transform = Affine(gsd_m, 0, bounds.left - margin, 0, -gsd_m, bounds.top + margin)
-    scene = rasterize_city(city, Georeference(rows, cols, transform, bounds.crs))
-    border = round(margin / gsd_m)
-    light = _render(scene, options, exposure, rng)[:, border : rows - border, border : cols - border]
+    fine = supersampling(gsd_m)
+    border = max(0, int(np.floor(min(bounds.left - city.bounds.left, city.bounds.top - bounds.top) / gsd_m)))
+    rows, cols = round((bounds.top - bounds.bottom) / gsd_m), round((bounds.right - bounds.left) / gsd_m)
+    image_grid = Georeference(rows, cols, Affine(gsd_m, 0, bounds.left, 0, -gsd_m, bounds.top), bounds.crs)
+    scene = rasterize_city(city, finer(image_grid, border, fine))
+    edge = border * fine
+    light = _render(scene, options, exposure, rng)[:, edge : edge + rows * fine, edge : edge + cols * fine]
+    light = block_mean(light, fine)
     if options.cloud_share == 0:
         return OpticalImage(_expose(light, options, exposure, rng), None)
     sun = (exposure.sun_azimuth_deg, exposure.sun_elevation_deg)

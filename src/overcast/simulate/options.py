@@ -115,6 +115,10 @@ class SarOptions(_Options):
     """Angle between the line of sight and the vertical."""
     look: LookDirection | Literal["mixed"] = LookDirection.NORTH
     """Side on which the radar stands; `mixed` alternates north and south between places."""
+    look_offset_deg: float = Field(default=0.0, ge=-45, le=45)
+    """Turns the radar clockwise from that side; the image is then interpolated onto the map grid, which smooths it."""
+    band: Literal["X", "C"] = "X"
+    """Wavelength: about 3 or 5.6 cm. C band sees surfaces smoother and looks deeper into crowns."""
     polarisations: tuple[Literal["HH", "HV", "VH", "VV"], ...] = ("HH", "HV", "VH", "VV")
     """Bands in file order."""
     unit: Literal[Unit.DECIBEL, Unit.LINEAR_POWER, Unit.AMPLITUDE] = Unit.DECIBEL
@@ -166,6 +170,10 @@ class Preset(StrEnum):
     """0.5 m, X band, four polarisations, the value range of SpaceNet 6."""
     DEMO = "demo"
     """The same sensor at 1 m on small places: minutes on two cores."""
+    GF3 = "gf3"
+    """1 m, C band, HH alone, calibrated sigma nought in dB: GaoFen-3 in spotlight mode."""
+    SENTINEL1 = "sentinel1"
+    """10 m, C band, VV and VH, calibrated sigma nought in dB, about 5 looks: Sentinel-1 ground-range detected."""
 
 
 class SimulationOptions(_Options):
@@ -221,5 +229,51 @@ def preset(name: Preset) -> SimulationOptions:
             return SimulationOptions()
         case Preset.DEMO:
             return SimulationOptions(gsd_m=1.0, places=8, place_m=512.0, chip_px=128, scenes=1, scene_m=1024.0)
+        case Preset.GF3:
+            return SimulationOptions(gsd_m=1.0, sar=_gaofen3())
+        case Preset.SENTINEL1:
+            return SimulationOptions(gsd_m=10.0, place_m=2560.0, scene_m=2560.0, sar=_sentinel1())
         case _:
             assert_never(name)
+
+
+_CALIBRATED: dict[Literal["HH", "HV", "VH", "VV"], float] = {"HH": 0.0, "HV": 0.0, "VH": 0.0, "VV": 0.0}
+
+
+def _gaofen3() -> SarOptions:
+    """One calibrated C-band channel, nearly single look."""
+    return SarOptions(
+        band="C",
+        polarisations=("HH",),
+        band_offset_db=_CALIBRATED,
+        looks=2,
+        resolution_px=1.2,
+        noise_floor_db=-20.0,
+        noise_drift_db=1.0,
+        gain_drift_db=1.0,
+        misregistration_px=0.7,
+        wedge_share=0.05,
+    )
+
+
+def _sentinel1() -> SarOptions:
+    """A calibrated C-band scene: wide, steady, little noise; the resolution is two pixels."""
+    return SarOptions(
+        incidence_deg=38.0,
+        band="C",
+        polarisations=("VV", "VH"),
+        band_offset_db=_CALIBRATED,
+        looks=5,
+        resolution_px=2.0,
+        noise_floor_db=-22.0,
+        cross_noise_db=0.0,
+        noise_drift_db=1.0,
+        noise_correlation=0.0,
+        hv_crosstalk_db=-35.0,
+        vh_crosstalk_db=-35.0,
+        gain_drift_db=0.4,
+        cross_drift_db=0.2,
+        ripple_db=0.2,
+        misregistration_px=0.3,
+        wedge_share=0.02,
+    )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
+from scipy.ndimage import affine_transform
 
 from overcast.data.radiometry import LookDirection
 from overcast.data.raster import Georeference
@@ -63,8 +64,26 @@ QUARTER_TURNS: dict[LookDirection, int] = {
 """`np.rot90(map, k)` turns a north-up raster so that the radar's side comes first."""
 
 
-def radar_grid(bounds: Extent, gsd_m: float, look: LookDirection, shift_m: tuple[float, float]) -> Georeference:
-    """Grid of the ground `bounds` seen from `look`, moved by `shift_m` (east, north) against the map."""
+SIDE_AZIMUTH_DEG: dict[LookDirection, float] = {
+    LookDirection.NORTH: 0.0,
+    LookDirection.EAST: 90.0,
+    LookDirection.SOUTH: 180.0,
+    LookDirection.WEST: 270.0,
+}
+"""Azimuth, clockwise from north, at which the radar stands."""
+EDGE_PX = 2
+"""Pixels around the ground in a turned grid, so that every map pixel has four neighbours to interpolate from."""
+
+
+def radar_grid(
+    bounds: Extent, gsd_m: float, look: LookDirection, shift_m: tuple[float, float], offset_deg: float = 0.0
+) -> Georeference:
+    """Grid of the ground `bounds` seen from `look`, moved by `shift_m` (east, north) against the map.
+
+    With an offset the radar stands that much further clockwise, and the turned grid covers all of `bounds`.
+    """
+    if offset_deg != 0:
+        return _turned_grid(bounds, gsd_m, SIDE_AZIMUTH_DEG[look] + offset_deg, shift_m)
     left, right = bounds.left + shift_m[0], bounds.right + shift_m[0]
     bottom, top = bounds.bottom + shift_m[1], bounds.top + shift_m[1]
     rows, cols = round((top - bottom) / gsd_m), round((right - left) / gsd_m)
@@ -78,6 +97,29 @@ def radar_grid(bounds: Extent, gsd_m: float, look: LookDirection, shift_m: tuple
             return Georeference(cols, rows, Affine(0, -g, right, -g, 0, top), bounds.crs)
         case LookDirection.WEST:
             return Georeference(cols, rows, Affine(0, g, left, g, 0, bottom), bounds.crs)
+
+
+def _turned_grid(bounds: Extent, gsd_m: float, azimuth_deg: float, shift_m: tuple[float, float]) -> Georeference:
+    """The smallest grid with rows running away from a radar at `azimuth_deg` that covers `bounds`, and an edge."""
+    sine, cosine = np.sin(np.radians(azimuth_deg)), np.cos(np.radians(azimuth_deg))
+    width, height = bounds.right - bounds.left, bounds.top - bounds.bottom
+    deep = int(np.ceil((width * abs(sine) + height * abs(cosine)) / gsd_m - 1e-6)) + 2 * EDGE_PX
+    long = int(np.ceil((width * abs(cosine) + height * abs(sine)) / gsd_m - 1e-6)) + 2 * EDGE_PX
+    centre = (bounds.left + bounds.right) / 2 + shift_m[0], (bounds.bottom + bounds.top) / 2 + shift_m[1]
+    turned = Affine(gsd_m * cosine, -gsd_m * sine, centre[0], -gsd_m * sine, -gsd_m * cosine, centre[1])
+    return Georeference(deep, long, turned @ Affine.translation(-long / 2, -deep / 2), bounds.crs)
+
+
+def onto_map(values: Layer, grid: Georeference, target: Georeference, order: int) -> Layer:
+    """Values (P, R, A) of a turned grid at the pixel centres of a north-up one, as orthorectification does.
+
+    Order 1 interpolates linearly between the four neighbours, order 0 takes the nearest.
+    """
+    step = ~grid.transform @ target.transform
+    matrix = np.array([[step.e, step.d], [step.b, step.a]])
+    start = np.array([step.f, step.c]) + matrix @ [0.5, 0.5] - 0.5
+    shape = (target.height, target.width)
+    return np.stack([affine_transform(v, matrix, start, shape, order=order, mode="nearest") for v in values])
 
 
 def horizon(heights: Layer, gsd_m: float, cot: float) -> Layer:
@@ -103,8 +145,9 @@ class Splatter:
         position = range_m / self._gsd_m - 0.5
         near = np.floor(position).astype(np.int64)
         share = position - near
+        lit = (column >= 0) & (column < cols) & (power > 0)
         for row, part in ((near, 1 - share), (near + 1, share)):
-            good = (row >= 0) & (row < rows) & (column >= 0) & (column < cols) & (power > 0)
+            good = lit & (row >= 0) & (row < rows)
             cell = row[good] * cols + column[good]
             np.add.at(self.power, cell, (power * part)[good])
 

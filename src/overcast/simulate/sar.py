@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overcast.data.radiometry import LookDirection, Unit
+from overcast.data.raster import Georeference
 from overcast.simulate.geometry import City, Extent
 from overcast.simulate.options import SarOptions
-from overcast.simulate.radar_geometry import QUARTER_TURNS, RadarFrame, radar_grid
+from overcast.simulate.radar_geometry import QUARTER_TURNS, RadarFrame, onto_map, radar_grid
+from overcast.simulate.sampling import block_mean, finer, supersampling
 from overcast.simulate.scatter import expected_power
 from overcast.simulate.scene import rasterize_city
 from overcast.simulate.speckle import expectation, focused, receiver
@@ -19,7 +21,7 @@ Layer = NDArray[np.float32]
 CHANNELS = ("HH", "HV", "VH", "VV")
 NODATA = 0.0
 SMALLEST_VALUE = 0.01
-"""Smallest pixel value with data: nodata is exactly 0."""
+"""Pixels with data keep this distance from 0, which is nodata."""
 
 
 @dataclass(frozen=True)
@@ -74,27 +76,40 @@ def simulate_sar(
     Ground outside `bounds`, as far as the city is built, takes part in layover and shadow.
     """
     scatter_seed, speckle_seed = seed.spawn(2)
-    margin = _margin_m(city, bounds, gsd_m)
-    wide = bounds.grown(margin)
-    frame = RadarFrame(radar_grid(wide, gsd_m, strip.look, strip.shift_m), options.incidence_deg)
+    border, fine = _margin_px(city, bounds, gsd_m), supersampling(gsd_m)
+    image_grid = radar_grid(bounds, gsd_m, strip.look, strip.shift_m, options.look_offset_deg)
+    frame = RadarFrame(finer(image_grid, border, fine), options.incidence_deg)
     scene = rasterize_city(city, frame.grid)
     power = expected_power(city, scene, frame, options, np.random.default_rng(scatter_seed))
     del scene
-    border = round(margin / gsd_m)
-    rows, cols = power.shape[1] - 2 * border, power.shape[2] - 2 * border
-    power = power[:, border : border + rows, border : border + cols]
-    bands = form_image(power, options, strip, np.random.default_rng(speckle_seed))
+    inner = slice(border * fine, power.shape[1] - border * fine), slice(border * fine, power.shape[2] - border * fine)
+    bands = form_image(block_mean(power[:, *inner], fine), options, strip, np.random.default_rng(speckle_seed))
+    del power
+    empty = np.zeros(bands.shape[1:], bool) if strip.wedge is None else _wedge(strip.wedge, bands.shape[1:])
+    bands, empty = _north_up(bands, empty, image_grid, bounds, (options.look_offset_deg, strip))
     values = _pixel_values(bands, options)
-    if strip.wedge is not None:
-        values[:, _wedge(strip.wedge, values.shape[1:])] = NODATA
-    return np.ascontiguousarray(np.rot90(values, -QUARTER_TURNS[strip.look], axes=(1, 2)))
+    values[:, empty] = NODATA
+    return np.ascontiguousarray(values)
 
 
-def _margin_m(city: City, bounds: Extent, gsd_m: float) -> float:
+def _north_up(
+    bands: Layer, empty: NDArray[np.bool_], grid: Georeference, bounds: Extent, turned: tuple[float, Strip]
+) -> tuple[Layer, NDArray[np.bool_]]:
+    """Multi-look power and the wedge on the map: turned by quarters, or interpolated where the radar stands askew."""
+    offset_deg, strip = turned
+    if offset_deg == 0:
+        quarters = -QUARTER_TURNS[strip.look]
+        return np.rot90(bands, quarters, axes=(1, 2)), np.rot90(empty, quarters)
+    ground = radar_grid(bounds, grid.gsd_m, LookDirection.NORTH, strip.shift_m)
+    held = onto_map(empty[None].astype(np.float32), grid, ground, order=0)[0] > 0
+    return onto_map(bands, grid, ground, order=1), held
+
+
+def _margin_px(city: City, bounds: Extent, gsd_m: float) -> int:
     """Built ground around `bounds`, in whole pixels."""
     built = city.bounds
     margin = min(bounds.left - built.left, built.right - bounds.right, bounds.bottom - built.bottom)
-    return max(0.0, float(np.floor(min(margin, built.top - bounds.top) / gsd_m)) * gsd_m)
+    return max(0, int(np.floor(min(margin, built.top - bounds.top) / gsd_m)))
 
 
 def form_image(power: Layer, options: SarOptions, strip: Strip, rng: np.random.Generator) -> Layer:
@@ -117,7 +132,7 @@ def form_image(power: Layer, options: SarOptions, strip: Strip, rng: np.random.G
 
 
 def _pixel_values(bands: Layer, options: SarOptions) -> Layer:
-    """Power in the declared unit. Decibels carry the band offsets and stay above nodata."""
+    """Power in the declared unit. Decibels carry the band offsets and keep off nodata."""
     match options.unit:
         case Unit.LINEAR_POWER:
             return np.maximum(bands, np.float32(1e-9))
@@ -126,7 +141,8 @@ def _pixel_values(bands: Layer, options: SarOptions) -> Layer:
         case Unit.DECIBEL:
             offsets = np.array([options.band_offset_db[name] for name in options.polarisations], np.float32)
             values = 10 * np.log10(np.maximum(bands, np.float32(1e-12))) + offsets[:, None, None]
-            return np.maximum(values, np.float32(SMALLEST_VALUE)).astype(np.float32)
+            values[np.abs(values) < SMALLEST_VALUE] = SMALLEST_VALUE
+            return np.asarray(values, np.float32)
 
 
 def _wedge(wedge: tuple[float, float], shape: tuple[int, ...]) -> NDArray[np.bool_]:

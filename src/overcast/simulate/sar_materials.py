@@ -1,4 +1,4 @@
-"""X-band backscatter of surfaces, and the polarimetric covariance of the three scattering mechanisms."""
+"""X- and C-band backscatter of surfaces, and the polarimetric covariance of the three scattering mechanisms."""
 
 from __future__ import annotations
 
@@ -56,6 +56,26 @@ BACKSCATTER: dict[Surface, Backscatter] = {
 }
 """Sigma nought in dB. Order of magnitude after Ulaby and Dobson (1989), adjusted to real histograms."""
 
+C_BAND_SHIFT_DB: dict[Surface, float] = {
+    Surface.ASPHALT: -3.0,
+    Surface.PAVING: -2.5,
+    Surface.CONCRETE: -3.0,
+    Surface.WATER: -1.0,
+    Surface.GRASS: -2.0,
+    Surface.FIELD: -1.5,
+    Surface.GARDEN: -1.5,
+    Surface.SPORT: -2.0,
+    Surface.SOIL: -1.5,
+    Surface.GRAVEL: -2.0,
+    Surface.BALLAST: -2.0,
+}
+"""Diffuse part in C band relative to X band, dB; other surfaces: -1. In the sense of the tables of Ulaby and Dobson
+(1989), where most surfaces are darker in C band, smooth ones more so; not fitted to C-band images."""
+CROWN_DB = {"X": -6.5, "C": -8.0}
+"""Sigma nought of crowns by band."""
+CROWN_TRANSMISSION = {"X": 0.12, "C": 0.2}
+"""Two-way power that passes a tree crown, by band."""
+
 REFLECTION: dict[Surface, float] = {Surface.WATER: 0.9, Surface.ASPHALT: 0.8, Surface.CONCRETE: 0.8, Surface.METAL: 1.0}
 """Power reflected forward by the ground leg of a dihedral; other surfaces: 0.45."""
 
@@ -74,6 +94,14 @@ def table(field: str) -> NDArray[np.float32]:
     """(S,) values of one field of BACKSCATTER by surface code; decibels become linear."""
     values = np.array([getattr(BACKSCATTER[surface], field) for surface in Surface], np.float32)
     return np.power(np.float32(10), values / np.float32(10)) if field.endswith("_db") else values
+
+
+def diffuse_table(band: str) -> NDArray[np.float32]:
+    """(S,) linear diffuse part by surface code in band "X" or "C"."""
+    if band == "X":
+        return table("diffuse_db")
+    shift = np.array([C_BAND_SHIFT_DB.get(surface, -1.0) for surface in Surface], np.float32)
+    return np.asarray(table("diffuse_db") * np.power(np.float32(10), shift / np.float32(10)), np.float32)
 
 
 def reflection_table() -> NDArray[np.float32]:

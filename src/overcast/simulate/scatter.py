@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import zoom
 
 from overcast.simulate.geometry import City, Floats, Surface
 from overcast.simulate.options import SarOptions
 from overcast.simulate.quays import add_quays_rails_lattice
 from overcast.simulate.radar_geometry import Layer, RadarFrame, Splatter, horizon
-from overcast.simulate.sar_materials import Mechanism, reflection_table, table
+from overcast.simulate.sar_materials import (
+    CROWN_DB,
+    CROWN_TRANSMISSION,
+    Mechanism,
+    diffuse_table,
+    reflection_table,
+    table,
+)
 from overcast.simulate.scene import Scene
 from overcast.simulate.walls import WallSamples, wall_samples
 
-CROWN_TRANSMISSION = 0.12
-"""Two-way power that passes a tree crown at X band."""
-CROWN_DB = -6.5
-"""Sigma nought of crowns."""
 TEXTURE_DB = {3.0: 1.8, 25.0: 2.2, 80.0: 2.2}
 """Deviation of the texture of surfaces by its scale in metres: tufts and joints, parcels, kinds of ground."""
 BUSY = 0.9
@@ -32,6 +34,22 @@ def expected_power(
     return _Scatterer(city, scene, frame, options, rng).power()
 
 
+def between_nodes(nodes: Layer, step: float, shape: tuple[int, ...]) -> Layer:
+    """(H, W) linear interpolation of values at nodes `step` cells apart."""
+    near, share = [], []
+    for side in shape:
+        at = np.arange(side, dtype=np.float32) / np.float32(step)
+        near.append(at.astype(np.intp))
+        share.append(at - near[-1].astype(np.float32))
+    rows = nodes[near[0]]
+    rows += (nodes[near[0] + 1] - rows) * share[0][:, None]
+    slope = np.diff(rows, axis=1)
+    out: Layer = np.take(slope, near[1], axis=1)
+    out *= share[1]
+    out += np.take(rows, near[1], axis=1)
+    return out
+
+
 class _Scatterer:
     """The steps of one image; they share the scene, its horizons and the three accumulators."""
 
@@ -40,6 +58,7 @@ class _Scatterer:
     ) -> None:
         self.city, self.scene, self.frame, self.options, self.rng = city, scene, frame, options, rng
         self.gsd_m = frame.grid.gsd_m
+        self.passed = CROWN_TRANSMISSION[options.band]
         self.cot = frame.cot if options.layover else 0.0
         self.shape = scene.solid.shape
         self.range_m = ((np.arange(self.shape[0]) + 0.5) * self.gsd_m).astype(np.float32)
@@ -68,7 +87,7 @@ class _Scatterer:
         sigma = self._sigma()
         sigma *= scene.solid >= self.hidden - SMALL_M
         veil = (scene.solid < self.veiled - SMALL_M) | (self.canopy > scene.solid)
-        sigma[veil] *= CROWN_TRANSMISSION
+        sigma[veil] *= self.passed
         volume = table("volume_share")[scene.surface]
         raised = (scene.solid > SMALL_M) & (sigma > 0)
         flat = np.where(raised, 0, sigma)
@@ -90,30 +109,36 @@ class _Scatterer:
     def _sigma(self) -> Layer:
         """Sigma nought per cell by material, local incidence, facet area and ageing."""
         scene = self.scene
+        level = self._facet(np.arange(len(Surface)), np.zeros(len(Surface)), np.ones(len(Surface)))
+        sigma = level[scene.surface]
+        sloped = np.nonzero((scene.slope_east != 0) | (scene.slope_north != 0))
+        east, north = scene.slope_east[sloped], scene.slope_north[sloped]
+        along = east * np.float32(self.frame.range_direction[0]) + north * np.float32(self.frame.range_direction[1])
+        sigma[sloped] = self._facet(scene.surface[sloped], along, np.sqrt(1 + east**2 + north**2))
+        ageing = 10 ** ((np.arange(256) / 255 - 0.5) * 0.35)
+        sigma *= ageing.astype(np.float32)[scene.tone]
+        sigma *= self._texture()
+        return sigma
+
+    def _facet(self, surface: NDArray[np.integer], along: Floats | Layer, area: Floats | Layer) -> Layer:
+        """Power of facets by surface code, rise per metre away from the radar, and area per ground area."""
         theta = np.radians(self.frame.incidence_deg)
-        along = self._slope(self.frame.range_direction)
-        area = np.sqrt(1 + scene.slope_east**2 + scene.slope_north**2)
         cosine = np.clip((along * np.sin(theta) + np.cos(theta)) / area, 0, 1)
-        surface = scene.surface
-        diffuse = table("diffuse_db")[surface] * (cosine / np.cos(np.radians(35))) ** table("exponent")[surface]
+        diffuse = diffuse_table(self.options.band)[surface]
+        diffuse = diffuse * (cosine / np.cos(np.radians(35))) ** table("exponent")[surface]
         tilt = 1 / np.maximum(cosine, 0.05) ** 2 - 1
         lobe = table("lobe_db")[surface] * np.exp(-tilt / (2 * table("slope")[surface] ** 2))
-        ageing = 10 ** ((scene.tone.astype(np.float32) / 255 - 0.5) * 0.35)
-        return np.asarray((diffuse + lobe) * area * ageing * self._texture(), np.float32)
+        return np.asarray((diffuse + lobe) * area, np.float32)
 
     def _texture(self) -> Layer:
         """Patchiness of natural and built surfaces: log-normal, at the scales of TEXTURE_DB."""
         exponent = np.zeros(self.shape, np.float32)
         for scale_m, deviation_db in TEXTURE_DB.items():
-            exponent += np.float32(deviation_db / 10) * self._noise(scale_m)
-        return np.asarray(np.power(np.float32(10), exponent), np.float32)
-
-    def _noise(self, scale_m: float) -> Layer:
-        """Smooth Gaussian noise of about unit variance at nodes `scale_m` apart."""
-        step = max(1.0, scale_m / self.gsd_m)
-        rows, cols = self.shape
-        coarse = self.rng.standard_normal((int(rows / step) + 3, int(cols / step) + 3), np.float32)
-        return np.asarray(zoom(coarse, step, order=1)[:rows, :cols] if step > 1 else coarse[:rows, :cols])
+            step = max(1.0, scale_m / self.gsd_m)
+            nodes = self.rng.standard_normal([int(side / step) + 2 for side in self.shape], np.float32)
+            nodes *= np.float32(deviation_db / 10 * np.log(10))
+            exponent += between_nodes(nodes, step, self.shape)
+        return np.asarray(np.exp(exponent, out=exponent))
 
     def _walls(self) -> None:
         """Walls that face the radar: facade, and the dihedral with the ground before them."""
@@ -131,7 +156,7 @@ class _Scatterer:
         dz = (samples.top - samples.bottom) / np.maximum(count, 1)
         z = samples.bottom[owner] + (nth + 0.5) * dz[owner]
         power = samples.facade(owner, z, self.frame.incidence_deg) * samples.length[owner] * dz[owner]
-        power *= np.where(z < veiled[owner], CROWN_TRANSMISSION, 1.0) / self.gsd_m**2
+        power *= np.where(z < veiled[owner], self.passed, 1.0) / self.gsd_m**2
         r = samples.range_m[owner] - z * self.cot
         self.maps[Mechanism.ODD].add(r, samples.column[owner], power * 0.75)
         self.maps[Mechanism.DOUBLE].add(r, samples.column[owner], power * 0.1)
@@ -140,11 +165,11 @@ class _Scatterer:
     def _wall_dihedrals(self, samples: WallSamples, veiled: Layer) -> None:
         lit = np.clip(samples.top - np.maximum(samples.bottom, samples.foot), 0, None)
         covered = np.clip(veiled - samples.foot, 0, lit)
-        open_height = lit - covered * (1 - CROWN_TRANSMISSION)
+        open_height = lit - covered * (1 - self.passed)
         ground = reflection_table()[self.scene.surface[samples.row_front, samples.col_front]]
         crown = self.canopy[samples.row_front, samples.col_front] > samples.foot
         power = samples.dihedral() * ground * open_height * samples.length / self.gsd_m**2
-        power = power * np.where(crown, CROWN_TRANSMISSION, 1.0)
+        power = power * np.where(crown, self.passed, 1.0)
         r = samples.range_m - samples.foot * self.cot
         self.maps[Mechanism.DOUBLE].add(r, samples.column, power)
 
@@ -152,7 +177,7 @@ class _Scatterer:
         """Volume scattering of crowns and hedges from their top and from inside."""
         rows, cols = np.nonzero(self.canopy > self.scene.solid)
         top = self.canopy[rows, cols]
-        sigma = 10 ** (CROWN_DB / 10 + 0.3 * self.rng.standard_normal(len(rows), np.float32))
+        sigma = 10 ** (CROWN_DB[self.options.band] / 10 + 0.3 * self.rng.standard_normal(len(rows), np.float32))
         hidden, veiled = self.hidden[rows, cols], self.veiled[rows, cols]
         for level, share in ((1.0, 0.45), (0.75, 0.35), (0.5, 0.2)):
             z = level * top
@@ -168,7 +193,7 @@ class _Scatterer:
         good = (row >= 0) & (row < self.shape[0]) & (col >= 0) & (col < self.shape[1])
         at, row, col, height, area_m2 = at[good], row[good], col[good], height[good], area_m2[good]
         power = area_m2 / self.gsd_m**2 * (height > self.hidden[row, col] - SMALL_M)
-        power = power * np.where(height < self.veiled[row, col] - 1.0, CROWN_TRANSMISSION, 1.0)
+        power = power * np.where(height < self.veiled[row, col] - 1.0, self.passed, 1.0)
         self.maps[mechanism].add(at[:, 0] - height * self.cot, col, power)
 
     def _vehicles(self) -> None:

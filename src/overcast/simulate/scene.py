@@ -12,6 +12,7 @@ from shapely import Polygon
 
 from overcast.data.raster import Georeference
 from overcast.simulate.geometry import Building, City, Floats, Rings, Surface, polygons
+from overcast.simulate.sampling import block_mean, finer, supersampling
 
 Layer = NDArray[np.float32]
 
@@ -38,8 +39,10 @@ class Scene:
 
 
 def label_mask(city: City, grid: Georeference) -> NDArray[np.uint8]:
-    """(H, W) uint8, 1 where the pixel centre lies in a footprint."""
-    return (_burn([b.rings for b in city.buildings], grid) > 0).astype(np.uint8)
+    """(H, W) uint8, 1 where the pixel centre lies in a footprint; above 2 m where half of the pixel does."""
+    fine = supersampling(grid.gsd_m)
+    inside = _burn([b.rings for b in city.buildings], finer(grid, 0, fine)) > 0
+    return (block_mean(inside.astype(np.float32), fine) >= 0.5).astype(np.uint8)
 
 
 def rasterize_city(city: City, grid: Georeference) -> Scene:

@@ -60,19 +60,24 @@ def focused(power: Layer, options: SarOptions, sensor: Receiver, rng: np.random.
 
 
 def focused_fields(power: Layer, options: SarOptions, sensor: Receiver, rng: np.random.Generator) -> Iterator[Fields]:
-    """Blocks (L, 4, r, A) of complex looks. The impulse response reaches across blocks into the same draws."""
+    """Blocks (L, 4, r, A) of complex looks. The impulse response reaches across blocks and borders into more draws."""
     kernel = impulse_response(options.resolution_px)
     reach = len(kernel) // 2
-    starts = range(0, power.shape[1], BLOCK_ROWS)
-    stream = (draw_looks(power[:, s : s + BLOCK_ROWS], options.looks, sensor, rng) for s in starts)
+    padded = np.pad(power, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
+    starts = range(0, padded.shape[1], BLOCK_ROWS)
+    stream = (draw_looks(padded[:, s : s + BLOCK_ROWS], options.looks, sensor, rng) for s in starts)
     before: Fields | None = None
     current = next(stream)
-    for _ in starts:
+    for start in starts:
         after = next(stream, None)
         ahead = before[:, :, -reach:] if before is not None and reach else current[:, :, :0]
         behind = after[:, :, :reach] if after is not None else current[:, :, :0]
-        field = np.concatenate([ahead, current, behind], axis=2)
-        yield _blur(field, kernel)[:, :, ahead.shape[2] : ahead.shape[2] + current.shape[2]]
+        field = _blur(np.concatenate([ahead, current, behind], axis=2), kernel)
+        first = max(0, reach - start)
+        last = min(current.shape[2], power.shape[1] + reach - start)
+        if last > first:
+            rows = slice(ahead.shape[2] + first, ahead.shape[2] + last)
+            yield field[:, :, rows, reach : reach + power.shape[2]]
         if after is not None:
             before, current = current, after
 
