@@ -1,8 +1,8 @@
 """Distances between simulated and real optical images: means, deviations, histograms, texture spectrum.
 
 Run `python benchmarks/optical_realism.py [--chips FOLDER] [--tile FILE] [--statistics FILE] [--places 10]`.
-`--chips` holds NNN_rgb.png and NNN_mask.png of 224 px at 0.5 m, `--tile` is one 8-bit RGB image of 0.5 m, `--statistics`
-16-bit histograms of red, green, blue, near infrared. Images without buildings are left out on both sides (the real
+`--chips` holds NNN_rgb.png and NNN_mask.png of 224 px at 0.5 m, `--tile` is one 8-bit RGB image of 0.5 m,
+`--statistics` 16-bit histograms of red, green, blue, near infrared. Images without buildings are left out on both sides (the real
 chips hold much open water). The histogram distance is the earth mover's distance in digital numbers. The spectrum is
 the radial mean of the power of green under a Hann window: slope of its logarithm, and level against the real one.
 """
@@ -50,7 +50,8 @@ class Images:
 
     def spectrum(self) -> NDArray[np.float64]:
         """Radial mean of the power of green, over chips without nodata."""
-        return np.mean([radial_power(chip[..., 1]) for chip in self.chips if chip.any(axis=-1).all()], axis=0)
+        whole = [radial_power(chip[..., 1]) for chip in self.chips if chip.any(axis=-1).all()]
+        return np.asarray(np.mean(whole, axis=0))
 
 
 def radial_power(values: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -126,7 +127,7 @@ def print_spectra(ours: Images, real: Sequence[Images]) -> None:
 
 
 def print_statistics(ours: Images, path: Path) -> None:
-    """Ratio of near infrared to the mean of the visible bands and relative deviations, which need no common stretch."""
+    """Deviation relative to the mean, which needs no common gain."""
     record = json.loads(path.read_text())["input_stats"]["image_rgbn"]
     centres = np.convolve(record["histogram_bins"], [0.5, 0.5], "valid")
     shares = np.array(record["histograms"], float)

@@ -6,7 +6,7 @@ from overcast.simulate.clouds import CLEAR, CLOUD, CLOUD_SHADOW
 from overcast.simulate.footprints import city_of
 from overcast.simulate.geometry import Extent, Surface
 from overcast.simulate.light import cast_shadow, oblique_view
-from overcast.simulate.optical import Exposure, draw_exposure, simulate_optical
+from overcast.simulate.optical import PAINT, Exposure, colour_tables, draw_exposure, simulate_optical
 from overcast.simulate.options import CRS, OpticalOptions
 
 BOUNDS = Extent(0, 0, 120, 120, CRS)
@@ -83,6 +83,47 @@ def test_image_shows_shadow_roof_and_wall_where_they_belong():
     wall = column[round(140 - 20 * np.tan(np.radians(20)) / 0.5) + 1 : 139]
     assert (np.abs(wall - ground) > 5).all()
     assert (column[142:] == ground).all()
+
+
+def test_shadows_can_be_switched_off():
+    city = city_of(BOUNDS, [shapely.box(50, 50, 70, 70)], [20.0])
+    exposure = Exposure(180.0, 45.0, 0.0, 1.0, 1.0)
+    nadir = PLAIN.model_copy(update={"off_nadir_deg": 0.0})
+    with_shadow, without = (
+        simulate_optical(city, BOUNDS, 1.0, nadir.model_copy(update={"shadows": on}), exposure, SEED).values[0]
+        for on in (True, False)
+    )
+    roof = np.zeros((120, 120), bool)
+    roof[50:70, 50:70] = True
+    assert len(np.unique(without[~roof])) == 1
+    assert (with_shadow[31:50, 50:70] < 0.7 * without[31:50, 50:70]).all()
+    np.testing.assert_array_equal(with_shadow[roof], without[roof])
+
+
+def test_off_nadir_zero_puts_roofs_on_their_footprints():
+    city = city_of(BOUNDS, [shapely.box(50, 50, 70, 70)], [20.0])
+    exposure = Exposure(180.0, 45.0, 0.0, 1.0, 1.0)
+    images = {
+        angle: simulate_optical(
+            city, BOUNDS, 1.0, PLAIN.model_copy(update={"off_nadir_deg": angle, "shadows": False}), exposure, SEED
+        )
+        .values[0]
+        .astype(int)
+        for angle in (0.0, 30.0)
+    }
+    footprint = np.zeros((120, 120), bool)
+    footprint[50:70, 50:70] = True
+    ground = images[0.0][100, 100]
+    assert np.array_equal(images[0.0] != ground, footprint)
+    rows = np.flatnonzero((images[30.0] == images[0.0][60, 60]).any(axis=1))
+    assert rows.min() == pytest.approx(50 - 20 * np.tan(np.radians(30)), abs=1)
+
+
+def test_painted_metal_takes_the_colours_of_its_palette():
+    tops, walls = colour_tables()
+    assert len(np.unique(tops[Surface.PAINTED], axis=0)) == len(PAINT)
+    np.testing.assert_array_equal(tops[Surface.PAINTED], walls[Surface.PAINTED])
+    assert ((tops > 0) & (tops < 0.8)).all()
 
 
 def test_near_infrared_tells_plants_from_roads():

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import shapely
 from shapely import Polygon
+from shapely.geometry.base import BaseGeometry
 
 from overcast.errors import InputError
 from overcast.simulate.geometry import Floats, Roof
@@ -28,7 +29,7 @@ Record = dict[str, Any]
 class ModelBuilding:
     """A building of a city model."""
 
-    ground: shapely.Geometry
+    ground: BaseGeometry
     """Outline on the ground; may be empty or of several parts."""
     height_m: float
     """Highest point above the lowest; 0 where the model holds no heights."""
@@ -140,13 +141,12 @@ def _building(faces: list[tuple[list[Floats], str | None]], low: float) -> Model
     return _roofed(outline, roofs, low)
 
 
-def _cover(faces: list[list[Floats]]) -> shapely.Geometry:
+def _cover(faces: list[list[Floats]]) -> BaseGeometry:
     """Union of faces seen from above, walls left out."""
     flat = [
         Polygon(rings[0][:, :2], [ring[:, :2] for ring in rings[1:]]) for rings in faces if _tilt(rings) is not None
     ]
-    mended = shapely.make_valid(np.array(flat, object)) if flat else []
-    whole = shapely.union_all(mended, grid_size=0.001) if len(mended) else Polygon()
+    whole = shapely.union_all([shapely.make_valid(face) for face in flat], grid_size=0.001)
     return shapely.make_valid(shapely.simplify(whole, 0.01))
 
 
@@ -164,7 +164,7 @@ def _tilt(rings: list[Floats]) -> Floats | None:
     return np.asarray(vector * np.sign(vector[2]))
 
 
-def _roofed(outline: shapely.Geometry, roofs: list[list[Floats]], low: float) -> ModelBuilding:
+def _roofed(outline: BaseGeometry, roofs: list[list[Floats]], low: float) -> ModelBuilding:
     """Flat, gabled or hipped after the number and the normals of the roof's faces; anything else flat at its mean."""
     tilts = [(rings, tilt) for rings in roofs if (tilt := _tilt(rings)) is not None]
     if not tilts:
@@ -173,22 +173,21 @@ def _roofed(outline: shapely.Geometry, roofs: list[list[Floats]], low: float) ->
     eaves, ridge = float(heights.min()), float(heights.max())
     planes = np.array([tilt for _, tilt in tilts])
     box = shapely.minimum_rotated_rectangle(outline)
-    simple = box.area > 0 and outline.geom_type == "Polygon" and outline.area > 0.85 * box.area
+    simple = isinstance(box, Polygon) and outline.geom_type == "Polygon" and outline.area > 0.85 * box.area
     steep = np.hypot(planes[:, 0], planes[:, 1]) > 0.1 * planes[:, 2]
     if ridge - eaves >= FLAT_M and simple and steep.all() and len(planes) in {2, 4} and eaves > 0:
-        direction = _ridge(planes, box)
+        direction = _ridge(planes, shapely.get_coordinates(box)[:3])
         if direction is not None:
             return ModelBuilding(outline, ridge, Roof.GABLED if len(planes) == 2 else Roof.HIPPED, eaves, direction)
     mean = float(np.average([rings[0][:, 2].mean() - low for rings, _ in tilts], weights=planes[:, 2]))
     return ModelBuilding(outline, mean if ridge - eaves >= FLAT_M else ridge, Roof.FLAT)
 
 
-def _ridge(planes: Floats, box: Polygon) -> float | None:
-    """Side of the box along which the larger two faces meet, or None where their normals fit neither."""
+def _ridge(planes: Floats, corners: Floats) -> float | None:
+    """Direction of the box (three corners) along which the larger two faces meet, or None where neither fits."""
     largest = planes[np.argsort(-planes[:, 2])[:2]]
     fall = largest[0, :2] - largest[1, :2]
     across = math.atan2(fall[1], fall[0])
-    corners = np.asarray(box.exterior.coords)[:3]
     for edge in np.diff(corners, axis=0):
         along = math.atan2(edge[1], edge[0])
         if abs(math.cos(along - across)) < math.sin(math.radians(12)):

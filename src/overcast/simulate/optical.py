@@ -124,8 +124,9 @@ def _render(scene: Scene, options: OpticalOptions, exposure: Exposure, rng: np.r
     """(4, H, W) reflected light of the oblique view."""
     gsd_m = scene.grid.gsd_m
     heights = np.maximum(scene.solid, scene.canopy)
-    shade = cast_shadow(heights, gsd_m, exposure.sun_azimuth_deg, exposure.sun_elevation_deg)
-    direct = _sunlight(scene, exposure, rng) * ~shade
+    direct = _sunlight(scene, exposure, rng)
+    if options.shadows:
+        direct *= ~cast_shadow(heights, gsd_m, exposure.sun_azimuth_deg, exposure.sun_elevation_deg)
     view = oblique_view(heights, gsd_m, options.off_nadir_deg, exposure.view_azimuth_deg)
     texture = _texture(heights.shape, gsd_m, rng) if options.texture else np.ones(heights.shape, np.float32)
     green = scene.canopy > scene.solid

@@ -96,6 +96,8 @@ class OpticalOptions(_Options):
     """Height of the sun above the horizon."""
     light_jitter_deg: float = Field(default=8.0, ge=0, le=40)
     """Deviation between places of both sun angles and of the view azimuth."""
+    shadows: bool = True
+    """Things hide the sun from what lies behind them; off leaves full light everywhere (roofs keep their shading)."""
     texture: bool = True
     """Ageing, stains and fine texture of materials; off gives one flat colour per object."""
     blur_px: float = Field(default=0.6, ge=0, le=4)

@@ -143,7 +143,7 @@ def ring_block(size: tuple[float, float], depth: float, rng: np.random.Generator
         lift = float(rng.choice([0.0, 0.0, 0.0, 2.8, -2.8]) + rng.uniform(-0.3, 0.3))
         style = Style(base.kind, base.roof, base.surface, base.eaves_m + lift, base.rise_m, float(rng.random()))
         x0, y0, x1, y1 = box
-        wings = (wing(box, style, ridge_along_x=along_x),)
+        wings: tuple[Wing, ...] = (wing(box, style, ridge_along_x=along_x),)
         ring = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
         if along_x and x0 > 1.2 * depth and x1 < a - 1.2 * depth and rng.random() < 0.45:
             ring, annex = _back_wing(box, float(min(rng.uniform(2.0, 6.0), 0.3 * (b - 2 * depth))), rng)

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from shapely.geometry.polygon import orient
 
 from overcast.simulate.city import clear_crowns, clear_furniture
 from overcast.simulate.furniture import Collector
@@ -92,9 +93,9 @@ def _rng(seed: int, *key: int) -> np.random.Generator:
 
 def _raise(given: GivenBuilding, choice: RoofChoice, rng: np.random.Generator) -> Building:
     """A building with the roof of the file, or one after its size."""
-    outline = shapely.geometry.polygon.orient(given.outline)
+    outline = orient(given.outline)
     rings = [np.asarray(ring.coords)[:-1, :2] for ring in (outline.exterior, *outline.interiors)]
-    box = np.asarray(shapely.minimum_rotated_rectangle(outline).exterior.coords)[:4]
+    box = shapely.get_coordinates(shapely.minimum_rotated_rectangle(outline))[:4]
     edges = np.hypot(*np.diff(box[:3], axis=0).T)
     angle = float(np.arctan2(*(box[1] - box[0] if edges[0] >= edges[1] else box[2] - box[1])[::-1]))
     half = (float(edges.max()) / 2, float(edges.min()) / 2)
@@ -162,6 +163,6 @@ def _scatter(cell: tuple[int, int], out: Collector, options: CityOptions, seed: 
     corner, area = np.array(cell) * CELL_M, CELL_M**2
     trees, cars = int(rng.poisson(TREES_M2 * area * options.trees)), int(rng.poisson(CARS_M2 * area * options.cars))
     out.grow(corner + rng.uniform(0, CELL_M, (trees, 2)), (1.5, 4.5), rng)
-    angle = float(rng.uniform(0, np.pi))
-    out.park(corner + rng.uniform(0, CELL_M, (cars, 2)), angle + np.pi / 2 * rng.integers(0, 2, cars), rng)
+    angle: Floats = rng.uniform(0, np.pi) + np.pi / 2 * rng.integers(0, 2, cars).astype(np.float64)
+    out.park(corner + rng.uniform(0, CELL_M, (cars, 2)), angle, rng)
     out.post(corner + rng.uniform(0, CELL_M, (1, 2)), (5.0, 9.0), rng)
