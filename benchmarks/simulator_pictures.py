@@ -114,8 +114,14 @@ def tile(picture: NDArray[np.uint8], levels: int) -> NDArray[np.uint8]:
 def fullest(weight: str) -> int:
     """The seed of the place that is shown, found on coarse pixels: the ground does not depend on them."""
     places = {seed: district(weight, seed, LookDirection.NORTH, gsd_m=4.0) for seed in range(SEEDS)}
-    things = {seed: len(place.city.buildings) + len(place.city.structures) for seed, place in places.items()}
-    return max(places, key=lambda seed: (places[seed].mask.mean() > BUILT_SHARE, things[seed]))
+    return max(places, key=lambda seed: (places[seed].mask.mean() > BUILT_SHARE, things_on(places[seed])))
+
+
+def things_on(place: SimulatedPlace) -> int:
+    """Buildings and structures whose middle lies on the ground that is shown."""
+    left, bottom, right, top = place.grid.extent
+    middles = [thing.outline.mean(axis=0) for thing in (*place.city.buildings, *place.city.structures)]
+    return sum(left < x < right and bottom < y < top for x, y in middles)
 
 
 def district(weight: str, seed: int, look: LookDirection, gsd_m: float = 0.5) -> SimulatedPlace:
