@@ -11,7 +11,6 @@ from overcast.batch import Modality
 from overcast.bundle import Bundle
 from overcast.data.radiometry import BandStatistics, SensorRadiometry, check_same
 from overcast.errors import BundleError
-from overcast.inference.rotate import OPPOSITE
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class SceneModel:
         rotate = (
             self.sensor.look_direction is not None
             and scene.look_direction is not None
-            and OPPOSITE[scene.look_direction] is self.sensor.look_direction
+            and scene.look_direction.opposite is self.sensor.look_direction
         )
         seen = scene.model_copy(update={"look_direction": self.sensor.look_direction}) if rotate else scene
         check_same(self.sensor, seen, expected_name=f"model {self.name}", found_name=scene_name)

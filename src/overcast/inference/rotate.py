@@ -6,17 +6,8 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from overcast.data.radiometry import LookDirection
 from overcast.data.raster import Georeference, Pixels, RasterSink, RasterSource
 from overcast.grid import Window
-
-OPPOSITE = {
-    LookDirection.NORTH: LookDirection.SOUTH,
-    LookDirection.SOUTH: LookDirection.NORTH,
-    LookDirection.EAST: LookDirection.WEST,
-    LookDirection.WEST: LookDirection.EAST,
-}
-"""Look directions that a turn by 180 degrees exchanges."""
 
 
 class RotatedSource:

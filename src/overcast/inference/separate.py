@@ -39,7 +39,7 @@ def separate(probability: NDArray[np.float32], inside: NDArray[np.bool_], thresh
         threshold: Smallest probability of the region.
     """
     depth = _depth(probability, inside, threshold)
-    summits, count = ndimage.label((depth == ndimage.maximum_filter(depth, 3)) & inside, np.ones((3, 3)))
+    summits, count = ndimage.label((depth == ndimage.maximum_filter(depth, 3)) & inside)
     if count < 2:
         return inside.astype(np.int32)
     basins = watershed(-depth, summits, mask=inside)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import rasterio.features
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -14,9 +15,10 @@ from shapely.geometry import shape
 from overcast.data.raster import RasterSource
 from overcast.grid import Window
 from overcast.inference.area import Polygons
-from overcast.inference.outlines.drawn import Drawn
-from overcast.inference.outlines.levels import Level, Outlines
-from overcast.inference.outlines.partition import partition
+from overcast.inference.outlines.drawn import Drawn, polygons
+from overcast.inference.outlines.levels import REACH_PX, Level, Outlines, regular_loops
+from overcast.inference.outlines.loops import Loops
+from overcast.inference.outlines.partition import LARGEST_AREA_CHANGE, partition
 from overcast.inference.regions import Tally
 from overcast.inference.separate import SMALLEST_PART_PIXELS, Labels, separate
 
@@ -80,27 +82,55 @@ def _labels(crop: _Crop, first: tuple[int, int], threshold: float) -> Labels:
 
 
 def _buildings(block: Drawn, crop: _Crop, labels: Labels, width: int, mode: Outlines) -> Drawn:
-    """The parts of one region."""
+    """The parts of one region. Those of a region close to pixels without data keep their pixel edges."""
     count = int(labels.max())
     pixels = _outlines(labels, crop)
     best, level = pixels, np.zeros(count, np.int8)
-    if mode is not Outlines.OFF and block.level[0] > Level.PIXELS:
-        cut = partition(block.best[0], pixels)
-        if cut is not None:
-            best, level = cut, np.repeat(block.level, count)
-    tally = _tally(labels, crop, width, int(block.tally.near_gap[0]))
-    whole = np.zeros(count, np.bool_)
-    return Drawn(
-        tally, np.repeat(block.block, count), np.repeat(block.bounds, count, axis=0), pixels, best, level, whole
-    )
+    near_gap = int(block.tally.near_gap[0])
+    if mode is not Outlines.OFF and not near_gap:
+        cut, reached = _regular(labels, crop, mode)
+        if cut is not None and _close(cut, pixels):
+            best, level = cut, np.full(count, reached, np.int8)
+    same = block.select(np.zeros(count, np.int64))
+    return replace(same, tally=_tally(labels, crop, width, near_gap), pixels=pixels, best=best, level=level)
+
+
+def _regular(labels: Labels, crop: _Crop, mode: Outlines) -> tuple[Polygons | None, int]:
+    """The parts as regular as fits the block that they make, and its level."""
+    closed = _closed(labels)
+    whole = _outlines((closed > 0).astype(np.int32), crop)
+    parts = _outlines(closed, crop)
+    if len(whole) != 1 or len(parts) != labels.max():
+        return None, Level.PIXELS
+    rings = shapely.get_rings(whole)
+    regular, level = regular_loops(Loops.of(rings), np.zeros(len(rings), np.int64), mode)
+    block = polygons(regular, np.zeros(len(rings), np.int64))[0]
+    if level[0] == Level.PIXELS or not shapely.is_valid(block):
+        return None, Level.PIXELS
+    return partition(block, parts), int(level[0])
+
+
+def _closed(labels: Labels) -> Labels:
+    """Labels grown together over slits of up to two pixels, each pixel of which goes to the nearest part."""
+    filled = ndimage.binary_closing(np.pad(labels > 0, 1), np.ones((3, 3)))[1:-1, 1:-1] | (labels > 0)
+    rows, cols = ndimage.distance_transform_edt(labels == 0, return_distances=False, return_indices=True)
+    return np.where(filled, labels[rows, cols], 0).astype(np.int32)
+
+
+def _close(cut: Polygons, pixels: Polygons) -> bool:
+    """True where polygons keep the area of pixel polygons and stay near them."""
+    before, after = shapely.area(pixels), shapely.area(cut)
+    loops = Loops.of(shapely.get_exterior_ring(cut))
+    far = shapely.distance(pixels[loops.loop], shapely.points(loops.xy)) > REACH_PX
+    return bool((np.abs(after - before) <= LARGEST_AREA_CHANGE * before).all() and not far.any())
 
 
 def _outlines(labels: Labels, crop: _Crop) -> Polygons:
-    """(K,) each part along pixel edges."""
+    """Each part along pixel edges, in order of its number; more than one polygon where a part is in pieces."""
     place = Affine.translation(crop.col, crop.row)
-    found = rasterio.features.shapes(labels, mask=labels > 0, connectivity=4, transform=place)
-    by_number = {int(number): shape(geometry) for geometry, number in found}
-    return np.array([by_number[number] for number in range(1, len(by_number) + 1)], object)
+    found = list(rasterio.features.shapes(labels, mask=labels > 0, connectivity=4, transform=place))
+    found.sort(key=lambda pair: pair[1])
+    return np.array([shape(geometry) for geometry, _ in found], object)
 
 
 def _tally(labels: Labels, crop: _Crop, width: int, near_gap: int) -> Tally:

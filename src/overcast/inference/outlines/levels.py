@@ -29,7 +29,8 @@ from overcast.inference.outlines.runs import collapsed, form_runs
 
 WALL_TOLERANCE_PX = 1.0
 """Douglas-Peucker on the line through the pixel edges' middles, which leaves a straight wall by up to half a pixel."""
-SMOOTH_TOLERANCE_PX = 0.75
+SLIT_TOLERANCE_PX = 0.6
+"""The same where only the staircase is taken away; low enough for the two sides of a slit of one pixel not to meet."""
 REACH_PX = 3
 """No outline comes farther out of its pixels than this."""
 ALIGNED_SHARE = 0.62
@@ -72,7 +73,8 @@ class Rule:
 
 
 GENTLE = Rule(shortest_px=2.0, free_sine=ALIGNED_SINE, free_px=4.0, largest_area_change=0.10, least_iou=0.85)
-SMOOTH = Rule(shortest_px=0.0, free_sine=0.0, free_px=0.0, largest_area_change=0.10, least_iou=0.0)
+SMOOTH = Rule(shortest_px=1.0, free_sine=-1.0, free_px=0.0, largest_area_change=0.05, least_iou=0.0)
+
 STRICT = Rule(shortest_px=3.0, free_sine=1.0, free_px=4.0, largest_area_change=0.15, least_iou=0.85)
 
 
@@ -97,8 +99,6 @@ class _Task:
     group: Ids
     line: Loops
     """Through the middles of the pixel edges."""
-    smooth: Loops
-    """`line` simplified."""
     walls: Walls
     direction: Floats
     """(G, 2) of the groups."""
@@ -119,25 +119,35 @@ def regular_loops(loops: Loops, group: Ids, mode: Outlines) -> tuple[Loops, NDAr
     level = np.zeros(loops.count, np.int8)
     if mode is Outlines.OFF or not len(loops.loop):
         return loops, level
-    task = _prepared(loops, group)
-    pixels, smooth = loops.polygons(), task.smooth.polygons()
-    usable = shapely.is_valid(smooth) & ~shapely.is_empty(smooth)
+    task, pixels = _prepared(loops, group), loops.polygons()
+    freed = _drawn(task, np.ones(loops.count, np.bool_), SMOOTH)
+    smooth = freed.polygons()
+    usable = _near(freed, pixels) & _fits(smooth, pixels, SMOOTH)
     reference = np.where(usable, smooth, pixels)
     parts: list[Loops] = []
     for rule in rules(mode):
         todo = task.squarable & (level == Level.PIXELS)
-        made = _squared(task, todo, rule)
+        made = _drawn(task, todo, rule)
         good = todo & _near(made, pixels) & _fits(made.polygons(), reference, rule)
         level[good] = Level.SQUARED
         parts.append(made.select(good))
-    good = usable & (level == Level.PIXELS) & _near(task.smooth, pixels) & _fits(smooth, pixels, SMOOTH)
-    level[good] = Level.SMOOTHED
-    return Loops.concatenate([*parts, task.smooth.select(good), loops.select(level == Level.PIXELS)]), level
+    for made, good in ((freed, usable), _chamfered(task, pixels, ~usable & (level == Level.PIXELS))):
+        fresh = good & (level == Level.PIXELS)
+        level[fresh] = Level.SMOOTHED
+        parts.append(made.select(fresh))
+    return Loops.concatenate([*parts, loops.select(level == Level.PIXELS)]), level
+
+
+def _chamfered(task: _Task, pixels: Polygons, chosen: NDArray[np.bool_]) -> tuple[Loops, NDArray[np.bool_]]:
+    """The chosen loops (L,) through the middles of pixel edges, for what has narrow slits; and True where good."""
+    line = task.line.select(chosen)
+    kept = simplified(line, SLIT_TOLERANCE_PX)
+    made = Loops(_on_grid(line.xy[kept]), line.loop[kept], line.count)
+    return made, chosen & _near(made, pixels) & _fits(made.polygons(), pixels, GENTLE)
 
 
 def _prepared(loops: Loops, group: Ids) -> _Task:
     line = chamfered(loops)
-    kept = simplified(line, SMOOTH_TOLERANCE_PX)
     walls = find_walls(line, simplified(line, WALL_TOLERANCE_PX))
     of_wall = group[walls.loop]
     direction = dominant_direction(walls, of_wall, int(group.max()) + 1)
@@ -145,12 +155,11 @@ def _prepared(loops: Loops, group: Ids) -> _Task:
     aligned = np.abs(along).min(axis=1) <= ALIGNED_SINE * walls.length
     length, near = (sums(walls.loop, values, loops.count) for values in (walls.length, walls.length * aligned))
     squarable = near >= ALIGNED_SHARE * np.maximum(length, 1e-9)
-    smooth = Loops(_on_grid(line.xy[kept]), line.loop[kept], loops.count)
-    return _Task(loops, group, line, smooth, walls, direction, squarable)
+    return _Task(loops, group, line, walls, direction, squarable)
 
 
-def _squared(task: _Task, chosen: NDArray[np.bool_], rule: Rule) -> Loops:
-    """The chosen loops (L,) squared; what became of one may be anything."""
+def _drawn(task: _Task, chosen: NDArray[np.bool_], rule: Rule) -> Loops:
+    """The chosen loops (L,) as a rule asks; what became of one may be anything."""
     mine = chosen[task.walls.loop]
     walls, of_wall = task.walls.select(mine), task.group[task.walls.loop[mine]]
     runs, direction = form_runs(walls, of_wall, task.direction, rule.free_sine, rule.free_px)

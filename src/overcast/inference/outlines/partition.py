@@ -116,5 +116,5 @@ def _assembled(faces: Polygons, parts: Polygons) -> Polygons | None:
     if not (single & shapely.is_valid(found) & ~shapely.is_empty(found)).all():
         return None
     before, after = shapely.area(parts), shapely.area(found)
-    close = np.abs(after - before) <= LARGEST_AREA_CHANGE * before + 4
+    close = np.abs(after - before) <= LARGEST_AREA_CHANGE * before
     return found if close.all() else None

@@ -22,7 +22,8 @@ class Runs:
 
     loop: Ids
     kind: NDArray[np.int8]
-    weight: Floats
+    length: Floats
+    """(R,) of the walls in it."""
     mean: Floats
     """(R, 2) point on the line, in pixels from the loop's first vertex, x along the dominant direction."""
     chord: Floats
@@ -32,13 +33,13 @@ class Runs:
 
     def select(self, keep: NDArray[np.bool_]) -> Runs:
         """The runs where `keep` is True."""
-        parts = (self.loop, self.kind, self.weight, self.mean, self.chord, self.start)
+        parts = (self.loop, self.kind, self.length, self.mean, self.chord, self.start)
         return Runs(*(part[keep] for part in parts))
 
     @staticmethod
     def concatenate(parts: list[Runs]) -> Runs:
         """One after the other."""
-        names = ("loop", "kind", "weight", "mean", "chord", "start")
+        names = ("loop", "kind", "length", "mean", "chord", "start")
         return Runs(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     def directions(self) -> Floats:
@@ -86,7 +87,7 @@ def form_runs(walls: Walls, group: Ids, direction: Floats, free_sine: float, fre
     runs = Runs(
         loop=walls.loop[firsts],
         kind=kind[firsts],
-        weight=weight,
+        length=sums(run, walls.length, count),
         mean=np.stack([sums(run, walls.weight * mean[:, k], count) / weight for k in (0, 1)], axis=1),
         chord=np.stack([sums(run, chord[:, k], count) for k in (0, 1)], axis=1),
         start=turned(walls.start, turn)[firsts],
@@ -184,17 +185,17 @@ def _without(
     before, after = neighbours
     at = np.flatnonzero(merge)
     left, right = before[at], after[at]
-    weight, mean, chord = runs.weight.copy(), runs.mean.copy(), runs.chord.copy()
-    total = weight[left] + weight[right]
-    mean[left] = (weight[left, None] * mean[left] + weight[right, None] * mean[right]) / total[:, None]
+    length, mean, chord = runs.length.copy(), runs.mean.copy(), runs.chord.copy()
+    total = length[left] + length[right]
+    mean[left] = (length[left, None] * mean[left] + length[right, None] * mean[right]) / total[:, None]
     chord[left] += chord[right]
-    weight[left] = total
+    length[left] = total
     keep = active & ~chosen
     keep[right] = False
-    return replace(runs, weight=weight, mean=mean, chord=chord).select(keep)
+    return replace(runs, length=length, mean=mean, chord=chord).select(keep)
 
 
 def _in_order(runs: Runs) -> Runs:
     """Loops in ascending order; within a loop the order stays."""
     order = np.argsort(runs.loop, kind="stable")
-    return Runs(*(part[order] for part in (runs.loop, runs.kind, runs.weight, runs.mean, runs.chord, runs.start)))
+    return Runs(*(part[order] for part in (runs.loop, runs.kind, runs.length, runs.mean, runs.chord, runs.start)))
