@@ -2,7 +2,7 @@
 
 Run `python benchmarks/optical_realism.py [--chips FOLDER] [--tile FILE] [--statistics FILE] [--places 10]`.
 `--chips` holds NNN_rgb.png and NNN_mask.png of 224 px at 0.5 m, `--tile` is one 8-bit RGB image of 0.5 m,
-`--statistics` 16-bit histograms of red, green, blue, near infrared. Images without buildings are left out on both sides (the real
+`--statistics` 16-bit histograms of red, green, blue, near infrared. Images without buildings are left out (the real
 chips hold much open water). The histogram distance is the earth mover's distance in digital numbers. The spectrum is
 the radial mean of the power of green under a Hann window: slope of its logarithm, and level against the real one.
 """

@@ -289,7 +289,9 @@ def test_written_town_keeps_its_coordinates_and_can_be_resumed(tmp_path):
     assert ground == pytest.approx(9 * 80 + 1200, rel=0.02)
     written = geopandas.read_file(folder / "footprints" / f"{chips[0].stem}.gpkg")
     assert written.crs == RD
-    assert yaml.safe_load((folder / "dataset.yaml").read_text())["simulated"] is True
+    description = yaml.safe_load((folder / "dataset.yaml").read_text())
+    assert description["simulated"] is True
+    assert description["licence"] == "that of the footprints it was made from"
     before = (folder / "simulation.json").read_bytes()
     simulate_dataset(tmp_path / "out", settings)
     assert (folder / "simulation.json").read_bytes() == before

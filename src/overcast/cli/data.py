@@ -75,6 +75,7 @@ def simulate(
     given = [f"{name}={value}" for name, value in counts.items() if value is not None]
     base = named(Preset(preset.value)).model_dump(mode="json")
     if footprints is not None:
+        base["name"] = f"simulated town {footprints.stem}"
         base["footprints"] = {"file": str(footprints), "height": height, "sha256": digest(footprints)}
     settings = read_settings(SimulationOptions, options, [*given, *(sets or [])], base)
     if settings.footprints is not None:

@@ -93,7 +93,7 @@ def write_collection(root: Path, options: SimulationOptions, items: Sequence[Rec
         "title": options.name,
         "description": "Simulated optical and SAR images of simulated places with exact building footprints. "
         "No pixel was measured; the date is a constant.",
-        "license": LICENCE,
+        "license": _licence(options),
         "keywords": ["simulated", "SAR", "optical", "building footprints"],
         "extent": {"spatial": {"bbox": [whole]}, "temporal": {"interval": [[FIXED_DATE, FIXED_DATE]]}},
         "summaries": {
@@ -123,12 +123,17 @@ def collection_id(options: SimulationOptions) -> str:
     return f"{re.sub('[^a-z0-9]+', '-', options.name.lower()).strip('-') or 'simulated'}-seed{options.seed}"
 
 
+def _licence(options: SimulationOptions) -> str:
+    """SPDX code, or what STAC 1.0 has for all else: a town inherits the terms of its footprints."""
+    return LICENCE if options.footprints is None else "proprietary"
+
+
 def _properties(place: SimulatedPlace, options: SimulationOptions) -> Record:
     strip, exposure, sar = place.strip, place.exposure, options.sar
     gains = dict(zip(CHANNELS, strip.gain_db, strict=True))
     out: Record = {
         "datetime": FIXED_DATE,
-        "license": LICENCE,
+        "license": _licence(options),
         "gsd": options.gsd_m,
         **_projection(place.grid),
         "sar:instrument_mode": "simulated",

@@ -32,6 +32,7 @@ from overcast.simulate.sar import NODATA
 FIXED_DATE = "2000-01-01T00:00:00.000Z"
 """Written where a format insists on a date, so that the same seed gives the same bytes."""
 LICENCE = "CC0-1.0"
+TOWN_LICENCE = "that of the footprints it was made from"
 ORIENTATIONS = "orientations.csv"
 
 
@@ -252,7 +253,7 @@ def write_description(root: Path, options: SimulationOptions, looks: Mapping[str
     description = {
         "name": options.name,
         "class_name": "building",
-        "licence": LICENCE,
+        "licence": LICENCE if options.footprints is None else TOWN_LICENCE,
         "simulated": True,
         "sar": sar,
         "optical": optical,
