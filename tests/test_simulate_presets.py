@@ -11,7 +11,7 @@ from overcast.simulate.footprints import city_of
 from overcast.simulate.geometry import Extent, Surface
 from overcast.simulate.options import CRS, Preset, SarOptions, SimulationOptions, preset
 from overcast.simulate.radar_geometry import RadarFrame, radar_grid
-from overcast.simulate.sampling import block_mean, finer, supersampling
+from overcast.simulate.sampling import between_nodes, block_mean, finer, supersampling
 from overcast.simulate.sar import Strip, form_image
 from overcast.simulate.sar_materials import Mechanism, diffuse_table
 from overcast.simulate.scatter import expected_power
@@ -77,6 +77,13 @@ def test_coarse_images_are_formed_on_cells_of_two_metres():
     assert inner.transform @ (5, 5) == pytest.approx((100, 500))
     values = np.arange(24, dtype=np.float32).reshape(1, 4, 6)
     assert block_mean(values, 2)[0].tolist() == [[3.5, 5.5, 7.5], [15.5, 17.5, 19.5]]
+
+
+def test_values_between_nodes_are_linear():
+    nodes = np.array([[0, 10, 20], [4, 14, 24]], np.float32)
+    values = between_nodes(nodes, 4.0, (4, 8))
+    rows, cols = np.mgrid[:4, :8]
+    np.testing.assert_allclose(values, rows + 2.5 * cols)
 
 
 def test_coarse_label_is_one_where_half_of_the_pixel_is_footprint():

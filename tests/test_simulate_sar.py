@@ -13,7 +13,15 @@ from overcast.simulate.sar import Strip, draw_strip, form_image, simulate_sar
 from overcast.simulate.sar_materials import COPOL_COHERENCE, HH_VV_HV, Mechanism
 from overcast.simulate.scatter import expected_power
 from overcast.simulate.scene import rasterize_city
-from overcast.simulate.speckle import cholesky_factors, covariance, draw_looks, expectation, impulse_response, receiver
+from overcast.simulate.speckle import (
+    cholesky_factors,
+    covariance,
+    draw_looks,
+    expectation,
+    focused_fields,
+    impulse_response,
+    receiver,
+)
 
 GSD_M = 0.5
 BOUNDS = Extent(0, 0, 150, 150, CRS)
@@ -155,6 +163,22 @@ def test_impulse_response_has_unit_energy_and_the_given_width():
     assert (kernel**2).sum() == pytest.approx(1)
     power = (kernel / kernel.max()) ** 2
     assert np.count_nonzero(power > 0.5) in (3, 5)
+
+
+@pytest.mark.parametrize("row", [2, 127, 128, 198])
+def test_a_point_target_shows_the_impulse_response(row):
+    options = CLEAN.model_copy(update={"resolution_px": 2.0})
+    power = np.zeros((3, 200, 40), np.float32)
+    power[Mechanism.ODD, row, 20] = 1.0
+    looks = [b[0] for b in focused_fields(power, options, receiver(options), np.random.default_rng(0))]
+    image = np.abs(np.concatenate(looks, axis=1)[0]) ** 2
+    assert image.shape == (200, 40)
+    kernel = impulse_response(2.0)
+    reach = len(kernel) // 2
+    whole = np.zeros((200 + 2 * reach, 40))
+    whole[row : row + len(kernel), 20 - reach : 21 + reach] = np.outer(kernel, kernel) ** 2
+    expected = whole[reach:-reach] * image[row, 20] / kernel[reach] ** 4
+    np.testing.assert_allclose(image, expected, atol=2e-3 * image.max())
 
 
 def test_speckle_is_seamless_across_blocks():

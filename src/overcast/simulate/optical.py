@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, zoom
+from scipy.ndimage import gaussian_filter
 
 from overcast.data.raster import Georeference
 from overcast.simulate.clouds import CLOUD_LIGHT, draw_clouds
 from overcast.simulate.geometry import City, Extent, Surface
 from overcast.simulate.light import azimuth_vector, cast_shadow, oblique_view
 from overcast.simulate.options import OpticalOptions
-from overcast.simulate.sampling import block_mean, finer, supersampling
+from overcast.simulate.sampling import between_nodes, block_mean, finer, supersampling
 from overcast.simulate.scene import Scene, rasterize_city
 
 Layer = NDArray[np.float32]
@@ -102,6 +102,7 @@ def simulate_optical(
 ) -> OpticalImage:
     """The north-up image of `bounds`."""
     rng = np.random.default_rng(seed)
+    sky = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, 0))  # clouds do not depend on the city
     fine = supersampling(gsd_m)
     border = max(0, int(np.floor(min(bounds.left - city.bounds.left, city.bounds.top - bounds.top) / gsd_m)))
     rows, cols = round((bounds.top - bounds.bottom) / gsd_m), round((bounds.right - bounds.left) / gsd_m)
@@ -113,7 +114,7 @@ def simulate_optical(
     if options.cloud_share == 0:
         return OpticalImage(_expose(light, options, exposure, rng), None)
     sun = (exposure.sun_azimuth_deg, exposure.sun_elevation_deg)
-    clouds = draw_clouds((light.shape[1], light.shape[2]), gsd_m, options.cloud_share, sun, rng)
+    clouds = draw_clouds((light.shape[1], light.shape[2]), gsd_m, options.cloud_share, sun, np.random.default_rng(sky))
     for band in range(len(BANDS)):
         shaded = light[band] * (1 - clouds.shadow * (1 - 2 * SKYLIGHT[band]))
         light[band] = shaded + clouds.opacity * (CLOUD_LIGHT[band] - shaded)
@@ -192,9 +193,8 @@ def _texture(shape: tuple[int, int], gsd_m: float, rng: np.random.Generator) -> 
         if step < 1.5:
             total += strength * rng.standard_normal(shape, np.float32)
             continue
-        coarse = rng.standard_normal((int(shape[0] / step) + 2, int(shape[1] / step) + 2), np.float32)
-        fine = zoom(coarse, step, order=1, grid_mode=False)[: shape[0], : shape[1]]
-        total[: fine.shape[0], : fine.shape[1]] += strength * fine
+        nodes = rng.standard_normal([int(side / step) + 2 for side in shape], np.float32)
+        total += strength * between_nodes(nodes, step, shape)
     total += 0.03 * rng.standard_normal(shape, np.float32)
     return np.clip(total, np.float32(0.4), np.float32(1.8))
 

@@ -31,3 +31,19 @@ def block_mean(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     *rest, rows, cols = values.shape
     blocks = values.reshape(*rest, rows // factor, factor, cols // factor, factor)
     return np.asarray(blocks.mean(axis=(-3, -1)), np.float32)
+
+
+def between_nodes(nodes: NDArray[np.float32], step: float, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """(H, W) linear interpolation of values at nodes `step` cells apart."""
+    near, share = [], []
+    for side in shape:
+        at = np.arange(side, dtype=np.float32) / np.float32(step)
+        near.append(at.astype(np.intp))
+        share.append(at - near[-1].astype(np.float32))
+    rows = nodes[near[0]]
+    rows += (nodes[near[0] + 1] - rows) * share[0][:, None]
+    slope = np.diff(rows, axis=1)
+    out: NDArray[np.float32] = np.take(slope, near[1], axis=1)
+    out *= share[1]
+    out += np.take(rows, near[1], axis=1)
+    return out

@@ -9,6 +9,7 @@ from overcast.simulate.geometry import City, Floats, Surface
 from overcast.simulate.options import SarOptions
 from overcast.simulate.quays import add_quays_rails_lattice
 from overcast.simulate.radar_geometry import Layer, RadarFrame, Splatter, horizon
+from overcast.simulate.sampling import between_nodes
 from overcast.simulate.sar_materials import (
     CROWN_DB,
     CROWN_TRANSMISSION,
@@ -32,22 +33,6 @@ def expected_power(
 ) -> NDArray[np.float32]:
     """(3, R, A) power by `Mechanism`, without noise."""
     return _Scatterer(city, scene, frame, options, rng).power()
-
-
-def between_nodes(nodes: Layer, step: float, shape: tuple[int, ...]) -> Layer:
-    """(H, W) linear interpolation of values at nodes `step` cells apart."""
-    near, share = [], []
-    for side in shape:
-        at = np.arange(side, dtype=np.float32) / np.float32(step)
-        near.append(at.astype(np.intp))
-        share.append(at - near[-1].astype(np.float32))
-    rows = nodes[near[0]]
-    rows += (nodes[near[0] + 1] - rows) * share[0][:, None]
-    slope = np.diff(rows, axis=1)
-    out: Layer = np.take(slope, near[1], axis=1)
-    out *= share[1]
-    out += np.take(rows, near[1], axis=1)
-    return out
 
 
 class _Scatterer:

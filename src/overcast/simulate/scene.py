@@ -11,7 +11,7 @@ from rasterio.features import rasterize
 from shapely import Polygon
 
 from overcast.data.raster import Georeference
-from overcast.simulate.geometry import Building, City, Floats, Rings, Surface, polygons
+from overcast.simulate.geometry import Building, City, Floats, Rings, Surface
 from overcast.simulate.sampling import block_mean, finer, supersampling
 
 Layer = NDArray[np.float32]
@@ -85,9 +85,15 @@ def _burn(outlines: list[Rings], grid: Georeference) -> NDArray[np.int32]:
     shape = (grid.height, grid.width)
     if not outlines:
         return np.zeros(shape, np.int32)
-    shapes = [(polygon, i + 1) for i, polygon in enumerate(polygons(outlines))]
+    shapes = [({"type": "Polygon", "coordinates": _closed(rings)}, i + 1) for i, rings in enumerate(outlines)]
     burned: NDArray[np.int32] = rasterize(shapes, out_shape=shape, transform=grid.transform, dtype="int32")
     return burned
+
+
+def _closed(rings: Rings) -> list[list[list[float]]]:
+    """Rings as GeoJSON wants them: the first point again at the end."""
+    points = [ring.tolist() for ring in rings]
+    return [[*ring, ring[0]] for ring in points]
 
 
 def _centres(rows: NDArray[np.intp], cols: NDArray[np.intp], transform: Affine) -> tuple[Floats, Floats]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import convolve1d
 
 from overcast.simulate.options import SarOptions
 from overcast.simulate.sar_materials import COPOL_COHERENCE, HH_VV_HV, Mechanism
@@ -64,22 +63,13 @@ def focused_fields(power: Layer, options: SarOptions, sensor: Receiver, rng: np.
     kernel = impulse_response(options.resolution_px)
     reach = len(kernel) // 2
     padded = np.pad(power, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
-    starts = range(0, padded.shape[1], BLOCK_ROWS)
-    stream = (draw_looks(padded[:, s : s + BLOCK_ROWS], options.looks, sensor, rng) for s in starts)
-    before: Fields | None = None
-    current = next(stream)
-    for start in starts:
-        after = next(stream, None)
-        ahead = before[:, :, -reach:] if before is not None and reach else current[:, :, :0]
-        behind = after[:, :, :reach] if after is not None else current[:, :, :0]
-        field = _blur(np.concatenate([ahead, current, behind], axis=2), kernel)
-        first = max(0, reach - start)
-        last = min(current.shape[2], power.shape[1] + reach - start)
-        if last > first:
-            rows = slice(ahead.shape[2] + first, ahead.shape[2] + last)
-            yield field[:, :, rows, reach : reach + power.shape[2]]
-        if after is not None:
-            before, current = current, after
+    held: Fields | None = None
+    for start in range(0, padded.shape[1], BLOCK_ROWS):
+        drawn = draw_looks(padded[:, start : start + BLOCK_ROWS], options.looks, sensor, rng)
+        field = drawn if held is None else np.concatenate([held, drawn], axis=2)
+        held = field[:, :, max(0, field.shape[2] - 2 * reach) :]
+        if field.shape[2] > 2 * reach:
+            yield _blur(field, kernel)
 
 
 def impulse_response(width_px: float) -> NDArray[np.float32]:
@@ -187,11 +177,33 @@ def expectation(power: Layer, sensor: Receiver) -> Layer:
 
 
 def _blur(field: Fields, kernel: NDArray[np.float32]) -> Fields:
-    """The fields convolved along both image axes."""
-    if len(kernel) == 1:
+    """(L, C, r, A) fields convolved along both image axes, without the border that the kernel does not cover."""
+    reach = len(kernel) // 2
+    if reach == 0:
         return field
-    out = np.empty_like(field)
-    for part in ("real", "imag"):
-        along = convolve1d(getattr(field, part), kernel, axis=-2, mode="reflect")
-        setattr(out, part, convolve1d(along, kernel, axis=-1, mode="reflect"))
+    looks, channels, rows, columns = field.shape
+    out = np.empty((looks, channels, rows - 2 * reach, columns - 2 * reach), np.complex64)
+    for look in range(looks):
+        for channel in range(channels):
+            pairs = np.ascontiguousarray(field[look, channel]).view(np.float32)  # real and imaginary side by side
+            along = _weighted(pairs, kernel, 1)
+            out[look, channel] = np.ascontiguousarray(_weighted(along.T, kernel, 2).T).view(np.complex64)
     return out
+
+
+def _weighted(values: Layer, kernel: NDArray[np.float32], step: int) -> Layer:
+    """Sums of rows `step` apart with the weights of a symmetric kernel, where it fits."""
+    reach = len(kernel) // 2
+    count = len(values) - 2 * reach * step
+
+    def shifted(taps: int) -> Layer:
+        start = (reach + taps) * step
+        return values[start : start + count]
+
+    total: Layer = shifted(0) * kernel[reach]
+    pair = np.empty_like(total)
+    for taps in range(1, reach + 1):
+        np.add(shifted(-taps), shifted(taps), out=pair)
+        pair *= kernel[reach + taps]
+        total += pair
+    return total
