@@ -5,12 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self, assert_never
 
-from torch import nn
+from torch import Tensor, nn
 
 from overcast.batch import Modality
 from overcast.bundle import Bundle
 from overcast.data.radiometry import BandStatistics, SensorRadiometry, check_same
 from overcast.errors import BundleError
+
+
+class Tempered(nn.Module):
+    """A network whose logits are divided by a temperature: what is above 0 stays above 0."""
+
+    def __init__(self, network: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.network, self.temperature = network, temperature
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits over temperature."""
+        logits: Tensor = self.network(x)
+        return logits / self.temperature
 
 
 @dataclass(frozen=True)
@@ -28,10 +41,12 @@ class SceneModel:
     sha256: str
     """Of the weights."""
     licence: str
+    temperature: float | None = None
+    """What the network's logits have been divided by, fitted on validation; None where they are as trained."""
 
     @classmethod
-    def of(cls, bundle: Bundle) -> Self:
-        """The deployable network of a bundle.
+    def of(cls, bundle: Bundle, *, calibrated: bool = True) -> Self:
+        """The deployable network of a bundle; calibrated, its logits are divided by the temperature in the bundle.
 
         Raises BundleError where it needs both sensors or does not describe the one that it takes.
         """
@@ -51,8 +66,9 @@ class SceneModel:
                 sensor, statistics = info.radiometry.optical, info.statistics.optical
             case never:
                 assert_never(never)
+        temperature = info.temperature if calibrated else None
         return cls(
-            network=bundle.network,
+            network=bundle.network if temperature is None else Tempered(bundle.network, temperature),
             sensor=sensor,
             statistics=statistics,
             modality=modality,
@@ -60,6 +76,7 @@ class SceneModel:
             name=name,
             sha256=info.weights_sha256,
             licence=info.licence,
+            temperature=temperature,
         )
 
     @property
