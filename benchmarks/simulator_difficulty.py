@@ -32,13 +32,29 @@ LEVELS = {
     "none": (
         CityOptions(trees=0, cars=0),
         OpticalOptions(off_nadir_deg=0, light_jitter_deg=0, exposure_jitter=0),
-        SarOptions(looks=12, gain_drift_db=0, ripple_db=0, misregistration_px=0, wedge_share=0),
+        SarOptions(
+            looks=12,
+            gain_drift_db=0,
+            cross_drift_db=0,
+            noise_drift_db=0,
+            ripple_db=0,
+            misregistration_px=0,
+            wedge_share=0,
+        ),
     ),
     "default": (CityOptions(), OpticalOptions(), SarOptions()),
     "hard": (
         CityOptions(trees=2, cars=2),
         OpticalOptions(off_nadir_deg=28, light_jitter_deg=20, exposure_jitter=0.15, cloud_share=0.3),
-        SarOptions(looks=1, gain_drift_db=6, ripple_db=1.5, misregistration_px=2, wedge_share=0.2),
+        SarOptions(
+            looks=1,
+            gain_drift_db=8,
+            cross_drift_db=8,
+            noise_drift_db=4,
+            ripple_db=1.5,
+            misregistration_px=2,
+            wedge_share=0.2,
+        ),
     ),
 }
 """Nuisances: no trees, vehicles, drift, shift, wedges or oblique view and four times the looks; the defaults; twice the

@@ -123,11 +123,13 @@ def test_stac_tells_the_nuisances_that_were_drawn(folder):
         assert told["overcast:look_direction"] == simulated.strip.look == ("south" if place.index % 2 else "north")
         assert told["overcast:incidence_deg"] == OPTIONS.sar.incidence_deg
         np.testing.assert_allclose(list(told["overcast:gain_db"].values()), simulated.strip.gain_db, atol=1e-4)
+        np.testing.assert_allclose(list(told["overcast:noise_db"].values()), simulated.strip.noise_db, atol=1e-4)
         np.testing.assert_allclose(told["overcast:shift_m"], simulated.strip.shift_m, atol=1e-4)
         assert told["overcast:building_share"] == pytest.approx(simulated.mask.mean(), abs=1e-6)
         assert told["overcast:nodata_share"] == pytest.approx((simulated.sar[0] == 0).mean(), abs=1e-6)
         assert told["eo:cloud_cover"] == pytest.approx(100 * (simulated.clouds == 1).mean(), abs=1e-4)
         assert told["view:sun_azimuth"] == pytest.approx(simulated.exposure.sun_azimuth_deg, abs=1e-4)
+        assert told["sar:frequency_band"] == "X"
         assert told["sar:polarizations"] == ["HH", "HV", "VH", "VV"]
 
 

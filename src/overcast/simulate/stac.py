@@ -137,7 +137,7 @@ def _properties(place: SimulatedPlace, options: SimulationOptions) -> Record:
         "gsd": options.gsd_m,
         **_projection(place.grid),
         "sar:instrument_mode": "simulated",
-        "sar:frequency_band": "X",
+        "sar:frequency_band": sar.band,
         "sar:polarizations": list(sar.polarisations),
         "sar:product_type": "GRD",
         "sar:looks_equivalent_number": float(sar.looks),
@@ -149,9 +149,11 @@ def _properties(place: SimulatedPlace, options: SimulationOptions) -> Record:
         "view:sun_elevation": round(exposure.sun_elevation_deg, 4),
         "overcast:seed": options.seed,
         "overcast:look_direction": strip.look.value,
+        "overcast:look_offset_deg": sar.look_offset_deg,
         "overcast:incidence_deg": sar.incidence_deg,
         "overcast:gain_db": {name: round(gains[name], 4) for name in sar.polarisations},
         "overcast:ripple_db": sar.ripple_db,
+        "overcast:noise_db": dict(zip(("co", "cross"), (round(value, 4) for value in strip.noise_db), strict=True)),
         "overcast:shift_m": [round(value, 4) for value in strip.shift_m],
         "overcast:nodata_share": round(float((place.sar[0] == NODATA).mean()), 6),
         "overcast:building_share": round(float(place.mask.mean()), 6),
@@ -172,7 +174,7 @@ def _asset(root: Path, file: Written, place: SimulatedPlace, options: Simulation
     match file.layer:
         case Layer.SAR:
             band = {"data_type": "float32", "nodata": NODATA, "unit": sar.unit.value} | size
-            angle_deg, azimuth_deg = sar.incidence_deg, VIEW_AZIMUTH_DEG[place.strip.look]
+            angle_deg, azimuth_deg = sar.incidence_deg, (VIEW_AZIMUTH_DEG[place.strip.look] + sar.look_offset_deg) % 360
             view = {"view:incidence_angle": angle_deg, "view:off_nadir": angle_deg, "view:azimuth": azimuth_deg}
             told = _file(GEOTIFF, "data") | {"raster:bands": [band for _ in sar.polarisations]} | view | grid
         case Layer.OPTICAL:
