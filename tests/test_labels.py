@@ -82,6 +82,21 @@ def test_label_values_must_differ() -> None:
         LabelSpec(foreground=1, background=1)
 
 
+def test_several_values_may_have_one_meaning(tmp_path: Path) -> None:
+    path = write_png(tmp_path / "m.png", np.array([[0, 1, 2, 3, 4, 5]], np.uint8))
+    spec = LabelSpec(foreground=(1, 4), background=(2, 3), ignore=(0, 5))
+    np.testing.assert_array_equal(read_mask(path, None, spec), [[255, 1, 0, 0, 1, 255]])
+    with pytest.raises(InputError, match=r"the values 0, 5, .* foreground 1 or 4, background 2 or 3, ignore None"):
+        read_mask(path, None, LabelSpec(foreground=(1, 4), background=(2, 3)))
+
+
+def test_a_label_needs_both_classes() -> None:
+    with pytest.raises(ValueError, match="need a value each"):
+        LabelSpec(foreground=(), background=0)
+    with pytest.raises(ValueError, match="must differ"):
+        LabelSpec(foreground=(1, 2), background=(0, 2))
+
+
 @given(st.lists(st.tuples(st.integers(0, 1), st.booleans()), min_size=1, max_size=30))
 def test_no_label_where_invalid(pixels: list[tuple[int, bool]]) -> None:
     label, valid = np.array([p[0] for p in pixels], np.uint8)[None], np.array([p[1] for p in pixels])[None]

@@ -97,6 +97,8 @@ class BundleFacts(BaseModel):
     seed: int
     steps: int
     """Training steps behind these weights."""
+    temperature: float | None = Field(default=None, gt=0)
+    """Logits are divided by it before they become probabilities; fitted on the validation chips. None: not known."""
 
 
 class BundleInfo(BundleFacts):
@@ -144,7 +146,8 @@ def chip_set_identity(chips: tuple[Chip, ...]) -> ChipSetIdentity:
     """Identity of chips by key, turn, file name and file size: cheap, and it changes when the data set does."""
     digest = hashlib.sha256()
     for chip in sorted(chips, key=lambda chip: chip.key):
-        others = (chip.mask, chip.footprints, chip.optical_invalid.path if chip.optical_invalid else None)
+        outlines = chip.outlines.path if chip.outlines else None
+        others = (chip.mask, chip.footprints, outlines, chip.optical_invalid.path if chip.optical_invalid else None)
         files = (*chip.sar, *chip.optical, *(path for path in others if path is not None))
         sizes = [(path.name, path.stat().st_size) for path in files]
         digest.update(json.dumps([chip.key, sizes, *(["turned"] if chip.rotate_180 else [])]).encode())

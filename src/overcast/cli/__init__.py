@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from overcast import __version__
-from overcast.cli import benchmarks, data, maps, models
+from overcast.cli import benchmarks, check, data, maps, models
 from overcast.errors import EXIT_INTERNAL, OvercastError, exit_code, is_environment_error
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ for command in (
     benchmarks.benchmark,
     maps.predict,
     models.describe,
+    check.check_data,
     data.check_leak,
 ):
     app.command()(command)

@@ -8,7 +8,16 @@ from typing import Annotated, Any, Literal, assert_never
 
 from pydantic import Field, model_validator
 
+from overcast.config.catalogs import (
+    BrightData,
+    Dfc2023Data,
+    OpenEarthMapSarData,
+    bright_split,
+    dfc2023_split,
+    openearthmap_sar_split,
+)
 from overcast.config.section import AbsolutePath, Section, with_default
+from overcast.config.splitting import Blocks, Folders, Places, SplitFile
 from overcast.data.catalog import Catalog
 from overcast.data.chips import Chip
 from overcast.data.clusters import cluster_places
@@ -18,72 +27,11 @@ from overcast.data.splitfile import read_split
 from overcast.data.splits import Split, block_split, cluster_split, hold_out_side, spacenet6_split, subfolder_split
 
 
-class Blocks(Section):
-    """Square blocks of ground, for any georeferenced chips."""
-
-    by: Literal["blocks"] = "blocks"
-    """`blocks`: square blocks of ground; `places`: whole places; `folders`: as published; `file`: a list of keys."""
-    block_m: float = Field(default=2000.0, gt=0, le=1e7)
-    """Side of a block in metres."""
-    test_share: float = Field(default=0.2, gt=0, lt=1)
-    """Share of all chips for test."""
-    validation_share: float = Field(default=0.15, gt=0, lt=1)
-    """Share of all chips for validation."""
-    buffer_m: float = Field(default=0.0, ge=0, le=1e6)
-    """Smallest distance in metres between the parts; chips in between are dropped."""
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    """Seed of the draw."""
-
-
-class Places(Section):
-    """Whole places, for chips without georeference."""
-
-    by: Literal["places"] = "places"
-    """`places`: whole places, see `place_pattern` in dataset.yaml."""
-    test_share: float = Field(default=0.2, gt=0, lt=1)
-    """Share of all chips for test."""
-    validation_share: float = Field(default=0.15, gt=0, lt=1)
-    """Share of all chips for validation."""
-    buffer_m: float = Field(default=0.0, ge=0, le=1e6)
-    """Smallest distance in metres between the parts, where chips have a georeference."""
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    """Seed of the draw."""
-
-
-class Folders(Section):
-    """The publisher's own sub-folders; validation is taken from the places of the training folder."""
-
-    by: Literal["folders"] = "folders"
-    """`folders`: sub-folders of the root, as published."""
-    train: str = "train"
-    """Sub-folder of the training chips."""
-    test: str = "test"
-    """Sub-folder of the test chips."""
-    find_places: bool = False
-    """true: chips without georeference that continue one another at their edges are one place. Validation then shares
-    no image with training; the published folders stay as they are, even where both hold chips of one image."""
-    validation_share: float = Field(default=0.15, gt=0, lt=1)
-    """Share of the training chips for validation."""
-    buffer_m: float = Field(default=0.0, ge=0, le=1e6)
-    """Smallest distance in metres between the parts, where chips have a georeference."""
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    """Seed of the draw."""
-
-
-class SplitFile(Section):
-    """A split made before, for example by `overcast splits`."""
-
-    by: Literal["file"] = "file"
-    """`file`: the keys of each part are listed."""
-    path: AbsolutePath
-    """JSON or CSV file with the chip keys of train, validation and test."""
-
-
 class FolderData(Section):
     """A paired folder with a dataset.yaml."""
 
     name: Literal["folder"] = "folder"
-    """`folder`, or `spacenet6`."""
+    """`folder`, `spacenet6`, `dfc2023`, `openearthmap-sar` or `bright`."""
     root: AbsolutePath
     """Folder of the data set."""
     description: AbsolutePath | None = None
@@ -101,7 +49,7 @@ class SpaceNet6Data(Section):
     """SpaceNet 6 (Rotterdam) in its published layout."""
 
     name: Literal["spacenet6"] = "spacenet6"
-    """`spacenet6`, or `folder`."""
+    """`spacenet6`, or another data set."""
     root: AbsolutePath
     """Folder AOI_11_Rotterdam or one above it."""
     optical: Literal["PS-RGB", "PS-RGBNIR", "RGBNIR"] = "PS-RGB"
@@ -115,10 +63,11 @@ class SpaceNet6Data(Section):
     tiles, since neighbouring tiles overlap."""
 
 
-DataOptions = Annotated[FolderData | SpaceNet6Data, Field(discriminator="name")]
+AnyData = FolderData | SpaceNet6Data | Dfc2023Data | OpenEarthMapSarData | BrightData
+DataOptions = Annotated[AnyData, Field(discriminator="name")]
 
 
-def build_data(options: FolderData | SpaceNet6Data) -> tuple[Catalog, Split]:
+def build_data(options: AnyData) -> tuple[Catalog, Split]:
     """The data set and its split. Raises InputError where files cannot be used, ConfigError where no split fits."""
     match options:
         case FolderData():
@@ -128,6 +77,12 @@ def build_data(options: FolderData | SpaceNet6Data) -> tuple[Catalog, Split]:
             split = spacenet6_split(corners_of(catalog.chips), options.side)
             bearing_deg = options.validation_bearing_deg
             return catalog, hold_out_side(split, catalog.chips, options.validation_share, bearing_deg)
+        case Dfc2023Data():
+            return dfc2023_split(options)
+        case OpenEarthMapSarData():
+            return openearthmap_sar_split(options)
+        case BrightData():
+            return bright_split(options)
         case _:
             assert_never(options)
 

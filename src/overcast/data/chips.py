@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
 from overcast.batch import Modality
+from overcast.data.coco import Outlines
 from overcast.data.files import grid_of, open_grid, open_raster, reading, require_complete
 from overcast.data.georeference import Georeference, require_same_grid
 from overcast.data.labels import LabelSpec, mask_invalid, rasterize_footprints, read_mask
@@ -69,6 +70,8 @@ class Chip:
     """Label raster on the same grid."""
     footprints: Path | None = None
     """Vector file of footprints (exclusive with `mask`)."""
+    outlines: Outlines | None = None
+    """Footprints in pixels of the image, from a COCO file (exclusive with both)."""
     bounds: Bounds | None = None
     """Ground covered; None for files without georeference."""
     optical_invalid: InvalidMask | None = None
@@ -78,8 +81,8 @@ class Chip:
 
     @property
     def labelled(self) -> bool:
-        """True where there is a mask or a footprint file."""
-        return self.mask is not None or self.footprints is not None
+        """True where there is a mask, a footprint file or outlines."""
+        return not (self.mask is None and self.footprints is None and self.outlines is None)
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,8 @@ def check_chip(chip: Chip, radiometry: Radiometry) -> Georeference:
     for path in (chip.mask, chip.optical_invalid.path if chip.optical_invalid else None):
         if path is not None:
             _require_aligned((chip.sar[0], grid), (path, open_grid(path)), "near")
+    if chip.outlines is not None:
+        _require_size(chip.sar[0], grid, chip.outlines)
     return grid
 
 
@@ -231,7 +236,18 @@ def _read_label(
         return read_mask(chip.mask, window, spec, image)
     if chip.footprints is not None:
         return rasterize_footprints(chip.footprints, image[1].crop(window))
+    if chip.outlines is not None:
+        _require_size(*image, chip.outlines)
+        return chip.outlines.draw(window)
     return None
+
+
+def _require_size(path: Path, grid: Georeference, outlines: Outlines) -> None:
+    if (grid.height, grid.width) != (outlines.height, outlines.width):
+        raise InputError(
+            f"{path} has {grid.height} x {grid.width} pixels, but {outlines.path} says {outlines.height} x "
+            f"{outlines.width}; copy the image again."
+        )
 
 
 def _require_aligned(reference: tuple[Path, Georeference], other: tuple[Path, Georeference], resampling: str) -> None:

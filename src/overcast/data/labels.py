@@ -27,23 +27,46 @@ LISTED_VALUES = 8
 
 @dataclass(frozen=True)
 class LabelSpec:
-    """Meaning of mask values. Any other value in a mask is an error."""
+    """Meaning of mask values. Any other value in a mask is an error.
 
-    foreground: int = 1
-    """Value of the class."""
-    background: int = 0
-    ignore: int | None = None
-    """Value of pixels that do not count; None where the masks have none."""
+    Masks of several classes give several values one meaning: `LabelSpec(foreground=8, background=(1, 2), ignore=0)`.
+    """
+
+    foreground: int | tuple[int, ...] = 1
+    """Value or values of the class."""
+    background: int | tuple[int, ...] = 0
+    ignore: int | tuple[int, ...] | None = None
+    """Value or values of pixels that do not count; None where the masks have none."""
 
     def __post_init__(self) -> None:
         if len(set(self.values)) != len(self.values):
             raise ValueError(f"label values must differ, got {list(self.values)}")
+        if not (_several(self.foreground) and _several(self.background)):
+            raise ValueError(f"foreground and background need a value each, got {self}")
 
     @property
     def values(self) -> tuple[int, ...]:
         """Every value that a mask may hold."""
-        known = (self.background, self.foreground)
-        return known if self.ignore is None else (*known, self.ignore)
+        return (*_several(self.background), *_several(self.foreground), *_several(self.ignore))
+
+    def translate(self, values: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Mask values as a label (0 background, 1 the class, 255 ignored), and where they are none of the named."""
+        label = np.full(values.shape, IGNORE_LABEL, np.uint8)
+        label[np.isin(values, _several(self.foreground))] = 1
+        label[np.isin(values, _several(self.background))] = 0
+        return label, ~np.isin(values, self.values)
+
+    def __str__(self) -> str:
+        """The meanings in words, for errors."""
+        meanings = {"foreground": self.foreground, "background": self.background, "ignore": self.ignore}
+        return ", ".join(f"{name} {' or '.join(map(str, _several(value))) or None}" for name, value in meanings.items())
+
+
+def _several(value: int | tuple[int, ...] | None) -> tuple[int, ...]:
+    """One value, several or none, as a tuple."""
+    if value is None:
+        return ()
+    return value if isinstance(value, tuple) else (value,)
 
 
 def read_mask(
@@ -81,21 +104,16 @@ def read_mask(
 
 
 def _translate(values: NDArray[Any], nodata: float | None, spec: LabelSpec, path: Path) -> NDArray[np.uint8]:
-    label = np.full(values.shape, IGNORE_LABEL, np.uint8)
-    foreground, background = values == spec.foreground, values == spec.background
-    label[foreground], label[background] = 1, 0
-    known = foreground | background
-    if spec.ignore is not None:
-        known |= values == spec.ignore
+    label, unknown = spec.translate(values)
     if nodata is not None:
-        known |= np.isnan(values) if np.isnan(nodata) else values == nodata
-    if not known.all():
-        strange = np.unique(values[~known])
+        unknown &= ~np.isnan(values) if np.isnan(nodata) else values != nodata
+    if unknown.any():
+        strange = np.unique(values[unknown])
         listed = ", ".join(f"{value:g}" for value in strange[:LISTED_VALUES])
         more = ", ..." if len(strange) > LISTED_VALUES else ""
         raise InputError(
-            f"{path} holds the values {listed}{more}, but the masks are declared as foreground {spec.foreground}, "
-            f"background {spec.background}, ignore {spec.ignore}; correct the declaration or the mask."
+            f"{path} holds the values {listed}{more}, but the masks are declared as {spec}; "
+            "correct the declaration or the mask."
         )
     return label
 

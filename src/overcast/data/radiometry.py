@@ -21,6 +21,7 @@ __all__ = [
     "Statistics",
     "Unit",
     "check_same",
+    "uncalibrated_pair",
 ]
 
 
@@ -61,6 +62,19 @@ class Radiometry(BaseModel):
 
     sar: SensorRadiometry
     optical: SensorRadiometry | None = None
+
+
+def uncalibrated_pair(gsd_m: float) -> Radiometry:
+    """Of data sets that publish one SAR band beside red, green and blue, all as digital numbers.
+
+    The band is called SAR because its polarisation is not published or not the same throughout; nor is the side from
+    which it was seen.
+    """
+    colours = ("red", "green", "blue")
+    return Radiometry(
+        sar=SensorRadiometry(bands=("SAR",), unit=Unit.DIGITAL_NUMBER, gsd_m=gsd_m),
+        optical=SensorRadiometry(bands=colours, unit=Unit.DIGITAL_NUMBER, gsd_m=gsd_m),
+    )
 
 
 class BandStatistics(BaseModel):

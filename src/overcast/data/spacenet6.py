@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, assert_never
@@ -16,21 +16,20 @@ from typing import Literal, assert_never
 from overcast.data.catalog import Catalog
 from overcast.data.chips import Bounds, Chip, check_chip
 from overcast.data.labels import LabelSpec
+from overcast.data.layout import folders_with, some
 from overcast.data.radiometry import LookDirection, Radiometry, SensorRadiometry, Unit
 from overcast.errors import InputError
 
 OpticalLayer = Literal["PS-RGB", "PS-RGBNIR", "RGBNIR"]
 Subset = Literal["train", "test_public"]
 
+TILES, STRIPS = 3401, 204
+"""Published number of training tiles, and of the strips that they were cut from."""
 TILE_M = 450.0
 """Side of a tile: 900 pixels of 0.5 m."""
 TILE_CRS = "EPSG:32631"
 TILE_NAME = re.compile(r"^SN6_(Train|Test_Public)_AOI_11_Rotterdam_[^_]+_(\d+_\d+)_(tile_\d+)\.(?:tif|geojson)$")
 ARCHIVE = "s3://spacenet-dataset/spacenet/SN6_buildings/tarballs/SN6_buildings_AOI_11_Rotterdam_{subset}.tar.gz"
-SEARCH_DEPTH = 4
-"""Levels below the root on which the AOI folder is looked for."""
-LISTED = 3
-"""How many missing tiles an error names for each layer."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +158,8 @@ def spacenet6_catalog(
         InputError: No or several such folders; layers or tiles are missing (one error lists them all); a file is
             damaged, of another band count or on another grid.
     """
-    folders = list(_aoi_folders(root, SEARCH_DEPTH))
-    aoi = _choose(root, folders, subset)
+    folders = list(folders_with(root, "SAR-Intensity"))
+    aoi = choose_folder(root, folders, subset)
     match subset:
         case "train":
             layers = {"SAR-Intensity": ".tif", "geojson_buildings": ".geojson"}
@@ -169,8 +168,8 @@ def spacenet6_catalog(
             layers, optical = {"SAR-Intensity": ".tif"}, None
         case _:
             assert_never(subset)
-    files = {layer: _tiles_in(aoi / layer, suffix) for layer, suffix in layers.items()}
-    flags = _read_orientations(orientations or _find_orientations(aoi, folders))
+    files = {layer: tiles_in(aoi / layer, suffix) for layer, suffix in layers.items()}
+    flags = read_orientations(orientations or _find_orientations(aoi, folders))
     _require_complete(aoi, files, flags, subset)
     radiometry = spacenet6_radiometry(optical)
     return Catalog(
@@ -207,17 +206,8 @@ def _strip(key: str) -> str:
     return key.partition("_tile_")[0]
 
 
-def _aoi_folders(folder: Path, depth: int) -> Iterator[Path]:
-    if (folder / "SAR-Intensity").is_dir():
-        yield folder
-    elif depth and folder.is_dir():
-        for child in sorted(folder.iterdir()):
-            if child.is_dir() and not child.name.startswith("."):
-                yield from _aoi_folders(child, depth - 1)
-
-
-def _choose(root: Path, folders: Sequence[Path], subset: Subset) -> Path:
-    """The one folder that holds the wanted subset."""
+def choose_folder(root: Path, folders: Sequence[Path], subset: Subset) -> Path:
+    """The one folder that holds the wanted subset. Raises InputError where there are none or several."""
     wanted = {"train": "Train", "test_public": "Test_Public"}[subset]
     archive = ARCHIVE.format(subset=subset)
     found = [folder for folder in folders if wanted in _subsets_in(folder)]
@@ -237,7 +227,7 @@ def _subsets_in(folder: Path) -> set[str]:
     return {name[1] for name in names if name}
 
 
-def _tiles_in(folder: Path, suffix: str) -> dict[str, Path]:
+def tiles_in(folder: Path, suffix: str) -> dict[str, Path]:
     """Files of a layer by tile key; none where the folder is missing."""
     if not folder.is_dir():
         return {}
@@ -258,8 +248,8 @@ def _find_orientations(aoi: Path, folders: Sequence[Path]) -> Path:
     )
 
 
-def _read_orientations(path: Path) -> dict[str, bool]:
-    """Strip `<t0>_<t1>` to whether its tiles are rotated."""
+def read_orientations(path: Path) -> dict[str, bool]:
+    """Strip `<t0>_<t1>` to whether its tiles are rotated. Raises InputError that names the line it cannot read."""
     if not path.is_file():
         raise InputError(f"{path} does not exist; check the path.")
     flags: dict[str, bool] = {}
@@ -283,15 +273,11 @@ def _require_complete(
     for layer, found in files.items():
         missing = sorted(every - set(found))
         if missing:
-            lacks.append(f"{layer} lacks {len(missing)} of {len(every)} tiles ({_some(missing)})")
+            lacks.append(f"{layer} lacks {len(missing)} of {len(every)} tiles ({some(missing)})")
     strips = sorted({_strip(key) for key in every} - set(flags))
     if strips:
-        lacks.append(f"SAR_orientations.txt lacks {len(strips)} strips ({_some(strips)})")
+        lacks.append(f"SAR_orientations.txt lacks {len(strips)} strips ({some(strips)})")
     if lacks:
         raise InputError(
             f"{aoi} is incomplete: {'; '.join(lacks)}; download {ARCHIVE.format(subset=subset)} and unpack it again."
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")

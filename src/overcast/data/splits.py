@@ -9,7 +9,7 @@ from typing import Literal, assert_never
 import numpy as np
 
 from overcast.data.ground import Placed
-from overcast.data.groups import blocks, centres, choose, draw, places
+from overcast.data.groups import Groups, blocks, centres, choose, draw, places
 from overcast.data.parts import Drop, Part, Split, dropped_for, require_lengths, separate
 from overcast.data.spacenet6 import TILE_M, TileCorner
 from overcast.errors import ConfigError, InputError
@@ -23,6 +23,7 @@ __all__ = [
     "cluster_split",
     "hold_out",
     "hold_out_side",
+    "named_split",
     "spacenet6_naive_split",
     "spacenet6_split",
     "subfolder_split",
@@ -130,6 +131,38 @@ def cluster_split(
         f"buffer {buffer_m:g} m."
     )
     return separate(chips, drawn, buffer_m, definition)
+
+
+def named_split(
+    chips: Sequence[Placed], groups: Groups, test: Sequence[str], validation: Sequence[str], kind: str
+) -> Split:
+    """Whole groups, such as cities, by name; those that are not named are for training.
+
+    Chips of different groups that overlap are dropped as in `block_split`.
+
+    Args:
+        chips: All of them.
+        groups: Chip keys by group.
+        test: Names of the test groups.
+        validation: Names of the validation groups; may be empty.
+        kind: Plural noun of the groups, for the definition and the error.
+
+    Raises:
+        ConfigError: A name is unknown or given twice, there is no test group, or a part comes out empty.
+    """
+    named = [*test, *validation]
+    unknown = sorted(set(named) - set(groups))
+    if unknown or len(set(named)) < len(named) or not test:
+        what = f"{unknown[0]} is none of them" if unknown else "each is named once, and test has at least one"
+        raise ConfigError(f"the {kind} of this data set are {', '.join(sorted(groups))}; {what}: correct data.split.")
+    if len(named) == len(groups):
+        raise ConfigError(f"all {kind} are for test or validation; leave some for training.")
+    parts = {key: Part.TEST for name in test for key in groups[name]}
+    parts |= {key: Part.VALIDATION for name in validation for key in groups[name]}
+    definition = (
+        f"Whole {kind}: test {', '.join(test)}; validation {', '.join(validation) or 'none'}; train the others."
+    )
+    return separate(chips, parts, 0.0, definition)
 
 
 def subfolder_split(
