@@ -22,6 +22,8 @@ from overcast.errors import ConfigError, LeakError
 from overcast.evaluation.comparison import paired_difference, recovery_ratio
 from overcast.evaluation.pixel import PixelCounts
 from overcast.evaluation.seeds import difference_over_seeds, iou_over_seeds, recovery_over_seeds
+from overcast.settings import read_settings
+from overcast.simulate.options import SimulationOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -183,6 +185,18 @@ def test_every_method_has_the_same_budget_and_data(config: Path, tmp_path: Path)
     assert {job.config.training.steps for job in jobs} == {2}
     assert len({job.config.data.model_dump_json() for job in jobs}) == 1
     assert len({job.folder for job in (*jobs, *trial_jobs(benchmark, tmp_path))}) == len(jobs) + 2
+
+
+@pytest.mark.parametrize("path", sorted(Path("configs/benchmark").glob("*.yaml")), ids=lambda path: path.stem)
+def test_configurations_that_come_with_overcast_expand_to_runs(path: Path, tmp_path: Path) -> None:
+    benchmark = load_benchmark(path)
+    jobs = (*trial_jobs(benchmark, tmp_path), *final_jobs(benchmark, tmp_path, {}))
+    labels = {job.label for job in jobs}
+    assert {"sar", "sar_twin", "fusion", "cmhcl", "kd", "hallucination"} <= labels
+    assert len(jobs) >= 3 * len(labels)
+    for dataset in benchmark.datasets.values():
+        if dataset.simulation is not None:
+            assert read_settings(SimulationOptions, dataset.simulation).places >= 20
 
 
 def _counts(ious: list[float]) -> dict[str, PixelCounts]:
