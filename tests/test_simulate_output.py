@@ -226,16 +226,16 @@ def alive(pid: int) -> bool:
 def test_killed_with_two_workers_the_same_command_ends_with_the_same_bytes(folder, tmp_path):
     output, done = tmp_path / "city", tmp_path / "city.partial" / ".done"
     with subprocess.Popen(command(output), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 120
-        while not (done.is_dir() and any(done.iterdir())) and time.monotonic() < deadline:
+        while not (done.is_dir() and any(done.iterdir())):
+            assert process.poll() is None, "the command ended before its first place"
             time.sleep(0.005)
         workers = workers_of(process)
         process.send_signal(signal.SIGKILL)
     assert not output.exists()
-    while any(map(alive, workers)) and time.monotonic() < deadline:
+    assert len(workers) >= 2
+    while any(map(alive, workers)):  # for ever where workers outlive the command: the test's own limit ends it
         time.sleep(0.01)
-    assert not any(map(alive, workers)), "workers outlived the command"
-    subprocess.run(command(output), check=True, capture_output=True, timeout=120)
+    subprocess.run(command(output), check=True, capture_output=True)
     assert digests(output) == digests(folder)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["city", "options.yaml"]
 
@@ -255,7 +255,7 @@ def begun_with_full_disk_at(output: Path, file: str) -> Path:
 @FULL
 def test_full_disk_is_one_sentence_that_names_the_file(tmp_path):
     place = begun_with_full_disk_at(tmp_path / "city", "sar/place0001_002.tif")
-    ended = subprocess.run(command(tmp_path / "city"), check=False, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(command(tmp_path / "city"), check=False, capture_output=True, text=True)
     assert ended.returncode == 2
     assert ended.stderr.strip().splitlines() == [
         f"error: {place}: No space left on device; free space, correct the path or its permissions."
