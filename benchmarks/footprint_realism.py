@@ -1,6 +1,6 @@
 """Distances between simulated and real footprints: size, shape, height, spacing, building share.
 
-Run `python benchmarks/footprint_realism.py [--cities FOLDER] [--chips FOLDER] [--places 12] [--seed 0] [--plot FILE]`.
+Run `python benchmarks/footprint_realism.py [--cities FOLDER] [--chips FOLDER] [--statistics FILE] [--places 12]`.
 `--cities` holds athens_bldgs_clip.gpkg, tudcampus.geojson, delft.json and zurich_subset_lod2.json; `--chips` masks of
 0.5 m as NNN_mask.png. Masks merge houses that touch, so they are compared with connected components of simulated masks
 of the same size, and footprints with footprints. The distance of a measure is the earth mover's distance divided by
@@ -10,6 +10,7 @@ the deviation of the real values, of the logarithm where the measure is marked "
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -187,6 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cities", type=Path)
     parser.add_argument("--chips", type=Path)
+    parser.add_argument("--statistics", type=Path, help="JSON with the pixel counts of nodata, ground and building")
     parser.add_argument("--places", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plot", type=Path)
@@ -199,6 +201,9 @@ def main() -> None:
         ours, theirs = simulated_chips(cities), real_chips(arguments.chips)
         print_table("components of masks", chip_measures(ours), {"real": chip_measures(theirs)})
         print_shares(ours, theirs)
+    if arguments.statistics:
+        counts = json.loads(arguments.statistics.read_text())["target_stats"]["pixel_counts"]
+        print(f"  real      {counts[2] / (counts[1] + counts[2]):.3f} of the valid pixels of all samples")
     if arguments.plot:
         plot(arguments.plot, simulated, real)
 
