@@ -60,7 +60,7 @@ LEVELS = {
 """Nuisances: no trees, vehicles, drift, shift, wedges or oblique view and four times the looks; the defaults; twice the
 trees and vehicles, one look, twice the drift, three times the shift, 28 degrees off nadir, a third under clouds."""
 METHODS = {"none": ("sar", "fusion"), "default": ("sar", "sar_twin", "optical", "fusion"), "hard": ("sar", "fusion")}
-BUDGETS = {"cpu": Budget(steps=250, batch=12, crop=128), "full": Budget(steps=4000, batch=16, crop=128)}
+BUDGETS = {"cpu": Budget(steps=250, batch=8, crop=96), "full": Budget(steps=4000, batch=16, crop=128)}
 PLACES = {"cpu": 24, "full": 120}
 SMOKE = Budget(steps=2, batch=2, crop=64)
 TEST_SHARE, VALIDATION_SHARE = 0.25, 0.1
