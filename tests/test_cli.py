@@ -166,7 +166,7 @@ def test_predict_writes_polygons_and_probability(trained: Path, tiny_folder: Pat
     scene, polygons, raster = scene_of(tiny_folder), tmp_path / "a.gpkg", tmp_path / "a.tif"
     arguments = [scene, "--model", trained / "cmhcl", "-o", polygons, "-p", raster, "--threshold", "0.3", "--json"]
     result = overcast("predict", *arguments, *declared())
-    found = geopandas.read_file(polygons)
+    found = geopandas.read_file(polygons, layer="a")
     assert len(found) == json.loads(result.stdout)["footprint_count"]
     assert found.crs == "EPSG:32631"
     with rasterio.open(raster) as written, rasterio.open(scene) as read:
@@ -230,7 +230,7 @@ def test_scene_without_data_gives_valid_empty_output(trained: Path, tiny_folder:
     result = overcast("predict", tmp_path / "empty.tif", "-m", trained / "sar", "-o", tmp_path / "a.gpkg", *declared())
     assert result.exit_code == 0
     assert "no data" in result.stdout
-    found = geopandas.read_file(tmp_path / "a.gpkg")
+    found = geopandas.read_file(tmp_path / "a.gpkg", layer="a")
     assert len(found) == 0
     assert "confidence" in found.columns
 

@@ -45,6 +45,8 @@ ROTATED = Affine(0.3, 0.4, 593000, 0.4, -0.3, 5750000)
 OPTIONS = PredictOptions(
     scene=SceneOptions(tile=64, overlap=16, margin=4),
     polygons=PolygonOptions(strip_pixels=3000, min_area_m2=2.0, outlines=Outlines.OFF),
+    style=False,
+    stac=False,
 )
 
 

@@ -22,7 +22,8 @@ from overcast.inference.polygons import Footprints
 from overcast.inference.vector import Origin, require_placeable, write_footprints
 
 ORIGIN = Origin("EPSG:32631", "building", "sar", "city 0123456789ab", "scene.tif")
-COLUMNS = ["id", "class", "area_m2", "confidence", "valid_share", "provenance", "model", "scene", "geometry"]
+COLUMNS = ["id", "class", "area_m2", "confidence", "valid_share", "outline", "provenance", "model", "scene", "acquired"]
+COLUMNS += ["geometry"]
 ENDINGS = [one.value for one in VectorFormat]
 
 

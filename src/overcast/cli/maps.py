@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,9 @@ from overcast.data.units import LookDirection, Unit
 if TYPE_CHECKING:
     from overcast.inference.predict import PredictionSummary
     from overcast.inference.progress import Progress
+
+
+DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
 
 
 class ScenePrecision(StrEnum):
@@ -71,6 +75,14 @@ def predict(
     tile: Annotated[int, typer.Option(help="Side of the tiles in pixels.")] = 768,
     device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
     precision: Annotated[ScenePrecision, typer.Option(help="Arithmetic of the network.")] = ScenePrecision.FP32,
+    calibrated: Annotated[
+        bool, typer.Option(help="Divide logits by the temperature in the model, where there is one.")
+    ] = True,
+    acquired: Annotated[
+        datetime | None, typer.Option(formats=DATES, help="When the scene was taken, UTC; kept with the outputs.")
+    ] = None,
+    style: Annotated[bool, typer.Option(help="Write a QGIS style beside the footprints and into a GeoPackage.")] = True,
+    stac: Annotated[bool, typer.Option(help="Write a STAC item beside the outputs.")] = True,
     overwrite: Annotated[bool, typer.Option(help="Replace outputs that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -111,6 +123,10 @@ def predict(
             separate=Separate(separate.value),
         ),
         overwrite=overwrite,
+        calibrated=calibrated,
+        style=style,
+        stac=stac,
+        acquired=acquired,
     )
     with counting_bar("mapping", "km²") as update:
 
@@ -134,7 +150,9 @@ def _show(summary: PredictionSummary, *, as_json: bool) -> None:
         facts = {
             "footprints": summary.footprints and str(summary.footprints),
             "footprint_count": summary.footprint_count,
+            "unsplit": summary.unsplit,
             "probability": summary.probability and str(summary.probability),
+            "side_files": [str(path) for path in summary.side_files],
             "rotated": summary.rotated,
             "km2": summary.km2,
             "valid_km2": summary.valid_km2,
@@ -146,6 +164,8 @@ def _show(summary: PredictionSummary, *, as_json: bool) -> None:
         typer.echo("the scene holds no data: the outputs are valid and empty.")
     if summary.footprints is not None:
         typer.echo(f"{summary.footprint_count} footprints in {summary.footprints}")
+    if summary.unsplit:
+        typer.echo(f"{summary.unsplit} regions were too large to separate touching buildings in; they were left whole.")
     if summary.probability is not None:
         typer.echo(f"probability in {summary.probability}")
     typer.echo(f"{summary.valid_km2:.4g} of {summary.km2:.4g} km2 hold data; {summary.elapsed_s:.1f} s")

@@ -16,6 +16,7 @@ from overcast.data.raster import RasterSource
 from overcast.errors import ConfigError
 from overcast.grid import Window
 from overcast.inference.area import Polygons, measure_area, to_map
+from overcast.inference.columns import rows
 from overcast.inference.outlines.blocks import split_blocks
 from overcast.inference.outlines.drawn import draw
 from overcast.inference.outlines.levels import REACH_PX, Outlines
@@ -70,10 +71,9 @@ class Footprints:
     def __len__(self) -> int:
         return len(self.id)
 
-    def select(self, keep: NDArray[np.bool_]) -> Footprints:
-        """The footprints where `keep` is True."""
-        parts = (self.id, self.geometry, self.area_m2, self.confidence, self.valid_share, self.level, self.unsplit)
-        return Footprints(*(part[keep] for part in parts))
+    def select(self, at: NDArray[np.generic]) -> Footprints:
+        """The footprints at an index or mask."""
+        return rows(self, at)
 
 
 def vectorize(source: RasterSource, options: PolygonOptions, progress: Report | None = None) -> Iterator[Footprints]:
@@ -94,23 +94,23 @@ def vectorize(source: RasterSource, options: PolygonOptions, progress: Report | 
     started, tracer, drawer = time.monotonic(), RegionTracer(grid.width), _Drawer(source, options)
     height = max(1, options.strip_pixels // grid.width)
     for row in range(0, grid.height, height):
-        rows = min(height, grid.height - row)
-        regions = tracer.feed(_read(source, row, rows, options))
+        count = min(height, grid.height - row)
+        regions = tracer.feed(_read(source, row, count, options))
         if regions is not None:
             yield drawer.footprints(regions, tracer.open_boxes(), tracer.rows)
         if progress is not None:
-            done, total = (row + rows) * grid.width, grid.height * grid.width
+            done, total = (row + count) * grid.width, grid.height * grid.width
             progress(Progress(Stage.POLYGONS, done, total, time.monotonic() - started))
     yield drawer.footprints(tracer.finish(), np.zeros((0, 4)), math.inf)
 
 
-def _read(source: RasterSource, row: int, rows: int, options: PolygonOptions) -> Strip:
+def _read(source: RasterSource, row: int, count: int, options: PolygonOptions) -> Strip:
     """A strip; where outlines leave the pixel edges it also marks the pixels close to pixels without data."""
     reach = 0 if options.outlines is Outlines.OFF else REACH_PX + 1
     grid = source.georeference
-    first, last = max(0, row - reach), min(grid.height, row + rows + reach)
+    first, last = max(0, row - reach), min(grid.height, row + count + reach)
     pixels = source.read(Window(first, 0, last - first, grid.width))
-    inner = slice(row - first, row - first + rows)
+    inner = slice(row - first, row - first + count)
     values, valid = pixels.values[0, inner], pixels.valid[inner]
     near = None
     if reach:
@@ -140,13 +140,13 @@ class _Drawer:
         self._area = measure_area(source.georeference)
         self._neighbourhood = Neighbourhood()
 
-    def footprints(self, regions: Regions, open_boxes: NDArray[np.float64], rows: float) -> Footprints:
+    def footprints(self, regions: Regions, open_boxes: NDArray[np.float64], seen: float) -> Footprints:
         """Footprints that are decided once these regions are known; the rest follows later.
 
         Args:
             regions: Regions that are complete since the last call.
             open_boxes: (K, 4) of the regions that are not.
-            rows: Rows seen so far.
+            seen: Rows seen so far; infinite after the last.
         """
         options, grid = self._options, self._source.georeference
         drawn = draw(regions, options.outlines)
@@ -154,7 +154,7 @@ class _Drawer:
             drawn = split_blocks(drawn, self._source, options.threshold, options.outlines)
         drawn = drawn.select(self._area(drawn.pixels, to_map(drawn.pixels, grid)) >= options.min_area_m2)
         if options.outlines is not Outlines.OFF:
-            drawn = self._neighbourhood.add(drawn, open_boxes, rows)
+            drawn = self._neighbourhood.add(drawn, open_boxes, seen)
         tally, placed = drawn.tally, to_map(drawn.best, grid)
         order = np.argsort(tally.first)
         found = Footprints(

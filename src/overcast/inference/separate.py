@@ -42,7 +42,7 @@ def separate(probability: NDArray[np.float32], inside: NDArray[np.bool_], thresh
     summits, count = ndimage.label((depth == ndimage.maximum_filter(depth, 3)) & inside)
     if count < 2:
         return inside.astype(np.int32)
-    basins = watershed(-depth, summits, mask=inside)
+    basins: Labels = watershed(-depth, summits, mask=inside)  # type: ignore[no-untyped-call]
     return _numbered(_joined(basins, depth, count)[basins])
 
 

@@ -7,9 +7,11 @@ Columns of every format:
     area_m2      double  area on the ground, holes excluded
     confidence   double  mean probability of the footprint's pixels, 0..1
     valid_share  double  share of the outline behind which there are data; less than 1: cut by a gap or the border
+    outline      string  how regular the outline is: squared, smoothed or pixels
     provenance   string  sensor that the footprint was seen with
     model        string  name and hash of the weights
     scene        string  name of the scene's file
+    acquired     string  when the scene was taken, UTC; null where that was not declared
 """
 
 from __future__ import annotations
@@ -32,11 +34,13 @@ from pyproj.exceptions import ProjError
 from overcast.data.raster import Georeference
 from overcast.errors import InputError
 from overcast.inference.formats import VectorFormat, require_complete, vector_format
+from overcast.inference.outlines.levels import Level
 from overcast.inference.outputs import writing
 from overcast.inference.polygons import Footprints
 
 COVERING = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])
 """Bounding box column of GeoParquet 1.1."""
+_LEVEL_NAMES = pa.array([level.name.lower() for level in Level], pa.string())
 DEGREES = "OGC:CRS84"
 """Longitude and latitude, the CRS of GeoJSON."""
 
@@ -51,6 +55,8 @@ class Origin:
     provenance: str
     model: str
     scene: str
+    acquired: str | None = None
+    """ISO 8601, UTC."""
 
 
 def write_footprints(path: Path, portions: Iterable[Footprints], origin: Origin) -> int:
@@ -139,16 +145,18 @@ def _schema(origin: Origin) -> pa.Schema:
             ("area_m2", pa.float64()),
             ("confidence", pa.float64()),
             ("valid_share", pa.float64()),
+            ("outline", pa.string()),
             ("provenance", pa.string()),
             ("model", pa.string()),
             ("scene", pa.string()),
+            ("acquired", pa.string()),
             pa.field("geometry", pa.binary(), nullable=False, metadata=geometry),
         ]
     )
 
 
 def _record_batch(portion: Footprints, origin: Origin, schema: pa.Schema) -> pa.RecordBatch:
-    def repeated(text: str) -> pa.Array:
+    def repeated(text: str | None) -> pa.Array:
         return pa.repeat(pa.scalar(text, pa.string()), len(portion))
 
     columns = [
@@ -157,12 +165,15 @@ def _record_batch(portion: Footprints, origin: Origin, schema: pa.Schema) -> pa.
         portion.area_m2,
         portion.confidence,
         portion.valid_share,
+        _LEVEL_NAMES.take(pa.array(portion.level)),
         repeated(origin.provenance),
         repeated(origin.model),
         repeated(origin.scene),
+        repeated(origin.acquired),
         pa.array(shapely.to_wkb(portion.geometry), pa.binary()),
     ]
-    return pa.record_batch([pa.array(column) for column in columns], schema=schema)
+    arrays = [column if isinstance(column, pa.Array) else pa.array(column) for column in columns]
+    return pa.record_batch(arrays, schema=schema)
 
 
 class _Watched:

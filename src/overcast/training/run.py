@@ -8,9 +8,11 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Trainer
 from rich.console import Console
+from torch import Tensor
 
 from overcast.bundle import BundleFacts, Kind, TrainingData, save_bundle
 from overcast.evaluation.pixel import PixelCounts, count_pixels
+from overcast.evaluation.temperature import BINS, count_logits, fit_temperature
 from overcast.training.checkpoints import AtomicCheckpoints, RoundCheckpoint, load_best
 from overcast.training.curves import Curves
 from overcast.training.data import RunData
@@ -81,7 +83,7 @@ def _finish(plan: Plan, folder: RunFolder, trainer: Trainer, best_step: int) -> 
     module = trainer.lightning_module
     assert isinstance(module, MethodModule)
     load_best(folder.best, module.method)
-    metrics = _validation_metrics(plan, folder, trainer, module)
+    metrics, temperature = _validation_metrics(plan, folder, trainer, module)
     result = TrainResult(folder.path, plan.options.steps, best_step, metrics, folder.deployable, folder.full)
     if trainer.is_global_zero:
         facts = BundleFacts(
@@ -95,6 +97,7 @@ def _finish(plan: Plan, folder: RunFolder, trainer: Trainer, best_step: int) -> 
             licence=plan.licence,
             seed=plan.options.seed,
             steps=best_step,
+            temperature=temperature,
         )
         save_bundle(folder.deployable, module.method, Kind.DEPLOYABLE, facts)
         save_bundle(folder.full, module.method, Kind.FULL, facts)
@@ -105,14 +108,15 @@ def _finish(plan: Plan, folder: RunFolder, trainer: Trainer, best_step: int) -> 
 
 def _validation_metrics(
     plan: Plan, folder: RunFolder, trainer: Trainer, module: MethodModule
-) -> dict[str, dict[str, float]]:
-    """Scores in every way that the method offers."""
+) -> tuple[dict[str, dict[str, float]], float | None]:
+    """Scores in every way that the method offers, and the temperature of the one that is deployed."""
     available = sorted(plan.facts.available)
     options, split = plan.options, plan.split
     chips = whole_chips(plan.catalog, split.validation, read_statistics(folder), modalities_of(available), 0)
     share = Share(trainer.global_rank, trainer.world_size)
     counts = dict.fromkeys(available, PixelCounts())
     device = trainer.strategy.root_device
+    histogram = torch.zeros((2, BINS), dtype=torch.int64, device=device)
     module.to(device).eval()
     bf16 = options.precision is Precision.BF16
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
@@ -121,4 +125,9 @@ def _validation_metrics(
             for way in available:
                 logits = module.method.predict(batch, way)
                 counts[way] += count_pixels(logits.float(), batch.require("label"), threshold=0.0)
-    return {f"validation {way.value}": scores_of(pooled(counts[way], module)) for way in available}
+                if way is plan.facts.primary:
+                    histogram += count_logits(logits, batch.require("label"))
+    total = trainer.strategy.reduce(histogram, reduce_op="sum")
+    assert isinstance(total, Tensor)
+    scores = {f"validation {way.value}": scores_of(pooled(counts[way], module)) for way in available}
+    return scores, fit_temperature(total.cpu().numpy())

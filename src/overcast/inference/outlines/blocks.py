@@ -145,7 +145,7 @@ def _tally(labels: Labels, crop: _Crop, width: int, near_gap: int) -> Tally:
         gaps += np.bincount(inner[~behind], minlength=count)
     return Tally(
         pixels=np.bincount(part, minlength=count)[1:],
-        probability=np.bincount(part, crop.probability.ravel()[at], count)[1:],
+        probability=np.asarray(np.bincount(part, crop.probability.ravel()[at], count)[1:], np.float64),
         first=(row + crop.row) * width + col + crop.col,
         gap_edges=gaps[1:],
         near_gap=np.full(count - 1, near_gap),

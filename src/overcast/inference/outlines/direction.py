@@ -42,13 +42,14 @@ def turned(xy: Floats, unit: Floats) -> Floats:
 
 def mirrored(unit: Floats) -> Floats:
     """The opposite angles."""
-    return unit * np.array([1.0, -1.0])
+    return np.stack([unit[:, 0], -unit[:, 1]], axis=1)
 
 
 def _mean(values: Floats, weight: Floats, group: Ids, count: int) -> Floats:
     total = np.stack([sums(group, weight * values[:, k], count) for k in (0, 1)], axis=1)
     size = np.sqrt(total[:, 0] ** 2 + total[:, 1] ** 2)[:, None]
-    return np.where(size > 1e-9, total / np.maximum(size, 1e-9), [1.0, 0.0])
+    mean: Floats = np.where(size > 1e-9, total / np.maximum(size, 1e-9), [1.0, 0.0])
+    return mean
 
 
 def _doubled(unit: Floats) -> Floats:

@@ -79,5 +79,5 @@ def polygons(loops: Loops, region: Ids) -> Polygons:
     """(N,) polygons of N regions, of which each loop's region is given, ascending; the first loop is the outline."""
     if not loops.count:
         return np.zeros(0, object)
-    rings = shapely.linearrings(loops.xy, indices=loops.loop)
+    rings = np.asarray(shapely.linearrings(loops.xy, indices=loops.loop), object)
     return np.asarray(shapely.polygons(rings, indices=region), object)

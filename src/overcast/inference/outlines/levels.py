@@ -175,7 +175,7 @@ def _on_grid(xy: Floats) -> Floats:
 def _near(made: Loops, pixels: Polygons) -> NDArray[np.bool_]:
     """(L,) True where no vertex lies farther than `REACH_PX` from the pixels."""
     far = shapely.distance(pixels[made.loop], shapely.points(made.xy)) > REACH_PX
-    return np.bincount(made.loop, far, made.count) == 0
+    return np.asarray(np.bincount(made.loop, far, made.count) == 0, np.bool_)
 
 
 def _fits(found: Polygons, old: Polygons, rule: Rule) -> NDArray[np.bool_]:

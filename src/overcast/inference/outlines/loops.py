@@ -8,6 +8,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from overcast.inference.columns import rows
+
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
 INSET_PX = 0.5
@@ -120,8 +122,7 @@ class Walls:
 
     def select(self, keep: NDArray[np.bool_]) -> Walls:
         """The walls where `keep` is True."""
-        parts = (self.loop, self.start, self.chord, self.length, self.weight, self.mean, self.spread)
-        return Walls(*(part[keep] for part in parts))
+        return rows(self, keep)
 
 
 def find_walls(line: Loops, corners: Ids) -> Walls:

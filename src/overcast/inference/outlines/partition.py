@@ -93,8 +93,8 @@ def _extended(line: Floats) -> Floats:
 
 
 def _faces(block: shapely.Polygon, walls: list[Floats]) -> Polygons:
-    lines = [shapely.linestrings(np.round(wall * GRID) / GRID) for wall in walls]
-    noded = shapely.union_all([block.boundary, *lines])
+    lines = [shapely.LineString(np.round(wall * GRID) / GRID) for wall in walls]
+    noded = shapely.union_all(np.array([block.boundary, *lines], object))
     faces = shapely.get_parts(shapely.polygonize(shapely.get_parts(noded)))
     shapely.prepare(block)
     inside: NDArray[np.bool_] = shapely.contains(block, shapely.point_on_surface(faces))

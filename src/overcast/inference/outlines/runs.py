@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from overcast.inference.columns import joined, rows
 from overcast.inference.outlines.direction import mirrored, turned
 from overcast.inference.outlines.loops import Floats, Ids, Walls, following, preceding, sums
 
@@ -33,14 +34,7 @@ class Runs:
 
     def select(self, keep: NDArray[np.bool_]) -> Runs:
         """The runs where `keep` is True."""
-        parts = (self.loop, self.kind, self.length, self.mean, self.chord, self.start)
-        return Runs(*(part[keep] for part in parts))
-
-    @staticmethod
-    def concatenate(parts: list[Runs]) -> Runs:
-        """One after the other."""
-        names = ("loop", "kind", "length", "mean", "chord", "start")
-        return Runs(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        return rows(self, keep)
 
     def directions(self) -> Floats:
         """(R, 2) unit vectors along the runs."""
@@ -154,7 +148,7 @@ def collapsed(runs: Runs, shortest_px: float) -> Runs:
         active = np.bincount(runs.loop, chosen)[runs.loop] > 0
         done.append(runs.select(~active))
         runs = _without(runs, chosen, merge & chosen, (before, after), active)
-    return _in_order(Runs.concatenate(done)) if done else runs
+    return _in_order(joined(done)) if done else runs
 
 
 def _crossing(runs: Runs, before: Ids, after: Ids) -> NDArray[np.bool_]:
@@ -197,5 +191,4 @@ def _without(
 
 def _in_order(runs: Runs) -> Runs:
     """Loops in ascending order; within a loop the order stays."""
-    order = np.argsort(runs.loop, kind="stable")
-    return Runs(*(part[order] for part in (runs.loop, runs.kind, runs.length, runs.mean, runs.chord, runs.start)))
+    return rows(runs, np.argsort(runs.loop, kind="stable"))

@@ -1,0 +1,151 @@
+"""A request to map a scene: what is asked for, where it goes, and whether that can be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from affine import Affine
+
+from overcast import __version__
+from overcast.data.radiometry import GSD_TOLERANCE, SensorRadiometry
+from overcast.data.raster import Georeference
+from overcast.errors import ConfigError, InputError, RadiometryError
+from overcast.inference.area import measure_area
+from overcast.inference.cog import Encoding
+from overcast.inference.formats import vector_format
+from overcast.inference.model import SceneModel
+from overcast.inference.outputs import require_space, require_writable
+from overcast.inference.polygons import PolygonOptions
+from overcast.inference.progress import Progress, Report
+from overcast.inference.scene import SceneOptions
+from overcast.inference.vector import require_placeable
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How a scene becomes files."""
+
+    scene: SceneOptions = field(default_factory=SceneOptions)
+    polygons: PolygonOptions = field(default_factory=lambda: PolygonOptions(min_area_m2=10.0))
+    encoding: Encoding = Encoding.UINT8
+    overwrite: bool = False
+    """Replace outputs that exist."""
+    calibrated: bool = True
+    """Divide logits by the temperature in the bundle, where there is one, so that probabilities are shares."""
+    style: bool = True
+    """Write a QGIS style beside the footprints and, as its default, into a GeoPackage."""
+    stac: bool = True
+    """Write a STAC item beside the outputs."""
+    acquired: datetime | None = None
+    """When the scene was taken; without a time zone it is UTC."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request."""
+
+    scene: tuple[Path, ...]
+    model: SceneModel
+    sensor: SensorRadiometry
+    options: PredictOptions
+    probability: Path | None
+    footprints: Path | None
+    report: Report | None
+
+    @property
+    def style(self) -> Path | None:
+        """Where the QGIS style goes."""
+        return self.footprints.with_suffix(".qml") if self.footprints is not None and self.options.style else None
+
+    @property
+    def item(self) -> Path | None:
+        """Where the STAC item goes."""
+        first = self.footprints or self.probability
+        return first.with_suffix(".stac.json") if first is not None and self.options.stac else None
+
+    @property
+    def side_files(self) -> tuple[Path, ...]:
+        """What lies beside the outputs."""
+        return tuple(path for path in (self.style, self.item) if path is not None)
+
+    @property
+    def targets(self) -> tuple[Path, ...]:
+        """Every file that is written, the largest first."""
+        return (*(path for path in (self.probability, self.footprints) if path is not None), *self.side_files)
+
+    @property
+    def acquired(self) -> datetime | None:
+        """When the scene was taken, with a time zone."""
+        moment = self.options.acquired
+        return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+    @property
+    def pixel_km2(self) -> float:
+        """Area of a pixel."""
+        return self.sensor.gsd_m**2 / 1e6
+
+    @property
+    def km2_report(self) -> Report | None:
+        """Passes states in pixels on in km^2."""
+        report, factor = self.report, self.pixel_km2
+        if report is None:
+            return None
+        return lambda state: report(Progress(state.stage, state.done * factor, state.total * factor, state.elapsed_s))
+
+
+def check_outputs(job: Job) -> None:
+    """Raise an error where an output has a wrong name or cannot be written."""
+    footprints, probability = job.footprints, job.probability
+    if footprints is None and probability is None:
+        raise ConfigError("nothing to write: name a file for the footprints, for the probability, or both.")
+    if footprints is not None:
+        vector_format(footprints)
+    if probability is not None and probability.suffix.lower() not in {".tif", ".tiff"}:
+        raise InputError(f"{probability.name} does not end in .tif: the probability is written as GeoTIFF; rename it.")
+    for target in job.targets:
+        if target.resolve() in {path.resolve() for path in job.scene}:
+            raise InputError(f"{target} is the scene itself; write elsewhere.")
+        require_writable(target, overwrite=job.options.overwrite)
+
+
+def check_grid(job: Job, grid: Georeference) -> None:
+    """Raise an error where CRS, ground sampling distance or free space do not do."""
+    name = job.scene[0]
+    if job.footprints is not None and (grid.crs is None or grid.transform == Affine.identity()):
+        missing = "coordinate reference system" if grid.crs is None else "geotransform"
+        raise InputError(
+            f"{name} has no {missing}, which footprints need; assign it (gdal_edit.py -a_srs EPSG:... -a_ullr ...), "
+            "or ask for the probability only."
+        )
+    if job.footprints is not None:
+        require_placeable(job.footprints, grid)
+    if grid.crs is not None and grid.transform != Affine.identity():
+        found_m = measure_area(grid).pixel_m2 ** 0.5
+        if abs(found_m / job.sensor.gsd_m - 1) > GSD_TOLERANCE:
+            raise RadiometryError(
+                f"{name} has pixels of {found_m:.3g} m by its geotransform, but {job.sensor.gsd_m:.3g} m are declared; "
+                "correct one of them."
+            )
+    stored = grid.height * grid.width * np.dtype(job.options.encoding.value).itemsize
+    copies = 1.0 if job.probability is None else 2.4  # as it grows; compressed, with overviews, at worst
+    require_space(job.targets[0], int(copies * stored) + 2**20)
+
+
+def tags(job: Job) -> dict[str, str]:
+    """GeoTIFF metadata: which model saw what."""
+    return {
+        "DESCRIPTION": f"probability of {job.model.class_name}",
+        "TIFFTAG_SOFTWARE": f"overcast {__version__}",
+        "OVERCAST_VERSION": __version__,
+        "OVERCAST_CLASS": job.model.class_name,
+        "OVERCAST_MODEL": job.model.name,
+        "OVERCAST_MODEL_SHA256": job.model.sha256,
+        "OVERCAST_MODEL_LICENCE": job.model.licence,
+        "OVERCAST_TEMPERATURE": "none" if job.model.temperature is None else f"{job.model.temperature:.6g}",
+        "OVERCAST_PROVENANCE": job.model.modality.value,
+        "OVERCAST_SCENE": ", ".join(path.name for path in job.scene),
+        "OVERCAST_SCENE_RADIOMETRY": job.sensor.model_dump_json(),
+    }

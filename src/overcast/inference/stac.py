@@ -1,0 +1,153 @@
+"""A STAC item that says what was made, from which scene and with which model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from pyproj import CRS
+
+from overcast import __version__
+from overcast.data.raster import Georeference
+from overcast.errors import InputError
+from overcast.inference.formats import VectorFormat, vector_format
+from overcast.inference.model import SceneModel
+from overcast.inference.outputs import writing
+from overcast.inference.vector import to_degrees
+
+EXTENSIONS = (
+    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
+)
+COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
+_VECTOR_TYPES = {
+    VectorFormat.GEOPACKAGE: "application/geopackage+sqlite3",
+    VectorFormat.GEOPARQUET: "application/vnd.apache.parquet",
+    VectorFormat.GEOJSON: "application/geo+json",
+}
+
+
+@dataclass(frozen=True)
+class ItemFacts:
+    """What an item tells."""
+
+    scene: tuple[Path, ...]
+    grid: Georeference
+    model: SceneModel
+    acquired: datetime | None
+    """When the scene was taken, with a time zone; None where that was not declared."""
+    footprints: Path | None
+    probability: Path | None
+    style: Path | None
+    properties: Mapping[str, object]
+    """Further facts, by names that begin with `overcast:`."""
+
+
+def write_item(path: Path, target: Path, facts: ItemFacts) -> None:
+    """Write the item of `target` (its final place, from which other files are named) to `path`."""
+    with writing(path):
+        path.write_text(json.dumps(item(target, facts), indent=2) + "\n", encoding="utf-8")
+
+
+def item(target: Path, facts: ItemFacts) -> dict[str, Any]:
+    """The STAC 1.0 item. Its `datetime` is when the scene was taken, or where that is unknown when this was made."""
+    created = _now()
+    outline = _outline(facts.grid)
+    extent = {} if outline is None else {"bbox": [round(value, 9) for value in outline.bounds]}
+    return {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "stac_extensions": list(EXTENSIONS),
+        "id": target.name.removesuffix(".stac.json"),
+        "geometry": None if outline is None else shapely.geometry.mapping(outline),
+        **extent,
+        "properties": {
+            "datetime": utc_text(facts.acquired or created),
+            "created": utc_text(created),
+            "description": _description(facts),
+            **_projection(facts.grid),
+            "processing:software": {"overcast": __version__},
+            "processing:lineage": f"{facts.model.class_name} mapped by model {facts.model.identity}",
+            "overcast:acquired": None if facts.acquired is None else utc_text(facts.acquired),
+            "overcast:model": _model(facts.model),
+            **facts.properties,
+        },
+        "links": [{"rel": "derived_from", "href": _relative(one, target), "title": one.name} for one in facts.scene],
+        "assets": _assets(target, facts),
+    }
+
+
+def _description(facts: ItemFacts) -> str:
+    names = ", ".join(path.name for path in facts.scene)
+    unknown = "" if facts.acquired else "; the scene's date is not known, datetime is that of processing"
+    return f"{facts.model.class_name} footprints and probability from {names}{unknown}"
+
+
+def _model(model: SceneModel) -> dict[str, object]:
+    return {
+        "name": model.name,
+        "sha256": model.sha256,
+        "license": model.licence,
+        "class": model.class_name,
+        "modality": model.modality.value,
+        "temperature": model.temperature,
+    }
+
+
+def _assets(target: Path, facts: ItemFacts) -> dict[str, dict[str, object]]:
+    assets: dict[str, dict[str, object]] = {}
+    if facts.footprints is not None:
+        kind = _VECTOR_TYPES[vector_format(facts.footprints)]
+        assets["footprints"] = {"href": _relative(facts.footprints, target), "type": kind, "roles": ["data"]}
+    if facts.probability is not None:
+        assets["probability"] = {"href": _relative(facts.probability, target), "type": COG_TYPE, "roles": ["data"]}
+    if facts.style is not None:
+        assets["style"] = {"href": _relative(facts.style, target), "type": "application/xml", "roles": ["metadata"]}
+    return assets
+
+
+def _relative(path: Path, target: Path) -> str:
+    """`path` as seen from the folder of `target`, with forward slashes."""
+    return Path(os.path.relpath(path.resolve(), target.resolve().parent)).as_posix()
+
+
+def _projection(grid: Georeference) -> dict[str, object]:
+    t = grid.transform
+    found: dict[str, object] = {
+        "proj:shape": [grid.height, grid.width],
+        "proj:transform": [t.a, t.b, t.c, t.d, t.e, t.f],
+        "proj:code": None,
+    }
+    if grid.crs is not None and grid.crs.upper().startswith("EPSG:"):
+        return {**found, "proj:code": grid.crs.upper()}
+    return found if grid.crs is None else {**found, "proj:wkt2": CRS.from_user_input(grid.crs).to_wkt()}
+
+
+def _outline(grid: Georeference) -> shapely.Polygon | None:
+    """The scene's outline in longitude and latitude; None where its CRS has none."""
+    if grid.crs is None:
+        return None
+    try:
+        corners = to_degrees(grid.crs)(np.array([grid.position(*corner) for corner in grid.corners]))
+    except InputError:
+        return None
+    ring = corners[[0, 1, 3, 2]]  # corners go down each side of the scene in turn
+    return shapely.geometry.polygon.orient(shapely.Polygon(ring))
+
+
+def utc_text(moment: datetime) -> str:
+    """ISO 8601 in UTC, to the second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _now() -> datetime:
+    """The time, or that of SOURCE_DATE_EPOCH, by which builds are made repeatable."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    return datetime.now(UTC) if epoch is None else datetime.fromtimestamp(int(epoch), UTC)
