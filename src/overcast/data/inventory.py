@@ -127,7 +127,7 @@ def _counted(
 ) -> Iterator[PartCount]:
     """Layers that belong together; the optional ones lack nothing where they are empty."""
     every = set().union(*layers.values())
-    for name, found in (layers | (optional or {})).items():
+    for name, found in {**layers, **(optional or {})}.items():
         missing = tuple(sorted(every - set(found))) if found or name in layers else ()
         yield PartCount(name, len(found), published or len(every), missing, needed=name in layers)
 
