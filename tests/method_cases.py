@@ -1,6 +1,8 @@
 """Options of every method, and a batch with ignored labels, clouds and nodata."""
 
+import copy
 import re
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,12 @@ from overcast.batch import Batch
 from overcast.data.radiometry import BandStatistics, Statistics
 from overcast.methods.base import Method
 from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions
+from overcast.methods.disoptnet import DisoptnetOptions
+from overcast.methods.distillation import CwdOptions, KdOptions
+from overcast.methods.garcia import GarciaOptions
+from overcast.methods.hallucination import HallucinationOptions
+from overcast.methods.mmanet import MmanetOptions
+from overcast.methods.modality_dropout import ModalityDropoutOptions
 from overcast.methods.options import (
     FusionOptions,
     MethodOptions,
@@ -17,6 +25,8 @@ from overcast.methods.options import (
     SarTwinOptions,
     build_method,
 )
+from overcast.methods.shaspec import ShaspecOptions
+from overcast.methods.translation import TranslationOptions
 from overcast.models.network import NetworkSpec, Sharing
 
 SPEC = NetworkSpec(
@@ -31,6 +41,17 @@ STATISTICS = Statistics(
     sar=BandStatistics(mean=(20.0, 30.0), std=(4.0, 5.0)),
     optical=BandStatistics(mean=(90.0, 80.0, 60.0), std=(30.0, 20.0, 40.0)),
 )
+LITERATURE: list[MethodOptions] = [
+    ModalityDropoutOptions(),
+    KdOptions(),
+    CwdOptions(),
+    HallucinationOptions(),
+    GarciaOptions(),
+    DisoptnetOptions(),
+    ShaspecOptions(),
+    MmanetOptions(),
+    TranslationOptions(),
+]
 EVERY_OPTION = [
     SarOptions(),
     SarTwinOptions(),
@@ -44,6 +65,10 @@ EVERY_OPTION = [
     CollaborativeOptions(msal_terms="output"),
     CollaborativeOptions(teacher_gradient="mutual", auxiliary_sar=True),
     CollaborativeOptions(schedule="teacher_first"),
+    *LITERATURE,
+    KdOptions(student="single", teacher="both", schedule="joint"),
+    HallucinationOptions(features="both", schedule="joint"),
+    DisoptnetOptions(schedule="joint"),
 ]
 STEPS = 100
 
@@ -71,8 +96,13 @@ def make_batch(height: int = 65, width: int = 97, classes: int = 2, seed: int = 
 
 
 def make(options: MethodOptions, **changes: object) -> Method:
+    return copy.deepcopy(_made(options, tuple(sorted(changes.items()))))
+
+
+@cache
+def _made(options: MethodOptions, changes: tuple[tuple[str, object], ...]) -> Method:
     torch.manual_seed(0)
-    return build_method(options, NetworkSpec.model_validate({**SPEC.model_dump(), **changes}), STATISTICS)
+    return build_method(options, NetworkSpec.model_validate({**SPEC.model_dump(), **dict(changes)}), STATISTICS)
 
 
 def collaborative(sharing: Sharing = Sharing.WEIGHTS, **options: object) -> CollaborativeLearning:
@@ -83,6 +113,36 @@ def collaborative(sharing: Sharing = Sharing.WEIGHTS, **options: object) -> Coll
 
 def total(losses: dict[str, Tensor]) -> Tensor:
     return torch.stack(list(losses.values())).sum()
+
+
+def stage_steps(method: Method, steps: int = STEPS) -> list[int]:
+    """A step in the middle of each stage."""
+    ends = [round(sum(stage.share for stage in method.stages[: i + 1]) * steps) for i in range(len(method.stages))]
+    return [(start + end) // 2 for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def losses_of_every_stage(method: Method, batch: Batch) -> dict[str, Tensor]:
+    losses: dict[str, Tensor] = {}
+    for step in stage_steps(method):
+        torch.manual_seed(step)  # as the trainer does
+        losses |= {f"{step} {name}": loss for name, loss in method.losses(batch, step, STEPS).items()}
+    return losses
+
+
+def train_step(method: Method, step: int, optimiser: torch.optim.Optimizer | None = None) -> None:
+    """One step of AdamW with a weight decay that would be seen."""
+    optimiser = optimiser or torch.optim.AdamW(method.parameters(), 1e-2, weight_decay=0.1)
+    total(method.losses(make_batch(64, 64, seed=step), step, STEPS)).backward()
+    optimiser.step()
+    optimiser.zero_grad()
+
+
+def state_of(*modules: nn.Module) -> list[Tensor]:
+    return [tensor.clone() for module in modules for tensor in module.state_dict().values()]
+
+
+def same(before: list[Tensor], after: list[Tensor]) -> bool:
+    return all(a.equal(b) for a, b in zip(before, after, strict=True))
 
 
 def without_gradient(module: nn.Module) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from method_cases import LITERATURE
 from safetensors.torch import load_file, save_file
 
 from overcast.batch import Batch, Modality
@@ -54,7 +55,14 @@ STATISTICS = Statistics(
 )
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-METHODS: list[MethodOptions] = [CmhclOptions(), SarOptions(), SarTwinOptions(), OpticalOptions(), FusionOptions()]
+METHODS: list[MethodOptions] = [
+    CmhclOptions(),
+    SarOptions(),
+    SarTwinOptions(),
+    OpticalOptions(),
+    FusionOptions(),
+    *LITERATURE,
+]
 
 
 @dataclass(frozen=True)

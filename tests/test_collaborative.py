@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from method_cases import STEPS, collaborative, make_batch, total
+from method_cases import STEPS, collaborative, make_batch, state_of, total, train_step
 from pydantic import TypeAdapter
-from torch import Tensor, nn
+from torch import Tensor
 
 from overcast.batch import Available, Modality
-from overcast.methods.base import Method
 from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions
 from overcast.methods.losses import TeacherGradient, alignment
+from overcast.methods.stages import position_in
 from overcast.models.network import Sharing
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -130,17 +130,6 @@ def teacher_first(sharing: Sharing = Sharing.WEIGHTS) -> CollaborativeLearning:
     return collaborative(sharing, schedule="teacher_first", teacher_share=0.3).train()
 
 
-def train_step(method: Method, step: int) -> None:
-    optimiser = torch.optim.AdamW(method.parameters(), 1e-2, weight_decay=0.1)
-    total(method.losses(make_batch(64, 64, seed=step), step, STEPS)).backward()
-    optimiser.step()
-    optimiser.zero_grad()
-
-
-def state_of(*modules: nn.Module) -> list[Tensor]:
-    return [tensor.clone() for module in modules for tensor in module.state_dict().values()]
-
-
 def test_the_first_stage_trains_the_optical_path_alone():
     method = teacher_first()
     network = method.network
@@ -197,8 +186,9 @@ def test_the_stage_is_a_function_of_the_step():
 
 def test_warm_up_starts_with_the_students():
     options = CollaborativeOptions(schedule="teacher_first", teacher_share=0.5, warmup_share=0.2)
-    assert [options.warmup(step, 100) for step in (0, 50, 55, 60, 99)] == [0, 0, 0.5, 1, 1]
-    assert CollaborativeOptions(warmup_share=0).warmup(0, 10) == 1
+    ramps = [options.ramp(position_in(options.stages, step, 100)) for step in (50, 55, 60, 99)]
+    assert ramps == [0, 0.5, 1, 1]
+    assert CollaborativeOptions(warmup_share=0).ramp(position_in(options.stages, 0, 10)) == 1
 
 
 def test_the_method_page_lists_every_option_with_its_default():

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from method_cases import LITERATURE
 from torch import nn
 
 from overcast.methods.describe import describe
@@ -28,7 +29,18 @@ SPEC = NetworkSpec(
     sar_bands=2,
     optical_bands=3,
 )
-EVERY_METHOD = [CmhclOptions(auxiliary_sar=True), SarOptions(), SarTwinOptions(), OpticalOptions(), FusionOptions()]
+EVERY_METHOD = [
+    CmhclOptions(auxiliary_sar=True),
+    SarOptions(),
+    SarTwinOptions(),
+    OpticalOptions(),
+    FusionOptions(),
+    *LITERATURE,
+]
+TWICE = {  # what serves both sensors in training
+    "cmhcl": {"residual block"},
+    "shaspec": {"shared encoder", "composition"},
+}
 
 
 def test_convolutions_by_hand():
@@ -67,11 +79,12 @@ def test_the_parts_of_a_description_add_up(options):
     for key in ("parameters", "multiply_adds"):
         assert sum(branch[key] for branch in branches) == description["trained"][key]
     assert sum(branch["parameters"] for branch in deployed) == description["deployed"]["parameters"]
-    runs = {"residual block": 2} if options.name == "cmhcl" else {}  # the shared block serves two encoders in training
-    once = sum(branch["multiply_adds"] // runs.get(branch["name"], 1) for branch in deployed)
+    twice = TWICE.get(options.name, set())
+    once = sum(branch["multiply_adds"] // (1 + (branch["name"] in twice)) for branch in deployed)
     assert once == description["deployed"]["multiply_adds"]
     assert description["deployed"]["parameters"] == sum(p.numel() for p in method.deployable().parameters())
     assert description["method"] == options.name
+    assert sum(stage["share_of_steps"] for stage in description["stages"]) == pytest.approx(1)
     assert description["network"]["encoder"] == SPEC.encoder
 
 

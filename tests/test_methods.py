@@ -12,8 +12,10 @@ from method_cases import (
     STEPS,
     collaborative,
     label_of,
+    losses_of_every_stage,
     make,
     make_batch,
+    stage_steps,
     total,
     without_gradient,
 )
@@ -39,7 +41,8 @@ every_method = pytest.mark.parametrize("options", EVERY_OPTION, ids=label_of)
 @every_method
 def test_losses_are_finite_scalars_and_reach_every_parameter(options):
     method = make(options).train()
-    for step in (0, STEPS // 2) if not method.uses_all_parameters else (STEPS // 2,):
+    assert method.uses_all_parameters is (len(method.stages) == 1)
+    for step in stage_steps(method):
         losses = method.losses(make_batch(), step, STEPS)
         assert all(loss.shape == () and torch.isfinite(loss) and loss > 0 for loss in losses.values())
         total(losses).backward()
@@ -103,9 +106,9 @@ def test_missing_modalities_are_named(options):
     method = make(options)
     for modality in method.needs:
         with pytest.raises(MissingModalityError, match=f"'{modality.value}'"):
-            method.losses(make_batch().without(modality), 50, STEPS)
+            losses_of_every_stage(method, make_batch().without(modality))
     for modality in set(Modality) - method.needs:
-        assert method.losses(make_batch().without(modality), 50, STEPS)
+        assert losses_of_every_stage(method, make_batch().without(modality))
 
 
 @every_method
@@ -113,10 +116,11 @@ def test_a_batch_without_one_valid_pixel_costs_nothing(options):
     method = make(options).train()
     batch = make_batch()
     nothing = torch.zeros_like(batch.require("sar_valid"))
-    losses = method.losses(replace(batch, sar_valid=nothing, optical_valid=nothing), 50, STEPS)
-    assert all(loss.item() == 0 for loss in losses.values())
-    total(losses).backward()
-    assert all(not p.grad.any() for p in method.parameters() if p.grad is not None)
+    for step in stage_steps(method):
+        losses = method.losses(replace(batch, sar_valid=nothing, optical_valid=nothing), step, STEPS)
+        assert all(loss.item() == 0 for loss in losses.values())
+        total(losses).backward()
+        assert all(not p.grad.any() for p in method.parameters() if p.grad is not None)
 
 
 @every_method
@@ -127,7 +131,7 @@ def test_labels_where_no_sensor_has_data_change_no_loss(options):
     label = batch.require("label").clone()
     label[blind] = 1 - label[blind].clamp(max=1)
     assert blind.any()
-    expected, found = (method.losses(b, 50, STEPS) for b in (batch, replace(batch, label=label)))
+    expected, found = (losses_of_every_stage(method, b) for b in (batch, replace(batch, label=label)))
     assert all(found[name].equal(loss) for name, loss in expected.items())
 
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from overcast.errors import ConfigError
 from overcast.models.blocks import ConvBlock, ResidualBlock
 from overcast.models.branch import Branch
+from overcast.models.collaborative import CollaborativeNetwork
 from overcast.models.fusion import FusionHead
 from overcast.models.network import (
     PRESETS,
-    CollaborativeNetwork,
     HallucinationNetwork,
     NetworkSpec,
     Preset,

@@ -76,7 +76,10 @@ def _kill_when(process: subprocess.Popen[str], ready: Callable[[], bool]) -> Non
     assert process.returncode == -signal.SIGKILL, errors
 
 
-@pytest.mark.parametrize("name", ["cmhcl", "sar", "sar_twin", "optical", "fusion"])
+@pytest.mark.parametrize(
+    "name",
+    ["cmhcl", "sar", "sar_twin", "optical", "fusion", "modality_dropout", "kd", "garcia", "disoptnet", "shaspec"],
+)
 def test_every_method_trains_into_two_bundles(name: str, tiny_sets: list[str], tmp_path: Path) -> None:
     sets = [*tiny_sets, "training.steps=2", "training.precision=bf16"]
     result = _train([override.replace("method.name=sar", f"method.name={name}") for override in sets], tmp_path)
@@ -333,6 +336,37 @@ def test_interrupt_leaves_as_an_interrupt(
     assert signal.getsignal(signal.SIGINT) == before
     _train(tiny_sets, stopped)
     assert _results(stopped) == _results(whole)
+
+
+@pytest.mark.parametrize("name", ["garcia", "modality_dropout", "translation"])
+def test_stages_and_draws_resume_to_the_same_bits(
+    name: str, tiny_sets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in the second stage of three; the checkpoint was written at the end of the first."""
+    sets = [*tiny_sets, f"method.name={name}", "training.steps=6", "training.round_steps=2"]
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    _train(sets, whole)
+    counts: list[int] = []
+
+    def interrupt(*args: object) -> None:
+        counts.append(1)
+        if len(counts) == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("overcast.training.progress.TrainingProgress.on_train_batch_end", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            _train(sets, stopped)
+    _train(sets, stopped)
+    assert _results(stopped) == _results(whole)
+
+
+def test_each_stage_runs_through_the_learning_rates(tiny_sets: list[str], tmp_path: Path) -> None:
+    sets = ["method.name=garcia", "training.steps=10", "training.round_steps=5", "training.log_steps=1"]
+    _train([*tiny_sets, *sets, "training.optimiser={learning_rate: 1e-3, power: 1.0}"], tmp_path)
+    rates = [float(row["learning_rate"]) for row in _curve(tmp_path) if row["learning_rate"]]
+    falling = [1e-3, 7.5e-4, 5e-4, 2.5e-4]
+    assert rates == pytest.approx([*falling, *falling, 1e-4, 5e-5])
 
 
 def test_global_state_is_given_back(tiny_sets: list[str], tmp_path: Path) -> None:

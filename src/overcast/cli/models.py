@@ -172,3 +172,8 @@ def _show_description(described: dict[str, object], size_px: int) -> None:
         rows.append(row(f"{name} ({' + '.join(part['inputs'])})", part, ""))
     columns = ("part", "million parameters", f"10^9 multiply-adds at {size_px} px", "deployed")
     print_table(columns, rows, title=str(described["method"]))
+    stages = described["stages"]
+    assert isinstance(stages, list)
+    if len(stages) > 1:
+        shares = ", ".join(f"{stage['name']} {stage['share_of_steps']:.0%}" for stage in stages)
+        typer.echo(f"stages of the training, share of the steps: {shares}")

@@ -29,7 +29,9 @@ class RunConfig(Section):
     network: NetworkOptions = Field(default_factory=lambda: NetworkOptions.model_validate({}))
     """Architecture, the same for every method."""
     method: MethodOptions = CmhclOptions()
-    """What is trained: `cmhcl`, `sar`, `sar_twin`, `optical` or `fusion`, with its own options."""
+    """What is trained, with its own options: `cmhcl`; the controls `sar`, `sar_twin`, `optical`, `fusion`; or of the
+    literature `modality_dropout`, `kd`, `cwd`, `hallucination`, `garcia`, `disoptnet`, `shaspec`, `mmanet`,
+    `translation`."""
     augmentation: AugmentationOptions = AugmentationOptions()
     """Augmentation of the training chips."""
     training: TrainingOptions = TrainingOptions()

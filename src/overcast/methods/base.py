@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from overcast.batch import Available, Batch, Modality
 from overcast.data.radiometry import Statistics
 from overcast.errors import ConfigError
+from overcast.methods.stages import Position, Stage, position_in
 from overcast.models.network import Network
 from overcast.models.spec import NetworkSpec
 
@@ -57,6 +58,15 @@ class Method(nn.Module, ABC):
     def uses_all_parameters(self) -> bool:
         """False where some steps leave parameters without a gradient (matters to distributed training)."""
         return True
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Stages of the training in order; each runs through the whole learning-rate curve."""
+        return (Stage("training", 1.0),)
+
+    def position(self, step: int, steps: int) -> Position:
+        """The stage of a step, and how far it is."""
+        return position_in(self.stages, step, steps)
 
     @abstractmethod
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:

@@ -6,16 +6,19 @@ What of this is the paper's and what is our choice is marked statement by statem
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal, Self, assert_never
+from typing import Literal, assert_never
 
-from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
+from pydantic import Field
+from torch import Tensor
 
-from overcast.batch import Available, Batch, Modality
+from overcast.batch import Available, Batch
 from overcast.data.radiometry import Statistics
-from overcast.methods.base import Method, both_valid
-from overcast.methods.losses import TeacherGradient, alignment, area_share, segmentation_loss, share_loss
-from overcast.models.network import CollaborativeNetwork, CollaborativeOutput
+from overcast.methods.base import both_valid
+from overcast.methods.losses import TeacherGradient, alignment, area_share
+from overcast.methods.stages import Position
+from overcast.methods.teacher import Schedule, TeacherOptions
+from overcast.methods.three_branch import HeadWeights, JointBranchMethod
+from overcast.models.collaborative import CollaborativeOutput
 from overcast.models.spec import NetworkSpec, Sharing
 
 
@@ -29,40 +32,8 @@ class MsalTerms(StrEnum):
     BOTH = "both"
 
 
-class Schedule(StrEnum):
-    """When the optical teacher learns."""
-
-    JOINT = "joint"
-    """All branches learn together in one stage."""
-    TEACHER_FIRST = "teacher_first"
-    """The optical path learns first and is then frozen."""
-
-
-class HeadWeights(BaseModel):
-    """w_m, the weight of each head's L_seg."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    fused_optical: float = Field(default=1.0, ge=0)
-    """z^OS."""
-    fused_hallucination: float = Field(default=1.0, ge=0)
-    """z^HS."""
-    optical: float = Field(default=1.0, ge=0)
-    """z^O."""
-    hallucination: float = Field(default=1.0, ge=0)
-    """z^H."""
-    share_optical: float = Field(default=0.5, ge=0)
-    """z_share^O."""
-    share_hallucination: float = Field(default=0.5, ge=0)
-    """z_share^H."""
-    sar: float = Field(default=0.5, ge=0)
-    """z^S, where `auxiliary_sar` is on."""
-
-
-class CollaborativeOptions(BaseModel):
+class CollaborativeOptions(TeacherOptions):
     """`cmhcl`: what the paper leaves open, and its ablation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal["cmhcl"] = "cmhcl"
     msal: bool = True
@@ -95,72 +66,33 @@ class CollaborativeOptions(BaseModel):
         sharing = spec.sharing if self.msal else Sharing.NOTHING
         return spec.model_copy(update={"auxiliary_sar": self.auxiliary_sar, "sharing": sharing})
 
-    def teacher_steps(self, steps: int) -> int:
-        """Steps at the start that train the teacher alone."""
-        return round(self.teacher_share * steps) if self.schedule is Schedule.TEACHER_FIRST else 0
+    def ramp(self, position: Position) -> float:
+        """Factor in [0, 1] of both lambdas in the stage of the alignments.
 
-    def warmup(self, step: int, steps: int) -> float:
-        """Factor in [0, 1] of both lambdas at a step.
-
+        >>> from overcast.methods.stages import position_in
         >>> options = CollaborativeOptions(warmup_share=0.5)
-        >>> [options.warmup(step, 8) for step in (0, 2, 4, 7)]
+        >>> [options.ramp(position_in(options.stages, step, 8)) for step in (0, 2, 4, 7)]
         [0.0, 0.5, 1.0, 1.0]
         """
-        start = self.teacher_steps(steps)
-        length = self.warmup_share * (steps - start)
-        return min(1.0, max(0.0, (step - start) / length)) if length > 0 else float(step >= start)
+        length = self.warmup_share * position.steps
+        return min(1.0, position.step / length) if length > 0 else 1.0
 
 
-class CollaborativeLearning(Method):
-    """CMH-CL on a `CollaborativeNetwork`.
+class CollaborativeLearning(JointBranchMethod):
+    """CMH-CL: L = sum_m w_m L_seg(z^m, y) + lambda_msa L_msa + lambda_mfa L_mfa.
 
-    L = sum_m w_m L_seg(z^m, y) + lambda_msa L_msa + lambda_mfa L_mfa. Each head is supervised where the sensors that it
-    sees have data; alignments count where both sensors have, since a teacher knows nothing under a cloud.
+    Alignments count where both sensors have data, since a teacher knows nothing under a cloud.
     """
-
-    network: CollaborativeNetwork
 
     def __init__(self, options: CollaborativeOptions, spec: NetworkSpec, statistics: Statistics | None = None) -> None:
         spec = options.applied_to(spec)
-        super().__init__(options.name, spec, CollaborativeNetwork(spec), statistics)
+        super().__init__(options.name, spec, statistics, options.stages, options.weights)
         self.options = options
-        self._frozen_teacher = False
-
-    @property
-    def needs(self) -> frozenset[Modality]:
-        """Both."""
-        return frozenset({Modality.SAR, Modality.OPTICAL})
 
     @property
     def available(self) -> frozenset[Available]:
         """Anything: SAR gives z^HS, optical z^O, both z^OS."""
         return frozenset(Available)
-
-    @property
-    def uses_all_parameters(self) -> bool:
-        """False under `teacher_first`, whose stages train different parts."""
-        return self.options.schedule is Schedule.JOINT
-
-    def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:
-        """All losses of the step's stage; the alignments carry their warm-up."""
-        if step < self.options.teacher_steps(steps):
-            self._freeze_teacher(frozen=False)
-            return self._teacher_losses(batch)
-        self._freeze_teacher(frozen=self.options.schedule is Schedule.TEACHER_FIRST)
-        output = self.network(batch.require("sar"), batch.require("optical"))
-        ramp = self.options.warmup(step, steps)
-        return {**self._segmentation(output, batch), **self._alignments(output, batch, ramp)}
-
-    def deployable(self) -> nn.Module:
-        """Hallucination branch, shared block, SAR branch and HAL-SAR head."""
-        return self.network.deployable()
-
-    def train(self, mode: bool = True) -> Self:
-        """Set the mode; a frozen teacher stays in eval, or its batch statistics would drift."""
-        super().train(mode)
-        if self._frozen_teacher:
-            self._pin_teacher()
-        return self
 
     def _logits(self, batch: Batch, available: Available) -> Tensor:
         match available:
@@ -173,48 +105,10 @@ class CollaborativeLearning(Method):
             case _:
                 assert_never(available)
 
-    def _freeze_teacher(self, *, frozen: bool) -> None:
-        if frozen == self._frozen_teacher:
-            return
-        self._frozen_teacher = frozen
-        for part in self.network.teacher():
-            part.requires_grad_(not frozen)
-        self.train(self.training)
-
-    def _pin_teacher(self) -> None:
-        for part in self.network.teacher():
-            part.eval()
-        if self.network.sharing is Sharing.WEIGHTS:
-            self.network.deployed.block.train(self.training)  # its statistics are the hallucination branch's own
-
-    def _teacher_losses(self, batch: Batch) -> dict[str, Tensor]:
-        optical, share = self.network.optical_only(batch.require("optical"))
-        label, valid, weights = batch.require("label"), batch.optical_valid, self.options.weights
-        return {
-            "seg_optical": weights.optical * segmentation_loss(optical, label, valid),
-            "seg_share_optical": weights.share_optical * share_loss(share, label, valid),
-        }
-
-    def _segmentation(self, output: CollaborativeOutput, batch: Batch) -> dict[str, Tensor]:
-        label, weights = batch.require("label"), self.options.weights
-        sar, optical, both = batch.sar_valid, batch.optical_valid, both_valid(batch)
-        losses = {
-            "seg_fused_hallucination": weights.fused_hallucination
-            * segmentation_loss(output.fused_hallucination, label, sar),
-            "seg_fused_optical": weights.fused_optical * segmentation_loss(output.fused_optical, label, both),
-            "seg_hallucination": weights.hallucination * segmentation_loss(output.hallucination, label, sar),
-            "seg_share_hallucination": weights.share_hallucination * share_loss(output.share_hallucination, label, sar),
-        }
-        if not self._frozen_teacher:
-            losses["seg_optical"] = weights.optical * segmentation_loss(output.optical, label, optical)
-            losses["seg_share_optical"] = weights.share_optical * share_loss(output.share_optical, label, optical)
-        if output.sar is not None:
-            losses["seg_sar"] = weights.sar * segmentation_loss(output.sar, label, sar)
-        return losses
-
-    def _alignments(self, output: CollaborativeOutput, batch: Batch, ramp: float) -> dict[str, Tensor]:
+    def _transfer(self, output: CollaborativeOutput, batch: Batch, position: Position) -> dict[str, Tensor]:
         """lambda_msa L_msa (Eq. 4) and lambda_mfa L_mfa (Eq. 5), term by term."""
         options, valid = self.options, both_valid(batch)
+        ramp = options.ramp(position)
         losses: dict[str, Tensor] = {}
         if options.msal and options.msal_terms is not MsalTerms.OUTPUT:
             cells = None if valid is None else area_share(valid, output.share_optical.shape[-2:])

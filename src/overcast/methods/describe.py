@@ -29,6 +29,7 @@ def describe(method: Method, size_px: int = 512) -> Description:
         "method": method.name,
         "network": spec.model_dump(mode="json"),
         "input_px": [size_px, size_px],
+        "stages": [{"name": stage.name, "share_of_steps": round(stage.share, 6)} for stage in method.stages],
         "branches": [_describe_part(network, part, work, deployed_tensors) for part in network.parts()],
         "trained": {
             "inputs": sorted(modality.value for modality in method.needs),

@@ -52,11 +52,11 @@ def share_loss(logits: Tensor, label: Tensor, valid: Tensor | None = None) -> Te
     return _soft_segmentation_loss(logits.float(), average, share)
 
 
-def area_share(mask: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
-    """(B, C, h, w) float32: mean of `mask` (B, C, H, W) over cells of 32 x 32 pixels, outside counting as 0."""
-    bottom, right = size[0] * STRIDE - mask.shape[-2], size[1] * STRIDE - mask.shape[-1]
+def area_share(mask: Tensor, size: torch.Size | tuple[int, int], cell_px: int = STRIDE) -> Tensor:
+    """(B, C, h, w) float32: mean of `mask` (B, C, H, W) over square cells of `cell_px`, outside counting as 0."""
+    bottom, right = size[0] * cell_px - mask.shape[-2], size[1] * cell_px - mask.shape[-1]
     with torch.autocast(mask.device.type, enabled=False):
-        return F.avg_pool2d(F.pad(mask.float(), (0, right, 0, bottom)), STRIDE)
+        return F.avg_pool2d(F.pad(mask.float(), (0, right, 0, bottom)), cell_px)
 
 
 def alignment(
@@ -82,7 +82,7 @@ def alignment(
     s = student.float() / temperature
     divergence = _bernoulli_kl(t, s) if t.shape[1] == 1 else _categorical_kl(t, s)
     weight = torch.ones_like(divergence) if valid is None else valid.float()
-    return temperature**2 * _weighted_mean(divergence, weight)
+    return temperature**2 * weighted_mean(divergence, weight)
 
 
 def _bernoulli_kl(t: Tensor, s: Tensor) -> Tensor:
@@ -96,9 +96,10 @@ def _categorical_kl(t: Tensor, s: Tensor) -> Tensor:
     return (log_t.exp() * (log_t - log_s)).sum(1, keepdim=True)
 
 
-def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    weighted, total = pooled(torch.stack([(values * weight).sum(), weight.sum()]))
-    return weighted / torch.where(total > 0, total, 1)
+def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """sum(values * weight) / sum(weight) over the batch of all processes; 0 where no weight is."""
+    sums = pooled(torch.stack([(values * weight).sum(), weight.sum()]))
+    return sums[0] / torch.where(sums[1] > 0, sums[1], 1)
 
 
 def _target(label: Tensor, valid: Tensor | None, classes: int) -> tuple[Tensor, Tensor]:
@@ -120,14 +121,15 @@ def _soft_segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor) -> T
         log_probability = F.log_softmax(logits, dim=1)
         entropy = -(target * log_probability).sum(1, keepdim=True)
         probability = log_probability.exp()
-    return _weighted_mean(entropy, weight) + _dice_loss(probability, target, weight)
+    return weighted_mean(entropy, weight) + _dice_loss(probability, target, weight)
 
 
 def _dice_loss(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """1 - Dice, pooled over the batch; with several classes the mean over those that occur."""
     pixels = (0, 2, 3)
     parts = [(probability * target * weight), target * weight, probability * weight]
-    overlap, truth, predicted = pooled(torch.stack([part.sum(pixels) for part in parts]))
+    sums = pooled(torch.stack([part.sum(pixels) for part in parts]))
+    overlap, truth, predicted = sums[0], sums[1], sums[2]
     loss = 1 - (2 * overlap + DICE_SMOOTHING) / (predicted + truth + DICE_SMOOTHING)
     occurs = torch.ones_like(truth) if len(truth) == 1 else (truth > 0).float()
     return (loss * occurs).sum() / torch.where(occurs.sum() > 0, occurs.sum(), 1)

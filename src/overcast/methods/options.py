@@ -10,6 +10,19 @@ from torch import nn
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import Method
 from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions
+from overcast.methods.disoptnet import Disoptnet, DisoptnetOptions
+from overcast.methods.distillation import (
+    ChannelWiseDistillation,
+    CwdOptions,
+    KdOptions,
+    KnowledgeDistillation,
+    StudentKind,
+)
+from overcast.methods.garcia import Garcia, GarciaOptions
+from overcast.methods.hallucination import Hallucination, HallucinationOptions
+from overcast.methods.mmanet import Mmanet, MmanetOptions
+from overcast.methods.modality_dropout import ModalityDropout, ModalityDropoutOptions
+from overcast.methods.shaspec import Shaspec, ShaspecOptions
 from overcast.methods.supervised import (
     Fusion,
     FusionOptions,
@@ -20,18 +33,39 @@ from overcast.methods.supervised import (
     SarTwin,
     SarTwinOptions,
 )
+from overcast.methods.translation import Translation, TranslationOptions
+from overcast.models.disopt import DisOptNetwork
 from overcast.models.network import HallucinationNetwork, SingleNetwork, TwinNetwork
+from overcast.models.optional import SarStreamNetwork
+from overcast.models.shaspec import ShaSpecSarNetwork
 from overcast.models.spec import NetworkSpec
+from overcast.models.translation import translation_network
 
 CmhclOptions = CollaborativeOptions
 
 MethodOptions = Annotated[
-    CmhclOptions | SarOptions | SarTwinOptions | OpticalOptions | FusionOptions, Field(discriminator="name")
+    CmhclOptions
+    | SarOptions
+    | SarTwinOptions
+    | OpticalOptions
+    | FusionOptions
+    | ModalityDropoutOptions
+    | KdOptions
+    | CwdOptions
+    | HallucinationOptions
+    | GarciaOptions
+    | DisoptnetOptions
+    | ShaspecOptions
+    | MmanetOptions
+    | TranslationOptions,
+    Field(discriminator="name"),
 ]
 """Options of any method, told apart by `name`."""
 
 
-def build_method(options: MethodOptions, spec: NetworkSpec, statistics: Statistics | None = None) -> Method:
+def build_method(  # noqa: PLR0911, PLR0912  # one line per method
+    options: MethodOptions, spec: NetworkSpec, statistics: Statistics | None = None
+) -> Method:
     """The method that `options` name.
 
     Args:
@@ -50,18 +84,46 @@ def build_method(options: MethodOptions, spec: NetworkSpec, statistics: Statisti
             return Optical(options, spec, statistics)
         case FusionOptions():
             return Fusion(options, spec, statistics)
+        case ModalityDropoutOptions():
+            return ModalityDropout(options, spec, statistics)
+        case KdOptions():
+            return KnowledgeDistillation(options, spec, statistics)
+        case CwdOptions():
+            return ChannelWiseDistillation(options, spec, statistics)
+        case HallucinationOptions():
+            return Hallucination(options, spec, statistics)
+        case GarciaOptions():
+            return Garcia(options, spec, statistics)
+        case DisoptnetOptions():
+            return Disoptnet(options, spec, statistics)
+        case ShaspecOptions():
+            return Shaspec(options, spec, statistics)
+        case MmanetOptions():
+            return Mmanet(options, spec, statistics)
+        case TranslationOptions():
+            return Translation(options, spec, statistics)
         case _:
             assert_never(options)
 
 
-def build_deployable(options: MethodOptions, spec: NetworkSpec) -> nn.Module:
+def build_deployable(options: MethodOptions, spec: NetworkSpec) -> nn.Module:  # noqa: PLR0911  # one per network
     """The module, without weights, that a deployable of this method loads into; no training network is built."""
     spec = spec.untrained()
     match options:
-        case CollaborativeOptions() | SarTwinOptions():
-            return HallucinationNetwork(spec)
-        case SarOptions():
+        case KdOptions(student=StudentKind.SINGLE) | CwdOptions(student=StudentKind.SINGLE) | SarOptions():
             return SingleNetwork(spec, spec.sar_bands)
+        case CollaborativeOptions() | HallucinationOptions() | GarciaOptions():
+            return HallucinationNetwork(spec)
+        case SarTwinOptions() | KdOptions() | CwdOptions() | MmanetOptions():
+            return HallucinationNetwork(spec)
+        case ModalityDropoutOptions():
+            return SarStreamNetwork(spec)
+        case DisoptnetOptions():
+            return DisOptNetwork(spec)
+        case ShaspecOptions():
+            return ShaSpecSarNetwork(spec)
+        case TranslationOptions():
+            return translation_network(spec)
         case OpticalOptions():
             return SingleNetwork(spec, spec.optical_bands)
         case FusionOptions():

@@ -137,7 +137,7 @@ class SarTwin(Method):
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule
         """L_seg of the fused logits and of both auxiliary heads, where SAR has data."""
         output = self.network(batch.require("sar"))
-        return _twin_losses(output, batch.require("label"), (batch.sar_valid, batch.sar_valid), self.options)
+        return twin_losses(output, batch.require("label"), (batch.sar_valid, batch.sar_valid), self.options)
 
     def deployable(self) -> nn.Module:
         """The twin network without its auxiliary heads."""
@@ -176,7 +176,7 @@ class Fusion(Method):
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule
         """L_seg of the fused logits where both have data, of the auxiliary ones where the optical image has."""
         output = self.network(batch.require("optical"), batch.require("sar"))
-        return _twin_losses(output, batch.require("label"), (both_valid(batch), batch.optical_valid), self.options)
+        return twin_losses(output, batch.require("label"), (both_valid(batch), batch.optical_valid), self.options)
 
     def deployable(self) -> nn.Module:
         """The twin network without its auxiliary heads: it takes the optical image, then SAR."""
@@ -187,7 +187,7 @@ class Fusion(Method):
         return logits
 
 
-def _twin_losses(
+def twin_losses(
     output: TwinOutput, label: Tensor, valid: tuple[Tensor | None, Tensor | None], options: TwinOptions
 ) -> dict[str, Tensor]:
     """Losses of the fused logits on the first mask and of the auxiliary ones on the second."""

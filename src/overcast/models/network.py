@@ -1,4 +1,4 @@
-"""The networks: single, twin, and the collaborative one of CMH-CL."""
+"""The networks that every method is built from: single and twin."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from overcast.models.spec import PRESETS, NetworkSpec, Preset, Sharing, preset
 
 __all__ = [
     "PRESETS",
-    "CollaborativeNetwork",
-    "CollaborativeOutput",
     "HallucinationNetwork",
     "Network",
     "NetworkSpec",
@@ -61,26 +59,8 @@ class TwinOutput:
     first: Tensor
     share: Tensor
     """(B, K, h, w) at stride 32 of the padded input."""
-
-
-@dataclass(frozen=True)
-class CollaborativeOutput:
-    """Logits of the collaborative network: (B, K, H, W), `share_*` (B, K, h, w) at stride 32 of the padded input."""
-
-    optical: Tensor
-    """z^O."""
-    hallucination: Tensor
-    """z^H."""
-    fused_optical: Tensor
-    """z^OS."""
-    fused_hallucination: Tensor
-    """z^HS, the prediction from SAR alone."""
-    share_optical: Tensor
-    """z_share^O."""
-    share_hallucination: Tensor
-    """z_share^H."""
-    sar: Tensor | None
-    """z^S, None without the auxiliary head."""
+    features: Tensor
+    """(B, F, H, W) of the padded input: what the fusion head's logits are made from."""
 
 
 class Network(nn.Module, ABC):
@@ -197,104 +177,14 @@ class SupervisedTwinNetwork(Network):
         a = pad_to_stride(first)
         stream = self.twin.first_stream(a)
         other = self.twin.second_stream(a if second is None else pad_to_stride(second))
+        fused = self.twin.fusion(stream.decoded, other)
         return TwinOutput(
-            fused=crop_like(self.twin.fusion(stream.decoded, other).logits, first),
+            fused=crop_like(fused.logits, first),
             first=crop_like(self.first_head(stream.decoded), first),
             share=self.share_head(stream.deepest),
+            features=fused.features,
         )
 
     def parts(self) -> tuple[Part, ...]:
         """Disjoint parts that make up the network."""
         return *self.twin.parts(), Part("auxiliary heads", (self.first_head, self.share_head))
-
-
-class CollaborativeNetwork(Network):
-    """Optical, hallucination and SAR branches, one weight-shared residual block, two fusion heads (CMH-CL, training).
-
-    All that the SAR-only path needs lives in `deployed`; nothing outside it is touched by `sar_only`.
-    """
-
-    def __init__(self, spec: NetworkSpec) -> None:
-        super().__init__()
-        self.input_bands = (spec.sar_bands, spec.optical_bands)
-        self.sharing = spec.sharing
-        self.deployed = HallucinationNetwork(spec)
-        self.optical = branch(spec, spec.optical_bands)
-        width, deepest = self.optical.decoder_channels, self.optical.encoder_channels[-1]
-        self.optical_fusion = FusionHead(width, spec.fusion_channels, spec.num_classes)
-        self.optical_head = logit_head(width, spec.num_classes)
-        self.hallucination_head = logit_head(width, spec.num_classes)
-        self.share_head = logit_head(deepest, spec.num_classes)
-        self.sar_head = logit_head(width, spec.num_classes) if spec.auxiliary_sar else None
-        own = spec.sharing is Sharing.NOTHING
-        self.optical_block = ResidualBlock(deepest) if own else None
-        self.optical_share_head = logit_head(deepest, spec.num_classes) if own else None
-        self.optical_norms = self.deployed.block.domain_norms() if spec.sharing is Sharing.WEIGHTS else None
-
-    def forward(self, sar: Tensor, optical: Tensor) -> CollaborativeOutput:
-        """All logits of a standardised SAR (B, C_s, H, W) and optical (B, C_o, H, W) image."""
-        seen = self._optical_stream(optical)
-        padded = pad_to_stride(sar)
-        hallucinated = self.deployed.first_stream(padded)
-        radar = self.deployed.second_stream(padded)
-        return CollaborativeOutput(
-            optical=crop_like(self.optical_head(seen.decoded), sar),
-            hallucination=crop_like(self.hallucination_head(hallucinated.decoded), sar),
-            fused_optical=crop_like(self.optical_fusion(seen.decoded, radar).logits, sar),
-            fused_hallucination=crop_like(self.deployed.fusion(hallucinated.decoded, radar).logits, sar),
-            share_optical=self._share_logits(seen),
-            share_hallucination=self.share_head(hallucinated.deepest),
-            sar=None if self.sar_head is None else crop_like(self.sar_head(radar), sar),
-        )
-
-    def sar_only(self, sar: Tensor) -> Tensor:
-        """z^HS (B, K, H, W) from SAR alone: bit for bit what `deployable` computes."""
-        logits: Tensor = self.deployed(sar)
-        return logits
-
-    def optical_only(self, optical: Tensor) -> tuple[Tensor, Tensor]:
-        """z^O (B, K, H, W) and z_share^O from the optical image alone."""
-        seen = self._optical_stream(optical)
-        return crop_like(self.optical_head(seen.decoded), optical), self._share_logits(seen)
-
-    def with_optical(self, sar: Tensor, optical: Tensor) -> Tensor:
-        """z^OS (B, K, H, W) from both sensors."""
-        seen, radar = self._optical_stream(optical), self.deployed.second_stream(pad_to_stride(sar))
-        return crop_like(self.optical_fusion(seen.decoded, radar).logits, sar)
-
-    def deployable(self) -> HallucinationNetwork:
-        """The SAR-only network around the same tensors, with a train/eval mode of its own."""
-        network = with_shared_tensors(self.deployed)
-        assert isinstance(network, HallucinationNetwork)
-        return network
-
-    def parts(self) -> tuple[Part, ...]:
-        """Disjoint parts that make up the network."""
-        blocks = (self.deployed.block, self.optical_block, self.optical_norms)
-        heads = (self.optical_head, self.hallucination_head, self.share_head, self.optical_share_head, self.sar_head)
-        return (
-            Part("optical branch", (self.optical,)),
-            Part("hallucination branch", (self.deployed.first,)),
-            Part("SAR branch", (self.deployed.second,)),
-            Part("residual block", tuple(block for block in blocks if block is not None)),
-            Part("OPT-SAR fusion head", (self.optical_fusion,)),
-            Part("HAL-SAR fusion head", (self.deployed.fusion,)),
-            Part("auxiliary heads", tuple(head for head in heads if head is not None)),
-        )
-
-    def teacher(self) -> tuple[nn.Module, ...]:
-        """Everything that z^O and z_share^O depend on, the shared parts included."""
-        parts = (self.optical, self.optical_head, self.optical_norms, self.optical_block, self.optical_share_head)
-        shared = () if self.sharing is Sharing.NOTHING else (self.deployed.block, self.share_head)
-        return (*(part for part in parts if part is not None), *shared)
-
-    def _optical_stream(self, optical: Tensor) -> StreamFeatures:
-        *skips, deepest = self.optical.encode(pad_to_stride(optical))
-        block = self.deployed.block if self.optical_block is None else self.optical_block
-        shared = block(deepest, None if self.optical_norms is None else list(self.optical_norms))
-        return StreamFeatures(shared, self.optical.decode([*skips, shared]))
-
-    def _share_logits(self, seen: StreamFeatures) -> Tensor:
-        head = self.share_head if self.optical_share_head is None else self.optical_share_head
-        logits: Tensor = head(seen.deepest)
-        return logits

@@ -101,7 +101,7 @@ class MethodModule(LightningModule):
             means[name] = mean
         now, optimiser = time.perf_counter(), self.options.optimiser
         rates = {
-            "learning_rate": optimiser.learning_rate * rate_factor(step - 1, self.options.steps, optimiser),
+            "learning_rate": optimiser.learning_rate * self._rate_factor(step - 1),
             "chips_per_s": len(recent) * self.options.batch_size / (now - self._clock),
         }
         self._clock = now
@@ -129,11 +129,15 @@ class MethodModule(LightningModule):
         self.curves.add(self.global_step, scores)
 
     def configure_optimizers(self) -> Any:
-        """AdamW whose rate follows `rate_factor` per step."""
+        """AdamW whose rate follows `rate_factor` per step, from its beginning in each stage of the method."""
         options = self.options.optimiser
         optimiser = AdamW(parameter_groups(self.method, options), lr=options.learning_rate)
-        schedule = LambdaLR(optimiser, lambda step: rate_factor(step, self.options.steps, options))
+        schedule = LambdaLR(optimiser, self._rate_factor)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate_factor(self, step: int) -> float:
+        position = self.method.position(step, self.options.steps)
+        return position.stage.rate * rate_factor(position.step, max(1, position.steps), self.options.optimiser)
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:

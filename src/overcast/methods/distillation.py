@@ -1,0 +1,188 @@
+"""`kd` and `cwd`: a SAR-only student learns from the logits of a teacher that sees the optical image.
+
+`kd`   Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network", 2015, section 2, per pixel:
+       L = L_seg(z_s, y) + weight tau^2 KL(p(z_t / tau) || p(z_s / tau))
+`cwd`  Shu, Liu, Gao, Yan, Shen, "Channel-wise knowledge distillation for dense prediction", ICCV 2021, Eqs. 3 and 4:
+       L = L_seg(z_s, y) + weight (tau^2 / C) sum_c KL(phi(z_t,c) || phi(z_s,c)), phi = softmax over a channel's pixels
+
+Deviations. Both: the hard term is L_seg at full weight (Hinton: a weighted average); terms count where both sensors
+have data, for `cwd` the softmax is over those pixels of an image. The student has by default the two streams and
+auxiliary heads of `sar_twin`, so that what it gains over that control is due to the teacher; `student: single` is the
+network of `sar`. The teacher shares the run, see `overcast.methods.teacher`. `cwd` uses logits alone (theirs: features
+as well).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from overcast.batch import Available, Batch, Modality
+from overcast.data.radiometry import Statistics
+from overcast.methods.base import both_valid
+from overcast.methods.distances import channel_alignment
+from overcast.methods.losses import alignment, segmentation_loss
+from overcast.methods.stages import Position
+from overcast.methods.supervised import TwinOptions, twin_losses
+from overcast.methods.teacher import TaughtMethod, TeacherOptions
+from overcast.models.network import TwinOutput, with_shared_tensors
+from overcast.models.spec import NetworkSpec
+from overcast.models.taught import TaughtNetwork, logits_of
+
+
+class StudentKind(StrEnum):
+    """Network of the student."""
+
+    TWIN = "twin"
+    """That of `sar_twin` and `cmhcl`: two SAR streams and a fusion head."""
+    SINGLE = "single"
+    """That of `sar`: one encoder-decoder."""
+
+
+class TeacherKind(StrEnum):
+    """What the teacher sees."""
+
+    OPTICAL = "optical"
+    BOTH = "both"
+
+
+class DistillationOptions(TeacherOptions):
+    """What all methods with a student and a teacher network have in common."""
+
+    heads: TwinOptions = TwinOptions()
+    """Weights of the auxiliary heads, of a twin student and of a teacher that sees both."""
+
+
+class LogitOptions(DistillationOptions):
+    """What methods on logits have in common: networks of any kind fit."""
+
+    student: StudentKind = StudentKind.TWIN
+    """`twin`: the network of `sar_twin`; `single`: that of `sar`."""
+    teacher: TeacherKind = TeacherKind.OPTICAL
+    """`optical`, or `both`: what the teacher sees."""
+
+    def network(self, spec: NetworkSpec) -> TaughtNetwork:
+        """Student and teacher."""
+        return TaughtNetwork(spec, twin=self.student is StudentKind.TWIN, both=self.teacher is TeacherKind.BOTH)
+
+
+class KdOptions(LogitOptions):
+    """`kd`: the student learns the teacher's soft labels, pixel by pixel."""
+
+    name: Literal["kd"] = "kd"
+    temperature: float = Field(default=4.0, gt=0, le=100)
+    """tau, softening of both sides."""
+    weight: float = Field(default=1.0, ge=0)
+    """Weight of the soft term."""
+
+
+class CwdOptions(LogitOptions):
+    """`cwd`: the student learns where in the image the teacher's channels respond."""
+
+    name: Literal["cwd"] = "cwd"
+    temperature: float = Field(default=4.0, gt=0, le=100)
+    """tau of the softmax over the pixels."""
+    weight: float = Field(default=3.0, ge=0)
+    """Weight of the channel-wise term."""
+
+
+class Distillation(TaughtMethod):
+    """L = losses of the student alone + what it learns from the teacher."""
+
+    network: TaughtNetwork
+
+    def __init__(
+        self,
+        options: DistillationOptions,
+        spec: NetworkSpec,
+        network: TaughtNetwork,
+        statistics: Statistics | None,
+    ) -> None:
+        super().__init__(options.name, spec, network, statistics, options.stages)
+        self.heads = options.heads
+
+    @property
+    def needs(self) -> frozenset[Modality]:
+        """Both."""
+        return frozenset({Modality.SAR, Modality.OPTICAL})
+
+    @property
+    def available(self) -> frozenset[Available]:
+        """SAR."""
+        return frozenset({Available.SAR})
+
+    def teacher(self) -> tuple[nn.Module, ...]:
+        """The teacher network."""
+        return (self.network.teacher,)
+
+    def deployable(self) -> nn.Module:
+        """The student without auxiliary heads."""
+        return with_shared_tensors(self.network.deployed)
+
+    def _logits(self, batch: Batch, available: Available) -> Tensor:  # noqa: ARG002  # one choice
+        logits: Tensor = self.network.deployed(batch.require("sar"))
+        return logits
+
+    @abstractmethod
+    def _distil(self, taught: TwinOutput | Tensor, learned: TwinOutput | Tensor, batch: Batch) -> dict[str, Tensor]:
+        """What the student learns from the teacher."""
+
+    def _teacher_losses(self, batch: Batch) -> dict[str, Tensor]:
+        return self._losses_of_teacher(self.network.taught(batch.require("sar"), batch.require("optical")), batch)
+
+    def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule of its own
+        learned, taught = self.network(batch.require("sar"), batch.require("optical"))
+        losses = self._losses_of_student(learned, batch) | self._distil(taught, learned, batch)
+        return losses if self._frozen_teacher else losses | self._losses_of_teacher(taught, batch)
+
+    def _losses_of_student(self, output: TwinOutput | Tensor, batch: Batch) -> dict[str, Tensor]:
+        label, valid = batch.require("label"), batch.sar_valid
+        if isinstance(output, TwinOutput):
+            return twin_losses(output, label, (valid, valid), self.heads)
+        return {"seg": segmentation_loss(output, label, valid)}
+
+    def _losses_of_teacher(self, output: TwinOutput | Tensor, batch: Batch) -> dict[str, Tensor]:
+        label, optical = batch.require("label"), batch.optical_valid
+        if isinstance(output, TwinOutput):
+            losses = twin_losses(output, label, (both_valid(batch), optical), self.heads)
+        else:
+            losses = {"seg": segmentation_loss(output, label, optical)}
+        return {f"teacher_{name}": loss for name, loss in losses.items()}
+
+
+class KnowledgeDistillation(Distillation):
+    """`kd`."""
+
+    def __init__(self, options: KdOptions, spec: NetworkSpec, statistics: Statistics | None = None) -> None:
+        super().__init__(options, spec, options.network(spec), statistics)
+        self.options = options
+
+    def _distil(self, taught: TwinOutput | Tensor, learned: TwinOutput | Tensor, batch: Batch) -> dict[str, Tensor]:
+        divergence = alignment(
+            logits_of(taught),
+            logits_of(learned),
+            temperature=self.options.temperature,
+            valid=both_valid(batch),
+        )
+        return {"soft": self.options.weight * divergence}
+
+
+class ChannelWiseDistillation(Distillation):
+    """`cwd`."""
+
+    def __init__(self, options: CwdOptions, spec: NetworkSpec, statistics: Statistics | None = None) -> None:
+        super().__init__(options, spec, options.network(spec), statistics)
+        self.options = options
+
+    def _distil(self, taught: TwinOutput | Tensor, learned: TwinOutput | Tensor, batch: Batch) -> dict[str, Tensor]:
+        divergence = channel_alignment(
+            logits_of(taught),
+            logits_of(learned),
+            temperature=self.options.temperature,
+            valid=both_valid(batch),
+        )
+        return {"channels": self.options.weight * divergence}

@@ -1,0 +1,46 @@
+"""Stages of a training. Which one a step belongs to depends on the step alone, so that resuming changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A share of the training with a learning-rate curve of its own."""
+
+    name: str
+    share: float
+    """Share of all steps, 0 .. 1; the shares of a method add up to 1."""
+    rate: float = 1.0
+    """Factor of the learning rate."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a step is."""
+
+    stage: Stage
+    step: int
+    """Steps done in this stage."""
+    steps: int
+    """Steps of this stage."""
+
+
+def position_in(stages: tuple[Stage, ...], step: int, steps: int) -> Position:
+    """The stage of a step; `step` = `steps` is the end of the last one.
+
+    >>> stages = (Stage("teacher", 0.3), Stage("student", 0.7))
+    >>> [position_in(stages, step, 10).stage.name for step in (0, 2, 3, 10)]
+    ['teacher', 'teacher', 'student', 'student']
+    >>> position_in(stages, 4, 10)
+    Position(stage=Stage(name='student', share=0.7, rate=1.0), step=1, steps=7)
+    """
+    start, passed = 0, 0.0
+    for stage in stages[:-1]:
+        passed += stage.share
+        end = round(passed * steps)
+        if step < end:
+            return Position(stage, step - start, end - start)
+        start = end
+    return Position(stages[-1], step - start, steps - start)

@@ -1,0 +1,124 @@
+"""A teacher and its students in one training: the one mechanism of all methods that learn from a frozen network.
+
+`teacher_first`: the first `teacher_share` of the steps trains the teacher alone, with the whole learning-rate curve;
+then it is frozen and the students learn in the remaining steps, with a curve of their own. `joint`: both learn in
+every step, the students from what the teacher says at that moment. Either way a run has as many steps as that of any
+other method and needs no file of another run; `overcast describe` lists what the teacher costs.
+
+Frozen means: no gradient (so the optimiser leaves weights, decay and moments alone) and batch normalisation pinned to
+its running averages, which would drift in training mode although no gradient reaches them.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from enum import StrEnum
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from overcast.batch import Batch
+from overcast.data.radiometry import Statistics
+from overcast.methods.base import Method
+from overcast.methods.stages import Position, Stage
+from overcast.models.network import Network
+from overcast.models.spec import NetworkSpec
+
+
+class Schedule(StrEnum):
+    """When the teacher learns."""
+
+    JOINT = "joint"
+    """All parts learn together in one stage."""
+    TEACHER_FIRST = "teacher_first"
+    """The teacher learns first and is then frozen."""
+
+
+class TeacherOptions(BaseModel):
+    """When the teacher learns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """The method."""
+    schedule: Schedule = Schedule.TEACHER_FIRST
+    """`teacher_first`: the teacher learns alone, then stays frozen; `joint`: teacher and student learn together."""
+    teacher_share: float = Field(default=0.3, gt=0, lt=1)
+    """Share of the steps that belong to the teacher under `teacher_first`."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of the schedule."""
+        if self.schedule is Schedule.JOINT:
+            return (Stage("training", 1.0),)
+        return Stage("teacher", self.teacher_share), Stage("student", 1 - self.teacher_share)
+
+
+class TaughtMethod(Method):
+    """A method with a teacher that is frozen once its stage is over."""
+
+    def __init__(
+        self,
+        name: str,
+        spec: NetworkSpec,
+        network: Network,
+        statistics: Statistics | None,
+        stages: tuple[Stage, ...],
+    ) -> None:
+        super().__init__(name, spec, network, statistics)
+        self._stages = stages
+        self._frozen_teacher = False
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The teacher's stage first, or one joint stage."""
+        return self._stages
+
+    @property
+    def uses_all_parameters(self) -> bool:
+        """False where stages train different parts."""
+        return len(self.stages) == 1
+
+    @abstractmethod
+    def teacher(self) -> tuple[nn.Module, ...]:
+        """What is frozen after the teacher's stage."""
+
+    def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:
+        """The losses of the step's stage."""
+        position = self.position(step, steps)
+        staged, first = len(self.stages) > 1, position.stage is self.stages[0]
+        self._freeze_teacher(frozen=staged and not first)
+        if staged and first:
+            return self._teacher_losses(batch)
+        return self._losses(batch, position)
+
+    @abstractmethod
+    def _teacher_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """What the teacher learns from in its own stage."""
+
+    @abstractmethod
+    def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:
+        """What the students learn from; with the teacher's own losses unless it is frozen."""
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; a frozen teacher stays in eval, or its batch statistics would drift."""
+        super().train(mode)
+        if self._frozen_teacher:
+            self._pin_teacher()
+        return self
+
+    def _freeze_teacher(self, *, frozen: bool) -> None:
+        if frozen == self._frozen_teacher:
+            return
+        self._frozen_teacher = frozen
+        for part in self.teacher():
+            part.requires_grad_(not frozen)
+        if frozen:
+            self._pin_teacher()
+        else:
+            self.train(self.training)
+
+    def _pin_teacher(self) -> None:
+        for part in self.teacher():
+            part.eval()

@@ -1,0 +1,118 @@
+"""Optical, hallucination and SAR branches with a head each and a fusion head per pair.
+
+It is what CMH-CL and its forerunners train; they differ in what passes from the optical to the hallucination branch.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from overcast.batch import Batch, Modality
+from overcast.data.radiometry import Statistics
+from overcast.methods.base import both_valid
+from overcast.methods.losses import segmentation_loss, share_loss
+from overcast.methods.stages import Position, Stage
+from overcast.methods.teacher import TaughtMethod
+from overcast.models.collaborative import CollaborativeNetwork, CollaborativeOutput
+from overcast.models.spec import NetworkSpec, Sharing
+
+
+class HeadWeights(BaseModel):
+    """w_m, the weight of each head's L_seg."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fused_optical: float = Field(default=1.0, ge=0)
+    """z^OS."""
+    fused_hallucination: float = Field(default=1.0, ge=0)
+    """z^HS."""
+    optical: float = Field(default=1.0, ge=0)
+    """z^O."""
+    hallucination: float = Field(default=1.0, ge=0)
+    """z^H."""
+    share_optical: float = Field(default=0.5, ge=0)
+    """z_share^O."""
+    share_hallucination: float = Field(default=0.5, ge=0)
+    """z_share^H."""
+    sar: float = Field(default=0.5, ge=0)
+    """z^S, where there is such a head."""
+
+
+class ThreeBranchMethod(TaughtMethod):
+    """A method on a `CollaborativeNetwork`: L = sum_m w_m L_seg(z^m, y) + what passes between the branches.
+
+    Each head is supervised where the sensors that it sees have data. The teacher is the optical path.
+    """
+
+    network: CollaborativeNetwork
+
+    def __init__(
+        self,
+        name: str,
+        spec: NetworkSpec,
+        statistics: Statistics | None,
+        stages: tuple[Stage, ...],
+        weights: HeadWeights,
+    ) -> None:
+        super().__init__(name, spec, CollaborativeNetwork(spec), statistics, stages)
+        self.weights = weights
+
+    @property
+    def needs(self) -> frozenset[Modality]:
+        """Both."""
+        return frozenset({Modality.SAR, Modality.OPTICAL})
+
+    def teacher(self) -> tuple[nn.Module, ...]:
+        """Everything that z^O and z_share^O depend on."""
+        return self.network.teacher()
+
+    def deployable(self) -> nn.Module:
+        """Hallucination branch, residual block, SAR branch and HAL-SAR head."""
+        return self.network.deployable()
+
+    def _pin_teacher(self) -> None:
+        super()._pin_teacher()
+        if self.network.sharing is Sharing.WEIGHTS:
+            self.network.deployed.block.train(self.training)  # its statistics are the hallucination branch's own
+
+    def _teacher_losses(self, batch: Batch) -> dict[str, Tensor]:
+        optical, share = self.network.optical_only(batch.require("optical"))
+        return self._optical_losses(optical, share, batch)
+
+    def _optical_losses(self, optical: Tensor, share: Tensor, batch: Batch) -> dict[str, Tensor]:
+        label, valid, weights = batch.require("label"), batch.optical_valid, self.weights
+        return {
+            "seg_optical": weights.optical * segmentation_loss(optical, label, valid),
+            "seg_share_optical": weights.share_optical * share_loss(share, label, valid),
+        }
+
+
+class JointBranchMethod(ThreeBranchMethod):
+    """A three-branch method that runs all branches in every step: segmentation losses and a transfer between them."""
+
+    def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:
+        output = self.network(batch.require("sar"), batch.require("optical"))
+        return self._segmentation(output, batch) | self._transfer(output, batch, position)
+
+    @abstractmethod
+    def _transfer(self, output: CollaborativeOutput, batch: Batch, position: Position) -> dict[str, Tensor]:
+        """What passes from the optical path to the hallucination path."""
+
+    def _segmentation(self, output: CollaborativeOutput, batch: Batch) -> dict[str, Tensor]:
+        label, weights = batch.require("label"), self.weights
+        sar, both = batch.sar_valid, both_valid(batch)
+        losses = {
+            "seg_fused_hallucination": weights.fused_hallucination
+            * segmentation_loss(output.fused_hallucination, label, sar),
+            "seg_fused_optical": weights.fused_optical * segmentation_loss(output.fused_optical, label, both),
+            "seg_hallucination": weights.hallucination * segmentation_loss(output.hallucination, label, sar),
+            "seg_share_hallucination": weights.share_hallucination * share_loss(output.share_hallucination, label, sar),
+        }
+        if not self._frozen_teacher:
+            losses |= self._optical_losses(output.optical, output.share_optical, batch)
+        if output.sar is not None:
+            losses["seg_sar"] = weights.sar * segmentation_loss(output.sar, label, sar)
+        return losses

@@ -1,0 +1,139 @@
+"""The three-branch network of CMH-CL in training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from overcast.models.blocks import ResidualBlock, crop_like, logit_head, pad_to_stride
+from overcast.models.fusion import FusionHead
+from overcast.models.network import (
+    HallucinationNetwork,
+    Network,
+    Part,
+    StreamFeatures,
+    branch,
+    with_shared_tensors,
+)
+from overcast.models.spec import NetworkSpec, Sharing
+
+
+@dataclass(frozen=True)
+class CollaborativeOutput:
+    """Logits of the collaborative network: (B, K, H, W), `share_*` (B, K, h, w) at stride 32 of the padded input."""
+
+    optical: Tensor
+    """z^O."""
+    hallucination: Tensor
+    """z^H."""
+    fused_optical: Tensor
+    """z^OS."""
+    fused_hallucination: Tensor
+    """z^HS, the prediction from SAR alone."""
+    share_optical: Tensor
+    """z_share^O."""
+    share_hallucination: Tensor
+    """z_share^H."""
+    sar: Tensor | None
+    """z^S, None without the auxiliary head."""
+    features_optical: StreamFeatures
+    features_hallucination: StreamFeatures
+
+
+class CollaborativeNetwork(Network):
+    """Optical, hallucination and SAR branches, one weight-shared residual block, two fusion heads (CMH-CL, training).
+
+    All that the SAR-only path needs lives in `deployed`; nothing outside it is touched by `sar_only`.
+    """
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.input_bands = (spec.sar_bands, spec.optical_bands)
+        self.sharing = spec.sharing
+        self.deployed = HallucinationNetwork(spec)
+        self.optical = branch(spec, spec.optical_bands)
+        width, deepest = self.optical.decoder_channels, self.optical.encoder_channels[-1]
+        self.optical_fusion = FusionHead(width, spec.fusion_channels, spec.num_classes)
+        self.optical_head = logit_head(width, spec.num_classes)
+        self.hallucination_head = logit_head(width, spec.num_classes)
+        self.share_head = logit_head(deepest, spec.num_classes)
+        self.sar_head = logit_head(width, spec.num_classes) if spec.auxiliary_sar else None
+        own = spec.sharing is Sharing.NOTHING
+        self.optical_block = ResidualBlock(deepest) if own else None
+        self.optical_share_head = logit_head(deepest, spec.num_classes) if own else None
+        self.optical_norms = self.deployed.block.domain_norms() if spec.sharing is Sharing.WEIGHTS else None
+
+    def forward(self, sar: Tensor, optical: Tensor) -> CollaborativeOutput:
+        """All logits of a standardised SAR (B, C_s, H, W) and optical (B, C_o, H, W) image."""
+        seen = self.optical_stream(optical)
+        padded = pad_to_stride(sar)
+        hallucinated = self.deployed.first_stream(padded)
+        radar = self.deployed.second_stream(padded)
+        return CollaborativeOutput(
+            optical=crop_like(self.optical_head(seen.decoded), sar),
+            hallucination=crop_like(self.hallucination_head(hallucinated.decoded), sar),
+            fused_optical=crop_like(self.optical_fusion(seen.decoded, radar).logits, sar),
+            fused_hallucination=crop_like(self.deployed.fusion(hallucinated.decoded, radar).logits, sar),
+            share_optical=self.share_logits(seen),
+            share_hallucination=self.share_head(hallucinated.deepest),
+            sar=None if self.sar_head is None else crop_like(self.sar_head(radar), sar),
+            features_optical=seen,
+            features_hallucination=hallucinated,
+        )
+
+    def sar_only(self, sar: Tensor) -> Tensor:
+        """z^HS (B, K, H, W) from SAR alone: bit for bit what `deployable` computes."""
+        logits: Tensor = self.deployed(sar)
+        return logits
+
+    def optical_only(self, optical: Tensor) -> tuple[Tensor, Tensor]:
+        """z^O (B, K, H, W) and z_share^O from the optical image alone."""
+        seen = self.optical_stream(optical)
+        return crop_like(self.optical_head(seen.decoded), optical), self.share_logits(seen)
+
+    def with_optical(self, sar: Tensor, optical: Tensor) -> Tensor:
+        """z^OS (B, K, H, W) from both sensors."""
+        seen, radar = self.optical_stream(optical), self.deployed.second_stream(pad_to_stride(sar))
+        return crop_like(self.optical_fusion(seen.decoded, radar).logits, sar)
+
+    def optical_stream(self, optical: Tensor) -> StreamFeatures:
+        """Features of the optical image, padded here."""
+        *skips, deepest = self.optical.encode(pad_to_stride(optical))
+        block = self.deployed.block if self.optical_block is None else self.optical_block
+        shared = block(deepest, None if self.optical_norms is None else list(self.optical_norms))
+        return StreamFeatures(shared, self.optical.decode([*skips, shared]))
+
+    def share_logits(self, seen: StreamFeatures) -> Tensor:
+        """z_share^O (B, K, h, w) of the optical features."""
+        head = self.share_head if self.optical_share_head is None else self.optical_share_head
+        logits: Tensor = head(seen.deepest)
+        return logits
+
+    def deployable(self) -> HallucinationNetwork:
+        """The SAR-only network around the same tensors, with a train/eval mode of its own."""
+        network = with_shared_tensors(self.deployed)
+        assert isinstance(network, HallucinationNetwork)
+        return network
+
+    def parts(self) -> tuple[Part, ...]:
+        """Disjoint parts that make up the network."""
+        norms = () if self.optical_norms is None else (self.optical_norms,)
+        own = () if self.optical_block is None else (Part("optical residual block", (self.optical_block,)),)
+        heads = (self.optical_head, self.hallucination_head, self.share_head, self.optical_share_head, self.sar_head)
+        return (
+            Part("optical branch", (self.optical,)),
+            Part("hallucination branch", (self.deployed.first,)),
+            Part("SAR branch", (self.deployed.second,)),
+            Part("residual block", (self.deployed.block, *norms)),
+            *own,
+            Part("OPT-SAR fusion head", (self.optical_fusion,)),
+            Part("HAL-SAR fusion head", (self.deployed.fusion,)),
+            Part("auxiliary heads", tuple(head for head in heads if head is not None)),
+        )
+
+    def teacher(self) -> tuple[nn.Module, ...]:
+        """Everything that z^O and z_share^O depend on, the shared parts included."""
+        parts = (self.optical, self.optical_head, self.optical_norms, self.optical_block, self.optical_share_head)
+        shared = () if self.sharing is Sharing.NOTHING else (self.deployed.block, self.share_head)
+        return (*(part for part in parts if part is not None), *shared)
