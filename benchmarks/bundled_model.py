@@ -29,7 +29,7 @@ METHOD = "cmhcl"
 
 def main() -> None:
     arguments = parse_arguments()
-    city = simulate(arguments.output / "city", arguments.workers)
+    city = arguments.data or simulate(arguments.output / "city", arguments.workers)
     methods = [METHOD, *arguments.controls]
     runs = [train_method(arguments, city, method) for method in methods]
     command = f"python benchmarks/bundled_model.py --output {arguments.output}"
@@ -44,6 +44,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="folder for places, runs and report")
+    parser.add_argument("--data", type=Path, help="places that are there already, instead of simulating them")
     parser.add_argument("--controls", nargs="*", default=[], help="methods trained at the same budget, for comparison")
     parser.add_argument("--install", action="store_true", help="put the model into the package")
     parser.add_argument("--workers", type=int, default=2, help="processes of the simulator")
