@@ -19,6 +19,7 @@ import rasterio
 from half_real_chips import real_chips
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import uniform_filter
 from simulator_realism import Chip, decibel, real_chip, simulated_chip
 
 from overcast.data.radiometry import LookDirection
@@ -47,6 +48,8 @@ SEEDS, BUILT_SHARE = 24, 0.04
 SAR_RANGE = (-6.0, 12.0)
 """Decibels about the median of the picture that are drawn from black to white, the same everywhere."""
 YELLOW = (255, 214, 10)
+LEVELS = (2, 10, 25, 75, 90, 98)
+"""Percentiles of brightness that are printed, in dB from the median, after averaging 3 x 3 looks."""
 
 
 def main() -> None:
@@ -61,6 +64,7 @@ def main() -> None:
         native, labelled = arguments.data / "sn6_native", arguments.data / "sn6_optical_labelled"
         places = SimulationOptions(seed=arguments.seed, places=3, place_m=500, chip_px=1000)
         chips = [simulated_chip(places, index) for index in range(3)]
+        print_levels(chips, real_chip(native))
         pictures |= {
             "single_look.png": lambda: single_looks(chips, real_chip(native)),
             "scene.png": lambda: scenes(chips, native),
@@ -133,6 +137,21 @@ def district(weight: str, seed: int, look: LookDirection, gsd_m: float = 0.5) ->
         seed=seed, places=1, place_m=PANEL_M, chip_px=round(PANEL_M / gsd_m), gsd_m=gsd_m, city=city, sar=sar
     )
     return simulate_place(place_ids(options)[0], options)
+
+
+def print_levels(simulated: list[Chip], real: Chip) -> None:
+    """Spread of brightness of the single-look chips; of the real one also of its northern half, which is land."""
+    half = real.fields.shape[1] // 2
+    rows = [("real", real.fields), ("real, northern half", real.fields[:, :half])]
+    rows += [(f"simulated {index}", chip.fields) for index, chip in enumerate(simulated)]
+    print("| chip | band | " + " | ".join(f"{level} %" for level in LEVELS) + " |")
+    print("|---" * (len(LEVELS) + 2) + "|")
+    for name, fields in rows:
+        for band, label in ((0, "HH"), (1, "HV"), (3, "VV")):
+            power = uniform_filter(np.abs(fields[band].astype(np.complex128)) ** 2, 3)[1::3, 1::3]
+            decibels = 10 * np.log10(power)
+            levels = np.percentile(decibels, LEVELS) - np.median(decibels)
+            print(f"| {name} | {label} | " + " | ".join(f"{level:+.1f}" for level in levels) + " |")
 
 
 def single_looks(simulated: list[Chip], real: Chip) -> bytes:
