@@ -159,12 +159,14 @@ def write_simulated(arguments: argparse.Namespace) -> Path:
     return simulate_dataset(arguments.output / "simulated", options)
 
 
+def budget_of(arguments: argparse.Namespace) -> Budget:
+    budget = SMOKE if arguments.smoke else BUDGETS[arguments.size]
+    return budget if arguments.steps is None else Budget(arguments.steps, budget.batch, budget.crop)
+
+
 def train_once(arguments: argparse.Namespace, root: Path, which: tuple[str, str, int]) -> Path:
     source, method, seed = which
-    budget = SMOKE if arguments.smoke else BUDGETS[arguments.size]
-    if arguments.steps is not None:
-        budget = Budget(arguments.steps, budget.batch, budget.crop)
-    config = run_config(root, method, seed, budget, test_share=0.3, validation_share=0.1)
+    config = run_config(root, method, seed, budget_of(arguments), test_share=0.3, validation_share=0.1)
     return trained(config, arguments.output / "runs" / f"{source}-{method}-seed{seed}")
 
 
@@ -189,8 +191,9 @@ def score_once(arguments: argparse.Namespace, root: Path, run: Path, target: str
 
 def print_table(scores: dict[tuple[str, str, str], list[Evaluation]], arguments: argparse.Namespace) -> None:
     """Mean over seeds; the interval is the mean of the seeds' intervals over places."""
-    print(f"\nIoU from SAR alone at {arguments.gsd_m:g} m; size {arguments.size}, seeds {arguments.seeds}; "
-          f"{describe_machine()}; {date.today()}")  # fmt: skip
+    budget = budget_of(arguments)
+    print(f"\nIoU from SAR alone at {arguments.gsd_m:g} m; {budget.steps} steps of {budget.batch} crops of {budget.crop} px, "
+          f"seeds {arguments.seeds}; {describe_machine()}; {date.today()}")  # fmt: skip
     print("| trained on | tested on | method | IoU | 95 % over places | over seeds |\n|---|---|---|---|---|---|")
     for (source, target, method), found in scores.items():
         ious = [each.pixels.iou for each in found]
