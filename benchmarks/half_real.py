@@ -192,8 +192,8 @@ def score_once(arguments: argparse.Namespace, root: Path, run: Path, target: str
 def print_table(scores: dict[tuple[str, str, str], list[Evaluation]], arguments: argparse.Namespace) -> None:
     """Mean over seeds; the interval is the mean of the seeds' intervals over places."""
     budget = budget_of(arguments)
-    print(f"\nIoU from SAR alone at {arguments.gsd_m:g} m; {budget.steps} steps of {budget.batch} crops of {budget.crop} px, "
-          f"seeds {arguments.seeds}; {describe_machine()}; {date.today()}")  # fmt: skip
+    effort = f"{budget.steps} steps of {budget.batch} crops of {budget.crop} px, seeds {arguments.seeds}"
+    print(f"\nIoU from SAR alone at {arguments.gsd_m:g} m; {effort}; {describe_machine()}; {date.today()}")
     print("| trained on | tested on | method | IoU | 95 % over places | over seeds |\n|---|---|---|---|---|---|")
     for (source, target, method), found in scores.items():
         ious = [each.pixels.iou for each in found]
