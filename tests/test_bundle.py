@@ -21,14 +21,13 @@ from overcast.batch import Batch, Modality
 from overcast.bundle import (
     BundleFacts,
     Kind,
-    chip_set_identity,
     load_bundle,
     release_bundle,
     save_bundle,
-    training_data,
 )
 from overcast.data.chips import Chip
 from overcast.data.folder import folder_catalog
+from overcast.data.identity import chip_set_identity, training_data
 from overcast.data.radiometry import BandStatistics, LookDirection, Radiometry, SensorRadiometry, Statistics, Unit
 from overcast.errors import BundleError, RadiometryError
 from overcast.methods.base import Method

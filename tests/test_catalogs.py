@@ -12,13 +12,13 @@ from catalog_miniatures import SIDE_PX
 from raster_files import write_tiff
 
 from overcast.batch import IGNORE_LABEL, Modality
-from overcast.bundle import chip_set_identity
 from overcast.config import build_data
 from overcast.config.catalogs import BrightData, Dfc2023Data, OpenEarthMapSarData
 from overcast.data.bright import Buildings, bright_catalog, event_of
 from overcast.data.catalog import Catalog
 from overcast.data.chips import ChipArrays, read_chip
 from overcast.data.dfc2023 import city_of, dfc2023_catalog
+from overcast.data.identity import chip_set_identity
 from overcast.data.leaks import check_split
 from overcast.data.openearthmap_sar import openearthmap_sar_catalog
 from overcast.data.parts import Part, Split

@@ -8,9 +8,9 @@ import rasterio
 from raster_files import NORTH_UP, write_tiff
 
 from overcast.batch import Modality
-from overcast.bundle import chip_set_identity
 from overcast.data.chips import read_chip
 from overcast.data.folder import folder_catalog
+from overcast.data.identity import chip_set_identity
 from overcast.data.orientation import read_orientations, write_orientations
 from overcast.data.units import LookDirection
 from overcast.errors import InputError

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from overcast.batch import Batch
-from overcast.bundle import TrainingData, training_data
 from overcast.data.dataset import ChipDataset, SampleOptions
+from overcast.data.identity import TrainingData, training_data
 from overcast.data.leaks import require_clean_split
 from overcast.data.radiometry import Statistics
 from overcast.data.splitfile import write_split

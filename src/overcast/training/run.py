@@ -10,7 +10,8 @@ from lightning.pytorch import Trainer
 from rich.console import Console
 from torch import Tensor
 
-from overcast.bundle import BundleFacts, Kind, TrainingData, save_bundle
+from overcast.bundle import BundleFacts, Kind, save_bundle
+from overcast.data.identity import TrainingData
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.evaluation.temperature import BINS, count_logits, fit_temperature
 from overcast.training.checkpoints import AtomicCheckpoints, RoundCheckpoint, load_best

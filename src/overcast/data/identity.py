@@ -1,0 +1,65 @@
+"""Which data a model was made from: a hash of chips by subset that changes when the data set does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from overcast.data.catalog import Catalog
+from overcast.data.chips import Chip
+
+
+class ChipSetIdentity(BaseModel):
+    """Identity of the chips of one subset."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    chips: int = Field(ge=0)
+    sha256: str
+    """Hash of the sorted chip keys, file names and file sizes."""
+
+
+class TrainingData(BaseModel):
+    """What a model was trained, validated and not yet tested on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    licence: str
+    split: str
+    """The rule that made the subsets, as in the configuration."""
+    simulated: bool = False
+    """True where the images were computed, not measured."""
+    train: ChipSetIdentity
+    validation: ChipSetIdentity
+    test: ChipSetIdentity
+
+
+def chip_set_identity(chips: tuple[Chip, ...]) -> ChipSetIdentity:
+    """Identity of chips by key, turn, file name and file size: cheap, and it changes when the data set does."""
+    digest = hashlib.sha256()
+    for chip in sorted(chips, key=lambda chip: chip.key):
+        outlines = chip.outlines.path if chip.outlines else None
+        others = (chip.mask, chip.footprints, outlines, chip.optical_invalid.path if chip.optical_invalid else None)
+        files = (*chip.sar, *chip.optical, *(path for path in others if path is not None))
+        sizes = [(path.name, path.stat().st_size) for path in files]
+        digest.update(json.dumps([chip.key, sizes, *(["turned"] if chip.rotate_180 else [])]).encode())
+    return ChipSetIdentity(chips=len(chips), sha256=digest.hexdigest())
+
+
+def training_data(
+    catalog: Catalog, split: str, train: tuple[str, ...], validation: tuple[str, ...], test: tuple[str, ...]
+) -> TrainingData:
+    """Identity of a data set and of its subsets, given as chip keys."""
+    identities = [chip_set_identity(catalog.select(keys)) for keys in (train, validation, test)]
+    return TrainingData(
+        name=catalog.name,
+        licence=catalog.licence,
+        split=split,
+        simulated=catalog.simulated,
+        train=identities[0],
+        validation=identities[1],
+        test=identities[2],
+    )
