@@ -114,22 +114,16 @@ def _read(source: RasterSource, row: int, count: int, options: PolygonOptions) -
     values, valid = pixels.values[0, inner], pixels.valid[inner]
     near = None
     if reach:
-        near = _near_gap(pixels.valid, reach, (first == 0, last == grid.height))[inner]
+        near = _near_gap(pixels.valid, reach)[inner]
     return Strip(valid & (values >= options.threshold), values, valid, near)
 
 
-def _near_gap(valid: NDArray[np.bool_], reach: int, ends: tuple[bool, bool]) -> NDArray[np.bool_]:
-    """True at most `reach` pixels from a pixel without data, or from the scene's border where rows begin or end it."""
+def _near_gap(valid: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """True at most `reach` pixels from a pixel without data."""
     if valid.all():
-        near = np.zeros_like(valid)
-    else:
-        near = ndimage.maximum_filter((~valid).view(np.uint8), 2 * reach + 1, mode="constant").view(np.bool_)
-    near[:, :reach] = near[:, valid.shape[1] - reach :] = True
-    if ends[0]:
-        near[:reach] = True
-    if ends[1]:
-        near[max(0, len(near) - reach) :] = True
-    return near
+        return np.zeros_like(valid)
+    near = ndimage.maximum_filter((~valid).view(np.uint8), 2 * reach + 1, mode="constant")
+    return np.asarray(near.view(np.bool_))
 
 
 class _Drawer:
@@ -149,7 +143,7 @@ class _Drawer:
             seen: Rows seen so far; infinite after the last.
         """
         options, grid = self._options, self._source.georeference
-        drawn = draw(regions, options.outlines)
+        drawn = draw(regions, options.outlines, (grid.height, grid.width))
         if options.separate is Separate.WATERSHED:
             drawn = split_blocks(drawn, self._source, options.threshold, options.outlines)
         drawn = drawn.select(self._area(drawn.pixels, to_map(drawn.pixels, grid)) >= options.min_area_m2)

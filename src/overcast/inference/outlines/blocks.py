@@ -15,7 +15,7 @@ from shapely.geometry import shape
 from overcast.data.raster import RasterSource
 from overcast.grid import Window
 from overcast.inference.area import Polygons
-from overcast.inference.outlines.drawn import Drawn, polygons
+from overcast.inference.outlines.drawn import Drawn, clipped, polygons
 from overcast.inference.outlines.levels import REACH_PX, Level, Outlines, regular_loops
 from overcast.inference.outlines.loops import Loops
 from overcast.inference.outlines.partition import LARGEST_AREA_CHANGE, partition
@@ -47,18 +47,18 @@ def split_blocks(drawn: Drawn, source: RasterSource, threshold: float, mode: Out
         mode: How outlines are drawn.
     """
     stays, unsplit = np.ones(len(drawn), np.bool_), np.zeros(len(drawn), np.bool_)
-    width = source.georeference.width
+    grid = source.georeference
     parts: list[Drawn] = []
     for at in np.flatnonzero(drawn.tally.pixels >= 2 * SMALLEST_PART_PIXELS):
         crop = _read(source, drawn.bounds[at].astype(int))
         if crop is None:
             unsplit[at] = True
             continue
-        row, col = divmod(int(drawn.block[at]), width)
+        row, col = divmod(int(drawn.block[at]), grid.width)
         labels = _labels(crop, (row - crop.row, col - crop.col), threshold)
         if labels.max() > 1:
             stays[at] = False
-            parts.append(_buildings(drawn.select(np.array([at])), crop, labels, width, mode))
+            parts.append(_buildings(drawn.select(np.array([at])), crop, labels, (grid.height, grid.width), mode))
     return Drawn.concatenate([replace(drawn, unsplit=unsplit).select(stays), *parts])
 
 
@@ -81,21 +81,21 @@ def _labels(crop: _Crop, first: tuple[int, int], threshold: float) -> Labels:
     return separate(crop.probability, regions == regions[first], threshold)
 
 
-def _buildings(block: Drawn, crop: _Crop, labels: Labels, width: int, mode: Outlines) -> Drawn:
+def _buildings(block: Drawn, crop: _Crop, labels: Labels, scene: tuple[int, int], mode: Outlines) -> Drawn:
     """The parts of one region. Those of a region close to pixels without data keep their pixel edges."""
     count = int(labels.max())
     pixels = _outlines(labels, crop)
     best, level = pixels, np.zeros(count, np.int8)
     near_gap = int(block.tally.near_gap[0])
     if mode is not Outlines.OFF and not near_gap:
-        cut, reached = _regular(labels, crop, mode)
+        cut, reached = _regular(labels, crop, scene, mode)
         if cut is not None and _close(cut, pixels):
             best, level = cut, np.full(count, reached, np.int8)
     same = block.select(np.zeros(count, np.int64))
-    return replace(same, tally=_tally(labels, crop, width, near_gap), pixels=pixels, best=best, level=level)
+    return replace(same, tally=_tally(labels, crop, scene[1], near_gap), pixels=pixels, best=best, level=level)
 
 
-def _regular(labels: Labels, crop: _Crop, mode: Outlines) -> tuple[Polygons | None, int]:
+def _regular(labels: Labels, crop: _Crop, scene: tuple[int, int], mode: Outlines) -> tuple[Polygons | None, int]:
     """The parts as regular as fits the block that they make, and its level."""
     closed = _closed(labels)
     whole = _outlines((closed > 0).astype(np.int32), crop)
@@ -104,8 +104,8 @@ def _regular(labels: Labels, crop: _Crop, mode: Outlines) -> tuple[Polygons | No
         return None, Level.PIXELS
     rings = shapely.get_rings(whole)
     regular, level = regular_loops(Loops.of(rings), np.zeros(len(rings), np.int64), mode)
-    block = polygons(regular, np.zeros(len(rings), np.int64))[0]
-    if level[0] == Level.PIXELS or not shapely.is_valid(block):
+    block = clipped(polygons(regular, np.zeros(len(rings), np.int64)), scene)[0]
+    if level[0] == Level.PIXELS or block.geom_type != "Polygon" or not shapely.is_valid(block):
         return None, Level.PIXELS
     return partition(block, parts), int(level[0])
 

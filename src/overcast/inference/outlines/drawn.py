@@ -55,8 +55,14 @@ class Drawn:
         return Drawn(tally, *(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def draw(regions: Regions, mode: Outlines) -> Drawn:
-    """Each region as one polygon. What comes close to pixels without data keeps its pixel edges."""
+def draw(regions: Regions, mode: Outlines, shape: tuple[int, int]) -> Drawn:
+    """Each region as one polygon. What comes close to pixels without data keeps its pixel edges.
+
+    Args:
+        regions: N complete regions.
+        mode: How outlines are drawn.
+        shape: Height and width of the scene, which no outline leaves.
+    """
     rings, count = regions.rings, len(regions.tally.first)
     vertices = np.stack([rings.col, rings.row], axis=1).astype(float)
     loops = Loops(vertices, rings.ring, len(rings.region))
@@ -68,11 +74,23 @@ def draw(regions: Regions, mode: Outlines) -> Drawn:
         block=regions.tally.first,
         bounds=np.asarray(shapely.bounds(pixels), np.float64).reshape(count, 4),
         pixels=pixels,
-        best=polygons(regular, rings.region) if mode is not Outlines.OFF else pixels,
+        best=clipped(polygons(regular, rings.region), shape) if mode is not Outlines.OFF else pixels,
         level=level_of_ring[shell],
         unsplit=np.zeros(count, np.bool_),
     )
-    return drawn.plain(~shapely.is_valid(drawn.best) | (regions.tally.near_gap > 0))
+    single = shapely.get_type_id(drawn.best) == shapely.GeometryType.POLYGON
+    good = single & shapely.is_valid(drawn.best) & ~shapely.is_empty(drawn.best)
+    return drawn.plain(~good | (regions.tally.near_gap > 0))
+
+
+def clipped(outlines: Polygons, shape: tuple[int, int]) -> Polygons:
+    """Polygons without what lies outside of a scene (height, width); it may leave a polygon in pieces."""
+    bounds, (height, width) = shapely.bounds(outlines), shape
+    outside = (bounds[:, :2] < 0).any(axis=1) | (bounds[:, 2] > width) | (bounds[:, 3] > height)
+    found = outlines.copy()
+    valid = outside & shapely.is_valid(outlines)
+    found[valid] = shapely.intersection(outlines[valid], shapely.box(0, 0, width, height))
+    return found
 
 
 def polygons(loops: Loops, region: Ids) -> Polygons:
