@@ -37,6 +37,10 @@ ALIGNED_SHARE = 0.62
 """Length of walls near the two main directions that makes a building rectangular; a circle has about 0.5."""
 ALIGNED_SINE = 0.4226
 """Sine of 25 degrees: what is near a main direction."""
+CLOSE_SHARE = 0.5
+"""The same for walls even closer to it, which tells large circles: their long walls are known to a few degrees."""
+CLOSE_SINE, CLOSE_PX = 0.2079, 2.0
+"""Closer: within 12 degrees, or by 2 pixels from end to end."""
 GRID = 1024
 """Vertices lie on fractions of a pixel of this denominator, so that they round alike everywhere."""
 
@@ -72,10 +76,10 @@ class Rule:
     least_iou: float
 
 
-GENTLE = Rule(shortest_px=2.0, free_sine=ALIGNED_SINE, free_px=4.0, largest_area_change=0.10, least_iou=0.85)
+GENTLE = Rule(shortest_px=2.0, free_sine=ALIGNED_SINE, free_px=5.0, largest_area_change=0.10, least_iou=0.85)
 SMOOTH = Rule(shortest_px=1.0, free_sine=-1.0, free_px=0.0, largest_area_change=0.05, least_iou=0.0)
 
-STRICT = Rule(shortest_px=3.0, free_sine=1.0, free_px=4.0, largest_area_change=0.15, least_iou=0.85)
+STRICT = Rule(shortest_px=3.0, free_sine=1.0, free_px=5.0, largest_area_change=0.15, least_iou=0.85)
 
 
 def rules(mode: Outlines) -> tuple[Rule, ...]:
@@ -152,9 +156,11 @@ def _prepared(loops: Loops, group: Ids) -> _Task:
     of_wall = group[walls.loop]
     direction = dominant_direction(walls, of_wall, int(group.max()) + 1)
     along = turned(walls.chord, mirrored(direction[of_wall]))
-    aligned = np.abs(along).min(axis=1) <= ALIGNED_SINE * walls.length
-    length, near = (sums(walls.loop, values, loops.count) for values in (walls.length, walls.length * aligned))
-    squarable = near >= ALIGNED_SHARE * np.maximum(length, 1e-9)
+    off, length = np.abs(along).min(axis=1), walls.length
+    near = off <= ALIGNED_SINE * length
+    close = near & (off <= np.maximum(CLOSE_SINE * length, CLOSE_PX))
+    total, aligned, tight = (sums(walls.loop, length * part, loops.count) for part in (1, near, close))
+    squarable = (total > 0) & (aligned >= ALIGNED_SHARE * total) & (tight >= CLOSE_SHARE * total)
     return _Task(loops, group, line, walls, direction, squarable)
 
 

@@ -74,13 +74,28 @@ def preceding(after: Ids) -> Ids:
 
 
 def chamfered(loops: Loops) -> Loops:
-    """Loops with every corner cut by `INSET_PX`, or half an edge where that is shorter."""
+    """Loops with every corner cut by `INSET_PX`, or half an edge where that is shorter.
+
+    Each begins at its vertex farthest from where it began: a corner, whichever way the building lies.
+    """
     start, step = loops.xy, loops.xy[following(loops.loop)] - loops.xy
     length = np.sqrt(step[:, 0] ** 2 + step[:, 1] ** 2)
     part = np.minimum(INSET_PX / np.maximum(length, 1e-12), 0.5)[:, None]
     points = np.stack([start + part * step, start + (1 - part) * step], axis=1)
     keep = np.stack([np.ones(len(start), np.bool_), length > 2 * INSET_PX], axis=1)
-    return Loops(points[keep], np.repeat(loops.loop, 2)[keep.ravel()], loops.count)
+    return _from_farthest(Loops(points[keep], np.repeat(loops.loop, 2)[keep.ravel()], loops.count))
+
+
+def _from_farthest(loops: Loops) -> Loops:
+    """The same loops, each from its vertex farthest from its first."""
+    starts = np.flatnonzero(np.diff(loops.loop, prepend=-1))
+    sizes = np.diff(np.append(starts, len(loops.loop)))
+    off = loops.xy - np.repeat(loops.xy[starts], sizes, axis=0)
+    order = np.lexsort(((off**2).sum(axis=1), loops.loop))
+    turn = order[starts + sizes - 1] - starts
+    within = np.arange(len(loops.loop)) - np.repeat(starts, sizes)
+    at = np.repeat(starts, sizes) + (within + np.repeat(turn, sizes)) % np.repeat(sizes, sizes)
+    return Loops(loops.xy[at], loops.loop, loops.count)
 
 
 def simplified(loops: Loops, tolerance_px: float) -> Ids:

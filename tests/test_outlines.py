@@ -1,0 +1,354 @@
+"""Outlines: what simple shapes become, and what holds for any raster whatever it is cut into."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import rasterio.features
+import shapely
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+from shapely import affinity
+
+from overcast.data.radiometry import SensorRadiometry, Unit
+from overcast.data.raster import ArraySource, Georeference
+from overcast.inference import regions
+from overcast.inference.outlines import blocks
+from overcast.inference.outlines.levels import GENTLE, REACH_PX, STRICT, Level, Outlines, regular_loops
+from overcast.inference.outlines.loops import Loops
+from overcast.inference.outlines.neighbours import Neighbourhood
+from overcast.inference.polygons import Footprints, PolygonOptions, vectorize
+from overcast.inference.separate import Separate, separate
+
+PROBABILITY = SensorRadiometry(bands=("probability",), unit=Unit.DIGITAL_NUMBER, gsd_m=1.0)
+REGULAR = [Outlines.GENTLE, Outlines.STRICT]
+SIDE = 96
+PLACE = Affine(1, 0, 500_000, 0, -1, 5_600_000)
+
+
+def drawn(probability: np.ndarray, **options: object) -> Footprints:
+    """Footprints in order of their identifiers, their geometry in pixels (column, row)."""
+    grid = Georeference(*probability.shape, PLACE, "EPSG:32631")
+    source = ArraySource(probability[None].astype(np.float32), PROBABILITY, grid)
+    portions = list(vectorize(source, PolygonOptions(**options)))
+    names = [field.name for field in dataclasses.fields(Footprints)]
+    found = Footprints(*(np.concatenate([getattr(portion, name) for portion in portions]) for name in names))
+    placed = shapely.transform(found.geometry, lambda xy: (xy - [PLACE.c, PLACE.f]) * [1, -1])
+    return dataclasses.replace(found, geometry=placed).select(np.argsort(found.id))
+
+
+def burnt(*shapes: shapely.Polygon) -> np.ndarray:
+    return rasterio.features.rasterize(shapes, (SIDE, SIDE)).astype(float) * 0.9
+
+
+def corners(polygon: shapely.Polygon) -> int:
+    return len(polygon.exterior.coords) - 1
+
+
+def iou(one: shapely.Geometry, other: shapely.Geometry) -> float:
+    return one.intersection(other).area / one.union(other).area
+
+
+def placed(shape: shapely.Polygon, angle: float, shift: tuple[float, float]) -> shapely.Polygon:
+    return affinity.translate(affinity.rotate(shape, angle, origin=(0, 0)), 45 + shift[0], 45 + shift[1])
+
+
+angles, shifts = st.floats(0, 180), st.tuples(st.floats(0, 1), st.floats(0, 1))
+sides, long_sides = st.floats(8, 30), st.floats(18, 40)
+
+
+def rectangle(width: float, height: float) -> shapely.Polygon:
+    return shapely.box(-width / 2, -height / 2, width / 2, height / 2)
+
+
+def corner_house(width: float, height: float, share: float) -> shapely.Polygon:
+    shape = shapely.box(0, 0, width, height).difference(shapely.box(share * width, share * height, 99, 99))
+    return affinity.translate(shape, -width / 2, -height / 2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(sides, sides, angles, shifts)
+def test_turned_rectangle_comes_back_with_four_corners_within_a_pixel(width, height, angle, shift):
+    true = placed(rectangle(width, height), angle, shift)
+    (found,) = drawn(burnt(true), outlines=Outlines.STRICT).geometry
+    assert corners(found) == 4
+    assert shapely.hausdorff_distance(found, true) < 1
+    one, other = np.diff(shapely.get_coordinates(found), axis=0)[:2]
+    assert abs(one @ other) < 1e-3 * np.linalg.norm(one) * np.linalg.norm(other)
+
+
+@settings(max_examples=30, deadline=None)
+@given(long_sides, long_sides, st.floats(0.4, 0.6), angles, shifts)
+def test_turned_corner_house_comes_back_with_six_corners(width, height, share, angle, shift):
+    true = placed(corner_house(width, height, share), angle, shift)
+    (found,) = drawn(burnt(true), outlines=Outlines.STRICT).geometry
+    assert corners(found) == 6
+    assert shapely.hausdorff_distance(found, true) < 1.2
+
+
+def test_gentle_draws_all_but_a_few_of_them_alike():
+    """About one in a thousand gets a corner cut by a wall of its own."""
+    rng = np.random.default_rng(0)
+    right = []
+    for _ in range(60):
+        angle, shift = rng.uniform(0, 180), tuple(rng.uniform(0, 1, 2))
+        for shape in (rectangle(*rng.uniform(8, 30, 2)), corner_house(*rng.uniform(18, 40, 2), rng.uniform(0.4, 0.6))):
+            true = placed(shape, angle, shift)
+            (found,) = drawn(burnt(true)).geometry
+            assert shapely.hausdorff_distance(found, true) < 1.2
+            right.append(corners(found) == corners(true))
+    assert sum(right) >= len(right) - 1
+
+
+@pytest.mark.parametrize("radius", [6, 9, 14, 25, 40])
+@pytest.mark.parametrize("mode", REGULAR)
+def test_circle_is_not_squared(radius: float, mode: Outlines):
+    true = shapely.Point(48.3, 47.6).buffer(radius)
+    found = drawn(burnt(true), outlines=mode)
+    assert found.level.tolist() == [Level.SMOOTHED]
+    assert corners(found.geometry[0]) >= 7
+    assert iou(found.geometry[0], true) > 0.92
+
+
+def test_courtyard_is_kept_and_squared():
+    true = placed(shapely.box(-20, -20, 20, 20).difference(shapely.box(-9, -9, 9, 9)), 33, (0, 0))
+    (found,) = drawn(burnt(true)).geometry
+    assert corners(found) == 4
+    assert [len(ring.coords) for ring in found.interiors] == [5]
+    assert iou(found, true) > 0.95
+
+
+@pytest.mark.parametrize("mode", REGULAR)
+def test_long_diagonal_wall_is_kept(mode: Outlines):
+    """Squaring it away would carry the corner out of the pixels by more than the reach."""
+    true = placed(shapely.Polygon([(-16, -12), (16, -12), (16, 4), (8, 12), (-16, 12)]), 20, (0, 0))
+    (found,) = drawn(burnt(true), outlines=mode).geometry
+    assert corners(found) == 5
+    assert iou(found, true) > 0.95
+
+
+def test_strict_takes_a_step_away_that_gentle_keeps():
+    shape = shapely.box(-20, -12, 20, 12).difference(shapely.box(0, 9.5, 30, 30))
+    gentle, strict = (drawn(burnt(placed(shape, 30, (0.1, 0.1))), outlines=mode).geometry[0] for mode in REGULAR)
+    assert (corners(gentle), corners(strict)) == (6, 4)
+
+
+def noisy(seed: int, side: int = SIDE) -> np.ndarray:
+    """Buildings of all kinds close to each other, in correlated noise; gaps without data for odd seeds."""
+    rng = np.random.default_rng(seed)
+    shapes = []
+    for row in range(8, side - 8, 20):
+        for col in range(8, side - 8, 20):
+            width, height = rng.uniform(6, 24, 2)
+            box = affinity.rotate(shapely.box(0, 0, width, height), rng.uniform(0, 90))
+            shapes.append(affinity.translate(box, col + rng.uniform(-6, 6), row + rng.uniform(-6, 6)))
+    mask = rasterio.features.rasterize(shapes, (side, side)).astype(float)
+    field = 12 * (ndimage.gaussian_filter(mask, 1) - 0.45)
+    field += rng.choice([0, 2, 5]) * ndimage.gaussian_filter(rng.normal(size=mask.shape), 1.5)
+    probability = 1 / (1 + np.exp(-field))
+    for _ in range(4 * (seed % 2)):
+        row, col = rng.integers(0, side - 12, 2)
+        probability[row : row + rng.integers(1, 12), col : col + rng.integers(1, 12)] = np.nan
+    return probability
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(REGULAR), st.sampled_from(list(Separate)))
+def test_no_outline_overlaps_another_or_leaves_its_pixels_or_the_data(seed, mode, apart):
+    probability = noisy(seed)
+    found = drawn(probability, outlines=mode, separate=apart)
+    exact = drawn(probability, outlines=Outlines.OFF, separate=apart)
+    assert found.id.tolist() == exact.id.tolist()
+    assert found.confidence.tolist() == exact.confidence.tolist()
+    assert found.valid_share.tolist() == exact.valid_share.tolist()
+    assert (shapely.get_type_id(found.geometry) == shapely.GeometryType.POLYGON).all()
+    assert shapely.is_valid(found.geometry).all()
+    one, other = shapely.STRtree(found.geometry).query(found.geometry)
+    pairs = found.geometry[one[one < other]], found.geometry[other[one < other]]
+    assert shapely.area(shapely.intersection(*pairs)).max(initial=0) < 1e-9
+    rule = STRICT if mode is Outlines.STRICT else GENTLE
+    change = np.abs(shapely.area(found.geometry) / shapely.area(exact.geometry) - 1)
+    # against the smoothed outline the bound is the rule's; smoothing may take or give 5 percent more
+    assert change.max(initial=0) <= (1 + rule.largest_area_change) * 1.05 - 1 + (0.25 if apart is not apart.OFF else 0)
+    assert shapely.hausdorff_distance(found.geometry, exact.geometry).max(initial=0) < 30
+    near = shapely.buffer(exact.geometry, REACH_PX + 1)
+    assert shapely.covers(near, found.geometry).all()
+    everything = shapely.union_all(found.geometry)
+    assert shapely.box(0, 0, SIDE, SIDE).buffer(1e-9).covers(everything)
+    missing = [shapely.box(col, row, col + 1, row + 1) for row, col in np.argwhere(np.isnan(probability))]
+    assert shapely.intersection(everything, shapely.union_all(missing)).area < 1e-9
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from(REGULAR),
+    st.sampled_from(list(Separate)),
+    st.integers(1, SIDE),
+    st.integers(1, 300),
+)
+def test_outlines_are_the_same_to_the_last_bit_for_any_strips(seed, mode, apart, strip_rows, settle):
+    probability = noisy(seed)
+    whole = drawn(probability, outlines=mode, separate=apart)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(regions, "SETTLE_CORNERS", settle)
+        cut = drawn(probability, outlines=mode, separate=apart, strip_pixels=strip_rows * SIDE)
+    for field in dataclasses.fields(Footprints):
+        one, other = getattr(whole, field.name), getattr(cut, field.name)
+        if field.name == "geometry":
+            one, other = shapely.to_wkb(one), shapely.to_wkb(other)
+        assert one.tolist() == other.tolist()
+
+
+def test_a_building_does_not_depend_on_what_else_is_in_the_scene():
+    house = placed(shapely.box(-11, -7, 11, 7), 27, (0.3, 0.4))
+    other = affinity.translate(house, 0, -30)
+    (alone,) = drawn(burnt(house)).geometry
+    among = drawn(burnt(house, other, shapely.Point(12, 80).buffer(9)))
+    assert alone.wkb in [polygon.wkb for polygon in among.geometry]
+
+
+def test_regular_again_changes_next_to_nothing():
+    rng = np.random.default_rng(0)
+    shapes = [placed(shapely.box(-w / 2, -h / 2, w / 2, h / 2), a, (0, 0)) for w, h, a in rng.uniform(10, 40, (40, 3))]
+    shapes.append(shapely.box(0, 0, 30, 20).difference(shapely.box(12, 9, 31, 21)))
+    once = Loops.of(shapely.get_exterior_ring(np.array(shapes, object)))
+    for mode in REGULAR:
+        again, level = regular_loops(once, np.arange(once.count), mode)
+        assert (level == Level.SQUARED).all()
+        assert shapely.hausdorff_distance(again.polygons(), once.polygons()).max() < 0.3
+
+
+def test_no_mode_and_nothing_are_left_as_they_are():
+    loops = Loops.of(shapely.get_exterior_ring(np.array([shapely.box(0, 0, 5, 5)], object)))
+    same, level = regular_loops(loops, np.zeros(1, int), Outlines.OFF)
+    assert same is loops
+    assert level.tolist() == [Level.PIXELS]
+    none = Loops(np.zeros((0, 2)), np.zeros(0, int), 0)
+    assert len(regular_loops(none, np.zeros(0, int), Outlines.STRICT)[0].xy) == 0
+
+
+def test_houses_that_would_overlap_keep_their_pixel_edges():
+    """Two turned houses with one pixel between them, and a tongue that regular outlines of both would cover."""
+    mask = burnt(placed(shapely.box(-22, -8, -0.8, 8), 40, (0, 0)), placed(shapely.box(0.8, -8, 22, 8), 44, (0, 0)))
+    found = drawn(mask, outlines=Outlines.STRICT)
+    assert shapely.area(shapely.intersection(found.geometry[0], found.geometry[1])) < 1e-9
+
+
+class TestSeparation:
+    """Touching buildings."""
+
+    @staticmethod
+    def row_houses(turn: float = 25, count: int = 4) -> tuple[np.ndarray, list[shapely.Polygon]]:
+        """Probability of houses in a row, lower along the walls between them but nowhere under 0.5, and the houses."""
+        true = [placed(shapely.box(11 * k - 22, -8, 11 * k - 11, 8), turn, (0.2, 0.3)) for k in range(count)]
+        walls = shapely.MultiLineString([one.intersection(other) for one, other in pairwise(true)])
+        col, row = np.meshgrid(np.arange(SIDE) + 0.5, np.arange(SIDE) + 0.5)
+        dip = 0.4 * np.exp(-((shapely.distance(walls, shapely.points(col, row)) / 0.8) ** 2))
+        return np.where(burnt(*true) > 0, 0.95 - dip, 0.05), true
+
+    @staticmethod
+    def shared_wall_m(polygons: np.ndarray) -> float:
+        edges = shapely.boundary(polygons)
+        one, other = np.triu_indices(len(polygons), 1)
+        return float(shapely.length(shapely.intersection(edges[one], edges[other])).sum())
+
+    @pytest.mark.parametrize("mode", REGULAR)
+    @pytest.mark.parametrize("turn", [0, 25, 63])
+    def test_row_houses_share_straight_walls(self, mode: Outlines, turn: float):
+        probability, true = self.row_houses(turn)
+        found = drawn(probability, outlines=mode, separate=Separate.WATERSHED)
+        assert len(found) == 4
+        assert found.level.tolist() == [Level.SQUARED] * 4
+        assert self.shared_wall_m(found.geometry) > 0.9 * self.shared_wall_m(np.array(true, object)) > 40
+        joined = shapely.union_all(found.geometry)
+        assert joined.geom_type == "Polygon"
+        assert not joined.interiors
+        assert sum(polygon.area for polygon in found.geometry) == pytest.approx(joined.area, abs=1e-6)
+        best = [max(iou(house, polygon) for polygon in found.geometry) for house in true]
+        assert min(best) > 0.8
+
+    def test_without_separation_they_are_one_block(self):
+        probability, _ = self.row_houses()
+        assert len(drawn(probability)) == 1
+
+    def test_pixel_edges_are_shared_too(self):
+        probability, _ = self.row_houses()
+        found = drawn(probability, outlines=Outlines.OFF, separate=Separate.WATERSHED)
+        assert len(found) == 4
+        (block,) = drawn(probability, outlines=Outlines.OFF).geometry
+        assert shapely.union_all(found.geometry).equals(block)
+
+    def test_sums_over_the_parts_are_those_of_the_region(self):
+        probability, _ = self.row_houses()
+        parts = drawn(probability, outlines=Outlines.OFF, separate=Separate.WATERSHED)
+        (whole,) = drawn(probability, outlines=Outlines.OFF).confidence
+        assert parts.confidence @ parts.area_m2 / parts.area_m2.sum() == pytest.approx(whole)
+        mask = probability >= 0.5
+        for first, polygon in zip(parts.id, parts.geometry, strict=True):
+            inside = rasterio.features.rasterize([polygon], mask.shape).astype(bool)
+            assert np.flatnonzero(inside)[0] == first
+
+    def test_region_too_large_is_left_whole_and_told(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(blocks, "LARGEST_WINDOW_PIXELS", 500)
+        probability, _ = self.row_houses()
+        found = drawn(probability, separate=Separate.WATERSHED)
+        assert found.unsplit.tolist() == [True]
+
+    def test_block_at_the_border_stays_inside(self):
+        probability, _ = self.row_houses()
+        cut = probability[:, 32:]
+        found = drawn(cut, separate=Separate.WATERSHED)
+        assert len(found) > 1
+        assert shapely.bounds(found.geometry)[:, 0].min() >= 0
+        assert found.valid_share.min() < 1
+
+    @pytest.mark.parametrize("shape", ["rectangle", "corner", "tee"])
+    def test_single_buildings_stay_single(self, shape: str):
+        kinds = {
+            "rectangle": shapely.box(-20, -6, 20, 6),
+            "corner": shapely.box(-18, -18, 18, 18).difference(shapely.box(-4, -4, 99, 99)),
+            "tee": shapely.box(-20, 4, 20, 16).union(shapely.box(-6, -18, 6, 5)),
+        }
+        rng = np.random.default_rng(1)
+        for angle in (0, 17, 45, 71):
+            mask = burnt(placed(kinds[shape], angle, (0, 0))) / 0.9
+            field = 12 * (ndimage.gaussian_filter(mask, 1) - 0.45) + ndimage.gaussian_filter(
+                rng.normal(size=mask.shape), 1.5
+            )
+            assert len(drawn(1 / (1 + np.exp(-field)), separate=Separate.WATERSHED)) == 1
+
+    def test_parts_are_numbered_by_their_first_pixel_and_hang_together(self):
+        inside = np.zeros((30, 44), bool)
+        inside[3:25, 2:20] = inside[6:28, 24:42] = inside[13:16, 19:25] = True
+        parts = separate(np.where(inside, 0.9, 0.1).astype(np.float32), inside, 0.5)
+        assert np.array_equal(parts > 0, inside)
+        assert parts.max() == 2
+        assert parts[3, 2] == 1
+        assert parts[27, 41] == 2
+        assert [ndimage.label(parts == part)[1] for part in (1, 2)] == [1, 1]
+
+
+def test_neighbourhood_gives_out_everything_once():
+    rows = np.zeros((SIDE, SIDE))
+    rows[10:20, 10:20] = rows[22:40, 10:20] = rows[60:70, 50:60] = 0.9
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(regions, "SETTLE_CORNERS", 1)
+        given_out: list[list[int]] = []
+        add = Neighbourhood.add
+
+        def watched(self: Neighbourhood, *arguments: object) -> object:
+            decided = add(self, *arguments)
+            given_out.append(decided.tally.first.tolist())
+            return decided
+
+        patch.setattr(Neighbourhood, "add", watched)
+        found = drawn(rows, strip_pixels=SIDE * 5)
+    flat = [first for portion in given_out for first in portion]
+    assert sorted(flat) == found.id.tolist() == [10 * SIDE + 10, 22 * SIDE + 10, 60 * SIDE + 50]
+    assert given_out[0] == []  # the first house waits for the one below it
