@@ -169,8 +169,22 @@ def test_predict_writes_polygons_and_probability(trained: Path, tiny_folder: Pat
     found = geopandas.read_file(polygons, layer="a")
     assert len(found) == json.loads(result.stdout)["footprint_count"]
     assert found.crs == "EPSG:32631"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gpkg", "a.qml", "a.stac.json", "a.tif"]
     with rasterio.open(raster) as written, rasterio.open(scene) as read:
         assert (written.transform, written.shape) == (read.transform, read.shape)
+
+
+def test_predict_passes_the_options_of_outlines_on(trained: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    polygons = tmp_path / "a.geojson"
+    arguments = [scene_of(tiny_folder), "-m", trained / "cmhcl", "-o", polygons, "--threshold", "0.3", "--no-style"]
+    arguments += ["--outlines", "strict", "--separate", "watershed", "--no-calibrated", "--acquired", "2019-08-04"]
+    overcast("predict", *arguments, *declared())
+    about = json.loads((tmp_path / "a.stac.json").read_text(encoding="utf-8"))["properties"]
+    assert about["overcast:outlines"] == "strict"
+    assert about["overcast:separate"] == "watershed"
+    assert about["overcast:model"]["temperature"] is None
+    assert about["datetime"] == "2019-08-04T00:00:00Z"
+    assert not (tmp_path / "a.qml").exists()
 
 
 def test_describe_counts_what_is_deployed(trained: Path) -> None:
