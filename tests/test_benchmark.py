@@ -19,7 +19,6 @@ from overcast.benchmark.runner import Finished, Workers, kept, prepare_data, run
 from overcast.benchmark.tables import Table, latex, markdown
 from overcast.cli import app
 from overcast.errors import ConfigError, LeakError
-from overcast.evaluation.comparison import paired_difference, recovery_ratio
 from overcast.evaluation.pixel import PixelCounts
 from overcast.evaluation.seeds import difference_over_seeds, iou_over_seeds, recovery_over_seeds
 from overcast.settings import read_settings
@@ -203,14 +202,20 @@ def _counts(ious: list[float]) -> dict[str, PixelCounts]:
     return {f"p{i}": PixelCounts(tp=round(1000 * iou), fn=1000 - round(1000 * iou)) for i, iou in enumerate(ious)}
 
 
-def test_figures_of_one_seed_equal_those_of_the_single_run() -> None:
+def test_equal_seeds_say_the_same_as_one() -> None:
     a, b, c = _counts([0.6, 0.7, 0.5]), _counts([0.5, 0.65, 0.4]), _counts([0.8, 0.9, 0.7])
-    assert difference_over_seeds([a], [b]).value == paired_difference(a, b).value
-    assert difference_over_seeds([a], [b]).interval == paired_difference(a, b).interval
-    single, several = recovery_ratio(a, b, c), recovery_over_seeds([a], [b], [c])
+    one, three = difference_over_seeds([a], [b]), difference_over_seeds([a] * 3, [b] * 2)
+    assert three.value == pytest.approx(one.value)
+    assert one.interval is not None
+    assert three.interval is not None
+    assert (three.interval.low, three.interval.high) == pytest.approx((one.interval.low, one.interval.high))
+    single, several = recovery_over_seeds([a], [b], [c]), recovery_over_seeds([a] * 2, [b] * 3, [c])
     assert single is not None
     assert several is not None
-    assert (several.value, several.interval) == (pytest.approx(single.value), single.interval)
+    assert (several.value, several.seeds) == (pytest.approx(single.value), 2)
+    assert single.interval is not None
+    assert several.interval is not None
+    assert (several.interval.low, several.interval.high) == pytest.approx((single.interval.low, single.interval.high))
 
 
 def test_mean_and_spread_over_seeds() -> None:

@@ -44,6 +44,7 @@ def benchmark(
     workers = Workers(at_once or max(1, gpus), gpus)
 
     def on_job(job: Job, outcome: Outcome, done: int, jobs: int) -> None:
+        """A line on the terminal, and the table brought up to date."""
         figures = ", ".join(f"{row.available.value} IoU {row.figures['iou']:.3f}" for row in outcome.rows)
         validation = "" if outcome.validation is None else f"validation IoU {outcome.validation:.3f}"
         said = outcome.error or figures or validation

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from overcast.batch import Available
-from overcast.evaluation.comparison import Estimate, paired_difference, recovery_ratio
+from overcast.evaluation.comparison import paired_difference, recovery_ratio
 from overcast.evaluation.report_data import ReportData, Result, available_text
+from overcast.evaluation.seeds import SeedEstimate
 from overcast.evaluation.tables import interval_text
 
 FEW_PLACES = 10
@@ -33,7 +34,7 @@ def _ceiling(data: ReportData) -> Result | None:
     return None if found is data.lead else found
 
 
-def difference(data: ReportData) -> Estimate | None:
+def difference(data: ReportData) -> SeedEstimate | None:
     """IoU of the leading result minus its control's; None without a control."""
     control = _control(data)
     if control is None:
@@ -41,7 +42,7 @@ def difference(data: ReportData) -> Estimate | None:
     return paired_difference(data.lead.evaluation.pixels_by_place, control.evaluation.pixels_by_place)
 
 
-def recovery(data: ReportData) -> Estimate | None:
+def recovery(data: ReportData) -> SeedEstimate | None:
     """Recovery ratio of the leading result; None without control or ceiling, or where nothing can be recovered."""
     control, ceiling = _control(data), _ceiling(data)
     if control is None or ceiling is None:
@@ -95,7 +96,7 @@ def sentences(data: ReportData) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _comparison(data: ReportData, gain: Estimate) -> str:
+def _comparison(data: ReportData, gain: SeedEstimate) -> str:
     control = _control(data)
     assert control is not None
     score = f"{control.evaluation.pixels.iou:.3f}"

@@ -6,7 +6,7 @@ draw for every seed and every method that is compared; the spread over seeds is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 
 from overcast.errors import ConfigError
 from overcast.evaluation.bootstrap import MIN_PLACES, Interval, percentile_interval, resample_places
-from overcast.evaluation.comparison import MAX_UNDEFINED_SHARE, PlaceTable
 from overcast.evaluation.pixel import PixelCounts, resampled_iou
 
+PlaceTable = Mapping[str, PixelCounts]
+"""Pixel counts by place."""
 Runs = Sequence[PlaceTable]
-"""Pixel counts by place, one table per seed."""
+"""One table per seed."""
+
+MAX_UNDEFINED_SHARE = 0.025
+"""A ratio has an interval only where at most this share of the resamples leaves it undefined."""
 
 RESAMPLES = 1000
 

@@ -23,7 +23,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch, Modality
+from overcast.batch import Available, Batch
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.distances import mean_square, places_of, soft_cross_entropy
@@ -57,16 +57,6 @@ class Disoptnet(TaughtMethod):
     def __init__(self, options: DisoptnetOptions, spec: NetworkSpec, statistics: Statistics | None = None) -> None:
         super().__init__(options.name, spec, DisOptTraining(spec), statistics, options.stages)
         self.options = options
-
-    @property
-    def needs(self) -> frozenset[Modality]:
-        """Both."""
-        return frozenset({Modality.SAR, Modality.OPTICAL})
-
-    @property
-    def available(self) -> frozenset[Available]:
-        """SAR."""
-        return frozenset({Available.SAR})
 
     def teacher(self) -> tuple[nn.Module, ...]:
         """The optical network."""

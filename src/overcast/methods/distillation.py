@@ -21,7 +21,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch, Modality
+from overcast.batch import Available, Batch
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.distances import channel_alignment
@@ -104,16 +104,6 @@ class Distillation(TaughtMethod):
     ) -> None:
         super().__init__(options.name, spec, network, statistics, options.stages)
         self.heads = options.heads
-
-    @property
-    def needs(self) -> frozenset[Modality]:
-        """Both."""
-        return frozenset({Modality.SAR, Modality.OPTICAL})
-
-    @property
-    def available(self) -> frozenset[Available]:
-        """SAR."""
-        return frozenset({Available.SAR})
 
     def teacher(self) -> tuple[nn.Module, ...]:
         """The teacher network."""

@@ -84,11 +84,6 @@ class Garcia(ThreeBranchMethod):
         super().__init__(options.name, unshared(spec), statistics, options.stages, options.weights)
         self.options = options
 
-    @property
-    def available(self) -> frozenset[Available]:
-        """SAR."""
-        return frozenset({Available.SAR})
-
     def _logits(self, batch: Batch, available: Available) -> Tensor:  # noqa: ARG002  # one choice
         return self.network.sar_only(batch.require("sar"))
 

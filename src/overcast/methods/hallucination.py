@@ -67,11 +67,6 @@ class Hallucination(JointBranchMethod):
         super().__init__(options.name, unshared(spec), statistics, options.stages, options.weights)
         self.options = options
 
-    @property
-    def available(self) -> frozenset[Available]:
-        """SAR."""
-        return frozenset({Available.SAR})
-
     def _logits(self, batch: Batch, available: Available) -> Tensor:  # noqa: ARG002  # one choice
         return self.network.sar_only(batch.require("sar"))
 

@@ -18,7 +18,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from overcast.batch import Batch
+from overcast.batch import Available, Batch, Modality
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import Method
 from overcast.methods.stages import Position, Stage
@@ -69,6 +69,16 @@ class TaughtMethod(Method):
         super().__init__(name, spec, network, statistics)
         self._stages = stages
         self._frozen_teacher = False
+
+    @property
+    def needs(self) -> frozenset[Modality]:
+        """Both, the teacher's and the student's."""
+        return frozenset({Modality.SAR, Modality.OPTICAL})
+
+    @property
+    def available(self) -> frozenset[Available]:
+        """SAR alone, unless a method says more."""
+        return frozenset({Available.SAR})
 
     @property
     def stages(self) -> tuple[Stage, ...]:

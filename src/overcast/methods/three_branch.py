@@ -10,7 +10,7 @@ from abc import abstractmethod
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from overcast.batch import Batch, Modality
+from overcast.batch import Batch
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.losses import segmentation_loss, share_loss
@@ -59,11 +59,6 @@ class ThreeBranchMethod(TaughtMethod):
     ) -> None:
         super().__init__(name, spec, CollaborativeNetwork(spec), statistics, stages)
         self.weights = weights
-
-    @property
-    def needs(self) -> frozenset[Modality]:
-        """Both."""
-        return frozenset({Modality.SAR, Modality.OPTICAL})
 
     def teacher(self) -> tuple[nn.Module, ...]:
         """Everything that z^O and z_share^O depend on."""

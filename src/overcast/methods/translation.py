@@ -25,7 +25,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from overcast.batch import Available, Batch, Modality
+from overcast.batch import Available, Batch
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.distances import mean_of, places_of
@@ -62,16 +62,6 @@ class Translation(TaughtMethod):
     def __init__(self, options: TranslationOptions, spec: NetworkSpec, statistics: Statistics | None = None) -> None:
         super().__init__(options.name, spec, TranslationTraining(spec), statistics, options.stages)
         self.options = options
-
-    @property
-    def needs(self) -> frozenset[Modality]:
-        """Both."""
-        return frozenset({Modality.SAR, Modality.OPTICAL})
-
-    @property
-    def available(self) -> frozenset[Available]:
-        """SAR."""
-        return frozenset({Available.SAR})
 
     def teacher(self) -> tuple[nn.Module, ...]:
         """The generator and its discriminator."""
