@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from overcast.batch import IGNORE_LABEL
 from overcast.bundle import BUNDLED, WEIGHTS, load_bundle
 from overcast.cli import app
-from overcast.errors import RadiometryError
+from overcast.errors import InputError, RadiometryError
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.simulate.dataset import simulate_dataset
 from overcast.simulate.options import CityOptions, SarOptions, SimulationOptions
@@ -57,6 +57,17 @@ def test_predict_without_a_model_finds_buildings_on_unseen_ground(scene: Path, t
         values = found.read(1) * found.scales[0] + found.offsets[0]
         counts: PixelCounts = count_pixels(values, np.where(valid, truth.read(1), IGNORE_LABEL))
     assert counts.iou > 0.55
+
+
+def test_coordinates_of_another_system_are_named(scene: Path, tmp_path: Path) -> None:
+    with rasterio.open(scene / "sar.tif") as source, rasterio.open(
+        tmp_path / "degrees.tif", "w", **(source.profile | {"crs": "EPSG:4326"})
+    ) as sink:  # fmt: skip
+        sink.write(source.read())
+    command = ["predict", str(tmp_path / "degrees.tif"), "--bands", "HH,HV,VH,VV", "--unit", "dB", "-o", "f.gpkg"]
+    result = CliRunner().invoke(app, command)
+    assert isinstance(result.exception, InputError)
+    assert "coordinate reference system" in str(result.exception)
 
 
 def test_other_radar_is_refused_by_name(scene: Path, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import geopandas
 import numpy as np
+import pandas as pd
+import pyogrio
 import pytest
 import shapely
 from affine import Affine
@@ -15,6 +17,7 @@ from raster_files import NORTH_UP, UTM, write_png, write_tiff
 
 from overcast.data.georeference import Georeference
 from overcast.data.labels import LabelSpec, mask_invalid, rasterize_footprints, read_mask
+from overcast.data.vectors import geometry_layer
 from overcast.errors import InputError
 from overcast.grid import Window
 
@@ -211,3 +214,14 @@ def test_damaged_vector_files_are_named(tmp_path: Path) -> None:
         rasterize_footprints(path, grid())
     with pytest.raises(InputError, match="does not exist"):
         rasterize_footprints(tmp_path / "g.geojson", grid())
+
+
+def test_table_of_styles_beside_the_footprints_is_no_layer_of_shapes(tmp_path: Path) -> None:
+    path = tmp_path / "footprints.gpkg"
+    house = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 4, 4)], crs="EPSG:32631")
+    house.to_file(path, layer="footprints")
+    pyogrio.write_dataframe(pd.DataFrame({"styleName": ["a"]}), path, layer="layer_styles")
+    assert geometry_layer(path) == "footprints"
+    house.to_file(path, layer="more")
+    with pytest.raises(InputError, match=r"2 layers of shapes \(footprints, more\)"):
+        geometry_layer(path)

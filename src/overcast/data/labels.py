@@ -18,6 +18,7 @@ from rasterio.windows import Window as RasterioWindow
 from overcast.batch import IGNORE_LABEL
 from overcast.data.files import grid_of, open_raster, reading, require_complete
 from overcast.data.georeference import Georeference, require_same_grid
+from overcast.data.vectors import geometry_layer
 from overcast.errors import InputError
 from overcast.grid import Window
 
@@ -145,7 +146,7 @@ def _polygons_on(path: Path, crs: str | None) -> NDArray[np.object_]:
     if not path.is_file():
         raise InputError(f"{path} does not exist; check the path.")
     try:
-        shapes = pyogrio.read_dataframe(path, columns=[])
+        shapes = pyogrio.read_dataframe(path, layer=geometry_layer(path), columns=[])
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise InputError(f"{path} cannot be read as a vector file ({error}); copy or convert it again.") from error
     if not isinstance(shapes, geopandas.GeoDataFrame):  # a file without features may come without geometry column

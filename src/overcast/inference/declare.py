@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,13 @@ def _from_files(paths: Sequence[Path]) -> dict[str, object]:
             names += dataset.descriptions
             grid, tag = grid_of(dataset), dataset.tags().get(TAG)
         if path == paths[0] and grid.crs is not None and grid.transform.determinant != 0:
-            parts["gsd_m"] = measure_area(grid).pixel_m2 ** 0.5
+            pixel_m2 = measure_area(grid).pixel_m2
+            if not (math.isfinite(pixel_m2) and pixel_m2 > 0):
+                raise InputError(
+                    f"{path} lies nowhere in its coordinate reference system ({grid.crs}): its pixels have no area "
+                    "there; assign the system that its coordinates are in (gdal_edit.py -a_srs EPSG:...)."
+                )
+            parts["gsd_m"] = pixel_m2**0.5
         if path == paths[0] and tag is not None:
             parts |= _from_tag(path, tag)
     if all(names):

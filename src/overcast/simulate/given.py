@@ -14,6 +14,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
+from overcast.data.vectors import geometry_layer
 from overcast.errors import InputError
 from overcast.simulate.cityjson import ModelBuilding, read_cityjson
 from overcast.simulate.geometry import Roof
@@ -105,7 +106,9 @@ def _read_vector(path: Path, options: FootprintOptions) -> geopandas.GeoDataFram
         if path.suffix.lower() in {".parquet", ".geoparquet"}:
             raw = geopandas.read_parquet(path)
         else:
-            raw = geopandas.read_file(path, layer=options.layer, engine="pyogrio")
+            raw = geopandas.read_file(path, layer=options.layer or geometry_layer(path), engine="pyogrio")
+    except InputError:
+        raise
     except Exception as error:  # readers raise their own types; whatever it is, the file cannot be used
         raise InputError(f"{path} cannot be read as footprints: {str(error).splitlines()[0]}") from error
     if not isinstance(raw, geopandas.GeoDataFrame):
