@@ -54,9 +54,7 @@ def read_cityjson(path: Path) -> CityModel:
     try:
         model = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read as JSON ({error}): it is damaged, copy it again."
-        ) from error
+        raise InputError(f"{path} cannot be read as JSON ({error}): it is damaged, copy it again.") from error
     if not isinstance(model, dict) or model.get("type") != "CityJSON":
         raise InputError(f"{path} is no CityJSON file: its type is not CityJSON; give GeoJSON the ending .geojson.")
     try:
