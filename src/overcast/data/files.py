@@ -129,7 +129,7 @@ def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorR
     for indexes in (every, opaque):
         if sum(map(len, indexes)) == len(sensor.bands):
             return [
-                RasterFile(path, dataset, chosen, _is_masked(dataset, alpha_is_data=indexes is every))
+                RasterFile(path, dataset, chosen, is_masked(dataset, alpha_is_data=indexes is every))
                 for path, dataset, chosen in zip(paths, datasets, indexes, strict=True)
             ]
     found = " + ".join(str(len(indexes)) for indexes in every)
@@ -149,7 +149,8 @@ def _refuse_complex(path: Path, dataset: Any) -> None:
         )
 
 
-def _is_masked(dataset: Any, *, alpha_is_data: bool) -> bool:
+def is_masked(dataset: Any, *, alpha_is_data: bool) -> bool:
+    """True where a mask band, or an alpha band that is not data, says which pixels are."""
     return any(
         MaskFlags.per_dataset in flags and not (alpha_is_data and MaskFlags.alpha in flags)
         for flags in dataset.mask_flag_enums

@@ -166,7 +166,7 @@ def _require_copied(source: Path, target: Path) -> None:
         for row in range(0, original.height, BLOCK):
             at = RasterioWindow(0, row, original.width, min(BLOCK, original.height - row))
             unsigned = original.dtypes[0] == Encoding.UINT8.value
-            if not np.array_equal(original.read(1, window=at), copy.read(1, window=at), equal_nan=not unsigned):
+            if not np.array_equal(original.read(window=at), copy.read(window=at), equal_nan=not unsigned):
                 raise OSError(f"rows {row} to {row + BLOCK} did not arrive")
 
 

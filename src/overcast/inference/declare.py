@@ -58,6 +58,13 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
         raise RadiometryError(f"{paths[0]}: the declared {where} is impossible: {first['msg']}; correct it.") from error
 
 
+def declared_beside(path: Path) -> dict[str, object]:
+    """What a file's own metadata and the YAML file beside it declare, the latter first; nothing has to be there."""
+    with open_raster(path) as dataset:
+        tag = dataset.tags().get(TAG)
+    return {**({} if tag is None else _from_tag(path, tag)), **_from_side_car(path.with_suffix(".yaml"))}
+
+
 def _from_side_car(path: Path) -> dict[str, object]:
     if not path.is_file():
         return {}

@@ -58,8 +58,8 @@ def write_item(path: Path, target: Path, facts: ItemFacts) -> None:
 
 def item(target: Path, facts: ItemFacts) -> dict[str, Any]:
     """The STAC 1.0 item. Its `datetime` is when the scene was taken, or where that is unknown when this was made."""
-    created = _now()
-    outline = _outline(facts.grid)
+    created = made_at()
+    outline = ground_outline(facts.grid)
     extent = {} if outline is None else {"bbox": [round(value, 9) for value in outline.bounds]}
     return {
         "type": "Feature",
@@ -72,14 +72,14 @@ def item(target: Path, facts: ItemFacts) -> dict[str, Any]:
             "datetime": utc_text(facts.acquired or created),
             "created": utc_text(created),
             "description": _description(facts),
-            **_projection(facts.grid),
+            **projection(facts.grid),
             "processing:software": {"overcast": __version__},
             "processing:lineage": f"{facts.model.class_name} mapped by model {facts.model.identity}",
             "overcast:acquired": None if facts.acquired is None else utc_text(facts.acquired),
             "overcast:model": _model(facts.model),
             **facts.properties,
         },
-        "links": [{"rel": "derived_from", "href": _relative(one, target), "title": one.name} for one in facts.scene],
+        "links": [{"rel": "derived_from", "href": relative(one, target), "title": one.name} for one in facts.scene],
         "assets": _assets(target, facts),
     }
 
@@ -105,20 +105,21 @@ def _assets(target: Path, facts: ItemFacts) -> dict[str, dict[str, object]]:
     assets: dict[str, dict[str, object]] = {}
     if facts.footprints is not None:
         kind = _VECTOR_TYPES[vector_format(facts.footprints)]
-        assets["footprints"] = {"href": _relative(facts.footprints, target), "type": kind, "roles": ["data"]}
+        assets["footprints"] = {"href": relative(facts.footprints, target), "type": kind, "roles": ["data"]}
     if facts.probability is not None:
-        assets["probability"] = {"href": _relative(facts.probability, target), "type": COG_TYPE, "roles": ["data"]}
+        assets["probability"] = {"href": relative(facts.probability, target), "type": COG_TYPE, "roles": ["data"]}
     if facts.style is not None:
-        assets["style"] = {"href": _relative(facts.style, target), "type": "application/xml", "roles": ["metadata"]}
+        assets["style"] = {"href": relative(facts.style, target), "type": "application/xml", "roles": ["metadata"]}
     return assets
 
 
-def _relative(path: Path, target: Path) -> str:
+def relative(path: Path, target: Path) -> str:
     """`path` as seen from the folder of `target`, with forward slashes."""
     return Path(os.path.relpath(path.resolve(), target.resolve().parent)).as_posix()
 
 
-def _projection(grid: Georeference) -> dict[str, object]:
+def projection(grid: Georeference) -> dict[str, object]:
+    """Fields of the projection extension."""
     t = grid.transform
     found: dict[str, object] = {
         "proj:shape": [grid.height, grid.width],
@@ -130,7 +131,7 @@ def _projection(grid: Georeference) -> dict[str, object]:
     return found if grid.crs is None else {**found, "proj:wkt2": CRS.from_user_input(grid.crs).to_wkt()}
 
 
-def _outline(grid: Georeference) -> shapely.Polygon | None:
+def ground_outline(grid: Georeference) -> shapely.Polygon | None:
     """The scene's outline in longitude and latitude; None where its CRS has none."""
     if grid.crs is None:
         return None
@@ -147,7 +148,7 @@ def utc_text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _now() -> datetime:
+def made_at() -> datetime:
     """The time, or that of SOURCE_DATE_EPOCH, by which builds are made repeatable."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     return datetime.now(UTC) if epoch is None else datetime.fromtimestamp(int(epoch), UTC)
