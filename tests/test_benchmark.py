@@ -15,8 +15,9 @@ from overcast.batch import Available
 from overcast.benchmark.jobs import final_jobs, trial_jobs
 from overcast.benchmark.options import BenchmarkConfig, load_benchmark
 from overcast.benchmark.report import write_benchmark
-from overcast.benchmark.runner import Finished, Workers, kept, prepare_data, run_benchmark
+from overcast.benchmark.runner import Finished, kept, prepare_data, run_benchmark
 from overcast.benchmark.tables import Table, latex, markdown
+from overcast.benchmark.workers import Workers
 from overcast.cli import app
 from overcast.errors import ConfigError, LeakError
 from overcast.evaluation.pixel import PixelCounts
@@ -102,6 +103,19 @@ def test_every_method_and_seed_has_rows_and_a_second_call_trains_nothing(config:
     _check_tuning(benchmark, finished)
 
 
+def test_an_ablation_takes_over_the_settings_of_its_method(config: Path, tmp_path: Path) -> None:
+    content = load_benchmark(config).model_dump()
+    ablation = {"label": "ablation", "sets": ["method.name=sar"], "tuned_as": "wide"}
+    benchmark = BenchmarkConfig.model_validate(content | {"methods": [*content["methods"], ablation]})
+    chosen = {("tiny", "wide"): ("training.crop=64",)}
+    jobs = [job for job in final_jobs(benchmark, tmp_path, chosen) if job.label in {"wide", "ablation"}]
+    assert {job.config.training.crop for job in jobs} == {64}
+    assert len(trial_jobs(benchmark, tmp_path)) == 2
+    for wrong in ({"tuned_as": "sar_twin"}, {"tuned_as": "nothing"}, {"candidates": [["training.crop=32"]]}):
+        with pytest.raises(ValueError, match=r"tuned_as|candidates"):
+            BenchmarkConfig.model_validate(content | {"methods": [*content["methods"], ablation | wrong]})
+
+
 def _check_tuning(benchmark: BenchmarkConfig, finished: Finished) -> None:
     """The candidate with the best validation score is taken, and trials never see the test chips."""
     scores = [outcome.validation for _, outcome in finished.trials]
@@ -129,10 +143,14 @@ def test_a_failed_run_is_reported_and_does_not_stop_the_others(config: Path, tmp
     assert "### Failed" in report.markdown.read_text()
 
 
-def test_processes_at_once_give_the_same_rows(config: Path, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:Tip. In future versions of Ray:FutureWarning")  # about accelerator variables
+@pytest.mark.parametrize("elsewhere", [Workers(at_once=2), Workers(address="local", cpus_per_job=1)])
+def test_other_processes_give_the_same_rows(config: Path, tmp_path: Path, elsewhere: Workers) -> None:
     benchmark = load_benchmark(config, ["seeds=[0]", "methods=[sar, sar_twin]", "control=sar"])
-    (one, _), (two, _) = (_run(benchmark, tmp_path / str(n), Workers(at_once=n)) for n in (1, 2))
+    (one, _), (two, done) = _run(benchmark, tmp_path / "1"), _run(benchmark, tmp_path / "2", elsewhere)
+    assert len(done) == len(one.runs) == len(two.runs) == 2
     for (_, first), (_, second) in zip(one.runs, two.runs, strict=True):
+        assert len(first.rows) == len(second.rows)
         for before, after in zip(first.rows, second.rows, strict=True):
             clocks = {"s_per_km2"}
             assert {k: v for k, v in before.figures.items() if k not in clocks} == pytest.approx(

@@ -61,7 +61,7 @@ def final_jobs(benchmark: BenchmarkConfig, output: Path, chosen: Choice) -> tupl
     """One training per data set, method and seed; seed by seed, so that every method has a row early."""
     seeds = sorted({seed for entry in benchmark.methods for seed in benchmark.seeds_of(entry)})
     return tuple(
-        _job(benchmark, pair, output, chosen.get((pair[0], pair[1].label), ()), seed, None)
+        _job(benchmark, pair, output, chosen.get((pair[0], pair[1].tuned_as or pair[1].label), ()), seed, None)
         for seed in seeds
         for pair in _pairs(benchmark)
         if seed in benchmark.seeds_of(pair[1])

@@ -42,6 +42,8 @@ class Entry(Section):
     """Seeds of this method; null: those of the benchmark."""
     candidates: tuple[tuple[Override, ...], ...] = ()
     """Settings tried on validation before the runs; the best is taken. Empty: not tuned."""
+    tuned_as: Label | None = None
+    """Another method whose best candidate this one takes over: for ablations."""
 
     @model_validator(mode="before")
     @classmethod
@@ -98,6 +100,18 @@ class BenchmarkConfig(Section):
         if len(set(trials.values())) > 1:
             counts = ", ".join(f"{label} {count}" for label, count in trials.items())
             raise ValueError(f"tuned methods need the same number of candidates each, got {counts}")
+        return methods
+
+    @field_validator("methods")
+    @classmethod
+    def _tuned_elsewhere(cls, methods: tuple[Entry, ...]) -> tuple[Entry, ...]:
+        tuned = {entry.label for entry in methods if entry.candidates}
+        for entry in methods:
+            if entry.tuned_as is not None and (entry.candidates or entry.tuned_as not in tuned):
+                raise ValueError(
+                    f"{entry.label} is tuned_as {entry.tuned_as}: it needs to have no candidates of its own, and "
+                    "the other method needs some"
+                )
         return methods
 
     @model_validator(mode="after")

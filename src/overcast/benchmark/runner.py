@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.queues import Queue
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +12,8 @@ import numpy as np
 from overcast.batch import Available
 from overcast.benchmark.jobs import Choice, Job, base_config, choose, final_jobs, trial_jobs
 from overcast.benchmark.options import BenchmarkConfig
-from overcast.benchmark.work import Outcome, Test, carry_out, kept_outcome
+from overcast.benchmark.work import Outcome, Test, kept_outcome
+from overcast.benchmark.workers import Workers, results
 from overcast.compare import COARSE_GSD_M
 from overcast.config.data import FolderData, build_data
 from overcast.data.catalog import Catalog
@@ -32,21 +28,6 @@ from overcast.simulate.options import SimulationOptions
 
 OnJob = Callable[[Job, Outcome, int, int], None]
 """Called with (job, its outcome, jobs done, jobs in all)."""
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Where jobs run."""
-
-    at_once: int = 1
-    """Jobs at once; more than one run in processes of their own."""
-    gpus: int = 0
-    """GPUs shared out among them, one each."""
-
-    @property
-    def device(self) -> str:
-        """Of the evaluation."""
-        return "cuda" if self.gpus else "cpu"
 
 
 @dataclass(frozen=True)
@@ -121,48 +102,10 @@ def kept(benchmark: BenchmarkConfig, output: Path) -> Finished:
 def _run_all(jobs: Sequence[Job], tests: dict[str, Test], workers: Workers, on_job: OnJob) -> dict[Path, Outcome]:
     found = {job.folder: kept for job in jobs if (kept := kept_outcome(job)) is not None}
     waiting = [job for job in jobs if job.folder not in found]
-    for job, outcome in _results(waiting, tests, workers):
+    for job, outcome in results(waiting, tests, workers):
         found[job.folder] = outcome
         on_job(job, outcome, len(found), len(jobs))
     return found
-
-
-def _results(jobs: Sequence[Job], tests: dict[str, Test], workers: Workers) -> Iterator[tuple[Job, Outcome]]:
-    if workers.at_once == 1 or len(jobs) <= 1:
-        for job in jobs:
-            yield job, carry_out(job, tests[job.dataset])
-        return
-    context = multiprocessing.get_context("spawn")
-    slots: Queue[int] = context.Queue()
-    for slot in range(workers.at_once):
-        slots.put(slot)
-    start = (slots, workers.at_once, workers.gpus)
-    with ProcessPoolExecutor(workers.at_once, context, _start_worker, start) as pool:
-        futures = {pool.submit(carry_out, job, tests[job.dataset], quiet=True): job for job in jobs}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], _outcome_of(future.result)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _outcome_of(result: Callable[[], Outcome]) -> Outcome:
-    try:
-        return result()
-    except BrokenProcessPool:
-        return Outcome(error="the process died, for want of memory perhaps: run the benchmark again, fewer at once")
-
-
-def _start_worker(slots: Queue[int], at_once: int, gpus: int) -> None:
-    """Give a worker its GPU, or its share of the cores, before torch is first used there."""
-    slot = slots.get()
-    if gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(slot % gpus)
-        return
-    import torch
-
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // at_once))
 
 
 def evaluated(finished: Finished, dataset: str, label: str, available: Available) -> list[Job]:

@@ -21,6 +21,10 @@ def benchmark(
     at_once: Annotated[
         int | None, typer.Option(help="Trainings at once; default: one per GPU, one without a GPU.")
     ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster that runs the trainings: auto, host:port; see docs/cluster.md.")
+    ] = None,
+    gpus: Annotated[int | None, typer.Option(help="GPUs in use; default: those of this machine.")] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for example seeds=[0].")] = None,
     report_only: Annotated[bool, typer.Option(help="Train nothing: tables and report of what is there.")] = False,
 ) -> None:
@@ -34,14 +38,15 @@ def benchmark(
 
     from overcast.benchmark.options import load_benchmark
     from overcast.benchmark.report import write_benchmark, write_results
-    from overcast.benchmark.runner import Workers, kept, prepare_data, run_benchmark
+    from overcast.benchmark.runner import kept, prepare_data, run_benchmark
+    from overcast.benchmark.workers import Workers
     from overcast.errors import InputError
 
     given = " ".join(f"--set {override}" for override in sets or ())
     command = f"overcast benchmark {config} --output {output} {given}".strip()
     wanted = load_benchmark(config, sets or ())
-    gpus = torch.cuda.device_count()
-    workers = Workers(at_once or max(1, gpus), gpus)
+    found = torch.cuda.device_count() if gpus is None else gpus
+    workers = Workers(at_once or max(1, found), found if address is None else min(1, found), address)
 
     def on_job(job: Job, outcome: Outcome, done: int, jobs: int) -> None:
         """A line on the terminal, and the table brought up to date."""
