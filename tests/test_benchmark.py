@@ -16,7 +16,7 @@ from overcast.benchmark.jobs import final_jobs, trial_jobs
 from overcast.benchmark.options import BenchmarkConfig, load_benchmark
 from overcast.benchmark.report import write_benchmark
 from overcast.benchmark.runner import Finished, kept, prepare_data, run_benchmark
-from overcast.benchmark.tables import Table, latex, markdown
+from overcast.benchmark.tables import Scores, Table, latex, markdown
 from overcast.benchmark.workers import Workers
 from overcast.cli import app
 from overcast.errors import ConfigError, LeakError
@@ -61,7 +61,11 @@ def _write(folder: Path, data: dict[str, object], **benchmark: object) -> Path:
 def config(tiny_folder: Path, tmp_path: Path) -> Path:
     kd = {"label": "wide", "sets": ["method.name=sar"], "candidates": [["training.crop=32"], ["training.crop=64"]]}
     return _write(
-        tmp_path, {"root": str(tiny_folder), "split": SPLIT}, methods=["sar_twin", "fusion", kd], seeds=[0, 1]
+        tmp_path,
+        {"root": str(tiny_folder), "split": SPLIT},
+        methods=["sar_twin", "fusion", kd],
+        seeds=[0, 1],
+        optical_shares=[0, 0.5, 1],
     )
 
 
@@ -101,6 +105,11 @@ def test_every_method_and_seed_has_rows_and_a_second_call_trains_nothing(config:
     assert report.pages[0].is_file()
     assert "| wide | 2 |" in report.markdown.read_text()
     _check_tuning(benchmark, finished)
+    scores = Scores(benchmark, "tiny", finished)
+    clear = scores.clouded("fusion")
+    assert clear[1].value == iou_over_seeds(scores.runs("fusion", Available.BOTH)).value
+    assert scores.clouded("sar_twin") == {}
+    assert "IoU under clouds" in html
 
 
 def test_an_ablation_takes_over_the_settings_of_its_method(config: Path, tmp_path: Path) -> None:

@@ -17,11 +17,13 @@ from overcast.config import FinishedRun, open_run
 from overcast.data.catalog import Catalog
 from overcast.data.parts import Part
 from overcast.errors import ConfigError, InputError
+from overcast.evaluation.clouds import clouded
 from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.report import write_report
 from overcast.evaluation.report_data import Origin, ReportData, Result
 from overcast.evaluation.result import Evaluation, EvaluationOptions
 from overcast.evaluation.run import evaluate
+from overcast.methods.base import Method
 from overcast.simulate.dataset import OPTIONS_FILE
 from overcast.training.folder import RunFolder, write_atomic
 from overcast.training.loader import to_device
@@ -207,8 +209,30 @@ def evaluate_run(
     return found
 
 
+def evaluate_clouded(
+    run: FinishedRun, clear: float, options: EvaluationOptions, *, part: Part = Part.TEST, device: str = "cpu"
+) -> Evaluation:
+    """Evaluate a method that takes both sensors with clouds over its optical images.
+
+    `clear` is the share of each chip's pixels that they leave; see `Method.predict_clouded`.
+    """
+    return evaluate(
+        _predictor(run, lambda method, batch: method.predict_clouded(clouded(batch, clear)), device),
+        run.batches(part, (Available.BOTH,)),
+        run.places(part),
+        run.catalog.radiometry.sar.gsd_m,
+        options,
+    )
+
+
 def predictor(run: FinishedRun, available: Available, device: str) -> Callable[[Batch], torch.Tensor]:
     """Logits of a run's method in the arithmetic that it was trained in."""
+    return _predictor(run, lambda method, batch: method.predict(batch, available), device)
+
+
+def _predictor(
+    run: FinishedRun, ask: Callable[[Method, Batch], torch.Tensor], device: str
+) -> Callable[[Batch], torch.Tensor]:
     method = run.bundle.method
     assert method is not None
     training, place = run.config.training, torch.device(device)
@@ -219,7 +243,7 @@ def predictor(run: FinishedRun, available: Available, device: str) -> Callable[[
 
     def predict(batch: Batch) -> torch.Tensor:
         with autocast():
-            return method.predict(to_device(batch, place, channels_last=training.channels_last), available)
+            return ask(method, to_device(batch, place, channels_last=training.channels_last))
 
     return predict
 

@@ -74,6 +74,8 @@ class BenchmarkConfig(Section):
     """One run per method and seed."""
     available: tuple[Available, ...] = (Available.SAR, Available.BOTH, Available.BOTH_OPTICAL_ZERO)
     """What methods are given on the test chips; each takes those that it can work from."""
+    optical_shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
+    """Shares of valid optical pixels at which methods that take both sensors are tested too; clouds hide the rest."""
     control: Label = "sar_twin"
     """Method that the others are compared with, given SAR alone."""
     ceiling: Label = "fusion"

@@ -29,7 +29,8 @@ from overcast.benchmark.tables import (
 from overcast.benchmark.work import Outcome, read_evaluation
 from overcast.compare import report_data
 from overcast.config import open_run
-from overcast.evaluation.charts import Axis, axis_over
+from overcast.evaluation.charts import COLOURS, Axis, Series, axis_over, line_chart
+from overcast.evaluation.curves import Key
 from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.report import write_report
 from overcast.evaluation.report_data import Result
@@ -147,15 +148,40 @@ def _html(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    skies = {name: _clouded_chart(Scores(benchmark, name, finished)) for name in benchmark.datasets}
     charts = {name: _chart(Scores(benchmark, name, finished)) for name in benchmark.datasets}
     return environment.get_template("benchmark.html").render(
         title=benchmark.title,
         origin=_origin(command).replace("`", ""),
         reading=READING.replace("`", ""),
         charts={name: chart for name, chart in charts.items() if chart.bars},
+        skies={name: sky for name, sky in skies.items() if sky.legend},
         tables=tables,
         pages=[page.name for page in pages],
     )
+
+
+@dataclass(frozen=True)
+class CloudedChart:
+    """IoU over the share of valid optical pixels."""
+
+    legend: tuple[Key, ...]
+    svg: Markup
+
+
+def _clouded_chart(scores: Scores) -> CloudedChart:
+    curves = {entry.label: scores.clouded(entry.label) for entry in scores.benchmark.methods}
+    lines = [
+        Series(
+            label, [(share, iou.value) for share, iou in curve.items()], turn % COLOURS, turn // COLOURS, markers=True
+        )
+        for turn, (label, curve) in enumerate((label, curve) for label, curve in curves.items() if curve)
+    ]
+    heights = [y for line in lines for _, y in line.points]
+    title = "IoU over the share of valid optical pixels"
+    axis = axis_over("IoU", heights, from_zero=False)
+    svg = line_chart(title, Axis("share of valid optical pixels"), axis, lines)
+    return CloudedChart(tuple(Key(line.name, line.colour, line.dash) for line in lines), svg)
 
 
 def _chart(scores: Scores) -> BarChart:

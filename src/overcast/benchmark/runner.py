@@ -80,7 +80,10 @@ def run_benchmark(
     on_job: OnJob,
 ) -> Finished:
     """Run what is missing: trials first, then every method with every seed. A failed job does not stop the others."""
-    tests = {name: Test(benchmark.available, each, workers.device) for name, each in options.items()}
+    tests = {
+        name: Test(benchmark.available, each, workers.device, benchmark.optical_shares)
+        for name, each in options.items()
+    }
     trials = trial_jobs(benchmark, output)
     tried = _run_all(trials, tests, workers, on_job)
     chosen = choose(benchmark, trials, [tried[job.folder].validation for job in trials])

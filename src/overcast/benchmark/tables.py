@@ -10,7 +10,7 @@ import numpy as np
 from overcast.batch import Available
 from overcast.benchmark.options import BenchmarkConfig
 from overcast.benchmark.runner import Finished, evaluated
-from overcast.benchmark.work import Row, read_evaluation
+from overcast.benchmark.work import Row, read_clouded, read_evaluation
 from overcast.evaluation.report_data import available_text
 from overcast.evaluation.seeds import (
     Runs,
@@ -75,6 +75,17 @@ class Scores:
             if (job.dataset, job.label, row.available) == (self.dataset, label, available)
         ]
 
+    def clouded_runs(self, label: str, share: float) -> Runs:
+        """Counts by place of each seed with this share of valid optical pixels."""
+        jobs = evaluated(self.finished, self.dataset, label, Available.BOTH)
+        found = (read_clouded(job, share) for job in jobs)
+        return [evaluation.pixels_by_place for evaluation in found if evaluation is not None]
+
+    def clouded(self, label: str) -> dict[float, SeedEstimate]:
+        """IoU by share of valid optical pixels; empty where the method was not tested under clouds."""
+        shares = sorted(self.benchmark.optical_shares)
+        return {share: iou_over_seeds(runs) for share in shares if (runs := self.clouded_runs(label, share))}
+
 
 def score_tables(scores: Scores) -> list[Table]:
     """One table for each set of sensors that was given."""
@@ -83,7 +94,27 @@ def score_tables(scores: Scores) -> list[Table]:
         labels = [entry.label for entry in scores.benchmark.methods if scores.runs(entry.label, available)]
         if labels:
             tables.append(_score_table(scores, available, labels))
-    return tables
+    under_clouds = clouded_table(scores)
+    return tables if under_clouds is None else [*tables, under_clouds]
+
+
+def clouded_table(scores: Scores) -> Table | None:
+    """IoU over the share of valid optical pixels; None where none was tested."""
+    shares = sorted(scores.benchmark.optical_shares)
+    found = {entry.label: scores.clouded(entry.label) for entry in scores.benchmark.methods}
+    rows = [
+        (label, *(f"{curve[share].value:.3f}" if share in curve else DASH for share in shares))
+        for label, curve in found.items()
+        if curve
+    ]
+    if not rows:
+        return None
+    note = (
+        "Mean IoU over seeds. Clouds, the same for every method, hide the rest of each optical image. Where it is "
+        "hidden, a method that works from SAR alone does so; any other takes the training mean for it."
+    )
+    columns = ("method", *(f"{100 * share:g} %" for share in shares))
+    return Table(f"{scores.dataset}, share of valid optical pixels", columns, tuple(rows), note)
 
 
 def _score_table(scores: Scores, available: Available, labels: Sequence[str]) -> Table:

@@ -12,11 +12,12 @@ from rich.console import Console
 from overcast.batch import Available, Modality
 from overcast.benchmark.jobs import Job, describe_sets
 from overcast.bundle import load_bundle
-from overcast.compare import evaluate_run
-from overcast.config import build_plan, open_run
+from overcast.compare import evaluate_clouded, evaluate_run
+from overcast.config import FinishedRun, build_plan, open_run
 from overcast.errors import InputError, OvercastError
 from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.result import Evaluation, EvaluationOptions
+from overcast.evaluation.selection import PanelOptions
 from overcast.models.cost import Cost, cost
 from overcast.training.folder import RunFolder, write_atomic
 from overcast.training.run import train
@@ -67,6 +68,8 @@ class Test:
     available: tuple[Available, ...]
     options: EvaluationOptions
     device: str = "cpu"
+    optical_shares: tuple[float, ...] = ()
+    """Shares of valid optical pixels at which methods that take both sensors are tested too."""
 
 
 def kept_outcome(job: Job) -> Outcome | None:
@@ -133,7 +136,26 @@ def _trained(job: Job, test: Test, *, quiet: bool) -> Outcome:
                 date=str(date.today()),  # noqa: DTZ011  # a date for people
             )
         )
+    if Available.BOTH in plan.facts.available:
+        _write_clouded(run, job, test)
     return Outcome(validation=validation, rows=tuple(rows))
+
+
+def _write_clouded(run: FinishedRun, job: Job, test: Test) -> None:
+    """An evaluation per share of valid optical pixels; pixels only."""
+    options = test.options.model_copy(update={"instances": False, "panels": PanelOptions(count=0)})
+    for share in test.optical_shares:
+        evaluate_clouded(run, share, options, device=test.device).write(_clouded_file(job, share))
+
+
+def _clouded_file(job: Job, share: float) -> Path:
+    return job.folder / f"optical-{100 * share:g}.json"
+
+
+def read_clouded(job: Job, share: float) -> Evaluation | None:
+    """The evaluation of a finished job with this share of valid optical pixels, if there is one."""
+    path = _clouded_file(job, share)
+    return Evaluation.read(path) if path.is_file() else None
 
 
 def deployed_cost(path: Path) -> Cost:

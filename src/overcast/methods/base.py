@@ -92,6 +92,18 @@ class Method(nn.Module, ABC):
             raise ConfigError(f"method {self.name!r} cannot work from {available.value!r}; choose from: {choice}.")
         return self._logits(batch, available)
 
+    def predict_clouded(self, batch: Batch) -> Tensor:
+        """Logits (B, K, H, W) from SAR and what clouds leave of the optical image (`batch.optical_valid`).
+
+        Where the optical image has data they are those from both sensors, elsewhere those from SAR alone: without a
+        clear pixel the result is that of SAR alone to the last bit, without a cloud that of both. A method that cannot
+        work from SAR alone takes the gaps as they are filled, with the training mean.
+        """
+        both = self.predict(batch, Available.BOTH)
+        if Available.SAR not in self.available or batch.optical_valid is None:
+            return both
+        return torch.where(batch.optical_valid, both, self.predict(batch, Available.SAR))
+
     @abstractmethod
     def _logits(self, batch: Batch, available: Available) -> Tensor:
         """`predict` for a member of `self.available`."""
