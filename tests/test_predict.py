@@ -29,14 +29,16 @@ from overcast.bundle import Bundle, BundleInfo
 from overcast.data.radiometry import BandStatistics, LookDirection, Radiometry, SensorRadiometry, Statistics, Unit
 from overcast.errors import BundleError, ConfigError, InputError, RadiometryError
 from overcast.inference import cog, outputs
-from overcast.inference.cog import Encoding, ProbabilityWriter
+from overcast.inference.cog import ProbabilityWriter
 from overcast.inference.declare import TAG, scene_radiometry
+from overcast.inference.encoding import Encoding
 from overcast.inference.model import SceneModel
 from overcast.inference.outlines.levels import Outlines
 from overcast.inference.polygons import PolygonOptions
 from overcast.inference.predict import PredictionSummary, PredictOptions, predict_file
 from overcast.inference.progress import Stage
 from overcast.inference.scene import SceneOptions
+from overcast.inference.staging import staged
 
 SENSOR = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, gsd_m=0.5)
 STATISTICS = BandStatistics(mean=(28.0, 28.0), std=(8.0, 8.0))
@@ -97,6 +99,18 @@ def probabilities(path: Path) -> np.ndarray:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def outputs_in(folder: Path) -> list[str]:
+    """What a user sees; finished blocks of a run that failed lie hidden."""
+    return [name for name in names(folder) if not name.startswith(".")]
+
+
+def leftovers(folder: Path) -> list[str]:
+    """What a run that failed leaves beside its finished blocks."""
+    hidden = [path for path in folder.glob(".*.partial/*") if path.name not in {"blocks", "lock"}]
+    growing = [path for path in folder.glob(".*.partial/blocks/*") if path.suffix not in {".block", ".json", ".jsonl"}]
+    return sorted(path.name for path in hidden + growing)
 
 
 def expected(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -315,7 +329,7 @@ def test_missing_band_and_truncated_file_are_refused(tmp_path: Path):
     assert names(tmp_path) == ["cut.tif", "one.tif"]
 
 
-def test_damaged_block_in_the_middle_leaves_nothing(tmp_path: Path):
+def test_damage_in_the_middle_of_the_scene_leaves_no_output(tmp_path: Path):
     scene = write_scene(
         tmp_path / "scene.tif", speckle(400, 400), tiled=True, blockxsize=64, blockysize=64, compress="deflate"
     )
@@ -325,7 +339,8 @@ def test_damaged_block_in_the_middle_leaves_nothing(tmp_path: Path):
     scene.write_bytes(content)
     with pytest.raises(InputError, match=r"scene\.tif cannot be read"):
         predict(tmp_path, scene)
-    assert names(tmp_path) == ["scene.tif"]
+    assert outputs_in(tmp_path) == ["scene.tif"]
+    assert not leftovers(tmp_path)
 
 
 def test_outputs_are_checked_before_the_first_pixel(tmp_path: Path):
@@ -378,7 +393,7 @@ def test_existing_outputs_are_replaced_only_on_request_and_only_at_the_end(tmp_p
     assert len(gpd.read_file(tmp_path / "f.gpkg")) > 0
 
 
-def test_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_full_disk_is_one_sentence_and_leaves_no_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     scene = write_scene(tmp_path / "scene.tif", speckle())
     writes = []
 
@@ -393,7 +408,8 @@ def test_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, monkeypatc
         predict(tmp_path, scene)
     assert str(caught.value).startswith("probability.tif cannot be written (No space left on device; ")
     assert "\n" not in str(caught.value)
-    assert names(tmp_path) == ["scene.tif"]
+    assert outputs_in(tmp_path) == ["scene.tif"]
+    assert not leftovers(tmp_path)
 
 
 FULL = """
@@ -411,13 +427,14 @@ except InputError as error:
 
 
 @pytest.mark.parametrize(("limit", "named"), [(300_000, "probability.tif"), (2_300_000, "probability.tif")])
-def test_file_system_that_takes_no_more_leaves_nothing(tmp_path: Path, limit: int, named: str):
+def test_file_system_that_takes_no_more_leaves_no_output(tmp_path: Path, limit: int, named: str):
     """The limit on the size of files stands in for a full disk, in the raster that grows or in the last copy."""
     write_scene(tmp_path / "scene.tif", speckle(700, 700))
     command = [sys.executable, "-c", FULL, str(Path(__file__).parent), str(tmp_path), str(limit)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout.startswith(f"{named} cannot be written ("), done.stdout + done.stderr
-    assert names(tmp_path) == ["scene.tif"]
+    assert outputs_in(tmp_path) == ["scene.tif"]
+    assert not leftovers(tmp_path)
 
 
 def test_copy_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -451,23 +468,24 @@ predict(folder, folder / "scene.tif", bundle=slow, progress=lambda state: print(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_leaves_nothing(tmp_path: Path, number: signal.Signals):
+def test_signal_leaves_no_output(tmp_path: Path, number: signal.Signals):
     write_scene(tmp_path / "scene.tif", speckle(600, 600))
     command = [sys.executable, "-c", SLOW, str(Path(__file__).parent), str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for _ in range(3):
             assert process.stdout.readline() == "on\n"
-        assert any(name.endswith(".partial") for name in names(tmp_path))
+        assert names(tmp_path)[0] == ".probability.tif.partial"
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "KeyboardInterrupt" in errors
-    assert names(tmp_path) == ["scene.tif"]
+    assert outputs_in(tmp_path) == ["scene.tif"]
+    assert not leftovers(tmp_path)
 
 
 def test_failing_rename_takes_back_what_was_renamed(tmp_path: Path):
-    with outputs.staged([tmp_path / "a.tif", tmp_path / "b.gpkg"]) as staging:
+    with staged([tmp_path / "a.tif", tmp_path / "b.gpkg"]) as staging:
         staging.path(tmp_path / "a.tif").touch()
         with pytest.raises(FileNotFoundError):
             staging.publish()

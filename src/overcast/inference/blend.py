@@ -1,6 +1,8 @@
-"""Overlapping tiles of probability become finished pixels."""
+"""Overlapping tiles of probability become finished pixels: first along each row of tiles, then from row to row."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,71 +13,105 @@ from overcast.grid import Window
 from overcast.inference.tiling import Axis
 
 
-class TileBlender:
-    """Sums weighted tiles, given in rows from the top left, and writes what no later tile touches.
+class StripSink(Protocol):
+    """Takes rows of tiles (strips), blended along the row, column by column."""
 
-    Holds one tile and, over the width of the scene, the rows that a row of tiles shares with the next.
+    def column(self, strip: int, index: int, total: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+        """What no later tile of the strip touches, from the start of tile `index` to that of the next.
+
+        `total` (tile, w) is the weighted sum of probabilities, `valid` is True where there are data; both are only
+        lent. Indexes come in order.
+        """
+        ...
+
+    def end(self, strip: int, tiles: int, computed: int) -> None:
+        """The strip is complete: `tiles` of it went through the network, `computed` pixels with padding."""
+        ...
+
+
+class StripBlender:
+    """Sums the weighted tiles of one strip, given from the left, and hands on what no later tile touches."""
+
+    def __init__(self, rows: Axis, cols: Axis, strip: int, sink: StripSink) -> None:
+        self._cols, self._strip, self._sink = cols, strip, sink
+        self._sum = np.zeros((rows.tile, cols.tile), np.float32)
+        self._valid = np.zeros((rows.tile, cols.tile), np.bool_)
+        self._row_weights = rows.weights(strip)[:, None]
+        self._index = self._tiles = self._computed = 0
+
+    def add(self, index: int, probability: NDArray[np.float32], valid: NDArray[np.bool_], computed: int) -> None:
+        """Add the tile of column `index`; `probability` and `valid` are (tile, tile).
+
+        Tiles come in order; those left out count as being without data. `computed` pixels went through the network.
+        """
+        self._pass(index)
+        self._sum += probability * self._row_weights * self._cols.weights(index)
+        self._valid |= valid
+        self._tiles, self._computed = self._tiles + 1, self._computed + computed
+
+    def finish(self) -> None:
+        """Hand on what is left, after the last tile."""
+        self._pass(len(self._cols.starts))
+        self._sink.end(self._strip, self._tiles, self._computed)
+
+    def _pass(self, index: int) -> None:
+        """Hand on the columns up to a tile; those between have no data."""
+        while self._index < index:
+            width = self._cols.step(self._index)
+            total, valid = self._sum[:, :width], self._valid[:, :width]
+            if not np.isfinite(total).all():
+                raise BundleError(
+                    f"The network returned values that are not numbers in row {self._strip} of tiles, tile "
+                    f"{self._index}; run with full precision (fp32) or check the bundle."
+                )
+            self._sink.column(self._strip, self._index, total, valid)
+            for buffer in (self._sum, self._valid):
+                buffer[:, : self._cols.tile - width] = buffer[:, width:]  # NumPy copies where the two overlap
+                buffer[:, self._cols.tile - width :] = 0
+            self._index += 1
+
+
+class StripJoiner:
+    """A StripSink that adds what strips share and writes every pixel once it is final.
+
+    Holds, over the width of the scene, the rows that a strip shares with the next. Strips come from the top.
     """
 
     def __init__(self, rows: Axis, cols: Axis, sink: RasterSink) -> None:
         self._rows, self._cols, self._sink = rows, cols, sink
-        self._sum = np.zeros((rows.tile, cols.tile), np.float32)
-        self._valid = np.zeros((rows.tile, cols.tile), np.bool_)
         shared = max((rows.tile - rows.step(strip) for strip in range(len(rows.starts))), default=0)
         self._sum_above = np.zeros((shared, cols.length), np.float32)
         self._valid_above = np.zeros((shared, cols.length), np.bool_)
-        self._strip = self._index = self._shared = 0
-        self._row_weights = rows.weights(0)[:, None]
-        self._col_weights = [cols.weights(index) for index in range(len(cols.starts))]
         self.valid_pixels = 0
         """Pixels with data among those written so far."""
+        self.tiles = 0
+        """Tiles that went through the network."""
+        self.computed_pixels = 0
+        """Pixels that went through the network, overlap and padding included."""
 
-    def add(self, strip: int, index: int, probability: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
-        """Add the tile of row `strip` and column `index`; `probability` and `valid` are (tile, tile).
-
-        Tiles come in order; those left out count as being without data.
-        """
-        self._pass(strip, index)
-        self._sum += probability * self._row_weights * self._col_weights[index]
-        self._valid |= valid
-        self._next()
-
-    def finish(self) -> None:
-        """Write what is left, after the last tile."""
-        self._pass(len(self._rows.starts), 0)
-
-    def _pass(self, strip: int, index: int) -> None:
-        """Go on to a tile; those between have no data."""
-        while (self._strip, self._index) < (strip, index):
-            self._next()
-
-    def _next(self) -> None:
-        """Write the pixels that this tile is the last to touch, and keep what it shares with its neighbours."""
-        height, width = self._rows.step(self._strip), self._cols.step(self._index)
-        row, col = self._rows.starts[self._strip], self._cols.starts[self._index]
+    def column(self, strip: int, index: int, total: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+        """Write the rows that no later strip touches and keep the others."""
+        height, above = self._rows.step(strip), shared_above(self._rows, strip)
+        row, col, width = self._rows.starts[strip], self._cols.starts[index], total.shape[1]
         columns = slice(col, col + width)
-        total, valid = self._sum[:, :width], self._valid[:, :width]
-        total[: self._shared] += self._sum_above[: self._shared, columns]
-        valid[: self._shared] |= self._valid_above[: self._shared, columns]
-        self._write(Window(row, col, height, width), total[:height], valid[:height])
+        total[:above] += self._sum_above[:above, columns]
+        valid[:above] |= self._valid_above[:above, columns]
+        self.valid_pixels += int(np.count_nonzero(valid[:height]))
+        self._sink.write(Window(row, col, height, width), np.where(valid[:height], total[:height], np.float32(np.nan)))
         below = self._rows.tile - height
         self._sum_above[:below, columns] = total[height:]
         self._valid_above[:below, columns] = valid[height:]
-        for buffer in (self._sum, self._valid):
-            buffer[:, : self._cols.tile - width] = buffer[:, width:]  # NumPy copies where the two overlap
-            buffer[:, self._cols.tile - width :] = 0
-        self._index += 1
-        if self._index == len(self._cols.starts):
-            self._strip, self._index, self._shared = self._strip + 1, 0, below
-            if self._strip < len(self._rows.starts):
-                self._row_weights = self._rows.weights(self._strip)[:, None]
 
-    def _write(self, window: Window, total: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
-        """Hand finished pixels to the sink, NaN where there is no data."""
-        if not np.isfinite(total).all():
-            raise BundleError(
-                f"The network returned values that are not numbers in {window}; "
-                "run with full precision (fp32) or check the bundle."
-            )
-        self.valid_pixels += int(np.count_nonzero(valid))
-        self._sink.write(window, np.where(valid, total, np.float32(np.nan)))
+    def end(self, strip: int, tiles: int, computed: int) -> None:
+        """Count."""
+        del strip
+        self.tiles, self.computed_pixels = self.tiles + tiles, self.computed_pixels + computed
+
+
+def shared_above(rows: Axis, strip: int) -> int:
+    """Rows that a strip shares with those above it.
+
+    >>> shared_above(Axis(100, 40, (0, 30, 60), 10, 0), 1)
+    10
+    """
+    return 0 if strip == 0 else rows.tile - rows.step(strip - 1)

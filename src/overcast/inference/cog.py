@@ -6,7 +6,6 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 from zlib import crc32
@@ -21,39 +20,15 @@ from rasterio.windows import Window as RasterioWindow
 from overcast.data.files import grid_of, open_raster, reading
 from overcast.data.raster import Georeference, Pixels
 from overcast.grid import Window
+from overcast.inference.encoding import NODATA_CODE, SCALE, Encoding, decode, encode
 from overcast.inference.outputs import writing
 
 BLOCK = 512
 """Side of the internal tiles."""
+COMPARED_WIDTH = 16 * BLOCK
+"""Columns of a copy that are compared at once."""
 CACHE_BYTES = 64 * 2**20
 """GDAL's block cache while scenes are read and written; its own default is a twentieth of the machine's memory."""
-SCALE = 1 / 254
-"""Probability per step of the 8-bit encoding; it is also the scale of the band, so GIS programs apply it."""
-NODATA_CODE = 255
-
-
-class Encoding(StrEnum):
-    """How a probability is stored."""
-
-    UINT8 = "uint8"
-    """round(254 p), so steps of 0.4 percent; 255 where there is no data."""
-    FLOAT32 = "float32"
-    """p as it is; NaN where there is no data."""
-
-
-def encode(probability: NDArray[np.generic], encoding: Encoding) -> NDArray[np.generic]:
-    """Probabilities (NaN = no data) as they are stored.
-
-    >>> encode(np.array([0.0, 0.5, 1.0, np.nan], np.float32), Encoding.UINT8)
-    array([  0, 127, 254, 255], dtype=uint8)
-    """
-    values = probability.astype(np.float32, copy=False)
-    match encoding:
-        case Encoding.FLOAT32:
-            return values
-        case Encoding.UINT8:
-            codes = np.clip(values, 0, 1) * np.float32(254) + np.float32(0.5)
-            return np.where(np.isnan(values), np.float32(NODATA_CODE), codes).astype(np.uint8)
 
 
 @contextmanager
@@ -161,13 +136,15 @@ def write_cog(source: Path, target: Path) -> None:
 
 
 def _require_copied(source: Path, target: Path) -> None:
-    """Compare every pixel of a copy, row of blocks by row of blocks."""
+    """Compare every pixel of a copy, in windows of bounded size whatever the width."""
     with _open(source) as original, _open(target) as copy:
+        unsigned = original.dtypes[0] == Encoding.UINT8.value
         for row in range(0, original.height, BLOCK):
-            at = RasterioWindow(0, row, original.width, min(BLOCK, original.height - row))
-            unsigned = original.dtypes[0] == Encoding.UINT8.value
-            if not np.array_equal(original.read(window=at), copy.read(window=at), equal_nan=not unsigned):
-                raise OSError(f"rows {row} to {row + BLOCK} did not arrive")
+            for col in range(0, original.width, COMPARED_WIDTH):
+                height, width = min(BLOCK, original.height - row), min(COMPARED_WIDTH, original.width - col)
+                at = RasterioWindow(col, row, width, height)
+                if not np.array_equal(original.read(1, window=at), copy.read(1, window=at), equal_nan=not unsigned):
+                    raise OSError(f"rows {row} to {row + BLOCK} did not arrive")
 
 
 class ProbabilitySource:
@@ -199,11 +176,5 @@ class ProbabilitySource:
         """Probabilities (1, h, w) in 0..1, 0 where there is no data."""
         with self._lock, reading(self._path):
             stored = self._dataset.read(1, window=_at(window))
-        if stored.dtype == np.uint8:
-            return Pixels(_DECODED[stored][None], stored != NODATA_CODE)
-        valid = ~np.isnan(stored)
-        return Pixels(np.where(valid, stored, np.float32(0))[None], valid)
-
-
-_DECODED = np.append(np.arange(255, dtype=np.float32) / np.float32(254), np.float32(0))
-"""Probability of each 8-bit code."""
+        values, valid = decode(stored)
+        return Pixels(values[None], valid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from overcast.data.radiometry import GSD_TOLERANCE, SensorRadiometry
 from overcast.data.raster import Georeference
 from overcast.errors import ConfigError, InputError, RadiometryError
 from overcast.inference.area import measure_area
-from overcast.inference.cog import Encoding
+from overcast.inference.encoding import Encoding
 from overcast.inference.formats import vector_format
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import require_space, require_writable
@@ -93,7 +93,11 @@ class Job:
         report, factor = self.report, self.pixel_km2
         if report is None:
             return None
-        return lambda state: report(Progress(state.stage, state.done * factor, state.total * factor, state.elapsed_s))
+
+        def in_km2(state: Progress) -> None:
+            report(replace(state, done=state.done * factor, total=state.total * factor, resumed=state.resumed * factor))
+
+        return in_km2
 
 
 def check_outputs(job: Job) -> None:
@@ -130,7 +134,7 @@ def check_grid(job: Job, grid: Georeference) -> None:
                 "correct one of them."
             )
     stored = grid.height * grid.width * np.dtype(job.options.encoding.value).itemsize
-    copies = 1.0 if job.probability is None else 2.4  # as it grows; compressed, with overviews, at worst
+    copies = 2.8 if job.probability is None else 4.2  # at worst: blocks, joined raster; compressed, with overviews
     require_space(job.targets[0], int(copies * stored) + 2**20)
 
 

@@ -1,13 +1,12 @@
-"""Outputs are written beside their targets and renamed together; interrupted, nothing is left."""
+"""Whether outputs can be written, and what is said where they cannot."""
 
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -16,51 +15,6 @@ from rasterio._err import CPLE_BaseError  # raised as it is by rasterio.shutil.c
 from rasterio.errors import RasterioError
 
 from overcast.errors import InputError
-
-
-class Staging:
-    """Hidden folders beside the targets, in which outputs grow."""
-
-    def __init__(self, folders: dict[Path, Path]) -> None:
-        """Use `staged`. `folders` maps each target to its hidden folder."""
-        self._folders = folders
-
-    def path(self, target: Path) -> Path:
-        """Where `target` is written until it is published; same file name, so that layers are named after it."""
-        return self._folders[target] / target.name
-
-    def scratch(self, name: str) -> Path:
-        """A path for a temporary file, beside the first target."""
-        folder = next(iter(self._folders.values())) / "scratch"
-        folder.mkdir(exist_ok=True)
-        return folder / name
-
-    def publish(self) -> None:
-        """Rename every output to its target; where one fails, those already renamed are removed."""
-        done: list[Path] = []
-        try:
-            for target in self._folders:
-                self.path(target).replace(target)
-                done.append(target)
-        except BaseException:
-            for target in done:
-                target.unlink(missing_ok=True)
-            raise
-
-
-@contextmanager
-def staged(targets: Sequence[Path]) -> Iterator[Staging]:
-    """Folders beside `targets`, removed with all that is in them when the block ends, however it ends."""
-    folders: dict[Path, Path] = {}
-    try:
-        for target in targets:
-            # named before it is made: a signal in between leaves nothing either
-            folders[target] = target.parent / f".{target.name}.{secrets.token_hex(4)}.partial"
-            folders[target].mkdir()
-        yield Staging(folders)
-    finally:
-        for folder in folders.values():
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -106,14 +60,17 @@ def require_space(target: Path, needed_bytes: int) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what fails while `path` is written, a full disk above all, into an InputError that names the file."""
+def writing(path: Path, name: str | None = None) -> Iterator[None]:
+    """Turn what fails while `path` is written, a full disk above all, into an InputError that names the file.
+
+    `name` is what the user knows it by, where that is not its own name.
+    """
     try:
         yield
     except (OSError, RasterioError, CPLE_BaseError) as error:
         reason = (os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)).rstrip(".")
         free = shutil.disk_usage(path.parent).free
         raise InputError(
-            f"{path.name} cannot be written ({reason}; {free / 1e9:.2f} GB are free on its disk); "
+            f"{name or path.name} cannot be written ({reason}; {free / 1e9:.2f} GB are free on its disk); "
             "free some space, or write elsewhere."
         ) from error

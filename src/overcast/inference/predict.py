@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from overcast.bundle import Bundle
 from overcast.data.files import open_raster
 from overcast.data.radiometry import SensorRadiometry
 from overcast.data.raster import Georeference, RasterioSource, RasterSink, RasterSource
+from overcast.inference.blockwise import complete, compute_here, join, request_facts, torch_threads
 from overcast.inference.cog import (
     BLOCK,
     CACHE_BYTES,
@@ -25,14 +27,16 @@ from overcast.inference.cog import (
 from overcast.inference.formats import VectorFormat, vector_format
 from overcast.inference.job import Job, PredictOptions, check_grid, check_outputs, tags
 from overcast.inference.model import SceneModel
-from overcast.inference.outputs import Staging, staged, termination_as_interrupt
+from overcast.inference.outputs import termination_as_interrupt
 from overcast.inference.polygons import Footprints, vectorize
 from overcast.inference.progress import Progress, Report, Stage
 from overcast.inference.rotate import RotatedSink, RotatedSource
-from overcast.inference.scene import SceneSummary, predict_scene
+from overcast.inference.scene import SceneSummary, plan_scene
 from overcast.inference.stac import ItemFacts, utc_text, write_item
+from overcast.inference.staging import Staging, recover_publication, staged
 from overcast.inference.style import store_style, write_style
 from overcast.inference.vector import Origin, write_footprints
+from overcast.inference.work import earlier_threads, open_work
 
 __all__ = ["PredictOptions", "PredictionSummary", "predict_file"]
 
@@ -74,6 +78,9 @@ def predict_file(
 ) -> PredictionSummary:
     """Map a scene. Everything is checked before the first pixel; outputs appear together at the end, or not at all.
 
+    The scene is computed in rows of tiles. A run that is interrupted or killed leaves the finished ones in a hidden
+    folder beside the first output, and the same call goes on from there to the same bytes.
+
     Args:
         scene: Files on one grid whose bands, in order, are those of `sensor`.
         bundle: The model. A scene seen from the opposite side is turned by 180 degrees and its prediction back.
@@ -85,13 +92,14 @@ def predict_file(
 
     Raises:
         InputError: A file is unreadable, has no CRS where one is needed, exists already, or cannot be written (full
-            disk); nothing is left behind.
+            disk); no output is left behind, only finished rows of tiles.
         RadiometryError: The scene is not what the model was trained for.
     """
     paths, options = tuple(scene), options or PredictOptions()
     started = time.monotonic()
     model = bundle if isinstance(bundle, SceneModel) else SceneModel.of(bundle, calibrated=options.calibrated)
     job = Job(paths, model, sensor, options, probability, footprints, progress)
+    recover_publication(job.targets)
     check_outputs(job)
     rotate = model.must_rotate(sensor, paths[0].name)
     with ExitStack() as stack:
@@ -137,13 +145,17 @@ class _Made:
 
 def _run(job: Job, source: RasterSource, staging: Staging, *, rotate: bool) -> tuple[SceneSummary, _Made | None]:
     """Write the outputs into their staging folders."""
-    grid = source.georeference
+    grid, options = source.georeference, job.options
+    seen: RasterSource = RotatedSource(source) if rotate else source
+    plan = plan_scene(grid, options.scene)
+    threads = options.scene.threads or earlier_threads(staging.blocks) or torch.get_num_threads()
+    work = open_work(staging.blocks, request_facts(job, grid, rotate=rotate, threads=threads))
+    with torch_threads(threads):
+        complete(work, plan, compute_here(seen, job.model, options, work), job.km2_report)
     raster = staging.scratch(job.targets[0].name)
-    with ProbabilityWriter(raster, grid, job.options.encoding, tags(job)) as writer:
+    with ProbabilityWriter(raster, grid, options.encoding, tags(job)) as writer:
         sink: RasterSink = RotatedSink(writer, grid) if rotate else writer
-        seen: RasterSource = RotatedSource(source) if rotate else source
-        model = job.model
-        summary = predict_scene(seen, model.network, model.statistics, job.options.scene, sink, job.km2_report)
+        summary = join(work, plan, options.encoding, sink, job.km2_report)
     made = None
     if job.footprints is not None and grid.crs is not None:
         made = _write_vector(job, grid.crs, raster, staging.path(job.footprints))

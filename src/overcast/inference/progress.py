@@ -11,6 +11,7 @@ class Stage(StrEnum):
     """What is being done."""
 
     PREDICT = "predict"
+    JOIN = "join"
     POLYGONS = "polygons"
     WRITE = "write"
 
@@ -21,17 +22,23 @@ class Progress:
 
     >>> Progress(Stage.PREDICT, done=2.0, total=6.0, elapsed_s=4.0).remaining_s
     8.0
+    >>> Progress(Stage.PREDICT, done=4.0, total=6.0, elapsed_s=4.0, resumed=2.0).remaining_s
+    4.0
     """
 
     stage: Stage
     done: float
     total: float
     elapsed_s: float
+    resumed: float = 0.0
+    """Part of `done` that an earlier run did; it says nothing about the rate."""
+    note: str = ""
+    """A sentence for the user, told once."""
 
     @property
     def rate(self) -> float:
-        """Units per second so far."""
-        return self.done / self.elapsed_s if self.elapsed_s > 0 else 0.0
+        """Units per second so far, without what was resumed."""
+        return (self.done - self.resumed) / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
     @property
     def remaining_s(self) -> float | None:

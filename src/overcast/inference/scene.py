@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from overcast.data.radiometry import BandStatistics
-from overcast.data.raster import RasterSink, RasterSource
+from overcast.data.raster import Georeference, RasterSink, RasterSource
 from overcast.errors import ConfigError
-from overcast.grid import Window
-from overcast.inference.blend import TileBlender
+from overcast.inference.blend import StripBlender, StripJoiner, StripSink
 from overcast.inference.pipeline import WriteBehind, read_ahead
 from overcast.inference.progress import Progress, Report, Stage
-from overcast.inference.tiling import Axis, split_axis
+from overcast.inference.tiles import Plan, TileBatch, tile_batches
+from overcast.inference.tiling import split_axis
 
 
 class Precision(StrEnum):
@@ -52,10 +52,12 @@ class SceneOptions:
     channels_last: bool = True
     queue_batches: int = 2
     """Batches that the reader may be ahead and the writer behind."""
+    threads: int | None = None
+    """CPU threads of the network; None for as many as torch takes. Another number changes the last bits in float32."""
 
     def __post_init__(self) -> None:
-        if min(self.tiles_per_pass, self.queue_batches, self.multiple) < 1:
-            raise ConfigError("batch_size, queue_batches and multiple must be at least 1.")
+        if min(self.tiles_per_pass, self.queue_batches, self.multiple, 1 if self.threads is None else self.threads) < 1:
+            raise ConfigError("batch_size, queue_batches, multiple and threads must be at least 1.")
         if not 0 <= 2 * self.margin <= self.overlap < self.tile or self.tile % self.multiple:
             raise ConfigError(
                 f"tile {self.tile}, overlap {self.overlap}, margin {self.margin} do not fit together: need "
@@ -84,34 +86,92 @@ class SceneSummary:
     elapsed_s: float
 
 
-@dataclass(frozen=True)
-class _Tile:
-    strip: int
-    index: int
-    values: NDArray[np.float32]
-    """(C, h, w) standardised and padded."""
-    valid: NDArray[np.bool_]
-    """(tile, tile)"""
+Infer = Callable[[Tensor], NDArray[np.float32]]
+"""Tiles (B, C, h, w) to probabilities (B, h, w)."""
 
 
-@dataclass(frozen=True)
-class _TileBatch:
-    tiles: tuple[_Tile, ...]
-    values: NDArray[np.float32] | None
-    """(B, C, h, w); None without tiles."""
-    passed: int
-    """Tiles, skipped ones included, up to the last of this batch."""
+def plan_scene(grid: Georeference, options: SceneOptions) -> Plan:
+    """How a scene is cut; depends on its size and the options alone."""
+    cut = (options.tile, options.overlap, options.margin, options.multiple)
+    rows, cols = split_axis(grid.height, *cut), split_axis(grid.width, *cut)
+    return Plan(rows, cols, options.multiple, options.tiles_per_pass)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    rows: Axis
-    cols: Axis
-    options: SceneOptions
+class StripPredictor:
+    """A network made ready once, which then predicts any strips of any scene."""
 
-    @property
-    def tile_count(self) -> int:
-        return len(self.rows.starts) * len(self.cols.starts)
+    def __init__(self, network: nn.Module, statistics: BandStatistics, options: SceneOptions) -> None:
+        """Prepare.
+
+        Args:
+            network: Standardised x (B, C, H, W) to logits (B, 1, H, W); set to evaluation mode, moved to
+                `options.device` and, if asked for, to channels-last memory order.
+            statistics: Mean and deviation per band; invalid pixels become 0 after standardisation.
+            options: How the scene is cut and computed.
+
+        Raises:
+            ConfigError: There is no such device.
+        """
+        self._infer, self._statistics, self._options = _prepared(network.eval(), options), statistics, options
+
+    def run(
+        self,
+        source: RasterSource,
+        sink: StripSink,
+        strips: Sequence[int] | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Predict strips (all of them by default) one after the other, each tile by tile from the left.
+
+        A strip is the same to the last bit whichever others are asked for. Memory holds a few batches; it depends
+        neither on the scene's height nor on its width.
+
+        Args:
+            source: Scene in the unit of the statistics.
+            sink: Receives the strips; called from a thread of its own, never twice at once.
+            strips: Ascending.
+            progress: Called in the calling thread after each batch with the number of tiles passed.
+
+        Raises:
+            ConfigError: The network returns more than one map.
+            BundleError: The network returned NaN.
+            Exception: Whatever `source`, `sink`, the network or `progress` raise; nothing is swallowed.
+        """
+        options, plan = self._options, plan_scene(source.georeference, self._options)
+        batches = tile_batches(source, self._statistics, plan, range(plan.strip_count) if strips is None else strips)
+        blending = _Blending(plan, sink)
+        depth = options.queue_batches
+        with (
+            read_ahead(batches, depth) as ready,
+            WriteBehind(depth) as behind,
+            torch.inference_mode(),
+            _autocast(options),
+        ):
+            for batch in ready:
+                values = batch.values
+                probability = None if values is None else self._infer(torch.from_numpy(values))
+                behind.submit(partial(blending.add, batch, probability))
+                if progress is not None:
+                    progress(batch.passed)
+
+
+class _Blending:
+    """Blends batch after batch, strip after strip."""
+
+    def __init__(self, plan: Plan, sink: StripSink) -> None:
+        self._plan, self._sink = plan, sink
+        self._blender: StripBlender | None = None
+
+    def add(self, batch: TileBatch, probability: NDArray[np.float32] | None) -> None:
+        if self._blender is None:
+            self._blender = StripBlender(self._plan.rows, self._plan.cols, batch.strip, self._sink)
+        if probability is not None:
+            for tile, values in zip(batch.tiles, probability, strict=True):
+                height, width = tile.valid.shape
+                self._blender.add(tile.index, values[:height, :width], tile.valid, values.size)
+        if batch.last:
+            self._blender.finish()
+            self._blender = None
 
 
 def predict_scene(
@@ -125,82 +185,43 @@ def predict_scene(
     """Write the probability of every pixel, tile by tile from the first row to the last, each as soon as it is final.
 
     Memory holds a few batches and, over the width of the scene, the rows that two rows of tiles share; it does not
-    depend on the scene's height.
+    depend on the scene's height. For `network`, `statistics`, `options` and what is raised see `StripPredictor`.
 
     Args:
         source: Scene in the unit of `statistics`.
-        network: Standardised x (B, C, H, W) to logits (B, 1, H, W); set to evaluation mode, moved to
-            `options.device` and, if asked for, to channels-last memory order.
-        statistics: Mean and deviation per band; invalid pixels become 0 after standardisation.
+        network: Standardised pixels to logits.
+        statistics: Mean and deviation per band.
         options: How the scene is cut and computed.
         sink: Receives (h, w) float32 windows in 0..1, NaN where the scene has no data; every pixel once, in rows of
             windows from the top left. It is called from a thread of its own, never twice at once.
         progress: Called in the calling thread after each batch of tiles, in pixels.
-
-    Raises:
-        ConfigError: There is no such device, or the network returns more than one map.
-        BundleError: The network returned NaN.
-        Exception: Whatever `source`, `sink`, `network` or `progress` raise; nothing is swallowed.
     """
-    started, grid, infer = time.monotonic(), source.georeference, _prepared(network.eval(), options)
-    cut = (options.tile, options.overlap, options.margin, options.multiple)
-    plan = _Plan(split_axis(grid.height, *cut), split_axis(grid.width, *cut), options)
-    blender = TileBlender(plan.rows, plan.cols, sink)
-    total, tiles, computed = grid.height * grid.width, 0, 0
-    batches = _tile_batches(source, statistics, plan)
-    with read_ahead(batches, options.queue_batches) as ready, WriteBehind(options.queue_batches) as behind:
-        with torch.inference_mode(), _autocast(options):
-            for batch in ready:
-                if batch.values is not None:
-                    probability = infer(torch.from_numpy(batch.values))
-                    behind.submit(partial(_blend, blender, batch, probability))
-                    tiles, computed = tiles + len(batch.tiles), computed + probability.size
-                if progress is not None:
-                    done = total * batch.passed // plan.tile_count
-                    progress(Progress(Stage.PREDICT, done, total, time.monotonic() - started))
-        behind.submit(blender.finish)
-    elapsed_s = time.monotonic() - started
-    return SceneSummary(tiles, plan.tile_count - tiles, blender.valid_pixels, total, computed, elapsed_s)
+    started, plan = time.monotonic(), plan_scene(source.georeference, options)
+    predictor = StripPredictor(network, statistics, options)
+    joiner = StripJoiner(plan.rows, plan.cols, sink)
+
+    def report(passed: int) -> None:
+        if progress is not None:
+            done = plan.pixels * passed // plan.tile_count
+            progress(Progress(Stage.PREDICT, done, plan.pixels, time.monotonic() - started))
+
+    predictor.run(source, joiner, progress=report)
+    return summarise(plan, joiner, time.monotonic() - started)
 
 
-def _tile_batches(source: RasterSource, statistics: BandStatistics, plan: _Plan) -> Iterator[_TileBatch]:
-    """Standardised tiles with data in batches; a row of tiles without any data gives an empty batch."""
-    pending: list[_Tile] = []
-    passed = told = 0
-    for strip in range(len(plan.rows.starts)):
-        for index in range(len(plan.cols.starts)):
-            passed += 1
-            tile = _read_tile(source, statistics, plan, strip, index)
-            if tile is not None:
-                pending.append(tile)
-            if len(pending) == plan.options.tiles_per_pass:
-                yield _batch(pending, passed)
-                pending, told = [], passed
-        if not pending and told < passed:
-            yield _TileBatch((), None, passed)
-            told = passed
-    if pending:
-        yield _batch(pending, passed)
+def summarise(plan: Plan, joined: StripJoiner, elapsed_s: float) -> SceneSummary:
+    """The summary of a scene whose strips have all been joined."""
+    return SceneSummary(
+        tiles=joined.tiles,
+        skipped_tiles=plan.tile_count - joined.tiles,
+        valid_pixels=joined.valid_pixels,
+        total_pixels=plan.pixels,
+        computed_pixels=joined.computed_pixels,
+        elapsed_s=elapsed_s,
+    )
 
 
-def _read_tile(source: RasterSource, statistics: BandStatistics, plan: _Plan, strip: int, index: int) -> _Tile | None:
-    """The standardised tile, or None where no pixel that it would decide has data."""
-    rows, cols = plan.rows, plan.cols
-    pixels = source.read(Window(rows.starts[strip], cols.starts[index], rows.tile, cols.tile))
-    if not pixels.valid[rows.used(strip), cols.used(index)].any():
-        return None
-    values = statistics.standardise(pixels.values, pixels.valid)
-    short = [-side % plan.options.multiple for side in pixels.valid.shape]
-    if any(short):
-        values = np.pad(values, ((0, 0), (0, short[0]), (0, short[1])), mode="reflect")
-    return _Tile(strip, index, values, pixels.valid)
-
-
-def _batch(tiles: list[_Tile], passed: int) -> _TileBatch:
-    return _TileBatch(tuple(tiles), np.stack([tile.values for tile in tiles]), passed)
-
-
-def _prepared(network: nn.Module, options: SceneOptions) -> Callable[[Tensor], NDArray[np.float32]]:
+def _prepared(network: nn.Module, options: SceneOptions) -> Infer:
     """The network as a function from tiles (B, C, h, w) to probabilities (B, h, w)."""
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
     try:
@@ -220,15 +241,15 @@ def _prepared(network: nn.Module, options: SceneOptions) -> Callable[[Tensor], N
     return infer
 
 
+@contextmanager
+def _computing(options: SceneOptions) -> Iterator[None]:
+    with torch.inference_mode(), _autocast(options):
+        yield
+
+
 def _autocast(options: SceneOptions) -> AbstractContextManager[object]:
     match options.precision:
         case Precision.FP32:
             return nullcontext()
         case Precision.BF16:
             return torch.autocast(torch.device(options.device).type, torch.bfloat16)
-
-
-def _blend(blender: TileBlender, batch: _TileBatch, probability: NDArray[np.float32]) -> None:
-    for tile, values in zip(batch.tiles, probability, strict=True):
-        height, width = tile.valid.shape
-        blender.add(tile.strip, tile.index, values[:height, :width], tile.valid)

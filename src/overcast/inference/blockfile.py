@@ -1,0 +1,199 @@
+"""A block: one row of tiles (strip), blended along the row, in a file that can be computed alone and joined later.
+
+The file is a sequence of records, one for each column of tiles: the length of a zlib stream (4 bytes, little-endian;
+0 where the column has no data), then the stream. Uncompressed it holds, for the rows that are shared with the strips
+above and below, one bit of validity per pixel and the float32 sums as they are; for the rows between, which are final,
+the probability as it will be stored. Joining adds the same numbers in the same order as a single pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overcast.errors import InputError
+from overcast.inference.blend import StripSink, shared_above
+from overcast.inference.encoding import Encoding, decode, encode
+from overcast.inference.outputs import writing
+from overcast.inference.tiles import Plan
+
+T = TypeVar("T", bound=np.generic)
+_LENGTH = struct.Struct("<I")
+_LEVEL = 1
+"""Of zlib: probabilities of buildings shrink to about a fifth, faster than any network writes them."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A finished block, as the journal knows it."""
+
+    strip: int
+    name: str | None
+    """File; None where the strip has no data."""
+    size: int
+    """Bytes of the file."""
+    sha256: str | None
+    """Of the file."""
+    tiles: int
+    """Tiles that went through the network."""
+    computed: int
+    """Pixels that went through the network."""
+
+    def is_whole(self, folder: Path) -> bool:
+        """True where the file is there as it was written."""
+        if self.name is None:
+            return True
+        path = folder / self.name
+        if not path.is_file() or path.stat().st_size != self.size:
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Which rows of a strip are shared with others (`first`, `last`) and which are final."""
+
+    first: slice
+    final: slice
+    last: slice
+
+    @classmethod
+    def of(cls, plan: Plan, strip: int) -> Self:
+        above, step = shared_above(plan.rows, strip), plan.rows.step(strip)
+        middle = max(above, step)
+        return cls(slice(0, above), slice(above, middle), slice(middle, plan.rows.tile))
+
+    def shared(self, values: NDArray[T]) -> NDArray[T]:
+        return np.concatenate([values[self.first], values[self.last]])
+
+
+class BlockWriter:
+    """A StripSink that makes a file of each strip: written, synced, renamed, then reported as finished."""
+
+    def __init__(
+        self, folder: Path, plan: Plan, encoding: Encoding, finished: Callable[[Block], None], title: str
+    ) -> None:
+        """Write into `folder`. `title` names the scene's output in errors."""
+        self._title = title
+        self._folder, self._plan, self._encoding, self._finished = folder, plan, encoding, finished
+        self._file: IO[bytes] | None = None
+        self._hash, self._size, self._any = hashlib.sha256(), 0, False
+
+    def column(self, strip: int, index: int, total: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+        """Append a record. Raises InputError where the disk is full."""
+        del index
+        rows = _Rows.of(self._plan, strip)
+        record = _pack(rows, total, valid, self._encoding) if valid.any() else b""
+        self._any = self._any or bool(record)
+        with writing(self._folder, self._title):
+            if self._file is None:
+                self._file = self._growing(strip).open("wb")
+                self._hash, self._size = hashlib.sha256(), 0
+            for part in (_LENGTH.pack(len(record)), record):
+                self._file.write(part)
+                self._hash.update(part)
+                self._size += len(part)
+
+    def end(self, strip: int, tiles: int, computed: int) -> None:
+        """Publish the file."""
+        assert self._file is not None
+        growing, name = self._growing(strip), block_name(strip)
+        with writing(self._folder, self._title):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            if self._any:
+                growing.replace(self._folder / name)
+            else:
+                growing.unlink()
+        block = Block(strip, name, self._size, self._hash.hexdigest(), tiles, computed)
+        empty = Block(strip, None, 0, None, tiles, computed)
+        self._finished(block if self._any else empty)
+        self._file, self._any = None, False
+
+    def close(self) -> None:
+        """Remove a file that did not become whole."""
+        if self._file is not None:
+            self._file.close()
+            Path(self._file.name).unlink(missing_ok=True)
+
+    def _growing(self, strip: int) -> Path:
+        return self._folder / f"{block_name(strip)}.growing"
+
+
+def block_name(strip: int) -> str:
+    """File name of a strip's block."""
+    return f"row-{strip:06d}.block"
+
+
+def read_block(folder: Path, block: Block, plan: Plan, encoding: Encoding, sink: StripSink) -> None:
+    """Hand a block to `sink`, column by column. Raises InputError where its file is damaged."""
+    if block.name is None:
+        _read_empty(block, plan, sink)
+        return
+    path = folder / block.name
+    rows = _Rows.of(plan, block.strip)
+    try:
+        with path.open("rb") as file:
+            for index in range(len(plan.cols.starts)):
+                width = plan.cols.step(index)
+                (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
+                shape = (plan.rows.tile, width)
+                total, valid = _unpack(rows, file.read(length), shape, encoding) if length else _nothing(shape)
+                sink.column(block.strip, index, total, valid)
+    except (OSError, struct.error, zlib.error, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error}); run the same command again: it is computed again.") from error
+    sink.end(block.strip, block.tiles, block.computed)
+
+
+def _read_empty(block: Block, plan: Plan, sink: StripSink) -> None:
+    for index in range(len(plan.cols.starts)):
+        sink.column(block.strip, index, *_nothing((plan.rows.tile, plan.cols.step(index))))
+    sink.end(block.strip, block.tiles, block.computed)
+
+
+def _nothing(shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    return np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
+
+
+def _pack(rows: _Rows, total: NDArray[np.float32], valid: NDArray[np.bool_], encoding: Encoding) -> bytes:
+    """A record. What is not valid here is so in every strip, or decided by others alone: its sum is of no use."""
+    bits = np.packbits(rows.shared(valid))
+    sums = rows.shared(np.where(valid, total, np.float32(0)))
+    final = encode(np.where(valid[rows.final], total[rows.final], np.float32(np.nan)), encoding)
+    parts = b"".join(np.ascontiguousarray(part).tobytes() for part in (bits, sums, final))
+    return zlib.compress(parts, _LEVEL)
+
+
+def _unpack(
+    rows: _Rows, record: bytes, shape: tuple[int, int], encoding: Encoding
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Sums and validity (tile, w). Raises ValueError or zlib.error for a damaged record."""
+    content = memoryview(zlib.decompress(record))
+    height, width = shape
+    first, final = rows.first.stop, rows.final.stop - rows.final.start
+    count = (height - final) * width
+    bytes_of_bits = -(-count // 8)
+    bits = np.unpackbits(np.frombuffer(content[:bytes_of_bits], np.uint8), count=count).view(np.bool_)
+    sums = np.frombuffer(content, np.float32, count, bytes_of_bits)
+    codes = np.frombuffer(content[bytes_of_bits + sums.nbytes :], encoding.value)
+    total, valid = _nothing(shape)
+    total[rows.final], valid[rows.final] = decode(codes.reshape(final, width))
+    for target, source in ((total, sums), (valid, bits)):
+        lines = source.reshape(height - final, width)
+        target[rows.first], target[rows.last] = lines[:first], lines[first:]
+    return total, valid

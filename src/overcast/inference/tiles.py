@@ -1,0 +1,100 @@
+"""Reading a scene as standardised tiles, strip by strip: a strip is a row of tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overcast.data.radiometry import BandStatistics
+from overcast.data.raster import RasterSource
+from overcast.grid import Window
+from overcast.inference.tiling import Axis
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a scene is cut. Nothing in it depends on who computes which strip."""
+
+    rows: Axis
+    cols: Axis
+    multiple: int
+    """Tile sides that are no multiple of it are reflected up to the next one."""
+    tiles_per_pass: int
+    """Largest batch; a batch never leaves its strip, so that a strip computed alone is the same to the last bit."""
+
+    @property
+    def strip_count(self) -> int:
+        """Rows of tiles."""
+        return len(self.rows.starts)
+
+    @property
+    def tile_count(self) -> int:
+        """All tiles."""
+        return self.strip_count * len(self.cols.starts)
+
+    @property
+    def pixels(self) -> int:
+        """All pixels of the scene."""
+        return self.rows.length * self.cols.length
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile with data."""
+
+    index: int
+    """Column of tiles."""
+    values: NDArray[np.float32]
+    """(C, h, w) standardised and padded."""
+    valid: NDArray[np.bool_]
+    """(tile, tile)"""
+
+
+@dataclass(frozen=True)
+class TileBatch:
+    """Tiles of one strip that pass the network together."""
+
+    strip: int
+    tiles: tuple[Tile, ...]
+    passed: int
+    """Tiles of the asked strips, skipped ones included, up to the last of this batch."""
+    last: bool
+    """True where the strip ends with this batch, which may be empty."""
+
+    @property
+    def values(self) -> NDArray[np.float32] | None:
+        """(B, C, h, w); None without tiles."""
+        return np.stack([tile.values for tile in self.tiles]) if self.tiles else None
+
+
+def tile_batches(
+    source: RasterSource, statistics: BandStatistics, plan: Plan, strips: Sequence[int]
+) -> Iterator[TileBatch]:
+    """The tiles with data of some strips; the last batch of each strip is marked."""
+    for number, strip in enumerate(strips):
+        passed, pending = number * len(plan.cols.starts), list[Tile]()
+        for index in range(len(plan.cols.starts)):
+            tile = _read_tile(source, statistics, plan, strip, index)
+            if tile is not None and len(pending) == plan.tiles_per_pass:
+                yield TileBatch(strip, tuple(pending), passed, last=False)
+                pending = []
+            if tile is not None:
+                pending.append(tile)
+            passed += 1
+        yield TileBatch(strip, tuple(pending), passed, last=True)
+
+
+def _read_tile(source: RasterSource, statistics: BandStatistics, plan: Plan, strip: int, index: int) -> Tile | None:
+    """The standardised tile, or None where no pixel that it would decide has data."""
+    rows, cols = plan.rows, plan.cols
+    pixels = source.read(Window(rows.starts[strip], cols.starts[index], rows.tile, cols.tile))
+    if not pixels.valid[rows.used(strip), cols.used(index)].any():
+        return None
+    values = statistics.standardise(pixels.values, pixels.valid)
+    short = [-side % plan.multiple for side in pixels.valid.shape]
+    if any(short):
+        values = np.pad(values, ((0, 0), (0, short[0]), (0, short[1])), mode="reflect")
+    return Tile(index, values, pixels.valid)

@@ -1,0 +1,131 @@
+"""Finished blocks of a scene on disk, and the journal by which a killed run goes on where it stopped.
+
+request.json   what was asked for; blocks of another request are of no use
+journal.jsonl  a line for each finished block, appended after its file has been synced and renamed
+row-*.block    see `overcast.inference.blockfile`
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from overcast.inference.blockfile import Block
+from overcast.inference.outputs import writing
+from overcast.inference.staging import target_name
+
+_REQUEST, _JOURNAL = "request.json", "journal.jsonl"
+
+Facts = Mapping[str, Any]
+"""JSON values by name."""
+
+
+class WorkFolder:
+    """The blocks of one request. Only finished and undamaged ones are known."""
+
+    def __init__(self, path: Path, blocks: Mapping[int, Block], note: str) -> None:
+        """Use `open_work`."""
+        self.path, self.note = path, note
+        self._blocks = dict(blocks)
+        self._lock = threading.Lock()
+
+    @property
+    def blocks(self) -> Mapping[int, Block]:
+        """Finished blocks by strip."""
+        return self._blocks
+
+    @property
+    def title(self) -> str:
+        """What the user knows the folder by: the first output."""
+        return target_name(self.path.parent)
+
+    def missing(self, count: int) -> list[int]:
+        """Strips of 0 .. `count` - 1 that are still to be computed."""
+        return [strip for strip in range(count) if strip not in self._blocks]
+
+    def record(self, block: Block) -> None:
+        """Enter a finished block into the journal, for good. Raises InputError where the disk is full."""
+        line = json.dumps(block.to_dict()) + "\n"
+        with self._lock, writing(self.path, self.title), (self.path / _JOURNAL).open("a", encoding="utf-8") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+            self._blocks[block.strip] = block
+
+
+def open_work(path: Path, request: Facts) -> WorkFolder:
+    """The folder of a request, with the blocks that an earlier run of the same request has left.
+
+    Every block is checked against the journal; damaged ones are forgotten. A folder of another request is emptied, and
+    `note` says why.
+    """
+    wanted = json.loads(json.dumps(request))
+    found = _read_json(path / _REQUEST)
+    if found == wanted:
+        blocks, damaged = _read_journal(path)
+        return WorkFolder(path, blocks, _resumed_note(len(blocks), damaged))
+    shutil.rmtree(path, ignore_errors=True)
+    with writing(path.parent, target_name(path.parent)):
+        path.mkdir()
+    beside = path / f"{_REQUEST}.new"
+    with writing(path, target_name(path.parent)):
+        beside.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+        beside.replace(path / _REQUEST)
+    return WorkFolder(path, {}, "" if found is None else _differs_note(found, wanted))
+
+
+def earlier_threads(path: Path) -> int | None:
+    """Threads of the run whose blocks lie in a folder; None without."""
+    threads = (_read_json(path / _REQUEST) or {}).get("threads")
+    return threads if isinstance(threads, int) else None
+
+
+def _resumed_note(whole: int, damaged: Sequence[str]) -> str:
+    again = f"; {len(damaged)} damaged ones are computed again" if damaged else ""
+    return f"going on with {whole} finished blocks of an earlier run{again}" if whole or damaged else ""
+
+
+def _differs_note(found: Facts, wanted: Facts) -> str:
+    names = [name for name in wanted if found.get(name) != wanted[name]]
+    return f"unfinished work of an earlier run is for another {', '.join(names) or 'request'}; starting anew"
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a file; None where there is none or it is damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else {}
+
+
+def _read_journal(path: Path) -> tuple[dict[int, Block], list[str]]:
+    """Whole blocks by strip, and what is damaged: a block, or the line that a kill cut off."""
+    blocks, damaged = dict[int, Block](), []
+    journal = path / _JOURNAL
+    lines = journal.read_text(encoding="utf-8", errors="replace").splitlines() if journal.is_file() else []
+    for line in lines:
+        try:
+            block = Block(**json.loads(line))
+        except (ValueError, TypeError):
+            continue  # cut off: its block was not reported as finished
+        if block.is_whole(path):
+            blocks[block.strip] = block
+        else:
+            damaged.append(str(block.name))
+    if lines and not journal.read_bytes().endswith(b"\n"):
+        _rewrite(path, blocks)
+    return blocks, damaged
+
+
+def _rewrite(path: Path, blocks: Mapping[int, Block]) -> None:
+    """The journal without its torn last line, to which the next one would be glued."""
+    beside = path / f"{_JOURNAL}.new"
+    with writing(path, target_name(path.parent)):
+        beside.write_text("".join(json.dumps(block.to_dict()) + "\n" for block in blocks.values()), encoding="utf-8")
+        beside.replace(path / _JOURNAL)
