@@ -14,6 +14,7 @@ from typing import Any
 from overcast.benchmark.jobs import Job
 from overcast.benchmark.work import Outcome, Test, carry_out
 from overcast.errors import ConfigError
+from overcast.processes import end_with_parent
 
 DIED = "the process died, for want of memory perhaps: run the benchmark again, fewer at once"
 
@@ -85,6 +86,7 @@ def _outcome_of(result: Callable[[], Outcome]) -> Outcome:
 
 def _start_worker(slots: Queue[int], at_once: int, gpus: int) -> None:
     """Give a worker its GPU, or its share of the cores, before torch is first used there."""
+    end_with_parent()
     slot = slots.get()
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(slot % gpus)

@@ -29,6 +29,7 @@ for command in (
     models.evaluate,
     benchmarks.benchmark,
     maps.predict,
+    benchmarks.score,
     models.describe,
     check.check_data,
     data.check_leak,

@@ -1,4 +1,4 @@
-"""The command that runs methods, data sets and seeds against each other."""
+"""Commands that compare: methods, data sets and seeds with each other, and footprints with reference footprints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from overcast.cli.console import ERROR_CONSOLE, counting_bar
+from overcast.cli.console import ERROR_CONSOLE, counting_bar, print_json, print_table
 
 if TYPE_CHECKING:
     from overcast.benchmark.jobs import Job
@@ -67,3 +67,28 @@ def benchmark(
     failed = [job.name for job, outcome in (*finished.trials, *finished.runs) if outcome.error is not None]
     if failed:
         raise InputError(f"{len(failed)} runs failed ({'; '.join(failed[:3])}): {written.html} says why.")
+
+
+def score(
+    *,
+    predicted: Annotated[Path, typer.Argument(help="Footprints of a scene, by Overcast or any other tool.")],
+    reference: Annotated[Path, typer.Argument(help="True footprints of the same ground.")],
+    area: Annotated[Path | None, typer.Option(help="Polygons of the ground to compare on; default: all of it.")] = None,
+    min_area: Annotated[float, typer.Option(help="Leave out smaller footprints, m².")] = 20.0,
+    confidence: Annotated[str, typer.Option(help="Column of the predictions that orders them.")] = "confidence",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Compare footprints of a whole scene with reference footprints, one by one.
+
+    Each, by falling confidence, takes the free reference footprint that it shares most with, at IoU 0.5 or more.
+
+    Example: `overcast score footprints.gpkg cadastre.gpkg --area survey.geojson`
+    """
+    from overcast.evaluation.footprints import FootprintOptions, score_footprints
+
+    found = score_footprints(predicted, reference, FootprintOptions(min_area, confidence, area)).summary()
+    if as_json:
+        print_json(found)
+        return
+    rows = [[name, f"{value:.4g}" if isinstance(value, float) else str(value)] for name, value in found.items()]
+    print_table(("figure", "value"), rows)

@@ -6,12 +6,12 @@ import json
 import multiprocessing
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from overcast.errors import InputError
+from overcast.processes import end_with_parent
 from overcast.simulate.options import SimulationOptions
 from overcast.simulate.place import PlaceId, place_ids, simulate_place
 from overcast.simulate.stac import chip_looks, read_items, write_collection, write_item
@@ -91,7 +91,7 @@ def _run(partial: Path, places: list[PlaceId], options: SimulationOptions) -> It
             yield write_place(partial, place, options)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
         futures = [pool.submit(write_place, partial, place, options) for place in places]
         try:
             for future in as_completed(futures):
@@ -99,18 +99,6 @@ def _run(partial: Path, places: list[PlaceId], options: SimulationOptions) -> It
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _end_with_parent() -> None:
-    """Watch for a killed parent: a worker that outlived it would wait for ever, or write beside the next attempt."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "runs in worker processes alone"
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def write_place(partial: Path, place: PlaceId, options: SimulationOptions) -> PlaceId:

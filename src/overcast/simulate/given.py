@@ -14,7 +14,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from overcast.data.vectors import geometry_layer
+from overcast.data.vectors import in_metres, read_shapes, single_polygons
 from overcast.errors import InputError
 from overcast.simulate.cityjson import ModelBuilding, read_cityjson
 from overcast.simulate.geometry import Roof
@@ -102,17 +102,7 @@ def _row(building: ModelBuilding) -> tuple[float, Roof | None, float | None, flo
 
 
 def _read_vector(path: Path, options: FootprintOptions) -> geopandas.GeoDataFrame:
-    try:
-        if path.suffix.lower() in {".parquet", ".geoparquet"}:
-            raw = geopandas.read_parquet(path)
-        else:
-            raw = geopandas.read_file(path, layer=options.layer or geometry_layer(path), engine="pyogrio")
-    except InputError:
-        raise
-    except Exception as error:  # readers raise their own types; whatever it is, the file cannot be used
-        raise InputError(f"{path} cannot be read as footprints: {str(error).splitlines()[0]}") from error
-    if not isinstance(raw, geopandas.GeoDataFrame):
-        raise InputError(f"{path} holds no geometry: give a layer of polygons.")
+    raw = read_shapes(path, options.layer)
     table = geopandas.GeoDataFrame({"height": _heights(raw, path, options)}, geometry=raw.geometry.to_numpy())
     table = table.set_crs(options.crs or raw.crs, allow_override=True)
     return table.assign(roof=None, eaves=np.nan, ridge=np.nan)
@@ -136,7 +126,7 @@ def _town(table: geopandas.GeoDataFrame, options: FootprintOptions) -> Town:
     empty = (table.geometry.isna() | table.geometry.is_empty).to_numpy(bool)
     table = table[~empty]
     mended = int((~table.geometry.is_valid).sum())
-    polygons = _polygons(table)
+    polygons = single_polygons(table)
     without_geometry = read - polygons.index.nunique()
     several = int((polygons.index.value_counts() > 1).sum())
     big = (polygons.area >= SMALLEST_M2).to_numpy(bool)
@@ -176,28 +166,14 @@ def _metric(table: geopandas.GeoDataFrame, path: Path) -> geopandas.GeoDataFrame
     """The table in metres: geographic and foot systems go to the UTM zone of their middle."""
     if table.crs is None:
         raise InputError(f"{path} names no coordinate system: give it with --set footprints.crs=EPSG:28992.")
-    crs = pyproj.CRS(table.crs)
-    crs = crs.sub_crs_list[0] if crs.is_compound else crs.to_2d() if len(crs.axis_info) > 2 else crs
-    table = table.set_geometry(shapely.force_2d(table.geometry.to_numpy())).set_crs(crs, allow_override=True)
-    if crs.is_projected and all(axis.unit_conversion_factor == 1 for axis in crs.axis_info[:2]):
-        return table
     if not np.isfinite(table.total_bounds).all():
         raise InputError(f"{path} holds no polygon of at least {SMALLEST_M2:g} m2: nothing to simulate.")
-    return table.to_crs(table.estimate_utm_crs())
+    return in_metres(table)
 
 
 def _name(crs: pyproj.CRS) -> str:
     code = crs.to_epsg()
     return f"EPSG:{code}" if code else crs.to_wkt()
-
-
-def _polygons(table: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
-    """Single valid polygons; the index tells which row they come from."""
-    valid = table.set_geometry(shapely.make_valid(table.geometry.to_numpy())).set_crs(table.crs, allow_override=True)
-    parts = valid.explode(index_parts=False)
-    if (parts.geom_type == "MultiPolygon").any():  # collections of collections
-        parts = parts.explode(index_parts=False)
-    return parts[parts.geom_type == "Polygon"]
 
 
 def _apart(outlines: Shapes) -> tuple[Shapes, int]:

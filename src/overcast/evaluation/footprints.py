@@ -1,0 +1,144 @@
+"""Footprints of a whole scene against reference footprints: what a map of polygons, by whatever tool, is worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+
+from overcast.data.vectors import in_metres, read_shapes, single_polygons
+from overcast.errors import InputError
+from overcast.evaluation.average_precision import Detections, detections
+from overcast.evaluation.instances import (
+    SPACENET6_MIN_AREA_M2,
+    Instance,
+    InstanceCounts,
+    Matching,
+    match_instances,
+)
+from overcast.evaluation.polis import PolisSum, polis
+
+
+@dataclass(frozen=True)
+class FootprintOptions:
+    """What is compared."""
+
+    min_area_m2: float = SPACENET6_MIN_AREA_M2
+    """Smaller footprints count on neither side."""
+    confidence: str = "confidence"
+    """Column of the predictions that orders them; where it is missing all are equally sure."""
+    area: Path | None = None
+    """Polygons of the ground that is compared; footprints whose middle lies outside count on neither side."""
+
+
+@dataclass(frozen=True)
+class FootprintScores:
+    """Figures of one scene. Areas overlap or not whatever the matching is: `area_iou` is that of both unions."""
+
+    instances: InstanceCounts
+    detections: Detections
+    polis: PolisSum
+    shared_m2: float
+    union_m2: float
+    predictions: int
+    """Read, small ones included."""
+    truths: int
+    crs: str
+
+    @property
+    def area_iou(self) -> float:
+        """IoU of all predicted and all reference ground."""
+        return self.shared_m2 / self.union_m2 if self.union_m2 else 1.0
+
+    def summary(self) -> dict[str, float | int | str | None]:
+        """Flat figures, as printed and written; None for what does not exist."""
+        counts = self.instances
+        return {
+            "instance_f1": counts.f1,
+            "instance_precision": counts.precision,
+            "instance_recall": counts.recall,
+            "matched": counts.tp,
+            "not_in_reference": counts.fp,
+            "missed": counts.fn,
+            "ap": self.detections.ap,
+            "ap50": self.detections.ap50,
+            "polis_m": self.polis.mean_m,
+            "area_iou": self.area_iou,
+            "predictions": self.predictions,
+            "reference": self.truths,
+            "crs": self.crs,
+        }
+
+
+def score_footprints(predicted: Path, reference: Path, options: FootprintOptions | None = None) -> FootprintScores:
+    """Match two files of polygons at IoU 0.5, each of any format and coordinate system, over the whole scene at once.
+
+    Distances and areas are in metres: of the reference's coordinate system, or of the UTM zone at its middle where it
+    is not in metres. Multipolygons count as their parts.
+
+    Raises:
+        InputError: A file cannot be read or names no coordinate system, or the reference has no polygon.
+    """
+    options = options or FootprintOptions()
+    truth = _polygons(reference)
+    if truth.empty:
+        raise InputError(f"{reference} holds no polygon: there is nothing to compare with.")
+    claims = _polygons(predicted, like=truth)
+    if options.area is not None:
+        truth, claims = (_inside(table, options.area) for table in (truth, claims))
+    confidence = _confidence(claims, options.confidence)
+    outlines, targets = claims.geometry.to_numpy(), truth.geometry.to_numpy()
+    instances = [Instance(outline, sure) for outline, sure in zip(outlines, confidence.tolist(), strict=True)]
+    matching = match_instances(instances, list(targets), options.min_area_m2)
+    shared, union = _areas(outlines, targets)
+    distances = [polis(outlines[match.prediction], targets[match.truth]) for match in matching.matches]
+    return FootprintScores(
+        instances=matching.counts,
+        detections=_detections(matching, confidence),
+        polis=PolisSum(sum(distances), len(distances)),
+        shared_m2=shared,
+        union_m2=union,
+        predictions=len(claims),
+        truths=len(truth),
+        crs=str(truth.crs.to_string()),
+    )
+
+
+def _polygons(path: Path, like: geopandas.GeoDataFrame | None = None) -> geopandas.GeoDataFrame:
+    table = read_shapes(path)
+    if table.crs is None:
+        raise InputError(f"{path} names no coordinate system: save it with one.")
+    table = table[~(table.geometry.isna() | table.geometry.is_empty)]
+    if like is not None:
+        return single_polygons(table.to_crs(like.crs))
+    return single_polygons(in_metres(table)) if len(table) else table
+
+
+def _inside(table: geopandas.GeoDataFrame, area: Path) -> geopandas.GeoDataFrame:
+    ground = shapely.union_all(_polygons(area, like=table).geometry.to_numpy())
+    shapely.prepare(ground)
+    return table[shapely.contains(ground, shapely.point_on_surface(table.geometry.to_numpy()))]
+
+
+def _confidence(claims: geopandas.GeoDataFrame, column: str) -> NDArray[np.float64]:
+    if column not in claims.columns:
+        return np.ones(len(claims))
+    values = pd.to_numeric(claims[column], errors="coerce")
+    return np.asarray(values.fillna(0.0), float)
+
+
+def _detections(matching: Matching, confidence: NDArray[np.float64]) -> Detections:
+    order = [float(confidence[index]) for index in matching.predictions]
+    return detections(order, matching.candidates, len(matching.truths))
+
+
+def _areas(outlines: NDArray[np.object_], targets: NDArray[np.object_]) -> tuple[float, float]:
+    """Shared and united ground; each side may overlap itself."""
+    claimed, true = (shapely.union_all(side) if len(side) else shapely.Polygon() for side in (outlines, targets))
+    shared = float(shapely.intersection(claimed, true).area)
+    return shared, float(claimed.area + true.area - shared)
