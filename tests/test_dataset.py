@@ -15,9 +15,10 @@ from torch.utils.data import DataLoader
 from overcast.batch import IGNORE_LABEL, Modality
 from overcast.data.augment import Augmentation, Geometry, Jitter
 from overcast.data.chips import Chip, read_chip
-from overcast.data.dataset import ChipDataset, Draw, Sample, SampleOptions, collate, pad
+from overcast.data.dataset import ChipDataset, Draw, SampleOptions
 from overcast.data.labels import LabelSpec
 from overcast.data.radiometry import Radiometry
+from overcast.data.samples import Sample, collate, pad
 from overcast.errors import ConfigError, InputError
 
 

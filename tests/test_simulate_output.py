@@ -18,9 +18,10 @@ from rasterio.warp import transform_geom
 
 from overcast.batch import Modality
 from overcast.data.chips import read_chip
-from overcast.data.dataset import ChipDataset, SampleOptions, collate
+from overcast.data.dataset import ChipDataset, SampleOptions
 from overcast.data.folder import folder_catalog
 from overcast.data.radiometry import LookDirection
+from overcast.data.samples import collate
 from overcast.data.statistics import compute_statistics
 from overcast.inference.declare import scene_radiometry
 from overcast.methods.losses import segmentation_loss

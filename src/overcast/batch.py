@@ -51,8 +51,14 @@ class Batch:
     """(B, H, W) uint8: 0 background, 1 the class, 255 ignored; None without truth."""
     keys: tuple[str, ...]
     """Chip key of each sample."""
+    targets: Tensor | None = None
+    """(B, T, H, W) uint8: 1 where edge or contact hold, else 0; None where they are not learnt."""
+    instances: Tensor | None = None
+    """(B, H, W) int32: number of each pixel's true building, 0 for none; None where they are not told apart."""
 
-    def require(self, name: Literal["sar", "sar_valid", "optical", "optical_valid", "label"]) -> Tensor:
+    def require(
+        self, name: Literal["sar", "sar_valid", "optical", "optical_valid", "label", "targets", "instances"]
+    ) -> Tensor:
         """The named tensor. Raises MissingModalityError where the batch does not carry it."""
         tensor: Tensor | None = getattr(self, name)
         if tensor is None:
@@ -65,6 +71,12 @@ class Batch:
     def label_valid(self) -> Tensor:
         """(B, H, W) bool: True where the label counts."""
         return self.require("label") != IGNORE_LABEL
+
+    @property
+    def truth(self) -> Tensor:
+        """(B, 1 + T, H, W) uint8: footprint, then edge or contact, all of them 255 where the label is ignored."""
+        label = self.require("label")[:, None]
+        return torch.cat([label, torch.where(label == IGNORE_LABEL, label, self.require("targets"))], dim=1)
 
     def without(self, modality: Modality) -> Batch:
         """The same batch with one modality missing."""
@@ -85,6 +97,8 @@ class Batch:
             optical_valid=apply(self.optical_valid),
             label=apply(self.label),
             keys=self.keys,
+            targets=apply(self.targets),
+            instances=apply(self.instances),
         )
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overcast.data.radiometry import LookDirection, Radiometry
+from overcast.data.warp import NO_WARP, WarpRange
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,8 @@ class Augmentation:
     geometry: Geometry
     sar: Jitter = field(default=SAR_JITTER)
     optical: Jitter = field(default=OPTICAL_JITTER)
+    warp: WarpRange = NO_WARP
+    """Scale and small turns; off by default."""
 
     @classmethod
     def default(cls, radiometry: Radiometry) -> Augmentation:

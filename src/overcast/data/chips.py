@@ -19,6 +19,7 @@ from overcast.data.georeference import Georeference, require_same_grid
 from overcast.data.labels import LabelSpec, mask_invalid, rasterize_footprints, read_mask
 from overcast.data.radiometry import Radiometry, SensorRadiometry
 from overcast.data.raster import NativePixels, RasterioSource
+from overcast.data.targets import Instances
 from overcast.errors import InputError
 from overcast.grid import Window
 
@@ -95,6 +96,10 @@ class ChipArrays:
     """(C_o, h, w) with validity; None when not asked for or not there."""
     label: NDArray[np.uint8] | None
     """(h, w): 0 background, 1 the class, 255 ignored or without radar data; None without truth."""
+    targets: NDArray[np.uint8] | None = None
+    """(T, h, w): 1 where a target beside the footprint holds, else 0; None where none was asked for."""
+    instances: Instances | None = None
+    """(h, w) number of each pixel's building; None where not asked for."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -109,7 +114,8 @@ class ChipArrays:
     def nbytes(self) -> int:
         """Memory of the arrays."""
         images = [array for image in (self.sar, self.optical) if image for array in (image.values, image.valid)]
-        return sum(array.nbytes for array in images) + (0 if self.label is None else self.label.nbytes)
+        truth = [array for array in (self.label, self.targets, self.instances) if array is not None]
+        return sum(array.nbytes for array in (*images, *truth))
 
     def crop(self, window: Window) -> ChipArrays:
         """Views of a window."""
@@ -123,8 +129,8 @@ class ChipArrays:
         def apply(image: NativePixels | None) -> NativePixels | None:
             return None if image is None else NativePixels(function(image.values), function(image.valid))
 
-        label = None if self.label is None else function(self.label)
-        return ChipArrays(apply(self.sar), apply(self.optical), label)
+        truth = (None if array is None else function(array) for array in (self.label, self.targets, self.instances))
+        return ChipArrays(apply(self.sar), apply(self.optical), *truth)
 
 
 def read_chip(

@@ -38,6 +38,10 @@ class Outlines:
     polygons: tuple[NDArray[np.float32], ...] = ()
     """(V, 2) x and y of the corners each."""
     runs: tuple[Runs, ...] = ()
+    polygon_owners: tuple[int, ...] = ()
+    """Number, from 1, of the annotation that each polygon belongs to."""
+    run_owners: tuple[int, ...] = ()
+    """The same for run lengths."""
 
     def draw(self, window: Window) -> NDArray[np.uint8]:
         """(h, w) uint8: 1 where a pixel's centre lies in a polygon, or where a run-length code says so; else 0."""
@@ -50,6 +54,19 @@ class Outlines:
             values = np.repeat(np.arange(len(runs), dtype=np.uint8) % 2, runs)
             drawn |= values.reshape((self.height, self.width), order="F")[window.slices]
         return drawn
+
+    def number(self, window: Window) -> NDArray[np.int32]:
+        """(h, w) number of the annotation that covers a pixel, 0 for none; the last one where several do."""
+        numbers = np.zeros((window.height, window.width), np.int32)
+        shapes = [shapely.Polygon(corners) for corners in self.polygons]
+        if shapes:
+            origin = Affine.translation(window.col, window.row)
+            owned = zip(shapes, self.polygon_owners, strict=True)
+            rasterio.features.rasterize(owned, out=numbers, transform=origin)
+        for runs, owner in zip(self.runs, self.run_owners, strict=True):
+            values = np.repeat(np.arange(len(runs), dtype=np.uint8) % 2, runs)
+            numbers[values.reshape((self.height, self.width), order="F")[window.slices] > 0] = owner
+        return numbers
 
 
 def decode_counts(text: str) -> list[int]:
@@ -105,26 +122,42 @@ def read_coco(path: Path, category: str = "building") -> dict[str, Outlines]:
             images[image["id"]] = (Path(image["file_name"]).stem, int(image["height"]), int(image["width"]))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: an image entry lacks {error}; copy the file again.") from error
-    polygons: dict[int, list[NDArray[np.float32]]] = {key: [] for key in images}
-    runs: dict[int, list[Runs]] = {key: [] for key in images}
-    for annotation in content["annotations"]:
+    polygons: dict[int, list[tuple[int, NDArray[np.float32]]]] = {key: [] for key in images}
+    runs: dict[int, list[tuple[int, Runs]]] = {key: [] for key in images}
+    for number, annotation in enumerate(content["annotations"], start=1):
         try:
             key, parts = annotation["image_id"], _parts(annotation["segmentation"])
             for part in parts:
                 if isinstance(part, dict):
-                    runs[key].append(_runs(part, images[key][1:]))
+                    runs[key].append((number, _runs(part, images[key][1:])))
                 elif len(part) >= 6:
-                    polygons[key].append(np.array(part, np.float32).reshape(-1, 2))
+                    polygons[key].append((number, np.array(part, np.float32).reshape(-1, 2)))
         except (KeyError, TypeError, ValueError) as error:
             name = annotation.get("id") if isinstance(annotation, dict) else annotation
             raise InputError(f"{path}: annotation {name} cannot be read ({error}); copy the file again.") from error
     outlines = {
-        stem: Outlines(path, height, width, tuple(polygons[key]), tuple(runs[key]))
+        stem: _outlines(path, (height, width), polygons[key], runs[key])
         for key, (stem, height, width) in images.items()
     }
     if len(outlines) < len(content["images"]):
         raise InputError(f"{path} names an image or its id twice; copy the file again.")
     return outlines
+
+
+def _outlines(
+    path: Path, size: tuple[int, int], polygons: list[tuple[int, NDArray[np.float32]]], runs: list[tuple[int, Runs]]
+) -> Outlines:
+    """One image's outlines; annotations, numbered over the whole file, are numbered from 1."""
+    found = {annotation for annotation, _ in (*polygons, *runs)}
+    number = {annotation: at for at, annotation in enumerate(sorted(found), start=1)}
+    return Outlines(
+        path,
+        *size,
+        polygons=tuple(corners for _, corners in polygons),
+        runs=tuple(lengths for _, lengths in runs),
+        polygon_owners=tuple(number[annotation] for annotation, _ in polygons),
+        run_owners=tuple(number[annotation] for annotation, _ in runs),
+    )
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -1,24 +1,26 @@
-"""The one Dataset: chips become standardised samples, samples become batches."""
+"""The one Dataset: chips become standardised samples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset
 
-from overcast.batch import IGNORE_LABEL, Batch, Modality
+from overcast.batch import IGNORE_LABEL, Modality
 from overcast.data.augment import Augmentation, Jitter, Symmetry
 from overcast.data.chips import Chip, ChipArrays, chip_grid, read_chip
+from overcast.data.instances import read_instances
 from overcast.data.labels import LabelSpec
 from overcast.data.radiometry import BandStatistics, Radiometry, Statistics
 from overcast.data.raster import NativePixels
+from overcast.data.samples import Sample, pad
+from overcast.data.targets import FOOTPRINTS, Targets, draw_targets
+from overcast.data.warp import Warp
 from overcast.errors import ConfigError
 from overcast.grid import Window
 
@@ -50,6 +52,10 @@ class SampleOptions:
     """Crops with a smaller share of pixels that have data (and a label, where there is one) are drawn again."""
     attempts: int = 4
     """Crops drawn at most; the best of them is taken."""
+    targets: Targets = FOOTPRINTS
+    """What is drawn beside the footprint."""
+    instances: bool = False
+    """Tell true buildings apart."""
 
     def __post_init__(self) -> None:
         if self.crop is not None and self.crop < 1:
@@ -58,31 +64,6 @@ class SampleOptions:
             raise ConfigError(
                 f"seed and cache_bytes must not be negative, attempts at least 1, min_valid within 0 .. 1: {self}."
             )
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One sample before it is stacked: the fields of `Batch` without the batch axis."""
-
-    key: str
-    sar: NDArray[np.float32] | None
-    """(C_s, h, w), standardised, 0 where invalid."""
-    sar_valid: NDArray[np.bool_] | None
-    """(h, w)."""
-    optical: NDArray[np.float32] | None
-    """(C_o, h, w), standardised, 0 where invalid."""
-    optical_valid: NDArray[np.bool_] | None
-    """(h, w)."""
-    label: NDArray[np.uint8] | None
-    """(h, w)."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(h, w)."""
-        valid = self.sar_valid if self.sar_valid is not None else self.optical_valid
-        assert valid is not None, "a sample holds at least one image"
-        height, width = valid.shape
-        return height, width
 
 
 class ChipDataset(Dataset[Sample]):
@@ -128,8 +109,12 @@ class ChipDataset(Dataset[Sample]):
         if not 0 <= draw.index < len(self.chips):
             raise IndexError(draw.index)
         rng = np.random.default_rng((self._options.seed, draw.index, draw.stream))
-        arrays = self._cut(draw.index, rng)
         augment = self._options.augment
+        warp = augment.warp.draw(rng) if augment else None
+        arrays = self._cut(draw.index, rng, warp)
+        if warp is not None:
+            crop = self._options.crop
+            arrays = warp.apply(arrays, arrays.shape if crop is None else (crop, crop))
         symmetry = augment.draw_symmetry(rng) if augment else Symmetry()
         return self._sample(self.chips[draw.index], arrays, symmetry, rng)
 
@@ -147,7 +132,7 @@ class ChipDataset(Dataset[Sample]):
             return True
         if self._full:
             return False
-        arrays = read_chip(self.chips[index], self._radiometry, self._label_spec, self._modalities)
+        arrays = self._with_buildings(index, self._decode(index, None), None)
         if self._cached_bytes + arrays.nbytes > self._options.cache_bytes:
             self._full = True
             return False
@@ -159,7 +144,32 @@ class ChipDataset(Dataset[Sample]):
         if self._load(index):
             arrays = self._cache[index]
             return arrays if window is None else arrays.crop(window)
+        return self._decode(index, window)
+
+    def _decode(self, index: int, window: Window | None) -> ChipArrays:
         return read_chip(self.chips[index], self._radiometry, self._label_spec, self._modalities, window)
+
+    def _with_buildings(self, index: int, arrays: ChipArrays, window: Window | None) -> ChipArrays:
+        """Targets and single buildings added where they are asked for and not there yet.
+
+        They come from the whole chip: what a crop cuts off still decides where a building ends.
+        """
+        options = self._options
+        learnt = len(options.targets.names) > 1
+        if not (learnt or options.instances) or arrays.targets is not None or arrays.instances is not None:
+            return arrays
+        found = read_instances(self.chips[index], self._label_spec)
+        if found is None:
+            return arrays
+        whole = ChipArrays(
+            None,
+            None,
+            None,
+            draw_targets(found, options.targets) if learnt else None,
+            found if options.instances else None,
+        )
+        cut = whole if window is None else whole.crop(window)
+        return replace(arrays, targets=cut.targets, instances=cut.instances)
 
     def _shape(self, index: int) -> tuple[int, int]:
         if index not in self._shapes:
@@ -170,24 +180,26 @@ class ChipDataset(Dataset[Sample]):
                 self._shapes[index] = (grid.height, grid.width)
         return self._shapes[index]
 
-    def _cut(self, index: int, rng: np.random.Generator) -> ChipArrays:
-        """The whole chip, or the best of a few random crops."""
+    def _cut(self, index: int, rng: np.random.Generator, warp: Warp | None) -> ChipArrays:
+        """The whole chip, or the best of a few random crops, as large as the warp needs."""
         crop = self._options.crop
         if crop is None:
-            return self._read(index, None)
+            return self._with_buildings(index, self._read(index, None), None)
+        if warp is not None:
+            crop = warp.source_side(crop)
         height, width = self._shape(index)
-        best, best_share = None, -1.0
+        best, best_window, best_share = None, None, -1.0
         for _ in range(self._options.attempts):
             row, col = rng.integers(0, max(height - crop, 0) + 1), rng.integers(0, max(width - crop, 0) + 1)
             window = Window(int(row), int(col), min(crop, height), min(crop, width))
             arrays = self._read(index, window)
             share = _counted_share(arrays)
             if share > best_share:
-                best, best_share = arrays, share
+                best, best_window, best_share = arrays, window, share
             if share >= self._options.min_valid or (window.height, window.width) == (height, width):
                 break
         assert best is not None, "at least one crop was drawn"
-        return best
+        return self._with_buildings(index, best, best_window)
 
     def _sample(self, chip: Chip, arrays: ChipArrays, symmetry: Symmetry, rng: np.random.Generator) -> Sample:
         size = arrays.shape if self._options.crop is None else (self._options.crop, self._options.crop)
@@ -207,6 +219,8 @@ class ChipDataset(Dataset[Sample]):
             optical=optical[0] if optical else None,
             optical_valid=optical[1] if optical else None,
             label=finish.label(arrays.label),
+            targets=finish.truth(arrays.targets),
+            instances=finish.truth(arrays.instances),
         )
 
 
@@ -234,15 +248,9 @@ class _Finish:
         """The label (h, w); 255 where padded."""
         return None if label is None else pad(self.symmetry.apply(label), self.size, IGNORE_LABEL)
 
-
-def pad(array: NDArray[Any], size: tuple[int, int], fill: float) -> NDArray[Any]:
-    """A contiguous (..., h, w) array grown at the bottom and right to `size`; a copy only where needed."""
-    height, width = array.shape[-2:]
-    if (height, width) == size:
-        return np.ascontiguousarray(array)
-    padded = np.full((*array.shape[:-2], *size), fill, array.dtype)
-    padded[..., :height, :width] = array
-    return padded
+    def truth(self, planes: NDArray[Any] | None) -> NDArray[Any] | None:
+        """Targets or buildings (..., h, w); 0 where padded."""
+        return None if planes is None else pad(self.symmetry.apply(planes), self.size, 0)
 
 
 def _counted_share(arrays: ChipArrays) -> float:
@@ -251,36 +259,3 @@ def _counted_share(arrays: ChipArrays) -> float:
         return float(np.mean(arrays.label != IGNORE_LABEL))
     image = arrays.sar or arrays.optical
     return 0.0 if image is None else float(image.valid.mean())
-
-
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples; smaller ones are padded to the largest with invalid pixels of label 255.
-
-    A sample without label among labelled ones counts nowhere: its label is 255 throughout.
-    """
-    heights, widths = zip(*(sample.shape for sample in samples), strict=True)
-    size = (max(heights), max(widths))
-
-    return Batch(
-        sar=_stack([sample.sar for sample in samples], size, 0),
-        sar_valid=_stack_masks([sample.sar_valid for sample in samples], size),
-        optical=_stack([sample.optical for sample in samples], size, 0),
-        optical_valid=_stack_masks([sample.optical_valid for sample in samples], size),
-        label=_stack([sample.label for sample in samples], size, IGNORE_LABEL),
-        keys=tuple(sample.key for sample in samples),
-    )
-
-
-def _stack(arrays: Sequence[NDArray[Any] | None], size: tuple[int, int], fill: float) -> Tensor | None:
-    """(B, ..., h, w), `fill` where an array is smaller or missing; None where all are missing."""
-    present = [array for array in arrays if array is not None]
-    if not present:
-        return None
-    missing = np.full((*present[0].shape[:-2], *size), fill, present[0].dtype)
-    return torch.from_numpy(np.stack([missing if array is None else pad(array, size, fill) for array in arrays]))
-
-
-def _stack_masks(arrays: Sequence[NDArray[np.bool_] | None], size: tuple[int, int]) -> Tensor | None:
-    """(B, 1, h, w) bool, False where padded."""
-    stacked = _stack(arrays, size, False)
-    return None if stacked is None else stacked[:, None]

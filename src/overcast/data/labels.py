@@ -128,15 +128,23 @@ def rasterize_footprints(path: Path, georeference: Georeference) -> NDArray[np.u
     Raises:
         InputError: The file is damaged, or one side has no CRS to bring both together.
     """
+    return (number_footprints(path, georeference) > 0).astype(np.uint8)
+
+
+def number_footprints(path: Path, georeference: Georeference) -> NDArray[np.int32]:
+    """Footprints drawn onto a grid by number: (H, W), from 1 in the order of the file, 0 for none.
+
+    As `rasterize_footprints`; where footprints overlap the last one counts.
+    """
     polygons = _polygons_on(path, georeference.crs)
     if not len(polygons):
-        return np.zeros((georeference.height, georeference.width), np.uint8)
-    drawn: NDArray[np.uint8] = rasterio.features.rasterize(
-        polygons,
+        return np.zeros((georeference.height, georeference.width), np.int32)
+    drawn: NDArray[np.int32] = rasterio.features.rasterize(
+        zip(polygons, range(1, len(polygons) + 1), strict=True),
         out_shape=(georeference.height, georeference.width),
         transform=georeference.transform,
         all_touched=False,
-        dtype="uint8",
+        dtype="int32",
     )
     return drawn
 

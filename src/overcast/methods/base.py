@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from overcast.batch import Available, Batch, Modality
 from overcast.data.radiometry import Statistics
 from overcast.errors import ConfigError
+from overcast.methods.losses import segmentation_loss, share_loss
 from overcast.methods.stages import Position, Stage, position_in
 from overcast.models.network import Network
 from overcast.models.spec import NetworkSpec
@@ -27,6 +28,8 @@ class Method(nn.Module, ABC):
         self.spec = spec
         """The architecture as built: options that change it are already applied."""
         self.network = network
+        self.target_weights = spec.targets.weights
+        """Of the logits of each head, for every loss on logits; None where there is the footprint alone."""
         self.register_buffer("optical_zero", _optical_zero(spec, statistics))
 
     @property
@@ -80,7 +83,7 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def deployable(self) -> nn.Module:
-        """Standardised images (B, C, H, W) of `deployed_inputs` to logits (B, K, H, W).
+        """Standardised images (B, C, H, W) of `deployed_inputs` to logits (B, K, H, W), the footprint's first.
 
         Shares its tensors with the method and has its own train/eval mode.
         """
@@ -107,6 +110,18 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def _logits(self, batch: Batch, available: Available) -> Tensor:
         """`predict` for a member of `self.available`."""
+
+    def _label(self, batch: Batch) -> Tensor:
+        """What segmentation losses compare with: the label (B, H, W), or (B, K, H, W) with its further targets."""
+        return batch.require("label") if self.target_weights is None else batch.truth
+
+    def _seg(self, logits: Tensor, label: Tensor, valid: Tensor | None) -> Tensor:
+        """L_seg of the method's targets."""
+        return segmentation_loss(logits, label, valid, self.target_weights)
+
+    def _share(self, logits: Tensor, label: Tensor, valid: Tensor | None) -> Tensor:
+        """L_seg at stride 32 of the method's targets."""
+        return share_loss(logits, label, valid, self.target_weights)
 
     def _optical(self, batch: Batch, available: Available) -> Tensor:
         """The optical image (B, C_o, H, W), or what replaces it."""

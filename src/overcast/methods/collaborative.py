@@ -130,4 +130,5 @@ class CollaborativeLearning(JointBranchMethod):
             temperature=self.options.temperature,
             gradient=self.options.teacher_gradient,
             valid=valid,
+            weights=self.target_weights,
         )

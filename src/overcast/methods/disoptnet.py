@@ -27,7 +27,6 @@ from overcast.batch import Available, Batch
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.distances import mean_square, places_of, soft_cross_entropy
-from overcast.methods.losses import segmentation_loss
 from overcast.methods.stages import Position
 from overcast.methods.teacher import TaughtMethod, TeacherOptions
 from overcast.models.blocks import STRIDE
@@ -74,23 +73,27 @@ class Disoptnet(TaughtMethod):
         return self._losses_of_teacher(self.network.teacher(batch.require("optical")), batch)
 
     def _losses_of_teacher(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        return {"teacher_seg": segmentation_loss(logits, batch.require("label"), batch.optical_valid)}
+        return {"teacher_seg": self._seg(logits, self._label(batch), batch.optical_valid)}
 
     def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule of its own
         output, taught, features = self.network(batch.require("sar"), batch.require("optical"))
-        label, sar, both, options = batch.require("label"), batch.sar_valid, both_valid(batch), self.options
+        label, sar, both, options = self._label(batch), batch.sar_valid, both_valid(batch), self.options
+        weights = self.target_weights
+        hard = labels_of(taught, targets=weights is not None)
         losses = {
-            "seg_fused": segmentation_loss(output.fused, label, sar),
-            "seg_sar": options.weight_sar * segmentation_loss(output.sar, label, sar),
-            "hard": options.weight_hard * segmentation_loss(output.pseudo, labels_of(taught), both),
-            "soft": options.weight_soft * soft_cross_entropy(taught, output.pseudo, valid=both),
+            "seg_fused": self._seg(output.fused, label, sar),
+            "seg_sar": options.weight_sar * self._seg(output.sar, label, sar),
+            "hard": options.weight_hard * self._seg(output.pseudo, hard, both),
+            "soft": options.weight_soft * soft_cross_entropy(taught, output.pseudo, valid=both, weights=weights),
             "features": options.weight_features * branch_distance(features, output.features, both),
         }
         return losses if self._frozen_teacher else losses | self._losses_of_teacher(taught, batch)
 
 
-def labels_of(logits: Tensor) -> Tensor:
-    """(B, H, W) uint8: the class that logits (B, K, H, W) decide for."""
+def labels_of(logits: Tensor, *, targets: bool = False) -> Tensor:
+    """(B, H, W) uint8: the class that logits (B, K, H, W) decide for; (B, K, H, W) 0 or 1 where they are `targets`."""
+    if targets:
+        return (logits > 0).to(torch.uint8)
     decided = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
     return decided.to(torch.uint8)
 

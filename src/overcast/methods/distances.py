@@ -9,12 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from overcast.methods.losses import area_share, weighted_mean
+from overcast.methods.losses import TargetWeights, area_share, sum_of_targets, weighted_mean
 
 _OUT = -1e9  # logit of a pixel outside the softmax: its probability is exactly 0 and all differences stay finite
 
 
-def channel_alignment(teacher: Tensor, student: Tensor, *, temperature: float, valid: Tensor | None = None) -> Tensor:
+def channel_alignment(
+    teacher: Tensor,
+    student: Tensor,
+    *,
+    temperature: float,
+    valid: Tensor | None = None,
+    weights: TargetWeights = None,
+) -> Tensor:
     """Channel-wise distillation (Shu et al., ICCV 2021, Eq. 4): tau^2 KL between distributions over the pixels.
 
     phi(y)_c,i = exp(y_c,i / tau) / sum_j exp(y_c,j / tau) over the valid pixels j of an image; the divergence is
@@ -25,6 +32,7 @@ def channel_alignment(teacher: Tensor, student: Tensor, *, temperature: float, v
         student: Of the same shape.
         temperature: tau.
         valid: (B, 1, H, W) bool; None counts every pixel.
+        weights: Of K targets: their weighted sum replaces the mean over the channels.
     """
     t, s = teacher.detach().float().flatten(2) / temperature, student.float().flatten(2) / temperature
     has_pixels = torch.ones_like(t[:, :1, 0])
@@ -33,7 +41,8 @@ def channel_alignment(teacher: Tensor, student: Tensor, *, temperature: float, v
         t, s = t.masked_fill(~counts, _OUT), s.masked_fill(~counts, _OUT)
         has_pixels = counts.any(2).float()
     log_t, log_s = F.log_softmax(t, dim=2), F.log_softmax(s, dim=2)
-    divergence = (log_t.exp() * (log_t - log_s)).sum(2).mean(1, keepdim=True)
+    channels = (log_t.exp() * (log_t - log_s)).sum(2)
+    divergence = channels.mean(1, keepdim=True) if weights is None else sum_of_targets(channels, weights)
     return temperature**2 * weighted_mean(divergence, has_pixels)
 
 
@@ -55,15 +64,21 @@ def mean_square(teacher: Tensor, student: Tensor, weight: Tensor | None = None) 
 
 
 def soft_cross_entropy(
-    teacher: Tensor, student: Tensor, *, temperature: float = 1.0, valid: Tensor | None = None
+    teacher: Tensor,
+    student: Tensor,
+    *,
+    temperature: float = 1.0,
+    valid: Tensor | None = None,
+    weights: TargetWeights = None,
 ) -> Tensor:
     """Cross entropy of the student's probabilities with the teacher's, softened by `temperature`; mean over pixels.
 
-    The student is not softened (Lopez-Paz et al., ICLR 2016). Bernoulli for one logit, categorical for more.
+    The student is not softened (Lopez-Paz et al., ICLR 2016). Bernoulli for one logit, categorical for more; of
+    K targets with `weights` the weighted sum of the Bernoulli ones.
     """
     t, s = teacher.detach().float() / temperature, student.float()
-    if t.shape[1] == 1:
-        entropy = F.binary_cross_entropy_with_logits(s, torch.sigmoid(t), reduction="none")
+    if t.shape[1] == 1 or weights is not None:
+        entropy = sum_of_targets(F.binary_cross_entropy_with_logits(s, torch.sigmoid(t), reduction="none"), weights)
     else:
         entropy = -(torch.softmax(t, 1) * F.log_softmax(s, 1)).sum(1, keepdim=True)
     return mean_of(entropy, valid)
@@ -85,11 +100,11 @@ def margin_aware_distance(teacher: Tensor, student: Tensor, uncertainty: Tensor)
     return weighted_mean(rows, uncertainty)
 
 
-def entropy_of(logits: Tensor) -> Tensor:
-    """(B, 1, h, w) entropy in nats of the class probabilities of logits (B, K, h, w)."""
+def entropy_of(logits: Tensor, weights: TargetWeights = None) -> Tensor:
+    """(B, 1, h, w) entropy in nats of the class probabilities of logits (B, K, h, w); of targets the weighted sum."""
     x = logits.float()
-    if x.shape[1] == 1:
-        return F.binary_cross_entropy_with_logits(x, torch.sigmoid(x), reduction="none")
+    if x.shape[1] == 1 or weights is not None:
+        return sum_of_targets(F.binary_cross_entropy_with_logits(x, torch.sigmoid(x), reduction="none"), weights)
     log_p = F.log_softmax(x, 1)
     return -(log_p.exp() * log_p).sum(1, keepdim=True)
 

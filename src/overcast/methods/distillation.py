@@ -25,7 +25,7 @@ from overcast.batch import Available, Batch
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.distances import channel_alignment
-from overcast.methods.losses import alignment, segmentation_loss
+from overcast.methods.losses import alignment
 from overcast.methods.stages import Position
 from overcast.methods.supervised import TwinOptions, twin_losses
 from overcast.methods.teacher import TaughtMethod, TeacherOptions
@@ -130,17 +130,18 @@ class Distillation(TaughtMethod):
         return losses if self._frozen_teacher else losses | self._losses_of_teacher(taught, batch)
 
     def _losses_of_student(self, output: TwinOutput | Tensor, batch: Batch) -> dict[str, Tensor]:
-        label, valid = batch.require("label"), batch.sar_valid
+        label, valid = self._label(batch), batch.sar_valid
         if isinstance(output, TwinOutput):
-            return twin_losses(output, label, (valid, valid), self.heads)
-        return {"seg": segmentation_loss(output, label, valid)}
+            return twin_losses(output, label, (valid, valid), self.heads, self.target_weights)
+        return {"seg": self._seg(output, label, valid)}
 
     def _losses_of_teacher(self, output: TwinOutput | Tensor, batch: Batch) -> dict[str, Tensor]:
-        label, optical = batch.require("label"), batch.optical_valid
+        label, optical = self._label(batch), batch.optical_valid
         if isinstance(output, TwinOutput):
-            losses = twin_losses(output, label, (both_valid(batch), optical), self.heads)
+            valid = (both_valid(batch), optical)
+            losses = twin_losses(output, label, valid, self.heads, self.target_weights)
         else:
-            losses = {"seg": segmentation_loss(output, label, optical)}
+            losses = {"seg": self._seg(output, label, optical)}
         return {f"teacher_{name}": loss for name, loss in losses.items()}
 
 
@@ -157,6 +158,7 @@ class KnowledgeDistillation(Distillation):
             logits_of(learned),
             temperature=self.options.temperature,
             valid=both_valid(batch),
+            weights=self.target_weights,
         )
         return {"soft": self.options.weight * divergence}
 
@@ -174,5 +176,6 @@ class ChannelWiseDistillation(Distillation):
             logits_of(learned),
             temperature=self.options.temperature,
             valid=both_valid(batch),
+            weights=self.target_weights,
         )
         return {"channels": self.options.weight * divergence}

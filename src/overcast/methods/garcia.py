@@ -28,7 +28,6 @@ from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.distances import soft_cross_entropy
 from overcast.methods.hallucination import Features, feature_distance, unshared
-from overcast.methods.losses import segmentation_loss, share_loss
 from overcast.methods.stages import Position, Stage
 from overcast.methods.three_branch import HeadWeights, ThreeBranchMethod
 from overcast.models.blocks import crop_like, pad_to_stride
@@ -89,15 +88,15 @@ class Garcia(ThreeBranchMethod):
 
     def _teacher_losses(self, batch: Batch) -> dict[str, Tensor]:
         """Stages 1 and 2: z^O, z^S and z^OS from the labels."""
-        network, sar, label, weights = self.network, batch.require("sar"), batch.require("label"), self.weights
+        network, sar, label, weights = self.network, batch.require("sar"), self._label(batch), self.weights
         seen = network.optical_stream(batch.require("optical"))
         radar = network.deployed.second_stream(pad_to_stride(sar))
         assert network.sar_head is not None
         optical, alone = crop_like(network.optical_head(seen.decoded), sar), crop_like(network.sar_head(radar), sar)
         fused = crop_like(network.optical_fusion(seen.decoded, radar).logits, sar)
         return self._optical_losses(optical, network.share_logits(seen), batch) | {
-            "seg_fused_optical": weights.fused_optical * segmentation_loss(fused, label, both_valid(batch)),
-            "seg_sar": weights.sar * segmentation_loss(alone, label, batch.sar_valid),
+            "seg_fused_optical": weights.fused_optical * self._seg(fused, label, both_valid(batch)),
+            "seg_sar": weights.sar * self._seg(alone, label, batch.sar_valid),
         }
 
     def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:
@@ -109,7 +108,7 @@ class Garcia(ThreeBranchMethod):
         if starts:
             copy_fitting(self.network.optical_fusion, self.network.deployed.fusion)
         logits = self.network.sar_only(batch.require("sar"))
-        loss = segmentation_loss(logits, batch.require("label"), batch.sar_valid)
+        loss = self._seg(logits, self._label(batch), batch.sar_valid)
         return {"seg_fused_hallucination": self.weights.fused_hallucination * loss}
 
     def _start_hallucination(self) -> None:
@@ -124,18 +123,20 @@ class Garcia(ThreeBranchMethod):
 
     def _hallucination_losses(self, batch: Batch) -> dict[str, Tensor]:
         """Stage 3."""
-        network, options, sar, label = self.network, self.options, batch.require("sar"), batch.require("label")
+        network, options, sar, label = self.network, self.options, batch.require("sar"), self._label(batch)
         seen = network.optical_stream(batch.require("optical"))
         taught = crop_like(network.optical_head(seen.decoded), sar)
         stream = network.deployed.first_stream(pad_to_stride(sar))
         logits = crop_like(network.hallucination_head(stream.decoded), sar)
         valid = both_valid(batch)
         distillation, hard = 1 - options.alpha, (1 - options.alpha) * (1 - options.soft)
-        soft = soft_cross_entropy(taught, logits, temperature=options.temperature, valid=valid)
+        soft = soft_cross_entropy(
+            taught, logits, temperature=options.temperature, valid=valid, weights=self.target_weights
+        )
         distance = feature_distance(seen, stream, options.features, valid)
-        share = share_loss(network.share_head(stream.deepest), label, batch.sar_valid)
+        share = self._share(network.share_head(stream.deepest), label, batch.sar_valid)
         return {
-            "seg_hallucination": hard * self.weights.hallucination * segmentation_loss(logits, label, batch.sar_valid),
+            "seg_hallucination": hard * self.weights.hallucination * self._seg(logits, label, batch.sar_valid),
             "seg_share_hallucination": hard * self.weights.share_hallucination * share,
             "soft": distillation * options.soft * soft,
             "hallucination": options.alpha * options.feature_weight * distance,

@@ -5,6 +5,7 @@ Every mean is over valid pixels; where none is valid a loss is 0 with gradient 0
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 import torch
@@ -28,24 +29,48 @@ class TeacherGradient(StrEnum):
     """To student and teacher."""
 
 
-def segmentation_loss(logits: Tensor, label: Tensor, valid: Tensor | None = None) -> Tensor:
+TargetWeights = tuple[float, ...] | None
+"""Weight of each logit where every channel is a target of its own; None where channels are classes, or there is one."""
+
+
+def over_targets(weights: tuple[float, ...], term: Callable[[int], Tensor]) -> Tensor:
+    """Weighted sum of a term of each target: what one-logit losses become with edges and contacts."""
+    return torch.stack([weight * term(target) for target, weight in enumerate(weights)]).sum(0)
+
+
+def sum_of_targets(values: Tensor, weights: TargetWeights) -> Tensor:
+    """(B, 1, ...) weighted sum over the channels of (B, K, ...); without weights K is 1 and nothing changes."""
+    if weights is None:
+        return values
+    weight = torch.tensor(weights, dtype=values.dtype, device=values.device)
+    return (values * weight.view(1, -1, *[1] * (values.ndim - 2))).sum(1, keepdim=True)
+
+
+def segmentation_loss(
+    logits: Tensor, label: Tensor, valid: Tensor | None = None, weights: TargetWeights = None
+) -> Tensor:
     """L_seg = cross entropy + Dice on the valid pixels of a batch.
 
     Args:
         logits: (B, K, H, W); K = 1 is one logit for label 1, more are one logit per label.
-        label: (B, H, W) integers; 255 is ignored.
+        label: (B, H, W) integers; 255 is ignored. With `weights` (B, K, H, W), 0 or 1 for each target.
         valid: (B, 1, H, W) bool, False where the sensor has no data; None counts every pixel.
+        weights: Of K targets: the loss is the weighted sum of the one-logit losses.
     """
+    if weights is not None:
+        return over_targets(weights, lambda k: segmentation_loss(logits[:, k : k + 1], label[:, k], valid))
     target, weight = _target(label, valid, logits.shape[1])
     return _soft_segmentation_loss(logits.float(), target, weight)
 
 
-def share_loss(logits: Tensor, label: Tensor, valid: Tensor | None = None) -> Tensor:
+def share_loss(logits: Tensor, label: Tensor, valid: Tensor | None = None, weights: TargetWeights = None) -> Tensor:
     """L_seg of stride-32 logits (B, K, h, w) with the area-averaged label.
 
-    The target of a cell is the mean label over its valid pixels and its weight the share of them; `label` and `valid`
-    are as in `segmentation_loss` and may be smaller than h * 32, w * 32 (the network pads its input).
+    The target of a cell is the mean label over its valid pixels and its weight the share of them; the arguments are as
+    in `segmentation_loss`, `label` and `valid` may be smaller than h * 32, w * 32 (the network pads its input).
     """
+    if weights is not None:
+        return over_targets(weights, lambda k: share_loss(logits[:, k : k + 1], label[:, k], valid))
     target, weight = _target(label, valid, logits.shape[1])
     share = area_share(weight, logits.shape[-2:])
     average = area_share(target * weight, logits.shape[-2:]) / torch.where(share > 0, share, 1)
@@ -66,6 +91,7 @@ def alignment(
     temperature: float,
     gradient: TeacherGradient = TeacherGradient.DETACH,
     valid: Tensor | None = None,
+    weights: TargetWeights = None,
 ) -> Tensor:
     """D(t, s) = tau^2 KL(softened teacher || softened student), mean over valid pixels.
 
@@ -77,10 +103,14 @@ def alignment(
         temperature: tau.
         gradient: `DETACH` takes the teacher as given.
         valid: (B, 1, h, w) bool, or weights in [0, 1]; None counts every pixel.
+        weights: Of K targets: the weighted sum of their Bernoulli divergences.
     """
     t = (teacher.detach() if gradient is TeacherGradient.DETACH else teacher).float() / temperature
     s = student.float() / temperature
-    divergence = _bernoulli_kl(t, s) if t.shape[1] == 1 else _categorical_kl(t, s)
+    if t.shape[1] == 1 or weights is not None:
+        divergence = sum_of_targets(_bernoulli_kl(t, s), weights)
+    else:
+        divergence = _categorical_kl(t, s)
     weight = torch.ones_like(divergence) if valid is None else valid.float()
     return temperature**2 * weighted_mean(divergence, weight)
 

@@ -64,7 +64,7 @@ class Mmanet(Distillation):
         share = area_share(inside if valid is None else valid, size, cell_px)
         logits = area_share(taught.fused.detach(), size, cell_px) / area_share(inside, size, cell_px).clamp(min=1e-6)
         known = (share > 0).float()
-        uncertainty = entropy_of(logits) * share
+        uncertainty = entropy_of(logits, self.target_weights) * share
         return margin_aware_distance(_samples(teacher * known), _samples(student * known), uncertainty.flatten())
 
 

@@ -63,7 +63,7 @@ class ModalityDropout(Method):
         keep = kept_samples(len(optical), self.options.probability).to(optical.device)
         output = self.network(optical, batch.require("sar"), keep)
         fused = valid_of_kept(batch, keep)
-        return twin_losses(output, batch.require("label"), (fused, batch.optical_valid), self.options)
+        return twin_losses(output, self._label(batch), (fused, batch.optical_valid), self.options, self.target_weights)
 
     def deployable(self) -> nn.Module:
         """The SAR branch and the fusion head."""

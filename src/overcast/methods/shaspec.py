@@ -27,7 +27,7 @@ from overcast.batch import Available, Batch, Modality
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import Method, both_valid
 from overcast.methods.distances import mean_of, places_of
-from overcast.methods.losses import segmentation_loss, weighted_mean
+from overcast.methods.losses import weighted_mean
 from overcast.methods.modality_dropout import kept_samples, valid_of_kept
 from overcast.models.blocks import STRIDE
 from overcast.models.shaspec import ShaSpecNetwork, ShaSpecOutput
@@ -73,7 +73,7 @@ class Shaspec(Method):
         keep = kept_samples(len(optical), self.options.probability).to(optical.device)
         output = self.network(optical, sar, keep)
         return {
-            "seg": segmentation_loss(output.logits, batch.require("label"), valid_of_kept(batch, keep)),
+            "seg": self._seg(output.logits, self._label(batch), valid_of_kept(batch, keep)),
             "shared": self.options.alpha * shared_distance(output, both_valid(batch)),
             "specific": self.options.beta * self._sensor_entropy(output, batch),
         }

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from overcast.batch import Available, Batch, Modality
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import Method, both_valid
-from overcast.methods.losses import segmentation_loss, share_loss
+from overcast.methods.losses import TargetWeights, segmentation_loss, share_loss
 from overcast.models.network import (
     HallucinationNetwork,
     SingleNetwork,
@@ -90,7 +90,7 @@ class SingleSensor(Method):
         """L_seg where the sensor has data."""
         logits = self._logits(batch, Available(self.modality.value))
         valid = batch.sar_valid if self.modality is Modality.SAR else batch.optical_valid
-        return {"seg": segmentation_loss(logits, batch.require("label"), valid)}
+        return {"seg": self._seg(logits, self._label(batch), valid)}
 
     def deployable(self) -> nn.Module:
         """The network itself."""
@@ -137,7 +137,8 @@ class SarTwin(Method):
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule
         """L_seg of the fused logits and of both auxiliary heads, where SAR has data."""
         output = self.network(batch.require("sar"))
-        return twin_losses(output, batch.require("label"), (batch.sar_valid, batch.sar_valid), self.options)
+        valid = (batch.sar_valid, batch.sar_valid)
+        return twin_losses(output, self._label(batch), valid, self.options, self.target_weights)
 
     def deployable(self) -> nn.Module:
         """The twin network without its auxiliary heads."""
@@ -176,7 +177,8 @@ class Fusion(Method):
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule
         """L_seg of the fused logits where both have data, of the auxiliary ones where the optical image has."""
         output = self.network(batch.require("optical"), batch.require("sar"))
-        return twin_losses(output, batch.require("label"), (both_valid(batch), batch.optical_valid), self.options)
+        valid = (both_valid(batch), batch.optical_valid)
+        return twin_losses(output, self._label(batch), valid, self.options, self.target_weights)
 
     def deployable(self) -> nn.Module:
         """The twin network without its auxiliary heads: it takes the optical image, then SAR."""
@@ -188,12 +190,16 @@ class Fusion(Method):
 
 
 def twin_losses(
-    output: TwinOutput, label: Tensor, valid: tuple[Tensor | None, Tensor | None], options: TwinOptions
+    output: TwinOutput,
+    label: Tensor,
+    valid: tuple[Tensor | None, Tensor | None],
+    options: TwinOptions,
+    targets: TargetWeights,
 ) -> dict[str, Tensor]:
     """Losses of the fused logits on the first mask and of the auxiliary ones on the second."""
     fused, first = valid
     return {
-        "seg_fused": segmentation_loss(output.fused, label, fused),
-        "seg_first": options.weight_first * segmentation_loss(output.first, label, first),
-        "seg_share": options.weight_share * share_loss(output.share, label, first),
+        "seg_fused": segmentation_loss(output.fused, label, fused, targets),
+        "seg_first": options.weight_first * segmentation_loss(output.first, label, first, targets),
+        "seg_share": options.weight_share * share_loss(output.share, label, first, targets),
     }

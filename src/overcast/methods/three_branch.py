@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from overcast.batch import Batch
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
-from overcast.methods.losses import segmentation_loss, share_loss
 from overcast.methods.stages import Position, Stage
 from overcast.methods.teacher import TaughtMethod
 from overcast.models.collaborative import CollaborativeNetwork, CollaborativeOutput
@@ -78,10 +77,10 @@ class ThreeBranchMethod(TaughtMethod):
         return self._optical_losses(optical, share, batch)
 
     def _optical_losses(self, optical: Tensor, share: Tensor, batch: Batch) -> dict[str, Tensor]:
-        label, valid, weights = batch.require("label"), batch.optical_valid, self.weights
+        label, valid, weights = self._label(batch), batch.optical_valid, self.weights
         return {
-            "seg_optical": weights.optical * segmentation_loss(optical, label, valid),
-            "seg_share_optical": weights.share_optical * share_loss(share, label, valid),
+            "seg_optical": weights.optical * self._seg(optical, label, valid),
+            "seg_share_optical": weights.share_optical * self._share(share, label, valid),
         }
 
 
@@ -97,17 +96,17 @@ class JointBranchMethod(ThreeBranchMethod):
         """What passes from the optical path to the hallucination path."""
 
     def _segmentation(self, output: CollaborativeOutput, batch: Batch) -> dict[str, Tensor]:
-        label, weights = batch.require("label"), self.weights
+        label, weights = self._label(batch), self.weights
         sar, both = batch.sar_valid, both_valid(batch)
         losses = {
-            "seg_fused_hallucination": weights.fused_hallucination
-            * segmentation_loss(output.fused_hallucination, label, sar),
-            "seg_fused_optical": weights.fused_optical * segmentation_loss(output.fused_optical, label, both),
-            "seg_hallucination": weights.hallucination * segmentation_loss(output.hallucination, label, sar),
-            "seg_share_hallucination": weights.share_hallucination * share_loss(output.share_hallucination, label, sar),
+            "seg_fused_hallucination": weights.fused_hallucination * self._seg(output.fused_hallucination, label, sar),
+            "seg_fused_optical": weights.fused_optical * self._seg(output.fused_optical, label, both),
+            "seg_hallucination": weights.hallucination * self._seg(output.hallucination, label, sar),
+            "seg_share_hallucination": weights.share_hallucination
+            * self._share(output.share_hallucination, label, sar),
         }
         if not self._frozen_teacher:
             losses |= self._optical_losses(output.optical, output.share_optical, batch)
         if output.sar is not None:
-            losses["seg_sar"] = weights.sar * segmentation_loss(output.sar, label, sar)
+            losses["seg_sar"] = weights.sar * self._seg(output.sar, label, sar)
         return losses

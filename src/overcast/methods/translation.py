@@ -79,7 +79,8 @@ class Translation(TaughtMethod):
     def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule of its own
         sar = batch.require("sar")
         output = self.network.supervised(self.network.generator(sar), sar)
-        return twin_losses(output, batch.require("label"), (batch.sar_valid, batch.sar_valid), self.options)
+        valid = (batch.sar_valid, batch.sar_valid)
+        return twin_losses(output, self._label(batch), valid, self.options, self.target_weights)
 
     def _teacher_losses(self, batch: Batch) -> dict[str, Tensor]:
         sar, optical, options = batch.require("sar"), batch.require("optical"), self.options

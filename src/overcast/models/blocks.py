@@ -58,9 +58,9 @@ def _normalise(own: nn.BatchNorm2d, x: Tensor, statistics: nn.Module | None) -> 
     return (normalised * scale + shift).to(x.dtype)
 
 
-def logit_head(in_channels: int, num_classes: int) -> nn.Conv2d:
+def logit_head(in_channels: int, logits: int) -> nn.Conv2d:
     """1x1 convolution from features to logits."""
-    head = nn.Conv2d(in_channels, num_classes, 1)
+    head = nn.Conv2d(in_channels, logits, 1)
     nn.init.xavier_uniform_(head.weight)
     nn.init.zeros_(head.bias)  # type: ignore[arg-type]
     return head

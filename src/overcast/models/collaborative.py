@@ -54,14 +54,14 @@ class CollaborativeNetwork(Network):
         self.deployed = HallucinationNetwork(spec)
         self.optical = branch(spec, spec.optical_bands)
         width, deepest = self.optical.decoder_channels, self.optical.encoder_channels[-1]
-        self.optical_fusion = FusionHead(width, spec.fusion_channels, spec.num_classes)
-        self.optical_head = logit_head(width, spec.num_classes)
-        self.hallucination_head = logit_head(width, spec.num_classes)
-        self.share_head = logit_head(deepest, spec.num_classes)
-        self.sar_head = logit_head(width, spec.num_classes) if spec.auxiliary_sar else None
+        self.optical_fusion = FusionHead(width, spec.fusion_channels, spec.logits)
+        self.optical_head = logit_head(width, spec.logits)
+        self.hallucination_head = logit_head(width, spec.logits)
+        self.share_head = logit_head(deepest, spec.logits)
+        self.sar_head = logit_head(width, spec.logits) if spec.auxiliary_sar else None
         own = spec.sharing is Sharing.NOTHING
         self.optical_block = ResidualBlock(deepest) if own else None
-        self.optical_share_head = logit_head(deepest, spec.num_classes) if own else None
+        self.optical_share_head = logit_head(deepest, spec.logits) if own else None
         self.optical_norms = self.deployed.block.domain_norms() if spec.sharing is Sharing.WEIGHTS else None
 
     def forward(self, sar: Tensor, optical: Tensor) -> CollaborativeOutput:

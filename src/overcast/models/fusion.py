@@ -22,12 +22,12 @@ class Fused(NamedTuple):
 class FusionHead(nn.Module):
     """ConvBlock(a), ConvBlock(b), concatenate, ConvBlock, logits."""
 
-    def __init__(self, in_channels: int, channels: int, num_classes: int) -> None:
+    def __init__(self, in_channels: int, channels: int, logits: int) -> None:
         super().__init__()
         self.first = ConvBlock(in_channels, channels)
         self.second = ConvBlock(in_channels, channels)
         self.joint = ConvBlock(2 * channels, channels)
-        self.head = logit_head(channels, num_classes)
+        self.head = logit_head(channels, logits)
 
     def forward(self, a: Tensor, b: Tensor) -> Fused:
         """Fuse (B, D, H, W) features of two branches."""

@@ -100,7 +100,7 @@ class SingleNetwork(Network):
         super().__init__()
         self.input_bands = (bands,)
         self.branch = branch(spec, bands)
-        self.head = logit_head(self.branch.decoder_channels, spec.num_classes)
+        self.head = logit_head(self.branch.decoder_channels, spec.logits)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, K, H, W) of a standardised image (B, C, H, W)."""
@@ -123,7 +123,7 @@ class TwinNetwork(Network):
         self.first = branch(spec, first_bands)
         self.second = branch(spec, second_bands)
         self.block = ResidualBlock(self.first.encoder_channels[-1])
-        self.fusion = FusionHead(self.first.decoder_channels, spec.fusion_channels, spec.num_classes)
+        self.fusion = FusionHead(self.first.decoder_channels, spec.fusion_channels, spec.logits)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Logits (B, K, H, W) of two standardised images of one size."""
@@ -169,8 +169,8 @@ class SupervisedTwinNetwork(Network):
         super().__init__()
         self.twin = twin
         self.input_bands = twin.input_bands
-        self.first_head = logit_head(twin.first.decoder_channels, spec.num_classes)
-        self.share_head = logit_head(twin.first.encoder_channels[-1], spec.num_classes)
+        self.first_head = logit_head(twin.first.decoder_channels, spec.logits)
+        self.share_head = logit_head(twin.first.encoder_channels[-1], spec.logits)
 
     def forward(self, first: Tensor, second: Tensor | None = None) -> TwinOutput:
         """All logits; one input feeds both streams."""

@@ -20,7 +20,7 @@ class SarStreamNetwork(Network):
         width, channels = self.branch.decoder_channels, spec.fusion_channels
         self.block = ConvBlock(width, channels)
         self.joint = ConvBlock(2 * channels, channels)
-        self.head = logit_head(channels, spec.num_classes)
+        self.head = logit_head(channels, spec.logits)
 
     def forward(self, sar: Tensor) -> Tensor:
         """Logits (B, K, H, W) of a standardised SAR image (B, C_s, H, W)."""
@@ -49,8 +49,8 @@ class OptionalOpticalNetwork(Network):
         width, deepest = self.optical.decoder_channels, self.optical.encoder_channels[-1]
         self.residual = ResidualBlock(deepest)
         self.block = ConvBlock(width, spec.fusion_channels)
-        self.first_head = logit_head(width, spec.num_classes)
-        self.share_head = logit_head(deepest, spec.num_classes)
+        self.first_head = logit_head(width, spec.logits)
+        self.share_head = logit_head(deepest, spec.logits)
 
     def forward(self, optical: Tensor, sar: Tensor, keep: Tensor | None = None) -> TwinOutput:
         """All logits; optical features count where `keep` (B,) bool is True, None keeps all."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Self, assert_never
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from overcast.data.targets import Targets
 from overcast.errors import ConfigError
 from overcast.models.encoders import DEPTH, LITE0, check_encoder_name
 
@@ -41,7 +42,9 @@ class NetworkSpec(BaseModel):
     optical_bands: int = Field(default=3, ge=0)
     """0 where the data has no optical image."""
     num_classes: int = Field(default=1, ge=1)
-    """K: 1 is one logit (class against background), more are one logit per class."""
+    """1 is one logit (class against background), more are one logit per class."""
+    targets: Targets = Targets()
+    """What further logits of each head say of the one class."""
     auxiliary_sar: bool = False
     """A head on the SAR branch of the training network; the method's option of the same name sets it."""
     sharing: Sharing = Sharing.WEIGHTS
@@ -60,6 +63,17 @@ class NetworkSpec(BaseModel):
         if len(channels) != DEPTH or min(channels) < 1:
             raise ValueError(f"needs {DEPTH} positive widths, deepest first, got {list(channels)}")
         return channels
+
+    @model_validator(mode="after")
+    def _targets_of_one_class(self) -> Self:
+        if self.num_classes > 1 and self.targets.weights is not None:
+            raise ValueError("edges and contacts are targets of one class: set num_classes to 1")
+        return self
+
+    @property
+    def logits(self) -> int:
+        """K, the logits of each head: one per target, or one per class."""
+        return max(self.num_classes, len(self.targets.names))
 
     def with_bands(self, sar_bands: int, optical_bands: int) -> Self:
         """The same architecture for other inputs."""

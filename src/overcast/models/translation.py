@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from overcast.data.targets import FOOTPRINTS
 from overcast.models.blocks import pad_to_stride
 from overcast.models.network import Network, Part, SingleNetwork, SupervisedTwinNetwork, TwinNetwork, TwinOutput
 from overcast.models.spec import NetworkSpec
@@ -15,7 +16,9 @@ PATCH_PX = 8
 
 def generator(spec: NetworkSpec) -> SingleNetwork:
     """SAR (B, C_s, H, W) to a standardised optical image (B, C_o, H, W): the family's encoder-decoder."""
-    return SingleNetwork(spec.model_copy(update={"num_classes": spec.optical_bands}), spec.sar_bands)
+    return SingleNetwork(
+        spec.model_copy(update={"num_classes": spec.optical_bands, "targets": FOOTPRINTS}), spec.sar_bands
+    )
 
 
 class TranslationNetwork(Network):

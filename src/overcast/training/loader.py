@@ -16,8 +16,9 @@ import torch
 
 from overcast.batch import Batch, Modality
 from overcast.data.catalog import Catalog
-from overcast.data.dataset import ChipDataset, Sample, SampleOptions, collate
+from overcast.data.dataset import ChipDataset, SampleOptions
 from overcast.data.radiometry import Statistics
+from overcast.data.samples import Sample, collate
 from overcast.training.order import ONE_PROCESS, SampleOrder, Share
 
 AHEAD_PER_WORKER = 2
