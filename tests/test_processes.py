@@ -8,6 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from overcast.errors import ConfigError
+from overcast.processes import sole_user
+
 SCRIPT = """
 import multiprocessing, os, pathlib, sys, time
 from overcast.processes import end_with_parent
@@ -32,6 +37,17 @@ def test_a_worker_ends_with_a_killed_parent(tmp_path: Path) -> None:
         assert _runs(worker)
         parent.send_signal(signal.SIGKILL)
     _wait(lambda: not _runs(worker))
+
+
+def test_a_folder_has_one_user_at_a_time(tmp_path: Path) -> None:
+    with (
+        sole_user(tmp_path),
+        pytest.raises(ConfigError, match="another process is writing"),
+        sole_user(tmp_path),
+    ):
+        pass
+    with sole_user(tmp_path):
+        pass
 
 
 def _runs(process: int) -> bool:

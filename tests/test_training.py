@@ -27,6 +27,7 @@ from overcast.data.splits import Part
 from overcast.errors import ConfigError, InputError, LeakError
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.methods.options import build_method
+from overcast.processes import sole_user
 from overcast.training.checkpoints import AtomicCheckpoints
 from overcast.training.folder import RunFolder
 from overcast.training.plan import TrainResult
@@ -144,6 +145,15 @@ def test_finished_run_is_left_alone_and_says_so(tiny_sets: list[str], tmp_path: 
     assert again == replace(first, already_finished=True)
     assert "this run is finished; nothing to do" in console.file.getvalue()  # type: ignore[attr-defined]
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
+
+
+def test_a_second_process_is_refused_and_the_run_goes_on_once_it_is_gone(tiny_sets: list[str], tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    output.mkdir()
+    with sole_user(output), pytest.raises(ConfigError, match="another process"):
+        _train(tiny_sets, output)
+    assert list(output.iterdir()) == []
+    assert _train(tiny_sets, output).steps
 
 
 def test_other_settings_are_refused_by_name(tiny_sets: list[str], tmp_path: Path) -> None:

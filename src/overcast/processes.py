@@ -1,10 +1,43 @@
-"""Worker processes that end when the command that started them is killed."""
+"""Processes that keep out of each other's way: one at a time in a folder, and none outlives its command."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from overcast.errors import ConfigError
+
+
+@contextmanager
+def sole_user(folder: Path) -> Iterator[None]:
+    """Hold a folder: a second process that asks for it is refused. The hold ends with the process, however it ends.
+
+    The lock is that of the operating system (flock on the folder itself); on Windows there is none.
+
+    Raises:
+        ConfigError: Another process holds the folder.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"another process is writing to {folder}: wait until it ends, or choose another output folder."
+            ) from None
+        yield
+    finally:
+        os.close(handle)
 
 
 def end_with_parent() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Trainer
 from rich.console import Console
 from torch import Tensor
@@ -14,6 +16,7 @@ from overcast.bundle import BundleFacts, Kind, save_bundle
 from overcast.data.identity import TrainingData
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.evaluation.temperature import BINS, count_logits, fit_temperature
+from overcast.processes import sole_user
 from overcast.training.checkpoints import AtomicCheckpoints, RoundCheckpoint, load_best
 from overcast.training.curves import Curves
 from overcast.training.data import RunData
@@ -37,14 +40,23 @@ def train(plan: Plan, output: Path, *, resume: bool = True, console: Console | N
         console: Where progress is shown; by default standard error.
 
     Raises:
-        ConfigError: The folder belongs to another run, the loss is not finite, or the settings do not fit together.
+        ConfigError: The folder belongs to another run, another process trains into it, the loss is not finite, or
+            the settings do not fit together.
         LeakError: Ground is shared by training, validation or test.
     """
     console = console or Console(stderr=True)
     folder = RunFolder(output)
     folder.check(plan.settings, afresh=not resume)
+    output.mkdir(parents=True, exist_ok=True)
+    with sole_user(output) if rank_zero_only.rank == 0 else nullcontext():
+        return _train(plan, folder, resume, console)
+
+
+def _train(plan: Plan, folder: RunFolder, resume: bool, console: Console) -> TrainResult:
     if resume and (finished := folder.read_result()):
-        console.print(f"{output}: this run is finished; nothing to do.", highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            f"{folder.path}: this run is finished; nothing to do.", highlight=False, markup=False, soft_wrap=True
+        )
         return finished
     checkpoint = folder.last if resume and folder.last.is_file() else None
     with restored_switches(), quiet():
