@@ -48,7 +48,7 @@ def train(plan: Plan, output: Path, *, resume: bool = True, console: Console | N
     folder = RunFolder(output)
     folder.check(plan.settings, afresh=not resume)
     output.mkdir(parents=True, exist_ok=True)
-    with sole_user(output) if rank_zero_only.rank == 0 else nullcontext():
+    with sole_user(output) if getattr(rank_zero_only, "rank", 0) == 0 else nullcontext():
         return _train(plan, folder, resume, console)
 
 
