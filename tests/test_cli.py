@@ -18,11 +18,13 @@ import yaml
 from conftest import write_tiff
 from typer.testing import CliRunner, Result
 
-from overcast.cli import app, data, main, maps, models
+from overcast.cli import app, data, main, models
+from overcast.config import load_config
+from overcast.config.data import build_data
 from overcast.data.parts import Part
+from overcast.data.splitfile import read_split
 from overcast.data.splits import Side
 from overcast.errors import OvercastError
-from overcast.inference.scene import Precision
 from overcast.simulate.options import Preset
 
 TILES = Path(__file__).parent / "fixtures" / "spacenet6_tiles.csv"
@@ -92,7 +94,6 @@ def test_help_imports_nothing_heavy() -> None:
 def test_choices_are_the_library_s() -> None:
     assert list(data.SimulationPreset) == list(Preset)
     assert list(data.SpaceNet6Side) == list(get_args(Side))
-    assert list(maps.ScenePrecision) == list(Precision)
     assert set(models.EvaluatedPart) < set(Part)
 
 
@@ -129,6 +130,16 @@ def test_folder_split_is_written_and_read_back(tiny_folder: Path, tmp_path: Path
     shares = ["--test-share", "0.3", "--validation-share", "0.2"]
     assert overcast("splits", "folder", tiny_folder, "--block-m", "500", *shares, "-o", path).exit_code == 0
     assert overcast("check-leak", path, "--root", tiny_folder).exit_code == 0
+
+
+def test_the_split_of_a_configuration_is_the_one_that_training_uses(tiny_folder: Path, tmp_path: Path) -> None:
+    content = {"data": {"root": str(tiny_folder), "split": {"by": "places", "test_share": 0.25, "seed": 3}}}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(content))
+    path = tmp_path / "split.json"
+    overcast("splits", "config", tmp_path / "run.yaml", "--set", "data.split.validation_share=0.25", "-o", path)
+    asked = load_config(tmp_path / "run.yaml", ["data.split.validation_share=0.25"])
+    assert read_split(path).counts == build_data(asked.data)[1].counts
+    assert read_split(path).test == build_data(asked.data)[1].test
 
 
 def test_simulate_writes_a_folder_data_set_that_splits_read(tmp_path: Path) -> None:

@@ -138,6 +138,25 @@ def folder(
     _show_split(split, chips, output, as_json=as_json)
 
 
+@splits_app.command()
+def config(
+    *,
+    path: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML of a training, of any data set.")],
+    sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for example data.root=data/city.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the split as .csv or .json.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print counts, keys and shared ground as JSON.")] = False,
+) -> None:
+    """Make the split that a training configuration asks for, whatever its data set.
+
+    Example: `overcast splits config configs/bright.yaml --set data.root=data/bright --output split.csv`
+    """
+    from overcast.config import load_config
+    from overcast.config.data import build_data
+
+    catalog, split = build_data(load_config(path, sets or ()).data)
+    _show_split(split, catalog.chips, output, as_json=as_json)
+
+
 def check_leak(
     *,
     split: Annotated[Path, typer.Argument(help="Split file: .csv with key,split or the .json of `overcast splits`.")],
