@@ -11,6 +11,7 @@ import typer
 
 from overcast.cli.console import counting_bar, print_json
 from overcast.data.units import LookDirection, Unit
+from overcast.runtime.options import Precision, Runtime
 
 if TYPE_CHECKING:
     from overcast.inference.predict import PredictionSummary
@@ -18,13 +19,6 @@ if TYPE_CHECKING:
 
 
 DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
-
-
-class ScenePrecision(StrEnum):
-    """Arithmetic of the network."""
-
-    FP32 = "fp32"
-    BF16 = "bf16"
 
 
 class OutlineMode(StrEnum):
@@ -74,7 +68,15 @@ def predict(
     ] = SeparateMode.OFF,
     tile: Annotated[int, typer.Option(help="Side of the tiles in pixels.")] = 768,
     device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
-    precision: Annotated[ScenePrecision, typer.Option(help="Arithmetic of the network.")] = ScenePrecision.FP32,
+    precision: Annotated[
+        Precision, typer.Option(help="Arithmetic of the network; bf16 is faster where the processor has it.")
+    ] = Precision.FP32,
+    runtime: Annotated[
+        Runtime, typer.Option(help="What runs the network; auto: the fastest that works, for large scenes.")
+    ] = Runtime.AUTO,
+    keep_exports: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Keep exported networks in the cache folder for the next run.")
+    ] = True,
     calibrated: Annotated[
         bool, typer.Option(help="Divide logits by the temperature in the model, where there is one.")
     ] = True,
@@ -98,7 +100,7 @@ def predict(
     from overcast.inference.outlines.levels import Outlines
     from overcast.inference.polygons import PolygonOptions
     from overcast.inference.predict import PredictOptions, predict_file
-    from overcast.inference.scene import Precision, SceneOptions
+    from overcast.inference.scene import SceneOptions
     from overcast.inference.separate import Separate
 
     if footprints is None and probability is None:
@@ -115,7 +117,7 @@ def predict(
         "look_direction": look,
     }
     options = PredictOptions(
-        scene=SceneOptions(tile=tile, device=device, precision=Precision(precision.value)),
+        scene=SceneOptions(tile=tile, device=device, precision=precision, runtime=runtime, keep_exports=keep_exports),
         polygons=PolygonOptions(
             threshold=threshold,
             min_area_m2=min_area_m2,
@@ -154,6 +156,7 @@ def _show(summary: PredictionSummary, *, as_json: bool) -> None:
             "probability": summary.probability and str(summary.probability),
             "side_files": [str(path) for path in summary.side_files],
             "rotated": summary.rotated,
+            "runtime": summary.runtime,
             "km2": summary.km2,
             "valid_km2": summary.valid_km2,
             "elapsed_s": summary.elapsed_s,
@@ -169,3 +172,4 @@ def _show(summary: PredictionSummary, *, as_json: bool) -> None:
     if summary.probability is not None:
         typer.echo(f"probability in {summary.probability}")
     typer.echo(f"{summary.valid_km2:.4g} of {summary.km2:.4g} km2 hold data; {summary.elapsed_s:.1f} s")
+    typer.echo(f"computed by {summary.runtime}")

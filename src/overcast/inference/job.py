@@ -150,6 +150,7 @@ def tags(job: Job) -> dict[str, str]:
         "OVERCAST_MODEL_LICENCE": job.model.licence,
         "OVERCAST_TEMPERATURE": "none" if job.model.temperature is None else f"{job.model.temperature:.6g}",
         "OVERCAST_PROVENANCE": job.model.modality.value,
+        "OVERCAST_RUNTIME": job.model.runtime,
         "OVERCAST_SCENE": ", ".join(path.name for path in job.scene),
         "OVERCAST_SCENE_RADIOMETRY": job.sensor.model_dump_json(),
     }

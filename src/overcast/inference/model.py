@@ -43,6 +43,8 @@ class SceneModel:
     licence: str
     temperature: float | None = None
     """What the network's logits have been divided by, fitted on validation; None where they are as trained."""
+    runtime: str = "eager"
+    """What the network runs on, with version, precision and device; for metadata."""
 
     @classmethod
     def of(cls, bundle: Bundle, *, calibrated: bool = True) -> Self:

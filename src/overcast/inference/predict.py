@@ -30,6 +30,7 @@ from overcast.inference.model import SceneModel
 from overcast.inference.outputs import termination_as_interrupt
 from overcast.inference.polygons import Footprints, vectorize
 from overcast.inference.progress import Progress, Report, Stage
+from overcast.inference.ready import ready
 from overcast.inference.rotate import RotatedSink, RotatedSource
 from overcast.inference.scene import SceneSummary, plan_scene
 from overcast.inference.stac import ItemFacts, utc_text, write_item
@@ -57,6 +58,8 @@ class PredictionSummary:
     """Regions too large for touching buildings to be separated."""
     side_files: tuple[Path, ...]
     """Style and STAC item."""
+    runtime: str
+    """What the network ran on, with version, precision and device."""
     rotated: bool
     """True where the scene was seen from the opposite side and turned for the network."""
     km2: float
@@ -105,6 +108,7 @@ def predict_file(
     with ExitStack() as stack:
         source = stack.enter_context(RasterioSource.open(paths, sensor))
         check_grid(job, source.georeference)
+        job = ready(job, source.georeference)
         stack.enter_context(termination_as_interrupt())
         stack.enter_context(bounded_cache(_cache_bytes(paths, source.georeference, options)))
         staging = stack.enter_context(staged(job.targets))
@@ -117,6 +121,7 @@ def predict_file(
         footprint_count=None if made is None else made.count,
         unsplit=0 if made is None else made.unsplit,
         side_files=job.side_files,
+        runtime=job.model.runtime,
         rotated=rotate,
         km2=summary.total_pixels * job.pixel_km2,
         valid_km2=summary.valid_pixels * job.pixel_km2,

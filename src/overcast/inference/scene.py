@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 
 import numpy as np
@@ -22,14 +21,7 @@ from overcast.inference.pipeline import WriteBehind, read_ahead
 from overcast.inference.progress import Progress, Report, Stage
 from overcast.inference.tiles import Plan, TileBatch, tile_batches
 from overcast.inference.tiling import split_axis
-
-
-class Precision(StrEnum):
-    """Arithmetic of the network."""
-
-    FP32 = "fp32"
-    BF16 = "bf16"
-    """bfloat16 autocast: about twice as fast on CPUs with AVX-512 BF16 or AMX, and on GPUs."""
+from overcast.runtime.options import Precision, Runtime
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,10 @@ class SceneOptions:
     """Tile sides are multiples of it; a smaller scene is reflected up to the next one."""
     precision: Precision = Precision.FP32
     device: str = "cpu"
+    runtime: Runtime = Runtime.EAGER
+    """What `predict_file` runs the network on; a network given to `predict_scene` runs as it is."""
+    keep_exports: bool = True
+    """Keep exported networks in the user's cache folder."""
     channels_last: bool = True
     queue_batches: int = 2
     """Batches that the reader may be ahead and the writer behind."""

@@ -98,6 +98,7 @@ def _model(model: SceneModel) -> dict[str, object]:
         "class": model.class_name,
         "modality": model.modality.value,
         "temperature": model.temperature,
+        "runtime": model.runtime,
     }
 
 

@@ -1,0 +1,77 @@
+"""Exported networks kept between runs: found by what they were made from, checked by their own hash."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+LARGEST_COUNT = 32
+"""Exports that are kept; those used longest ago go first."""
+_ENDING = ".onnx"
+
+
+def cache_folder() -> Path:
+    """Where this user's caches of Overcast lie: `XDG_CACHE_HOME`, else what the system intends for it."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    if Path(named).is_absolute():
+        return Path(named) / "overcast"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "overcast" / "cache"
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "overcast"
+
+
+class ExportCache:
+    """A folder of files `KEY-HASH.onnx`: the hash is that of the file, so a damaged one is told by its name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, key: str, make: Callable[[], bytes]) -> bytes:
+        """The export of a key, made and kept where there is none or only a damaged one.
+
+        A folder that cannot be written keeps nothing, which is no error: the export is made each time.
+        """
+        found = self._find(key)
+        if found is None:
+            found = make()
+            self._keep(key, found)
+        return found
+
+    def _find(self, key: str) -> bytes | None:
+        try:
+            for path in sorted(self.folder.glob(f"{key}-*{_ENDING}")):
+                content = path.read_bytes()
+                if path.name == _name(key, content):
+                    os.utime(path)
+                    return content
+                path.unlink()
+        except OSError:
+            return None
+        return None
+
+    def _keep(self, key: str, content: bytes) -> None:
+        beside: Path | None = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=f".{key[:8]}.", dir=self.folder)
+            beside = Path(name)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            beside.replace(self.folder / _name(key, content))
+            self._trim()
+        except OSError:
+            if beside is not None:
+                beside.unlink(missing_ok=True)
+
+    def _trim(self) -> None:
+        kept = sorted(self.folder.glob(f"*{_ENDING}"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in kept[LARGEST_COUNT:]:
+            path.unlink(missing_ok=True)
+
+
+def _name(key: str, content: bytes) -> str:
+    return f"{key}-{hashlib.sha256(content).hexdigest()}{_ENDING}"

@@ -1,0 +1,107 @@
+"""A network that runs on a fast runtime and otherwise behaves like the one it was made from."""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from overcast.runtime.cache import ExportCache, cache_folder
+from overcast.runtime.identity import export_key
+from overcast.runtime.onnx_export import export_onnx
+from overcast.runtime.options import Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
+from overcast.runtime.sessions import Session, open_session
+
+
+def fast_network(network: nn.Module, options: RuntimeOptions) -> nn.Module:
+    """The network on a runtime; nothing is exported or compiled before the first tile of each shape."""
+    match options.runtime:
+        case Runtime.EAGER:
+            return network
+        case Runtime.COMPILED:
+            return CompiledNetwork(network, options)
+        case Runtime.ONNXRUNTIME | Runtime.OPENVINO:
+            return ExportedNetwork(network, options)
+        case Runtime.AUTO:
+            raise ValueError("auto has to be resolved first")
+        case _:
+            assert_never(options.runtime)
+
+
+class ExportedNetwork(nn.Module):
+    """A network whose exports for the tile shapes that come by are run, tile by tile, by ONNX Runtime or OpenVINO.
+
+    It can be pickled: sessions stay behind and are opened anew, from the cache where it is kept.
+    """
+
+    def __init__(self, network: nn.Module, options: RuntimeOptions) -> None:
+        super().__init__()
+        self.network, self.options = network, options
+        self._sessions: dict[tuple[TileShape, int], Session] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, K, H, W), float32, of standardised tiles (B, C, H, W) on the CPU."""
+        session = self._session(TileShape(1, *x.shape[1:]))
+        tiles = np.ascontiguousarray(x.numpy(), np.float32)
+        return torch.from_numpy(np.concatenate([session(tile[None]) for tile in tiles]))
+
+    def _session(self, shape: TileShape) -> Session:
+        threads = torch.get_num_threads()
+        if (shape, threads) not in self._sessions:
+            options = self.options
+            content = exported(self.network, shape, keep=options.keep_exports)
+            session = open_session(options.runtime, options.precision, content, shape, threads)
+            self._sessions[shape, threads] = session
+        return self._sessions[shape, threads]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_sessions": {}}
+
+
+class CompiledNetwork(nn.Module):
+    """A network compiled by torch.compile for the batch that comes first; smaller ones are filled up."""
+
+    def __init__(self, network: nn.Module, options: RuntimeOptions) -> None:
+        super().__init__()
+        self.network, self.options = network, options
+        self._largest_batch = 0
+        self._compile()
+
+    def _compile(self) -> None:
+        def run(x: Tensor) -> Tensor:
+            logits: Tensor = self.network(x)
+            return logits
+
+        mode = "reduce-overhead" if torch.device(self.options.device).type == "cuda" else "default"
+        self._compiled = torch.compile(run, dynamic=False, mode=mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, K, H, W) of standardised tiles (B, C, H, W)."""
+        count, self._largest_batch = len(x), max(len(x), self._largest_batch)
+        missing = self._largest_batch - count
+        filled = torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) if missing else x
+        try:
+            logits: Tensor = self._compiled(filled)
+        except Exception as error:  # compilers raise what they like
+            reason = str(error).strip().splitlines() or [""]
+            raise RuntimeUnavailableError(
+                f"torch.compile cannot compile the network here ({type(error).__name__}: {reason[0][:200]}); take the "
+                "runtime eager."
+            ) from error
+        return logits[:count]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_compiled"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._compile()
+
+
+def exported(network: nn.Module, shape: TileShape, *, keep: bool) -> bytes:
+    """The ONNX export of a network for a tile shape, from the cache where it is to be kept."""
+    if not keep:
+        return export_onnx(network, shape)
+    return ExportCache(cache_folder() / "exports").get(export_key(network, shape), lambda: export_onnx(network, shape))

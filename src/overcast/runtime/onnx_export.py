@@ -1,0 +1,102 @@
+"""A network as ONNX for one tile shape, with a sample of its own results to check every runtime against."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from overcast.runtime.options import RuntimeUnavailableError, TileShape
+
+Floats = NDArray[np.float32]
+
+INPUT, OUTPUT = "tiles", "logits"
+_PROBE = "overcast_probe"
+_PROBE_COUNT = 257
+"""Logits in the sample, spread over the tile."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A tile of noise and what the network says of it."""
+
+    tile: Floats
+    """(1, C, h, w)."""
+    logits: Floats
+    """(_PROBE_COUNT,) or all logits of a smaller tile."""
+
+    def difference(self, found: Floats) -> Floats:
+        """Absolute difference of logits (1, K, h, w) to the sample, per sampled pixel."""
+        difference: Floats = np.abs(_sampled(found) - self.logits)
+        return difference
+
+
+def export_onnx(network: nn.Module, shape: TileShape, *, check: bool = True) -> bytes:
+    """The network with everything that depends on the tile's size worked out, batch normalisation folded.
+
+    Args:
+        network: Standardised (B, C, H, W) to logits (B, K, H, W), float32 on the CPU, in evaluation mode.
+        shape: Of the tile; one tile at a time whatever its batch.
+        check: Have the written graph checked by ONNX.
+
+    Raises:
+        RuntimeUnavailableError: The exporter cannot translate the network.
+    """
+    tile = probe_tile(shape)
+    with torch.inference_mode(mode=False), torch.no_grad(), torch.autocast("cpu", enabled=False):
+        example = torch.from_numpy(tile)
+        logits: Floats = network(example).numpy()
+        try:
+            model = _translated(network, example)
+            if check:
+                onnx.checker.check_model(model, full_check=False)
+        except Exception as error:  # exporters raise what they like
+            reason = str(error).strip().splitlines() or [""]
+            raise RuntimeUnavailableError(
+                f"the network cannot be exported to ONNX ({type(error).__name__}: {reason[0][:200]}); "
+                "take the runtime eager."
+            ) from error
+    onnx.helper.set_model_props(model, {_PROBE: json.dumps([float(value) for value in _sampled(logits)])})
+    return bytes(model.SerializeToString())
+
+
+def probe_tile(shape: TileShape) -> Floats:
+    """(1, C, h, w) standard normal noise, always the same."""
+    return np.random.default_rng(0).standard_normal(shape.single, dtype=np.float32)
+
+
+def probe_of(content: bytes, shape: TileShape) -> Probe:
+    """The sample that an export carries."""
+    properties = {entry.key: entry.value for entry in onnx.load_from_string(content).metadata_props}
+    return Probe(probe_tile(shape), np.array(json.loads(properties[_PROBE]), np.float32))
+
+
+def _sampled(logits: Floats) -> Floats:
+    flat = logits.reshape(-1)
+    count = min(_PROBE_COUNT, flat.size)
+    return flat[np.linspace(0, flat.size - 1, count).astype(np.intp)]
+
+
+def _translated(network: nn.Module, example: torch.Tensor) -> Any:
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecations inside the exporter
+            program = torch.export.export(network, (example,), strict=False)
+            onnx_program = torch.onnx.export(
+                program, (), dynamo=True, verbose=False, input_names=[INPUT], output_names=[OUTPUT]
+            )
+    finally:
+        log.setLevel(level)
+    assert onnx_program is not None
+    return onnx_program.model_proto

@@ -1,0 +1,71 @@
+"""What a network runs on, and how it computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from overcast.errors import ConfigError, OvercastError
+
+
+class Runtime(StrEnum):
+    """What runs the network."""
+
+    AUTO = "auto"
+    """The fastest that works on the device; resolved before anything is computed."""
+    EAGER = "eager"
+    """PyTorch, operation by operation."""
+    COMPILED = "compiled"
+    """torch.compile, on a GPU with CUDA graphs; needs a C++ compiler on a CPU."""
+    ONNXRUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
+
+
+class Precision(StrEnum):
+    """Arithmetic of the network."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    """bfloat16 where the runtime has it: about twice as fast on CPUs with AVX-512 BF16 or AMX, and on GPUs."""
+
+
+@dataclass(frozen=True)
+class TileShape:
+    """Of what the network gets at once: (batch, bands, height, width)."""
+
+    batch: int
+    bands: int
+    height: int
+    width: int
+
+    @property
+    def single(self) -> tuple[int, int, int, int]:
+        """Of one tile: (1, bands, height, width)."""
+        return (1, self.bands, self.height, self.width)
+
+
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """What to run a network on."""
+
+    runtime: Runtime = Runtime.EAGER
+    precision: Precision = Precision.FP32
+    device: str = "cpu"
+    keep_exports: bool = True
+    """Keep exported networks in the user's cache folder, so that the next run finds them."""
+
+    def __post_init__(self) -> None:
+        exported = self.runtime in (Runtime.ONNXRUNTIME, Runtime.OPENVINO)
+        if exported and self.device != "cpu":
+            raise ConfigError(
+                f"runtime {self.runtime} computes on the CPU, but device {self.device!r} was asked for; leave the "
+                "device out, or take the runtime eager or compiled."
+            )
+        if self.runtime is Runtime.ONNXRUNTIME and self.precision is not Precision.FP32:
+            raise ConfigError(
+                "runtime onnxruntime computes in fp32 on a CPU; ask for fp32, or take the runtime openvino or eager."
+            )
+
+
+class RuntimeUnavailableError(OvercastError):
+    """A runtime cannot run this network on this machine; the message says why and what to take instead."""

@@ -1,0 +1,115 @@
+"""ONNX Runtime and OpenVINO on an exported network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import assert_never
+
+import numpy as np
+
+from overcast.runtime.onnx_export import INPUT, Floats, probe_of
+from overcast.runtime.options import Precision, Runtime, RuntimeUnavailableError, TileShape
+
+Session = Callable[[Floats], Floats]
+"""A standardised tile (1, C, h, w) to logits (1, K, h, w)."""
+
+LARGEST_FP32_DIFFERENCE = 1e-3
+"""Of a logit to that of PyTorch, relative to the largest logit (or 1): order of summation, no more."""
+LARGEST_BF16_DIFFERENCE = 0.05
+"""Mean difference of probabilities: 8 bits of mantissa through some sixty layers; a broken kernel is far off."""
+
+
+def open_session(runtime: Runtime, precision: Precision, content: bytes, shape: TileShape, threads: int) -> Session:
+    """A runtime made ready and checked against the sample of results in the export.
+
+    Args:
+        runtime: ONNXRUNTIME or OPENVINO.
+        precision: BF16 with OPENVINO only.
+        content: As made by `export_onnx`.
+        shape: For which it was made.
+        threads: That it may use.
+
+    Raises:
+        RuntimeUnavailableError: It cannot run the network here, or does so wrongly.
+    """
+    probe = probe_of(content, shape)
+    try:
+        session = _opened(runtime, precision, content, threads)
+        found = session(probe.tile)
+    except RuntimeUnavailableError:
+        raise
+    except Exception as error:  # runtimes raise what they like
+        reason = str(error).strip().splitlines() or [""]
+        raise RuntimeUnavailableError(
+            f"{runtime} cannot run the exported network ({reason[0][:200]}); take the runtime eager."
+        ) from error
+    _check(probe.difference(found), probe.logits, runtime, precision)
+    return session
+
+
+def _opened(runtime: Runtime, precision: Precision, content: bytes, threads: int) -> Session:
+    match runtime:
+        case Runtime.ONNXRUNTIME:
+            return _onnxruntime(content, threads)
+        case Runtime.OPENVINO:
+            return _openvino(content, precision, threads)
+        case Runtime.AUTO | Runtime.EAGER | Runtime.COMPILED:
+            raise ValueError(f"{runtime} does not run exports")
+        case _:
+            assert_never(runtime)
+
+
+def _onnxruntime(content: bytes, threads: int) -> Session:
+    os.environ.setdefault(
+        "ORT_DISABLE_TELEMETRY", "1"
+    )  # else its import writes a device number and reports to its maker
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    def run(tile: Floats) -> Floats:
+        logits: Floats = session.run(None, {INPUT: tile})[0]
+        return logits
+
+    return run
+
+
+def _openvino(content: bytes, precision: Precision, threads: int) -> Session:
+    import openvino
+
+    core = openvino.Core()
+    if precision is Precision.BF16 and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise RuntimeUnavailableError("openvino finds no bfloat16 arithmetic in this processor; ask for fp32.")
+    settings = {
+        "INFERENCE_PRECISION_HINT": "bf16" if precision is Precision.BF16 else "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+    }
+    request = core.compile_model(core.read_model(content), "CPU", settings).create_infer_request()
+
+    def run(tile: Floats) -> Floats:
+        logits: Floats = request.infer({0: tile}, share_inputs=True, share_outputs=False)[0]
+        return logits
+
+    return run
+
+
+def _check(difference: Floats, expected: Floats, runtime: Runtime, precision: Precision) -> None:
+    """Raise RuntimeUnavailableError where results are not those of PyTorch."""
+    scale = max(1.0, float(np.abs(expected).max()))
+    match precision:
+        case Precision.FP32:
+            wrong = not float(difference.max()) <= LARGEST_FP32_DIFFERENCE * scale
+        case Precision.BF16:
+            wrong = not float(np.mean(difference)) <= LARGEST_BF16_DIFFERENCE * scale
+        case _:
+            assert_never(precision)
+    if wrong:
+        raise RuntimeUnavailableError(
+            f"{runtime} {precision} computes something else than PyTorch here (logits differ by up to "
+            f"{float(difference.max()):.3g}); take the runtime eager."
+        )
