@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from overcast import __version__
-from overcast.cli import benchmarks, check, data, maps, models
+from overcast.cli import benchmarks, check, data, maps, models, prepare
 from overcast.errors import EXIT_INTERNAL, OvercastError, exit_code, is_environment_error
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ for command in (
     models.train,
     models.evaluate,
     benchmarks.benchmark,
+    prepare.prepare,
     maps.predict,
     benchmarks.score,
     models.describe,

@@ -1,0 +1,138 @@
+"""The command that makes a scene for a model out of what a user has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from overcast.cli.console import counting_bar, print_json
+from overcast.data.units import LookDirection, Unit
+from overcast.prepare.options import Level, PrepareOptions, Resampling, calibration
+
+if TYPE_CHECKING:
+    from overcast.prepare.run import PrepareSummary
+
+
+def prepare(
+    *,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(help="SAR files: scene.tif, or HH=a.tif HV=b.tif, or HV=scene.tif@2 for its second band."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Scene to write, .tif (cloud-optimised GeoTIFF).")],
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", "-m", help="Bundle or run folder that the scene is for; default: the installed model."),
+    ] = None,
+    bands: Annotated[
+        str | None, typer.Option(help="Names of all bands in the files, in order, for example VV,VH.")
+    ] = None,
+    unit: Annotated[Unit | None, typer.Option(help="Unit of the values, where the files do not say.")] = None,
+    nodata: Annotated[
+        list[float] | None, typer.Option(help="Value without data; may be repeated. NaN always is.")
+    ] = None,
+    calibration_factor_db: Annotated[
+        list[str] | None, typer.Option(help="F of power = DN^2 / 10^(F/10): 71.3, or HH=71.3 for one band.")
+    ] = None,
+    calibration_lut: Annotated[
+        list[str] | None, typer.Option(help="A of power = DN^2 / A^2, as in Sentinel-1's tables: 474, or VV=474.")
+    ] = None,
+    look: Annotated[
+        LookDirection | None, typer.Option("--look-direction", "--look", help="Side on which the radar stood.")
+    ] = None,
+    look_azimuth: Annotated[
+        float | None, typer.Option(help="Direction into which it looked, degrees clockwise from north.")
+    ] = None,
+    metadata: Annotated[
+        list[Path] | None, typer.Option(help="JSON or XML about the scene; files named after it are found.")
+    ] = None,
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Turn the grid so that the radar stands on the model's side.")
+    ] = False,
+    crs: Annotated[str | None, typer.Option(help="Of the output; default: the input's, else UTM.")] = None,
+    resampling: Annotated[
+        Resampling, typer.Option(help="Between pixels; coarser pixels are means of power, but for nearest.")
+    ] = Resampling.BILINEAR,
+    level: Annotated[
+        Level, typer.Option(help="Where the scene is much brighter or darker than the model's training data.")
+    ] = Level.CHECK,
+    floor_db: Annotated[
+        float | None, typer.Option(help="Set power below it to it; without it, power of 0 or less becomes nodata.")
+    ] = None,
+    accept_values: Annotated[
+        bool, typer.Option("--accept-values", help="Values are as stated even if they look otherwise.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
+    stac: Annotated[bool, typer.Option(help="Write a STAC item beside the scene.")] = True,
+    overwrite: Annotated[bool, typer.Option(help="Replace outputs that exist.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Make a scene that a model accepts: its bands, unit, pixel size and look direction, declared in the file.
+
+    Nothing is guessed: what the files do not say has to be stated. `overcast predict` then needs no options.
+
+    Example: `overcast prepare quad.tif --bands VV,VH,HV,HH --unit amplitude --look-direction north -o scene.tif`
+    """
+    from overcast.bundle import BUNDLED, load_bundle
+    from overcast.errors import ConfigError
+    from overcast.prepare.run import prepare_scene
+
+    if look is not None and look_azimuth is not None:
+        raise ConfigError("--look-direction and --look-azimuth say the same: give one of them.")
+    if model is None:
+        model = BUNDLED
+        typer.echo(f"model {model.name}: installed with Overcast, trained on simulated radar", err=True)
+    options = PrepareOptions(
+        bands=None if bands is None else tuple(band.strip().upper() for band in bands.split(",")),
+        unit=unit,
+        nodata=tuple(nodata or ()),
+        calibration_db=calibration(calibration_factor_db or (), calibration_lut or ()),
+        look=look,
+        look_azimuth_deg=look_azimuth,
+        metadata=tuple(metadata or ()),
+        rotate=rotate,
+        crs=crs,
+        resampling=resampling,
+        level=level,
+        floor_db=floor_db,
+        accept_values=accept_values,
+        overwrite=overwrite,
+        stac=stac,
+    )
+    bundle = load_bundle(model / "bundle" if (model / "bundle").is_dir() else model)
+    with counting_bar("preparing", "km²") as update:
+        summary = prepare_scene(inputs, bundle, output, options, dry_run=dry_run, progress=update)
+    _show(summary, as_json=as_json)
+
+
+def _show(summary: PrepareSummary, *, as_json: bool) -> None:
+    written = summary.valid_km2 is not None
+    if as_json:
+        print_json(
+            {
+                "scene": str(summary.output) if written else None,
+                "item": str(summary.item) if written and summary.item is not None else None,
+                "radiometry": summary.plan.sensor.model_dump(mode="json"),
+                "steps": list(summary.plan.steps),
+                "notes": list(summary.plan.notes),
+                "km2": summary.km2,
+                "valid_km2": summary.valid_km2,
+                "lost_pixels": summary.lost_pixels,
+                "elapsed_s": summary.elapsed_s,
+            }
+        )
+        return
+    for step in (*summary.plan.steps, *summary.plan.notes):
+        typer.echo(step)
+    if summary.lost_pixels:
+        typer.echo(f"{summary.lost_pixels} values without positive power became nodata; --floor-db gives them one.")
+    if summary.valid_km2 is None:
+        typer.echo(f"dry run: {summary.output} would hold {summary.km2:.4g} km2; nothing was written.")
+        return
+    if summary.valid_km2 == 0:
+        typer.echo("the scene holds no data: check --nodata.")
+    typer.echo(
+        f"{summary.output}: {summary.valid_km2:.4g} of {summary.km2:.4g} km2 hold data; {summary.elapsed_s:.1f} s"
+    )

@@ -1,0 +1,181 @@
+"""Which band of which file is which polarisation: named by the user, the files or their names, never by order alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rasterio.enums import ColorInterp
+
+from overcast.data.files import grid_of, open_raster, require_complete
+from overcast.data.georeference import Georeference
+from overcast.errors import InputError, RadiometryError
+from overcast.inference.declare import declared_beside
+
+POLARISATIONS = ("HH", "HV", "VH", "VV")
+
+
+@dataclass(frozen=True)
+class Input:
+    """An argument of the command: `scene.tif`, `HV=b.tif`, or `HV=scene.tif@2` for its second band."""
+
+    name: str | None
+    path: Path
+    index: int | None
+    """Counted from 1; None for all bands."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """One band that the model needs, in an open file."""
+
+    name: str
+    path: Path
+    index: int
+    """Counted from 1."""
+    dataset: Any  # rasterio publishes no types
+
+    @property
+    def grid(self) -> Georeference:
+        """Of its file."""
+        return grid_of(self.dataset)
+
+    @property
+    def is_complex(self) -> bool:
+        """True for single-look complex values."""
+        return str(self.dataset.dtypes[self.index - 1]).startswith("complex")
+
+    @property
+    def label(self) -> str:
+        """Name, file and band, for people."""
+        return f"{self.name} of {self.path}" + (f" (band {self.index})" if self.dataset.count > 1 else "")
+
+
+def parse_input(text: str | Path) -> Input:
+    """An argument as band name, file and band.
+
+    >>> parse_input("HV=town.tif@2")
+    Input(name='HV', path=PosixPath('town.tif'), index=2)
+    """
+    place, name = str(text), None
+    left, equals, right = place.partition("=")
+    if equals and left.isidentifier() and not Path(place).exists():
+        name, place = left.upper(), right
+    numbered = re.fullmatch(r"(.+)@([1-9][0-9]*)", place)
+    if numbered and not Path(place).exists():
+        return Input(name, Path(numbered[1]), int(numbered[2]))
+    return Input(name, Path(place), None)
+
+
+def find_bands(
+    inputs: Sequence[Input], wanted: tuple[str, ...], declared: tuple[str, ...] | None, model: str, stack: ExitStack
+) -> tuple[Band, ...]:
+    """The bands that the model needs, in its order; `stack` closes their files.
+
+    Raises:
+        InputError: A file is missing, damaged or lacks a band.
+        RadiometryError: The name of a band is not known, two have one name, or a needed one is missing.
+    """
+    if not inputs:
+        raise InputError("no input was given; name at least one file.")
+    datasets: dict[Path, Any] = {}
+    for one in inputs:
+        if one.path not in datasets:
+            datasets[one.path] = stack.enter_context(open_raster(one.path))
+            require_complete(one.path, datasets[one.path])
+    plain = [(one, index) for one in inputs if one.name is None for index in _indexes(one, datasets[one.path])]
+    names = _plain_names(plain, datasets, wanted, declared)
+    found = [Band(name, one.path, index, datasets[one.path]) for (one, index), name in zip(plain, names, strict=True)]
+    found += [_named(one, datasets[one.path]) for one in inputs if one.name is not None]
+    return _ordered(found, wanted, model)
+
+
+def _ordered(found: Sequence[Band], wanted: tuple[str, ...], model: str) -> tuple[Band, ...]:
+    by_name: dict[str, Band] = {}
+    upper = {name.upper(): name for name in wanted}
+    for band in found:
+        name = upper.get(band.name.upper(), band.name)
+        if name in by_name:
+            raise RadiometryError(
+                f"{by_name[name].label} and {band.label} are both called {name}; give each band its name, "
+                f"for example {name}={band.path}@{band.index}."
+            )
+        by_name[name] = Band(name, band.path, band.index, band.dataset)
+    missing = [name for name in wanted if name not in by_name]
+    if missing:
+        files = ", ".join(dict.fromkeys(str(band.path) for band in found))
+        twin = {"HV": "VH", "VH": "HV"}.get(missing[0], "")
+        hint = f" ({missing[0]} may be taken from {twin} by naming it twice)" if twin in by_name else ""
+        raise RadiometryError(
+            f"{files}: model {model} needs {', '.join(missing)} too, but only {', '.join(by_name)} were given; "
+            f"add {missing[0]}=FILE{hint}, or take a model for {', '.join(by_name)} (--model)."
+        )
+    return tuple(by_name[name] for name in wanted)
+
+
+def _indexes(one: Input, dataset: Any) -> list[int]:
+    if one.index is not None:
+        if one.index > dataset.count:
+            raise InputError(f"{one.path} has {dataset.count} bands, no band {one.index}; correct the number after @.")
+        return [one.index]
+    return [index for index in dataset.indexes if dataset.colorinterp[index - 1] is not ColorInterp.alpha]
+
+
+def _named(one: Input, dataset: Any) -> Band:
+    indexes = _indexes(one, dataset)
+    if len(indexes) != 1:
+        raise RadiometryError(
+            f"{one.path} has {len(indexes)} bands and {one.name}= does not say which; write {one.name}={one.path}@1, "
+            "with the number of the band."
+        )
+    return Band(str(one.name), one.path, indexes[0], dataset)
+
+
+def _plain_names(
+    plain: Sequence[tuple[Input, int]],
+    datasets: dict[Path, Any],
+    wanted: tuple[str, ...],
+    declared: tuple[str, ...] | None,
+) -> list[str]:
+    """Names of the bands that the user did not name one by one."""
+    if declared is not None:
+        if len(declared) != len(plain):
+            raise RadiometryError(
+                f"--bands {','.join(declared)} names {len(declared)} bands, but the files hold {len(plain)}; "
+                "name every band of every file, in order."
+            )
+        return list(declared)
+    return [_name(one, index, datasets[one.path], wanted) for one, index in plain]
+
+
+def _name(one: Input, index: int, dataset: Any, wanted: tuple[str, ...]) -> str:
+    """From the declaration in or beside the file, the band's description, or the name of a file of one band."""
+    listed = declared_beside(one.path).get("bands")
+    if isinstance(listed, list | tuple) and len(listed) == dataset.count:
+        return str(listed[index - 1])
+    description = dataset.descriptions[index - 1]
+    texts = [description or ""] + ([one.path.stem] if dataset.count == 1 else [])
+    for text in texts:
+        named = _tokens(text, wanted)
+        if len(named) == 1:
+            return named[0]
+    said = f"is described as {description!r}" if description else "has no description"
+    example = wanted[0]
+    how = f"write {example}={one.path}" if dataset.count == 1 else "name all bands in order, for example --bands VV,VH"
+    raise RadiometryError(f"{one.path}: band {index} {said}, so nobody knows its polarisation; {how}.")
+
+
+def _tokens(text: str, wanted: tuple[str, ...]) -> list[str]:
+    """Different band names that stand alone in a text.
+
+    >>> _tokens("Sigma0_vv_db", ("VV", "VH"))
+    ['VV']
+    """
+    names = {name.upper(): name for name in (*POLARISATIONS, *wanted)}
+    words = re.split(r"[^A-Z0-9]+", text.upper())
+    whole = [names[text.upper()]] if text.upper() in names else []
+    return whole or list(dict.fromkeys(names[word] for word in words if word in names))

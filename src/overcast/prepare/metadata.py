@@ -1,0 +1,249 @@
+"""What files about a scene say of the radar: TIFF tags, JSON (STAC, Capella, Umbra, ICEYE) and XML (SAFE, TerraSAR-X).
+
+Field names are compared without case, spaces and punctuation. Two different answers are an error, never a vote.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from overcast.errors import InputError, RadiometryError
+
+LARGEST_BYTES = 64 * 2**20
+"""Larger files beside a scene are data, not metadata."""
+
+SHORTEST_NAME = 12
+"""Characters, a digit among them, of a product's name: `<product>_GEC.tif` has `<product>_METADATA.json`."""
+
+PASS = frozenset(
+    [
+        "pass",
+        "orbitpass",
+        "orbitdirection",
+        "orbitaldirection",
+        "orbitpassdirection",
+        "rtcorbitpassdirection",
+        "flightdirection",
+        "satorbitstate",
+        "orbitstate",
+        "satellitetrack",
+        "direction",
+    ]
+)
+SIDE = frozenset(
+    [
+        "sarobservationdirection",
+        "observationdirection",
+        "lookdirection",
+        "lookside",
+        "antennapointing",
+        "antennalookdirection",
+        "pointing",
+    ]
+)
+HEADING = frozenset(["platformheading", "headingangle", "heading"])
+AZIMUTH = frozenset(["viewazimuth", "angleazimuthdegrees"])
+PLATFORM = frozenset(
+    [
+        "platform",
+        "mission",
+        "missionid",
+        "spacecraftname",
+        "spacecraftid",
+        "satellitename",
+        "umbrasatellitename",
+        "familyname",
+    ]
+)
+_PASSES = {"ascending": "ascending", "a": "ascending", "descending": "descending", "d": "descending"}
+_SIDES = {"right": "right", "r": "right", "left": "left", "l": "left"}
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file about the scene."""
+
+    name: str
+    fields: tuple[tuple[str, str], ...]
+    """Name without punctuation, and text, of every value in it."""
+    content: Any = None
+    """The JSON; None for others."""
+
+
+@dataclass(frozen=True)
+class RadarFacts:
+    """What all documents together say; None where none does."""
+
+    orbit: str | None = None
+    """`ascending` or `descending`."""
+    side: str | None = None
+    """`right` or `left` of the flight path."""
+    heading_deg: float | None = None
+    view_azimuth_deg: float | None = None
+    """Line between radar and scene. Publishers disagree on which of its two ends it points to."""
+    platform: str = ""
+    positions: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = ()
+    """(radar, target) in Earth-fixed metres."""
+    source: str = ""
+    """The documents that say it."""
+
+
+def documents(paths: Sequence[Path], tags: Sequence[Mapping[str, str]], named: Sequence[Path]) -> list[Document]:
+    """Tags of the scene's files, JSON and XML files that are named after them, and those named by the user.
+
+    Raises InputError for a file that the user named and that cannot be read; others that cannot are passed over.
+    """
+    found = [_tags(path, one) for path, one in zip(paths, tags, strict=True)]
+    beside = dict.fromkeys(file for path in paths for file in _beside(path) if file not in named)
+    for file in (*named, *beside):
+        try:
+            found.append(_read(file))
+        except (OSError, ValueError, ET.ParseError) as error:
+            if file in named:
+                reason = str(error).splitlines()[0].rstrip(".")
+                raise InputError(f"{file} cannot be read as JSON or XML ({reason}); name another file.") from error
+    return found
+
+
+def radar_facts(found: Sequence[Document], scene: str) -> RadarFacts:
+    """What documents say. Raises RadiometryError where two answers differ."""
+
+    def only(kind: str, names: frozenset[str], known: Mapping[str, str]) -> str | None:
+        said = {known[text.lower()]: one.name for one in found for text in _texts(one, names) if text.lower() in known}
+        if len(said) > 1:
+            (left, first), (right, second), *_ = said.items()
+            raise RadiometryError(
+                f"{scene}: the {kind} is {left} in {first} but {right} in {second}; "
+                "say where the radar looked with --look-azimuth DEGREES."
+            )
+        return next(iter(said), None)
+
+    def number(kind: str, names: frozenset[str]) -> float | None:
+        said = [
+            (value, one.name) for one in found for text in _texts(one, names) if (value := _number(text)) is not None
+        ]
+        if said and max(abs((value - said[0][0] + 180) % 360 - 180) for value, _ in said) > 10:
+            raise RadiometryError(
+                f"{scene}: the {kind} is given as {', '.join(f'{value:g} in {name}' for value, name in said[:3])}; "
+                "say where the radar looked with --look-azimuth DEGREES."
+            )
+        return said[0][0] if said else None
+
+    platforms = [text for one in found for text in _texts(one, PLATFORM)]
+    every = PASS | SIDE | HEADING | AZIMUTH
+    return RadarFacts(
+        orbit=only("orbit", PASS, _PASSES),
+        side=only("side to which the radar looked", SIDE, _SIDES),
+        heading_deg=number("heading", HEADING),
+        view_azimuth_deg=number("viewing azimuth", AZIMUTH),
+        platform=" ".join(dict.fromkeys(platforms)),
+        positions=tuple(place for one in found for place in _positions(one.content)),
+        source=", ".join(one.name for one in found if any(name in every for name, _ in one.fields)),
+    )
+
+
+def scale_factor(found: Sequence[Document]) -> tuple[float, str] | None:
+    """Capella's `collect.image.scale_factor` and the document with it: it times the stored value is amplitude."""
+    for one in found:
+        value = _at(one.content, "collect", "image", "scale_factor")
+        if isinstance(value, int | float) and value > 0:
+            return float(value), one.name
+    return None
+
+
+def of_file(path: Path, tags: Mapping[str, str]) -> list[Document]:
+    """Documents about one file alone."""
+    return documents([path], [tags], [])
+
+
+def _texts(document: Document, names: frozenset[str]) -> Iterator[str]:
+    yield from (text.strip() for name, text in document.fields if name in names)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _beside(path: Path) -> list[Path]:
+    """JSON and XML files that are named after a scene, with or without its last word, and the annotation of a SAFE."""
+    stem = path.stem.lower()
+    shorter = stem.rpartition("_")[0]
+    prefix = shorter if len(shorter) >= SHORTEST_NAME and re.search(r"\d", shorter) else stem
+    places = [path.parent, path.parent.parent / "annotation"] if path.parent.name == "measurement" else [path.parent]
+    files = (file for place in places if place.is_dir() for file in sorted(place.iterdir()))
+    return [
+        file
+        for file in files
+        if file.suffix.lower() in {".json", ".xml"}
+        and file.name.lower().startswith(prefix)
+        and not file.name.lower().endswith(".aux.xml")
+        and file.is_file()
+        and file.stat().st_size <= LARGEST_BYTES
+    ]
+
+
+def _tags(path: Path, tags: Mapping[str, str]) -> Document:
+    fields = [(_plain(name), text) for name, text in tags.items()]
+    content: Any = None
+    for text in tags.values():
+        if text.lstrip().startswith("{") and content is None:
+            try:
+                content = json.loads(text)
+            except ValueError:
+                continue
+            fields += _flat(content)
+    return Document(f"the metadata of {path.name}", tuple(fields), content)
+
+
+def _read(path: Path) -> Document:
+    text = path.read_text(encoding="utf-8-sig")
+    if text.lstrip().startswith("<"):
+        root = ET.fromstring(text)  # noqa: S314  # expat bounds entities, loads none
+        fields = [
+            (_plain(one.tag.rpartition("}")[2]), one.text) for one in root.iter() if one.text and one.text.strip()
+        ]
+        return Document(path.name, tuple(fields))
+    content = json.loads(text)
+    return Document(path.name, tuple(_flat(content)), content)
+
+
+def _flat(content: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from _flat(value, _plain(str(key)))
+    elif isinstance(content, list):
+        for value in content:
+            yield from _flat(value, name)
+    elif isinstance(content, str | int | float) and not isinstance(content, bool):
+        yield name, str(content)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _at(content: Any, *keys: str) -> Any:
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content
+
+
+def _positions(content: Any) -> Iterator[tuple[tuple[float, ...], tuple[float, ...]]]:
+    """Capella: place of the radar in the middle of the take, and of the scene's centre."""
+    vectors = _at(content, "collect", "state", "state_vectors")
+    frame = _at(content, "collect", "state", "coordinate_system", "type")
+    target = _at(content, "collect", "image", "center_pixel", "target_position")
+    if frame != "ecef" or not isinstance(vectors, list) or not vectors or not isinstance(target, list):
+        return
+    radar = _at(vectors[len(vectors) // 2], "position")
+    if isinstance(radar, list) and len(radar) == len(target) == 3:
+        yield tuple(map(float, radar)), tuple(map(float, target))

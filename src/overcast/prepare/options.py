@@ -1,0 +1,103 @@
+"""What a user says about the input and wants of the output: plain values that the command line can offer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from overcast.data.units import LookDirection, Unit
+from overcast.errors import ConfigError
+
+Report = Callable[[float, float, str], None]
+"""Called with km^2 done, km^2 in all and what is being done."""
+
+
+class Resampling(StrEnum):
+    """How values between pixels are found. Where pixels become coarser, all but `nearest` take the mean of power."""
+
+    NEAREST = "nearest"
+    BILINEAR = "bilinear"
+    CUBIC = "cubic"
+
+
+class Level(StrEnum):
+    """What happens where the brightness of a scene is not that of the model's training data."""
+
+    CHECK = "check"
+    """Refuse it."""
+    KEEP = "keep"
+    """Leave it as it is."""
+    MATCH = "match"
+    """Shift each band by a constant, so that its mean is that of the training data."""
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """How a scene is prepared. What is None is taken from the files, and refused where they do not say."""
+
+    bands: tuple[str, ...] | None = None
+    """Names of all bands of the input files without NAME=, in order."""
+    unit: Unit | None = None
+    nodata: tuple[float, ...] = ()
+    """Further values without data; NaN and what the files declare always are."""
+    calibration_db: Mapping[str, float] = field(default_factory=dict)
+    """Band name, or "" for all others, to F: power is divided by 10^(F / 10)."""
+    look: LookDirection | None = None
+    """Side of the ground on which the radar stood, by the compass."""
+    look_azimuth_deg: float | None = None
+    """Direction into which the radar looked, clockwise from north."""
+    metadata: tuple[Path, ...] = ()
+    """JSON or XML files about the scene, beside those that lie next to it."""
+    rotate: bool = False
+    """Turn the grid so that the radar stands on the model's side of the image."""
+    crs: str | None = None
+    """Of the output; None for the input's, or UTM where that is not in metres on the ground."""
+    resampling: Resampling = Resampling.BILINEAR
+    level: Level = Level.CHECK
+    floor_db: float | None = None
+    """Power below it, zero and negative power included, is set to it; without it what has no dB becomes nodata."""
+    accept_values: bool = False
+    """Believe what is stated even where the values look otherwise."""
+    overwrite: bool = False
+    stac: bool = True
+    """Write a STAC item beside the scene."""
+
+
+def calibration(factors_db: Sequence[str], lut: Sequence[str]) -> dict[str, float]:
+    """Factors F in dB by band name ("" for all bands) from texts such as `71.3` or `HH=71.3`.
+
+    Args:
+        factors_db: F of power = DN^2 / 10^(F / 10).
+        lut: A of power = DN^2 / A^2, as in the calibration tables of Sentinel-1.
+
+    Raises ConfigError for a text that is no such number, or a band that is named twice.
+
+    >>> calibration(["83"], ["HH=10"])
+    {'': 83.0, 'HH': 20.0}
+    """
+    found: dict[str, float] = {}
+    for option, texts in (("--calibration-factor-db", factors_db), ("--calibration-lut", lut)):
+        for text in texts:
+            name, _, number = text.upper().rpartition("=")
+            value = _number(option, text, number)
+            if option == "--calibration-lut" and value <= 0:
+                raise ConfigError(f"{option} {text}: a divisor of digital numbers is positive; correct it.")
+            if name in found:
+                raise ConfigError(
+                    f"{option} {text}: {name or 'every band'} has a calibration already; give one of them."
+                )
+            found[name] = 20 * math.log10(value) if option == "--calibration-lut" else value
+    return found
+
+
+def _number(option: str, text: str, number: str) -> float:
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ConfigError(f"{option} {text} is no number; write 71.3 for every band or HH=71.3 for one.")
+    return value

@@ -1,0 +1,227 @@
+"""Where the radar stood: from metadata of every kind, by the compass, through turned grids and back to the ground."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import rasterio.features
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from prepare_miniatures import BANDS, NORTH_UP, UTM31, in_db, model, power, read, write
+from pyproj import Geod, Transformer
+from typer.testing import CliRunner
+
+from overcast.cli import app
+from overcast.data.radiometry import LookDirection, Unit
+from overcast.errors import ConfigError, InputError, RadiometryError
+from overcast.inference.declare import scene_radiometry
+from overcast.prepare.found_look import metadata_radar
+from overcast.prepare.look import azimuth_of, difference, orbit_heading, radar_behind, side_of
+from overcast.prepare.metadata import RadarFacts
+from overcast.prepare.options import PrepareOptions
+from overcast.prepare.run import prepare_scene
+from overcast.simulate.dataset import simulate_dataset
+from overcast.simulate.options import CityOptions, SarOptions, SimulationOptions
+
+LON, LAT = 4.351, 51.896
+"""Of the miniatures."""
+
+
+def capella(heading_deg: float, side: str) -> str:
+    """A satellite 400 km away on the right or left side of its path, in Earth-fixed metres."""
+    to_ecef = Transformer.from_crs("EPSG:4979", "EPSG:4978", always_xy=True)
+    lon, lat, _ = Geod(ellps="WGS84").fwd(LON, LAT, heading_deg + (-90 if side == "right" else 90), 400e3)
+    state = {
+        "coordinate_system": {"type": "ecef"},
+        "direction": "ascending",
+        "state_vectors": [{"position": [0, 0, 0]}, {"position": list(to_ecef.transform(lon, lat, 600e3))}, {}],
+    }
+    image = {"center_pixel": {"target_position": list(to_ecef.transform(LON, LAT, 0))}}
+    return json.dumps(
+        {"collect": {"platform": "capella-14", "state": state, "image": image, "radar": {"pointing": side}}}
+    )
+
+
+SAFE = """<?xml version="1.0"?><product xmlns:s1="http://www.esa.int/s1"><adsHeader><missionId>S1A</missionId></adsHeader>
+<generalAnnotation><s1:productInformation><pass>Ascending</pass><platformHeading>-14.1</platformHeading>
+</s1:productInformation></generalAnnotation></product>"""
+TERRASAR = """<level1Product><orbitDirection>DESCENDING</orbitDirection><lookDirection>RIGHT</lookDirection>
+<sceneInfo><headingAngle>190.5</headingAngle></sceneInfo></level1Product>"""
+UMBRA = {
+    "umbraSatelliteName": "UMBRA_04",
+    "collects": [{"satelliteTrack": "ASCENDING", "observationDirection": "LEFT", "angleAzimuthDegrees": 122.1}],
+}
+STAC = {"sat:orbit_state": "descending", "sar:observation_direction": "right", "platform": "sentinel-1a"}
+
+FOUND = [
+    ("OPERA tags", {"PLATFORM": "Sentinel-1A", "ORBIT_PASS_DIRECTION": "A", "LOOK_DIRECTION": "Right"}, {}, 255, 3),
+    ("ASF tags", {"flightDirection": "DESCENDING", "platform": "Sentinel-1B"}, {}, 105, 3),
+    ("SAFE annotation", {}, {"scene.xml": SAFE}, 255.9, 0.01),
+    ("TerraSAR-X", {}, {"scene.xml": TERRASAR}, 100.5, 0.01),
+    ("Capella, mid-inclination", {}, {"scene_extended.json": capella(56.0, "left")}, 146.0, 0.5),
+    ("Umbra, squinted", {}, {"scene.json": json.dumps(UMBRA)}, 122.1, 0.01),
+    ("other end of the azimuth", {}, {"scene.json": json.dumps({"p": {**STAC, "view:azimuth": 281}})}, 101, 0.1),
+    ("STAC without azimuth", {}, {"scene.stac.json": json.dumps({"properties": STAC})}, 105, 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tags", "files", "azimuth", "tolerance"), [row[1:] for row in FOUND], ids=[row[0] for row in FOUND]
+)
+def test_metadata_say_where_the_radar_stood(
+    tmp_path: Path, tags: dict[str, str], files: dict[str, str], azimuth: float, tolerance: float
+):
+    scene = write(tmp_path / "scene.tif", power(), names=BANDS, tags=tags)
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    options = PrepareOptions(unit=Unit.LINEAR_POWER, rotate=True)
+    summary = prepare_scene([scene], model(), tmp_path / "out.tif", options, dry_run=True)
+    assert summary.plan.radar is not None
+    assert difference(summary.plan.radar.azimuth_deg, azimuth) == pytest.approx(0, abs=tolerance)
+    assert summary.plan.sensor.look_direction is LookDirection.NORTH
+
+
+UNKNOWN = [
+    ("orbit not polar", {"platform": "capella-9", "direction": "ascending", "pointing": "right"}, "does not say"),
+    ("no side", {"platform": "TSX-1", "orbitDirection": "ascending"}, "does not say"),
+    ("two passes", {"pass": "Ascending", "sat:orbit_state": "descending", "mission": "S1A"}, r"is ascending in .* but"),
+    ("azimuth across", {**STAC, "view:azimuth": "15"}, r"leaves open on which of two sides"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tags", "match"), [row[1:] for row in UNKNOWN], ids=[row[0] for row in UNKNOWN])
+def test_metadata_that_do_not_say_are_refused(tmp_path: Path, tags: dict[str, str], match: str):
+    scene = write(tmp_path / "scene.tif", power(), names=BANDS)
+    (tmp_path / "scene.json").write_text(json.dumps(tags), encoding="utf-8")
+    with pytest.raises(RadiometryError, match=match) as error:
+        prepare_scene([scene], model(), tmp_path / "out.tif", PrepareOptions(unit=Unit.LINEAR_POWER))
+    assert "--look-azimuth" in str(error.value)
+
+
+def test_named_metadata_must_be_readable(tmp_path: Path):
+    scene = write(tmp_path / "scene.tif", power(), names=BANDS)
+    (tmp_path / "odd.xml").write_text("<open>", encoding="utf-8")
+    options = PrepareOptions(unit=Unit.LINEAR_POWER, metadata=(tmp_path / "odd.xml",))
+    with pytest.raises(InputError, match=r"odd\.xml cannot be read as JSON or XML"):
+        prepare_scene([scene], model(), tmp_path / "out.tif", options)
+
+
+def test_stated_comes_before_declared_before_metadata(tmp_path: Path):
+    tags = {
+        "OVERCAST_RADIOMETRY": '{"look_direction": "south", "unit": "linear_power"}',
+        "platform": "S1A",
+        "pass": "Ascending",
+    }
+    scene = write(tmp_path / "scene.tif", power(), names=BANDS, tags=tags)
+
+    def radar(**said: object) -> float:
+        summary = prepare_scene([scene], model(), tmp_path / "o.tif", PrepareOptions(**said), dry_run=True)
+        assert summary.plan.radar is not None
+        return summary.plan.radar.azimuth_deg
+
+    assert radar() == pytest.approx(180, abs=2)  # grid north is 1 degree off here
+    assert radar(look_azimuth_deg=175.0) == 355
+    assert radar(look=LookDirection.NORTH) == 0
+
+
+@pytest.mark.parametrize(("latitude", "heading"), [(0, 348.2), (45, 346.0), (60, 342.0)])
+def test_heading_of_sun_synchronous_orbits(latitude: float, heading: float):
+    """348 degrees at the equator is what Sentinel-1 products state; southern headings mirror northern ones."""
+    found = orbit_heading("ascending", latitude)
+    assert found == pytest.approx(heading, abs=0.1)
+    assert orbit_heading("ascending", -latitude) == pytest.approx(found)
+    assert orbit_heading("descending", latitude) == pytest.approx((180 - found) % 360)
+    assert orbit_heading("ascending", 85) is None
+
+
+@given(st.floats(0, 360), st.floats(0, 360), st.sampled_from(["right", "left"]))
+def test_sides_follow_the_compass(heading: float, up: float, looks: str):
+    """Turning radar and image alike changes nothing; the radar is across its path; opposite radars, opposite sides."""
+    radar = radar_behind(heading, looks)
+    assert abs(difference(radar, heading)) == pytest.approx(90)
+    side = side_of(radar, up)
+    assert side_of(radar + 33.25, up + 33.25) is side or abs(difference(radar, up) % 90 - 22.5) < 46
+    if side is not None:
+        assert abs(difference(radar, up + azimuth_of(side))) <= 22.5
+        assert side_of(radar + 180, up) in {side.opposite, None}
+
+
+def test_heading_of_either_side_is_a_half_turn_apart():
+    facts = RadarFacts(heading_deg=350.0, side="right")
+    right = metadata_radar(facts, 50.0, [], "s")
+    left = metadata_radar(RadarFacts(heading_deg=350.0, side="left"), 50.0, [], "s")
+    assert right is not None
+    assert left is not None
+    assert (right.azimuth_deg, left.azimuth_deg) == (260, 80)
+
+
+def test_turned_scene_keeps_every_pixel_on_its_ground(tmp_path: Path):
+    """A scene that lies at 37 degrees, radar on its upper side: turning it gives back its own pixels."""
+    values = in_db(power())
+    turned = NORTH_UP @ Affine.rotation(37)
+    scene = write(tmp_path / "scene.tif", values, names=BANDS, transform=turned)
+    grid_north = 1.063  # UTM's north east of true north here: lon 4.35 - 3, times sin(latitude)
+    radar = 37 + grid_north
+    options = PrepareOptions(unit=Unit.DECIBEL, rotate=True, look_azimuth_deg=radar + 180)
+    prepare_scene([scene], model(gsd_m=1.0), tmp_path / "out.tif", options)
+    np.testing.assert_allclose(read(tmp_path / "out.tif"), values, atol=1e-5)
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        np.testing.assert_allclose(dataset.transform[:6], turned[:6], atol=1e-3)
+    assert scene_radiometry([tmp_path / "out.tif"]).look_direction is LookDirection.NORTH
+
+
+def test_rotate_needs_a_side_to_turn_to(tmp_path: Path):
+    scene = write(tmp_path / "scene.tif", power(), names=BANDS)
+    options = PrepareOptions(unit=Unit.LINEAR_POWER, rotate=True, look_azimuth_deg=50)
+    with pytest.raises(ConfigError, match="--rotate: model tiny was trained on no look direction"):
+        prepare_scene([scene], model(look=None), tmp_path / "out.tif", options)
+
+
+def odd_form(original: Path, folder: Path, transform: Affine) -> list[str]:
+    """Four files of digital numbers at half the pixel size, in no order, on a turned grid, 0 where there is no data."""
+    with rasterio.open(original) as dataset:
+        values, names = dataset.read(), dataset.descriptions
+    numbers = np.where(np.isfinite(values), np.round(10 * 10 ** (values / 20)), 0).clip(0, 65535).astype(np.uint16)
+    for name, band in zip(names, np.kron(numbers, np.ones((1, 2, 2), np.uint16)), strict=True):
+        write(folder / f"town_{name}.tif", band[None], transform=transform @ Affine.scale(0.5))
+    return [str(folder / f"town_{name}.tif") for name in ("VV", "HV", "HH", "VH")]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_odd_form_gives_the_same_footprints(tmp_path: Path):
+    """With the installed model. The scene is put down at 130 degrees, so its radar, in the north, stands there then."""
+    options = SimulationOptions(
+        seed=31, places=0, scenes=1, scene_m=256, gsd_m=1.0,
+        city=CityOptions(built_share=0.9), sar=SarOptions(wedge_share=0),
+    )  # fmt: skip
+    original = simulate_dataset(tmp_path / "city", options) / "scenes" / "scene0000" / "sar.tif"
+    with rasterio.open(original) as dataset:
+        here, shape, crs = dataset.transform, dataset.shape, str(dataset.crs)
+        middle = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(here.c + 128, here.f - 128)
+    turned = here @ Affine.rotation(130)
+    north = (middle[0] - 3) * np.sin(np.radians(middle[1]))  # of UTM zone 31, from true north
+    files = odd_form(original, tmp_path, turned)
+
+    def run(*command: str) -> None:
+        result = CliRunner().invoke(app, command)
+        assert result.exception is None, result.output
+
+    stated = ["--unit", "digital_number", "--calibration-factor-db", "20", "--nodata", "0", "--rotate"]
+    azimuth = ["--look-azimuth", str(130 + north + 180)]
+    run("prepare", *files, *stated, *azimuth, "-o", str(tmp_path / "scene.tif"))
+    masks = []
+    for name, scene, transform in (("wanted", original, here), ("found", tmp_path / "scene.tif", turned)):
+        run("predict", str(scene), "-o", str(tmp_path / f"{name}.gpkg"), "--no-style", "--no-stac")
+        shapes = gpd.read_file(tmp_path / f"{name}.gpkg")
+        assert shapes.crs == rasterio.CRS.from_string(crs)
+        masks.append(rasterio.features.rasterize(shapes.geometry, shape, transform=transform).astype(bool))
+    wanted, found = masks
+    assert crs == UTM31
+    assert wanted.mean() > 0.05
+    assert (wanted & found).sum() / (wanted | found).sum() > 0.95
