@@ -30,11 +30,12 @@ FORMAT = 1
 def request_facts(job: Job, grid: Georeference, *, rotate: bool, threads: int) -> Facts:
     """What decides the bits of a block. Blocks of a request that differs in any of it are of no use."""
     options = asdict(job.options.scene)
-    del options["queue_batches"], options["threads"]
+    del options["queue_batches"], options["threads"], options["keep_exports"]
     return {
         "format": FORMAT,
         "versions": {"overcast": __version__, "torch": torch.__version__},
         "model": [job.model.sha256, job.model.class_name, job.model.modality.value, job.model.temperature],
+        "runtime": job.model.runtime,
         "options": options,
         "encoding": job.options.encoding.value,
         "radiometry": [job.sensor.model_dump(mode="json"), rotate],

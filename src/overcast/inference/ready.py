@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+import torch
+
 from overcast.data.raster import Georeference
+from overcast.inference.blockwise import torch_threads
 from overcast.inference.job import Job
 from overcast.inference.scene import SceneOptions
 from overcast.inference.tiling import split_axis
@@ -22,7 +25,8 @@ def ready(job: Job, grid: Georeference) -> Job:
     options = job.options.scene
     wanted = RuntimeOptions(options.runtime, options.precision, options.device, options.keep_exports)
     shape = tile_shape(grid, len(job.model.statistics.mean), options)
-    made = prepare(job.model.network, shape, grid.height * grid.width, wanted)
+    with torch_threads(options.threads or torch.get_num_threads()):
+        made = prepare(job.model.network, shape, grid.height * grid.width, wanted)
     if made.note is not None:
         logging.getLogger("overcast").warning(made.note)
     return replace(

@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-LARGEST_COUNT = 32
-"""Exports that are kept; those used longest ago go first."""
+LARGEST_BYTES = 2**30
+"""Of all exports that are kept; those used longest ago go first."""
 _ENDING = ".onnx"
 
 
@@ -68,9 +68,12 @@ class ExportCache:
                 beside.unlink(missing_ok=True)
 
     def _trim(self) -> None:
-        kept = sorted(self.folder.glob(f"*{_ENDING}"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in kept[LARGEST_COUNT:]:
-            path.unlink(missing_ok=True)
+        files = [(path.stat(), path) for path in self.folder.glob(f"*{_ENDING}")]
+        total = 0
+        for status, path in sorted(files, key=lambda entry: entry[0].st_mtime, reverse=True):
+            total += status.st_size
+            if total > LARGEST_BYTES:
+                path.unlink(missing_ok=True)
 
 
 def _name(key: str, content: bytes) -> str:

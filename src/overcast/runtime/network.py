@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from overcast.runtime.cache import ExportCache, cache_folder
-from overcast.runtime.identity import export_key
-from overcast.runtime.onnx_export import export_onnx
+from overcast.runtime.exports import exported
+from overcast.runtime.onnx_export import first_line
 from overcast.runtime.options import Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
 from overcast.runtime.sessions import Session, open_session
 
@@ -85,10 +84,8 @@ class CompiledNetwork(nn.Module):
         try:
             logits: Tensor = self._compiled(filled)
         except Exception as error:  # compilers raise what they like
-            reason = str(error).strip().splitlines() or [""]
             raise RuntimeUnavailableError(
-                f"torch.compile cannot compile the network here ({type(error).__name__}: {reason[0][:200]}); take the "
-                "runtime eager."
+                f"torch.compile cannot compile the network here ({first_line(error)}); take the runtime eager."
             ) from error
         return logits[:count]
 
@@ -98,10 +95,3 @@ class CompiledNetwork(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._compile()
-
-
-def exported(network: nn.Module, shape: TileShape, *, keep: bool) -> bytes:
-    """The ONNX export of a network for a tile shape, from the cache where it is to be kept."""
-    if not keep:
-        return export_onnx(network, shape)
-    return ExportCache(cache_folder() / "exports").get(export_key(network, shape), lambda: export_onnx(network, shape))

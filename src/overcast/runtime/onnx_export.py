@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,33 +41,47 @@ class Probe:
         return difference
 
 
-def export_onnx(network: nn.Module, shape: TileShape, *, check: bool = True) -> bytes:
+def export_onnx(network: nn.Module, shape: TileShape) -> onnx.ModelProto:
     """The network with everything that depends on the tile's size worked out, batch normalisation folded.
 
     Args:
         network: Standardised (B, C, H, W) to logits (B, K, H, W), float32 on the CPU, in evaluation mode.
         shape: Of the tile; one tile at a time whatever its batch.
-        check: Have the written graph checked by ONNX.
 
     Raises:
         RuntimeUnavailableError: The exporter cannot translate the network.
     """
-    tile = probe_tile(shape)
-    with torch.inference_mode(mode=False), torch.no_grad(), torch.autocast("cpu", enabled=False):
-        example = torch.from_numpy(tile)
-        logits: Floats = network(example).numpy()
-        try:
-            model = _translated(network, example)
-            if check:
-                onnx.checker.check_model(model, full_check=False)
-        except Exception as error:  # exporters raise what they like
-            reason = str(error).strip().splitlines() or [""]
-            raise RuntimeUnavailableError(
-                f"the network cannot be exported to ONNX ({type(error).__name__}: {reason[0][:200]}); "
-                "take the runtime eager."
-            ) from error
-    onnx.helper.set_model_props(model, {_PROBE: json.dumps([float(value) for value in _sampled(logits)])})
+    try:
+        with _plain_arithmetic():
+            model = _translated(network, torch.from_numpy(probe_tile(shape)))
+        onnx.checker.check_model(model)
+    except Exception as error:  # exporters raise what they like
+        raise RuntimeUnavailableError(
+            f"the network cannot be exported to ONNX ({first_line(error)}); take the runtime eager."
+        ) from error
+    return model
+
+
+def sealed(model: onnx.ModelProto, network: nn.Module, shape: TileShape) -> bytes:
+    """The file of an export, with a sample of what the network itself computes."""
+    with _plain_arithmetic():
+        logits: Floats = network(torch.from_numpy(probe_tile(shape))).numpy()
+    sample = json.dumps([float(value) for value in _sampled(logits)])
+    onnx.helper.set_model_props(model, {_PROBE: sample})
     return bytes(model.SerializeToString())
+
+
+@contextmanager
+def _plain_arithmetic() -> Iterator[None]:
+    """float32 without gradients, whatever surrounds the call."""
+    with torch.inference_mode(mode=False), torch.no_grad(), torch.autocast("cpu", enabled=False):
+        yield
+
+
+def first_line(error: BaseException) -> str:
+    """Kind and beginning of an error, for a sentence."""
+    text = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {text[0][:200].rstrip('.')}"
 
 
 def probe_tile(shape: TileShape) -> Floats:

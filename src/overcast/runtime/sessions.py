@@ -8,7 +8,7 @@ from typing import assert_never
 
 import numpy as np
 
-from overcast.runtime.onnx_export import INPUT, Floats, probe_of
+from overcast.runtime.onnx_export import INPUT, Floats, first_line, probe_of
 from overcast.runtime.options import Precision, Runtime, RuntimeUnavailableError, TileShape
 
 Session = Callable[[Floats], Floats]
@@ -40,9 +40,8 @@ def open_session(runtime: Runtime, precision: Precision, content: bytes, shape: 
     except RuntimeUnavailableError:
         raise
     except Exception as error:  # runtimes raise what they like
-        reason = str(error).strip().splitlines() or [""]
         raise RuntimeUnavailableError(
-            f"{runtime} cannot run the exported network ({reason[0][:200]}); take the runtime eager."
+            f"{runtime} cannot run the exported network ({first_line(error)}); take the runtime eager."
         ) from error
     _check(probe.difference(found), probe.logits, runtime, precision)
     return session
