@@ -1,0 +1,369 @@
+"""A killed or failing run goes on where it stopped, to the same bytes; nothing damaged is left or used."""
+
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_predict import MODEL, OPTIONS, SENSOR, leftovers, names, outputs_in, speckle, write_scene
+from test_scene import SENSOR as SCENE_SENSOR
+from test_scene import STATISTICS, Sink, kernel
+from test_scene import speckle as scene_of
+from torch import nn
+
+from overcast.data.raster import ArraySource
+from overcast.errors import InputError
+from overcast.inference import blockfile, staging
+from overcast.inference.blend import StripJoiner
+from overcast.inference.blockfile import Block, BlockWriter, read_block
+from overcast.inference.encoding import Encoding, decode, encode
+from overcast.inference.outlines.levels import Outlines
+from overcast.inference.predict import PredictionSummary, predict_file
+from overcast.inference.progress import Progress, Stage
+from overcast.inference.scene import SceneOptions, StripPredictor, plan_scene, predict_scene
+from overcast.inference.staging import staged
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+Child = Callable[..., int | None]
+WORK = ".probability.tif.partial"
+GENTLE = replace(OPTIONS, style=True, stac=True, polygons=replace(OPTIONS.polygons, outlines=Outlines.GENTLE))
+
+
+class Counted(nn.Module):
+    """Answers from the surroundings of a pixel, counts its calls and does something at each."""
+
+    def __init__(self, at_call: Callable[[int], None] = lambda _call: None) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.conv, self.calls, self.at_call = nn.Conv2d(2, 1, 5, padding=2), 0, at_call
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        self.at_call(self.calls)
+        return 3 * self.conv(x) + 3 * x.mean(1, keepdim=True)
+
+
+def run(folder: Path, network: nn.Module | None = None, **changes: object) -> PredictionSummary:
+    given = {"options": GENTLE, "footprints": folder / "f.parquet", **changes}
+    model = replace(MODEL, network=Counted() if network is None else network)
+    return predict_file([folder / "scene.tif"], model, sensor=SENSOR, probability=folder / "probability.tif", **given)
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a scene of 12 rows of tiles, some of them without data."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    values = speckle(560, 150)
+    values[:, 100:260] = np.nan
+    write_scene(tmp_path / "scene.tif", values)
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in outputs_in(folder) if name != "scene.tif"}
+
+
+def undisturbed(folder: Path, **changes: object) -> tuple[dict[str, bytes], int]:
+    """Outputs of a run from start to end, taken away again, and calls of the network."""
+    network = Counted()
+    run(folder, network, **changes)
+    made = contents(folder)
+    for name in made:
+        (folder / name).unlink()
+    assert names(folder) == ["scene.tif"]
+    return made, network.calls
+
+
+@pytest.fixture(scope="module")
+def in_child() -> Iterator[Child]:
+    """Runs a function in a process forked from one that has only imported this module; its exit code is returned."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+        def start(function: Callable[..., object], *arguments: object, **keywords: object) -> int | None:
+            process = context.Process(target=function, args=arguments, kwargs=keywords)
+            process.start()
+            process.join(timeout=200)
+            return process.exitcode
+
+        yield start
+
+
+def kill(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+KILLED = -signal.SIGKILL
+
+
+def run_killed(folder: Path, *, call: int = 0, stage: Stage | None = None, threads: int = 1, **changes: object) -> None:
+    """Run until a call of the network or the first report of a stage."""
+    torch.set_num_threads(threads)
+    network = Counted(lambda now: kill() if now == call else None)
+    run(folder, network, progress=lambda state: kill() if state.stage is stage else None, **changes)
+
+
+def run_killed_renaming(folder: Path) -> None:
+    """Run until the second output is renamed."""
+    path_replace, renamed = Path.replace, []
+
+    def dying(self: Path, target: Path) -> Path:
+        if target.parent == folder:
+            renamed.append(target)
+            if len(renamed) == 2:
+                kill()
+        return path_replace(self, target)
+
+    Path.replace = dying
+    run(folder)
+
+
+def run_killed_tidying(folder: Path) -> None:
+    """Run until all outputs are renamed and the blocks are to be removed."""
+    rmtree = shutil.rmtree
+
+    def dying(path: Path, **given: object) -> None:
+        if path.name == "blocks" and (folder / "f.stac.json").exists():
+            kill()
+        rmtree(path, **given)
+
+    staging.shutil.rmtree = dying
+    run(folder)
+
+
+def test_killed_again_and_again_ends_in_the_same_bytes(scene: Path, in_child: Child):
+    made, calls = undisturbed(scene)
+    assert set(made) == {"probability.tif", "f.parquet", "f.qml", "f.stac.json"}
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        assert in_child(run_killed, scene, call=int(rng.integers(2, 12))) == KILLED
+        assert outputs_in(scene) == ["scene.tif"]
+    blocks = [json.loads(line) for line in (scene / WORK / "blocks" / "journal.jsonl").read_text().splitlines()]
+    assert blocks
+    for stage in (Stage.JOIN, Stage.POLYGONS, Stage.WRITE):
+        assert in_child(run_killed, scene, stage=stage) == KILLED
+        assert outputs_in(scene) == ["scene.tif"]
+    last = Counted()
+    states: list[Progress] = []
+    run(scene, last, progress=states.append)
+    assert last.calls == 0 < sum(block["tiles"] for block in blocks) < calls
+    assert contents(scene) == made
+    assert not [name for name in names(scene) if name.startswith(".")]
+    assert states[0].done == states[0].total == states[0].resumed
+    assert "going on with" in states[0].note
+
+
+def test_finished_rows_are_not_computed_again(scene: Path, in_child: Child):
+    _, calls = undisturbed(scene)
+    assert in_child(run_killed, scene, call=calls - 3) == KILLED
+    journal = (scene / WORK / "blocks" / "journal.jsonl").read_text().splitlines()
+    done = sum(json.loads(line)["tiles"] for line in journal)
+    network, states = Counted(), list[Progress]()
+    run(scene, network, progress=states.append)
+    assert network.calls == calls - done < calls
+    first, *others = [state for state in states if state.stage is Stage.PREDICT]
+    assert 0 < first.done == first.resumed < first.total
+    assert first.rate == 0
+    assert all(state.rate == pytest.approx((state.done - first.done) / state.elapsed_s) for state in others)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "torn journal"])
+def test_damaged_blocks_are_computed_again(scene: Path, in_child: Child, damage: str):
+    made, calls = undisturbed(scene)
+    in_child(run_killed, scene, stage=Stage.JOIN)
+    folder = scene / WORK / "blocks"
+    block = sorted(folder.glob("*.block"))[1]
+    journal = folder / "journal.jsonl"
+    match damage:
+        case "cut":
+            os.truncate(block, block.stat().st_size // 2)
+        case "flipped":
+            content = bytearray(block.read_bytes())
+            content[len(content) // 2] ^= 1
+            block.write_bytes(content)
+        case "gone":
+            block.unlink()
+        case "torn journal":
+            os.truncate(journal, journal.stat().st_size - 9)
+    network = Counted()
+    run(scene, network)
+    assert 0 < network.calls <= calls // 3
+    assert contents(scene) == made
+
+
+@pytest.mark.parametrize("other", ["model", "tile", "scene", "temperature"])
+def test_work_for_another_request_is_not_used(scene: Path, in_child: Child, other: str):
+    in_child(run_killed, scene, stage=Stage.JOIN)
+    model, options = MODEL, GENTLE
+    match other:
+        case "model":
+            model = replace(MODEL, sha256="f" * 16)
+        case "temperature":
+            model = replace(MODEL, temperature=2.0)
+        case "tile":
+            options = replace(GENTLE, scene=SceneOptions(tile=96, overlap=16, margin=4))
+        case "scene":
+            write_scene(scene / "scene.tif", speckle(560, 150, seed=5))
+    network, states = Counted(), list[Progress]()
+    summary = predict_file(
+        [scene / "scene.tif"],
+        replace(model, network=network),
+        sensor=SENSOR,
+        probability=scene / "probability.tif",
+        options=options,
+        progress=states.append,
+    )
+    assert network.calls == summary.scene.tiles > 0
+    assert states[0].note.endswith("starting anew")
+    assert {"tile": "options", "temperature": "model"}.get(other, other) in states[0].note
+    assert names(scene) == ["probability.stac.json", "probability.tif", "scene.tif"]
+
+
+class FullDisk(struct.Struct):
+    """Stands for the lengths that are written before each record; no more than `room` of them find space."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__("<I")
+        self.room = room
+
+    def pack(self, *values: int) -> bytes:
+        self.room -= 1
+        if self.room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().pack(*values)
+
+
+@pytest.mark.parametrize("blocks", [0, 3])
+def test_full_disk_while_blocks_are_written(scene: Path, monkeypatch: pytest.MonkeyPatch, blocks: int):
+    made, calls = undisturbed(scene)
+    with monkeypatch.context() as patch:
+        patch.setattr(blockfile, "_LENGTH", FullDisk(3 * blocks + 1))
+        with pytest.raises(InputError) as caught:
+            run(scene)
+    assert str(caught.value).startswith("probability.tif cannot be written (No space left on device; ")
+    assert "\n" not in str(caught.value)
+    assert outputs_in(scene) == ["scene.tif"]
+    assert not leftovers(scene)
+    assert (scene / WORK).exists() is (blocks > 0)
+    network = Counted()
+    run(scene, network)
+    assert (network.calls == calls) is (blocks == 0)
+    assert contents(scene) == made
+
+
+def test_scene_that_can_be_read_in_part_only(scene: Path):
+    values = speckle(560, 150)
+    profile = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
+    path = write_scene(scene / "scene.tif", values, **profile)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 20_000] = bytes(20_000)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"scene\.tif cannot be read .*: copy or convert it again\.$"):
+        run(scene)
+    assert outputs_in(scene) == ["scene.tif"]
+    assert not leftovers(scene)
+
+
+def test_two_runs_on_one_output_do_not_mix(scene: Path):
+    def second(_state: Progress) -> None:
+        with pytest.raises(InputError, match=r"^another run is at work on probability\.tif"):
+            run(scene)
+
+    run(scene, progress=second)
+    assert "probability.tif" in names(scene)
+
+
+def test_kill_between_two_renames_is_taken_back(scene: Path, in_child: Child):
+    made, _ = undisturbed(scene)
+    assert in_child(run_killed_renaming, scene) == KILLED
+    assert outputs_in(scene) == ["probability.tif", "scene.tif"]
+    network = Counted()
+    run(scene, network)
+    assert network.calls == 0
+    assert contents(scene) == made
+
+
+def test_kill_after_the_last_rename_leaves_complete_outputs(scene: Path, in_child: Child):
+    made, _ = undisturbed(scene)
+    assert in_child(run_killed_tidying, scene) == KILLED
+    assert contents(scene) == made
+    with pytest.raises(InputError, match="exists; name another file"):
+        run(scene)
+    assert contents(scene) == made
+    assert names(scene)[0] != WORK
+
+
+def test_same_number_of_threads_is_used_again(scene: Path, in_child: Child):
+    in_child(run_killed, scene, stage=Stage.JOIN, threads=2)
+    block = sorted((scene / WORK / "blocks").glob("*.block"))[0]
+    block.unlink()
+    seen = []
+    run(scene, Counted(lambda _call: seen.append(torch.get_num_threads())))
+    assert 0 < len(seen) <= 6
+    assert set(seen) == {2}
+    assert torch.get_num_threads() == 1
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    height=st.integers(1, 90),
+    width=st.integers(1, 90),
+    tile=st.integers(8, 40),
+    overlap=st.integers(0, 30),
+    encoding=st.sampled_from(Encoding),
+    seed=st.integers(0, 99),
+)
+def test_joined_blocks_are_the_single_pass(tmp_path_factory, height, width, tile, overlap, encoding, seed):
+    """Also where more than two tiles overlap, whichever order blocks are computed in."""
+    folder, overlap = tmp_path_factory.mktemp("blocks"), min(overlap, 3 * tile // 4)
+    options = SceneOptions(tile=tile, overlap=overlap, margin=min(2, overlap // 2), multiple=1)
+    source, network = ArraySource(scene_of(height, width, seed, gaps=0.3), SCENE_SENSOR), kernel(1, seed)
+    whole, joined = Sink(height, width), Sink(height, width)
+    expected = predict_scene(source, network, STATISTICS, options, whole)
+    plan, blocks = plan_scene(source.georeference, options), dict[int, Block]()
+    predictor = StripPredictor(network, STATISTICS, options)
+    order = np.random.default_rng(seed).permutation(plan.strip_count)
+    for strip in order.tolist():
+        writer = BlockWriter(folder, plan, encoding, lambda block: blocks.update({block.strip: block}), "p.tif")
+        predictor.run(source, writer, [strip])
+    joiner = StripJoiner(plan.rows, plan.cols, joined)
+    for strip in range(plan.strip_count):
+        assert blocks[strip].is_whole(folder)
+        read_block(folder, blocks[strip], plan, encoding, joiner)
+    assert np.array_equal(encode(joined.values, encoding), encode(whole.values, encoding), equal_nan=True)
+    assert (joiner.tiles, joiner.computed_pixels) == (expected.tiles, expected.computed_pixels)
+    assert joiner.valid_pixels == expected.valid_pixels
+
+
+def test_codes_decode_and_encode_to_themselves():
+    codes = np.arange(256, dtype=np.uint8)
+    values, valid = decode(codes)
+    assert np.array_equal(encode(np.where(valid, values, np.nan), Encoding.UINT8), codes)
+
+
+def test_staging_leaves_nothing_where_no_block_is_finished(tmp_path: Path):
+    def interrupted() -> None:
+        with staged([tmp_path / "a.tif", tmp_path / "b.gpkg"]) as places:
+            places.path(tmp_path / "a.tif").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert names(tmp_path) == []
