@@ -28,7 +28,7 @@ from overcast.errors import OvercastError
 from overcast.simulate.options import Preset
 
 TILES = Path(__file__).parent / "fixtures" / "spacenet6_tiles.csv"
-COMMANDS = ["demo", "simulate", "train", "evaluate", "predict", "describe", "check-leak"]
+COMMANDS = ["demo", "simulate", "train", "evaluate", "prepare", "predict", "describe", "check-leak"]
 
 
 def overcast(*arguments: str | Path) -> Result:

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 from prepare_miniatures import BANDS, NORTH_UP, UTM31, in_db, model, power, read, write
+from rasterio.control import GroundControlPoint
 from rio_cogeo.cogeo import cog_validate
+from typer.testing import CliRunner
 
 from overcast import __version__
+from overcast.cli import app
 from overcast.data.radiometry import LookDirection, Unit
 from overcast.errors import ConfigError, InputError, RadiometryError
 from overcast.inference.declare import scene_radiometry
@@ -22,8 +26,6 @@ from overcast.inference.model import SceneModel
 from overcast.prepare.convert import Conversion
 from overcast.prepare.options import Level, PrepareOptions, Resampling, calibration
 from overcast.prepare.run import PrepareSummary, prepare_scene
-
-STATED = PrepareOptions(look=LookDirection.NORTH, stac=False)
 
 
 def stated(**changes: object) -> PrepareOptions:
@@ -175,7 +177,7 @@ def test_prepared_scene_declares_itself(tmp_path: Path):
     assert sensor == target.sensor.model_copy(update={"look_direction": LookDirection.SOUTH})
     assert target.must_rotate(sensor, "out.tif")
     assert cog_validate(tmp_path / "out.tif", strict=True) == (True, [], [])
-    with pytest.importorskip("rasterio").open(tmp_path / "out.tif") as dataset:
+    with rasterio.open(tmp_path / "out.tif") as dataset:
         assert dataset.descriptions == BANDS
         assert dataset.units == ("dB",) * 4
         assert np.isnan(dataset.nodata)
@@ -255,12 +257,8 @@ def test_missing_polarisations_are_named(tmp_path: Path):
 
 
 def test_radar_geometry_is_refused(tmp_path: Path):
-    from rasterio.control import GroundControlPoint
-
     points = [GroundControlPoint(row, col, 4 + col / 1e4, 52 - row / 1e4) for row in (0, 90) for col in (0, 110)]
     scene = write(tmp_path / "scene.tif", power(), names=BANDS, transform=Affine.identity(), crs=None)
-    import rasterio
-
     with rasterio.open(scene, "r+") as dataset:
         dataset.gcps = (points, rasterio.CRS.from_epsg(4326))
     with pytest.raises(InputError, match=r"lies in radar geometry .* correct it for terrain first"):
@@ -361,7 +359,6 @@ def test_output_that_cannot_be_leaves_everything_as_it_was(tmp_path: Path, kind:
             match = r"out\.yaml would be read as the description of out\.tif"
         case "damaged":
             content = bytearray(scene.read_bytes())
-            content[len(content) // 2 :][: len(content) // 8] = bytes(len(content) // 8)
             middle = len(content) // 2
             content[middle : middle + 60_000] = bytes(60_000)
             scene.write_bytes(content)
@@ -423,3 +420,18 @@ def test_calibration_given_twice():
         calibration(["HH=3"], ["hh=4"])
     with pytest.raises(ConfigError, match="is positive"):
         calibration([], ["-4"])
+
+
+def test_command_says_what_it_would_do(tmp_path: Path):
+    """For the installed model, as JSON."""
+    scene = write(tmp_path / "quad.tif", power() * 20, names=BANDS)
+    command = ["prepare", str(scene), "-o", str(tmp_path / "out.tif"), "--unit", "linear_power", "--look", "south"]
+    result = CliRunner().invoke(app, [*command, "--dry-run", "--json"])
+    assert result.exception is None, result.output
+    told = json.loads(result.stdout)
+    assert told["scene"] is None
+    assert told["radiometry"]["look_direction"] == "south"
+    assert told["steps"][0] == "HH: band 1 of quad.tif, linear_power, to dB"
+    assert names(tmp_path) == ["quad.tif"]
+    both = CliRunner().invoke(app, [*command, "--look-azimuth", "3"])
+    assert isinstance(both.exception, ConfigError)

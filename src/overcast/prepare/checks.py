@@ -12,7 +12,7 @@ from overcast.errors import RadiometryError
 from overcast.prepare.convert import shift_db, squared
 from overcast.prepare.options import Level
 from overcast.prepare.plan import Plan
-from overcast.prepare.render import render, samples
+from overcast.prepare.render import sample_blocks, samples
 from overcast.prepare.source import BandReader
 
 ZERO_SHARE = 0.001
@@ -92,7 +92,7 @@ def levels(plan: Plan) -> NDArray[np.float64] | None:
 
     Raises RadiometryError where there are data, but nowhere in all bands.
     """
-    found = [render(plan, window) for window in samples(plan.grid)]
+    found = list(sample_blocks(plan))
     values = np.concatenate([block.values[:, block.valid] for block in found], axis=1)
     if values.shape[1]:
         return np.asarray(values.mean(axis=1, dtype=np.float64))

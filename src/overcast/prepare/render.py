@@ -67,10 +67,15 @@ def _band(
 
 def blocks(plan: Plan, largest: int) -> Iterator[Window]:
     """Windows that cover the output row by row; sides divide `largest`, smaller where the source is much finer."""
-    side = min((band.regridding.block_side(largest) for band in plan.bands if band.regridding), default=largest)
+    side = _side(plan, largest)
     for row in range(0, plan.grid.height, side):
         for col in range(0, plan.grid.width, side):
             yield Window(row, col, min(side, plan.grid.height - row), min(side, plan.grid.width - col))
+
+
+def sample_blocks(plan: Plan) -> Iterator[Block]:
+    """Small blocks spread evenly over the prepared scene; all of it where it is small."""
+    return (render(plan, window) for window in samples(plan.grid, _side(plan, SAMPLE_SIDE)))
 
 
 def samples(grid: Georeference, side: int = SAMPLE_SIDE) -> Iterator[Window]:
@@ -78,6 +83,10 @@ def samples(grid: Georeference, side: int = SAMPLE_SIDE) -> Iterator[Window]:
     for row in _starts(grid.height, side):
         for col in _starts(grid.width, side):
             yield Window(row, col, min(side, grid.height - row), min(side, grid.width - col))
+
+
+def _side(plan: Plan, largest: int) -> int:
+    return min((band.regridding.block_side(largest) for band in plan.bands if band.regridding), default=largest)
 
 
 def _starts(length: int, side: int) -> list[int]:

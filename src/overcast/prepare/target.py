@@ -75,7 +75,8 @@ def target_grid(grid: Georeference, crs: str, gsd_m: float, up_deg: float | None
     if not kept_crs:
         left, bottom = (math.floor(value / gsd_m) * gsd_m for value in (left, bottom))
         end, top = (math.ceil(value / gsd_m) * gsd_m for value in (end, top))
-    width, height = (max(1, math.ceil(length / gsd_m - 1e-6)) for length in (end - left, top - bottom))
+    # pixels whose centres lie beyond the scene would hold no data
+    width, height = (max(1, math.ceil(length / gsd_m - 0.5)) for length in (end - left, top - bottom))
     corner = left * right + top * up
     across, down = gsd_m * right, -gsd_m * up
     transform = Affine(across[0], down[0], corner[0], across[1], down[1], corner[1])
