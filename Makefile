@@ -12,7 +12,7 @@ demo: setup
 	$(BIN)/overcast demo --output $(DEMO_OUTPUT)
 
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check
