@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overcast.batch import IGNORE_LABEL, Available, Modality
-from overcast.compare import predictor
 from overcast.config import RunConfig, open_run, train
+from overcast.config.predictor import predictor
 from overcast.data.catalog import Catalog
 from overcast.data.chips import read_chip
 from overcast.data.parts import Part

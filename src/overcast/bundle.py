@@ -26,6 +26,7 @@ from overcast.batch import Modality
 from overcast.card import model_card
 from overcast.data.identity import TrainingData
 from overcast.data.radiometry import Radiometry, SensorRadiometry, Statistics, check_same
+from overcast.data.targets import Target
 from overcast.errors import BundleError
 from overcast.methods.base import Method
 from overcast.methods.options import MethodOptions, build_deployable, build_method
@@ -81,6 +82,8 @@ class BundleInfo(BundleFacts):
     kind: Kind
     inputs: tuple[Modality, ...]
     """The sensors that the deployable network takes, in the order of its arguments."""
+    outputs: tuple[Target, ...] = (Target.FOOTPRINT,)
+    """What each of its logits says, in order."""
     overcast_version: str = __version__
     weights_sha256: str
 
@@ -92,7 +95,8 @@ class Bundle:
     path: Path
     info: BundleInfo
     network: nn.Module
-    """Standardised images (B, C, H, W) of `info.inputs` to logits (B, K, H, W); in evaluation mode."""
+    """Standardised images (B, C, H, W) of `info.inputs` to logits (B, K, H, W), see `info.outputs`; in evaluation
+    mode."""
     method: Method | None
     """Every branch in evaluation mode; None for a deployable bundle."""
 
@@ -156,6 +160,7 @@ def _write_bundle(
             **{name: getattr(facts, name) for name in BundleFacts.model_fields},
             kind=kind,
             inputs=inputs,
+            outputs=facts.network.targets.names,
             weights_sha256=_file_sha256(folder / WEIGHTS),
         )
         (folder / RECORD).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -48,7 +48,7 @@ def _front_matter(record: Mapping[str, Any]) -> str:
 def _summary(record: Mapping[str, Any]) -> str:
     class_name, sensor = record["class_name"], " and ".join(_sensor_name(name) for name in record["inputs"])
     holds = (
-        f"It takes {sensor} and returns one logit per pixel for the class *{class_name}*."
+        f"It takes {sensor} and returns {_logits(record)} per pixel for the class *{class_name}*."
         if record["kind"] == "deployable"
         else f"It holds every branch of the trained network, for evaluation; the class is *{class_name}*."
     )
@@ -64,6 +64,11 @@ def _summary(record: Mapping[str, Any]) -> str:
         f"# {class_name} from {sensor}: {record['method']['name']}\n\n{holds}\n\n"
         f"```\novercast {command}\n```\n\n## Intended use\n\n{use}"
     )
+
+
+def _logits(record: Mapping[str, Any]) -> str:
+    names = record["outputs"]
+    return "one logit" if len(names) == 1 else f"{len(names)} logits ({', '.join(names)})"
 
 
 def _sensor_name(modality: str) -> str:

@@ -5,29 +5,25 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-import torch
-
-from overcast.batch import Available, Batch
+from overcast.batch import Available
 from overcast.config import FinishedRun, open_run
+from overcast.config.predictor import cloud_predictor, predictor
 from overcast.data.catalog import Catalog
 from overcast.data.parts import Part
 from overcast.errors import ConfigError, InputError
-from overcast.evaluation.clouds import clouded
 from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.report import write_report
 from overcast.evaluation.report_data import Origin, ReportData, Result
 from overcast.evaluation.result import Evaluation, EvaluationOptions
 from overcast.evaluation.run import evaluate
-from overcast.methods.base import Method
+from overcast.evaluation.separation import Separate
+from overcast.models.views import Tta
 from overcast.simulate.dataset import OPTIONS_FILE
 from overcast.training.folder import RunFolder, write_atomic
-from overcast.training.loader import to_device
-from overcast.training.options import Precision
 
 COARSE_GSD_M = 3.0
 """From this ground sampling distance on, single footprints are not matched unless it is asked for."""
@@ -52,6 +48,10 @@ class Request:
     command: str = "overcast evaluate"
     """Named in the report as what makes it again."""
     device: str = "cpu"
+    tta: Tta | None = None
+    """Test-time augmentation; None is what each run's configuration says."""
+    separate: Separate | None = None
+    """Whether touching buildings are separated; None is what each run's configuration says."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,13 @@ def _options(run: FinishedRun, request: Request, before: Sequence[Result]) -> Ev
     panels = request.options.panels
     if before:
         panels = panels.model_copy(update={"keys": before[0].evaluation.panel_keys})
-    return request.options.model_copy(update={"instances": instances, "panels": panels})
+    chosen = {
+        "instances": instances,
+        "panels": panels,
+        "tta": run.config.evaluation.tta if request.tta is None else request.tta,
+        "separate": run.config.evaluation.separate if request.separate is None else request.separate,
+    }
+    return request.options.model_copy(update=chosen)
 
 
 def evaluate_run(
@@ -197,8 +203,12 @@ def evaluate_run(
             report(done, len(places))
 
     found = evaluate(
-        predictor(run, available, device),
-        run.batches(part, (available, Available.BOTH) if _has_optical(run.catalog) else (available,)),
+        predictor(run, available, device, options),
+        run.batches(
+            part,
+            (available, Available.BOTH) if _has_optical(run.catalog) else (available,),
+            instances=options.separates,
+        ),
         places,
         run.catalog.radiometry.sar.gsd_m,
         options,
@@ -217,35 +227,12 @@ def evaluate_clouded(
     `clear` is the share of each chip's pixels that they leave; see `Method.predict_clouded`.
     """
     return evaluate(
-        _predictor(run, lambda method, batch: method.predict_clouded(clouded(batch, clear)), device),
+        cloud_predictor(run, clear, device, options),
         run.batches(part, (Available.BOTH,)),
         run.places(part),
         run.catalog.radiometry.sar.gsd_m,
         options,
     )
-
-
-def predictor(run: FinishedRun, available: Available, device: str) -> Callable[[Batch], torch.Tensor]:
-    """Logits of a run's method in the arithmetic that it was trained in."""
-    return _predictor(run, lambda method, batch: method.predict(batch, available), device)
-
-
-def _predictor(
-    run: FinishedRun, ask: Callable[[Method, Batch], torch.Tensor], device: str
-) -> Callable[[Batch], torch.Tensor]:
-    method = run.bundle.method
-    assert method is not None
-    training, place = run.config.training, torch.device(device)
-    method.to(place)
-
-    def autocast() -> AbstractContextManager[None]:
-        return torch.autocast(place.type, torch.bfloat16, enabled=training.precision is Precision.BF16)
-
-    def predict(batch: Batch) -> torch.Tensor:
-        with autocast():
-            return ask(method, to_device(batch, place, channels_last=training.channels_last))
-
-    return predict
 
 
 def _has_optical(catalog: Catalog) -> bool:

@@ -56,7 +56,8 @@ def prepare_data(benchmark: BenchmarkConfig, progress: Callable[[str, int, int],
             simulate_dataset(config.data.root, simulation, partial(progress, name))
         catalog, split = build_data(config.data)
         require_clean_split(split, catalog.chips)
-        options[name] = _evaluation_options(catalog, split, benchmark.panels)
+        found = _evaluation_options(catalog, split, benchmark.panels)
+        options[name] = found.model_copy(update=dict(config.evaluation))
     return options
 
 

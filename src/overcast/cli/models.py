@@ -15,6 +15,21 @@ if TYPE_CHECKING:
     from overcast.methods.base import Method
 
 
+class Views(StrEnum):
+    """Views of an image whose probabilities are averaged."""
+
+    OFF = "off"
+    FLIP = "flip"
+    FULL = "full"
+
+
+class Separation(StrEnum):
+    """Whether touching buildings are told apart."""
+
+    OFF = "off"
+    WATERSHED = "watershed"
+
+
 class EvaluatedPart(StrEnum):
     """Part of the split."""
 
@@ -72,6 +87,17 @@ def evaluate(
     part: Annotated[EvaluatedPart, typer.Option(help="Part of the split.")] = EvaluatedPart.TEST,
     sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for example data.root=data/city.")] = None,
     instances: Annotated[bool | None, typer.Option(help="Match single footprints; default: below 3 m pixels.")] = None,
+    tta: Annotated[
+        Views | None,
+        typer.Option(
+            help="Average over look-safe views: flip along the flight direction, full: at three scales too. "
+            "Default: as each run's configuration says."
+        ),
+    ] = None,
+    separate: Annotated[
+        Separation | None,
+        typer.Option(help="Tell touching buildings apart by learnt edges and contacts. Default: as configured."),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
@@ -83,6 +109,8 @@ def evaluate(
     from overcast.compare import Request, compare_runs
     from overcast.data.parts import Part
     from overcast.errors import ConfigError
+    from overcast.evaluation.separation import Separate
+    from overcast.models.views import Tta
 
     known = [available.value for available in Available]
     wanted = None if modalities is None else [name.strip() for name in modalities.split(",")]
@@ -96,8 +124,12 @@ def evaluate(
         settings=tuple(sets or ()),
         instances=instances,
         command=f"overcast evaluate {names} -o {output} --part {part.value}"
-        + (f" --modalities {modalities}" if modalities else ""),
+        + (f" --modalities {modalities}" if modalities else "")
+        + (f" --tta {tta.value}" if tta else "")
+        + (f" --separate {separate.value}" if separate else ""),
         device=device,
+        tta=None if tta is None else Tta(tta.value),
+        separate=None if separate is None else Separate(separate.value),
     )
     with counting_bar("evaluating", "chips") as update:
         comparison = compare_runs(runs, output, request, lambda name, done, total: update(done, total, name))
@@ -155,7 +187,7 @@ def _method_of(what: Path, bands: tuple[int, int], sets: list[str]) -> Method:
         info = load_bundle(folder.parent if folder.name == RECORD else folder).info
         return build_method(info.method, info.network.untrained())
     config = load_config(what, sets)
-    return build_method(config.method, config.network.spec(*bands).untrained())
+    return build_method(config.method, config.network_spec(*bands).untrained())
 
 
 def _show_description(described: dict[str, object], size_px: int) -> None:

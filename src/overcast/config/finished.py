@@ -30,13 +30,22 @@ class FinishedRun:
     bundle: Bundle
     """Every branch: `bundle.method` is never None."""
 
-    def batches(self, part: Part, available: tuple[Available, ...], batch_size: int = 8) -> Iterator[Batch]:
-        """Whole chips of a part with the sensors that the given evaluations need."""
+    def batches(
+        self, part: Part, available: tuple[Available, ...], batch_size: int = 8, *, instances: bool = False
+    ) -> Iterator[Batch]:
+        """Whole chips of a part with the sensors that the given evaluations need; with single `instances` or not."""
         keys = self.split.keys(part)
         statistics = self.bundle.info.statistics
         workers = self.config.training.workers
-        modalities = modalities_of(available)
-        return evaluation_batches(self.catalog, keys, statistics, modalities, batch_size=batch_size, workers=workers)
+        return evaluation_batches(
+            self.catalog,
+            keys,
+            statistics,
+            modalities_of(available),
+            batch_size=batch_size,
+            workers=workers,
+            instances=instances,
+        )
 
     def places(self, part: Part) -> dict[str, str]:
         """Place of each chip of a part, the unit of the bootstrap."""

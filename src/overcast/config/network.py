@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from overcast.config.section import Section
 from overcast.data.augment import OPTICAL_JITTER, SAR_JITTER, Augmentation, Geometry, Jitter, safe_geometry
 from overcast.data.radiometry import Radiometry
+from overcast.data.targets import FOOTPRINTS, Targets
+from overcast.data.warp import LARGEST_SCALE, LOOK_TOLERANCE_DEG, WarpRange
 from overcast.models.spec import NetworkSpec, Preset, Sharing, preset
 
 
@@ -46,10 +48,10 @@ class NetworkOptions(Section):
         self.spec(1, 1)
         return self
 
-    def spec(self, sar_bands: int, optical_bands: int) -> NetworkSpec:
-        """The architecture for given inputs."""
+    def spec(self, sar_bands: int, optical_bands: int, targets: Targets = FOOTPRINTS) -> NetworkSpec:
+        """The architecture for given inputs and targets."""
         chosen = self.model_dump(exclude={"preset"})
-        return NetworkSpec(**chosen, sar_bands=sar_bands, optical_bands=optical_bands)
+        return NetworkSpec(**chosen, sar_bands=sar_bands, optical_bands=optical_bands, targets=targets)
 
 
 class JitterOptions(Section):
@@ -86,6 +88,10 @@ class AugmentationOptions(Section):
     """Drift of the SAR values."""
     optical: JitterOptions = JitterOptions.of(OPTICAL_JITTER)
     """Drift of the optical values."""
+    scale: float = Field(default=0.0, ge=0, le=LARGEST_SCALE)
+    """Chips are shown larger or smaller by a factor between 1 / (1 + scale) and 1 + scale; 0: never."""
+    rotation_deg: float = Field(default=0.0, ge=0, le=LOOK_TOLERANCE_DEG)
+    """Chips are turned by up to this angle either way, and with them the direction of layover; 0: never."""
 
 
 def build_augmentation(options: AugmentationOptions, radiometry: Radiometry) -> Augmentation | None:
@@ -93,4 +99,5 @@ def build_augmentation(options: AugmentationOptions, radiometry: Radiometry) -> 
     if not options.enabled:
         return None
     geometry = options.geometry or safe_geometry(radiometry.sar.look_direction)
-    return Augmentation(geometry, options.sar.jitter, options.optical.jitter)
+    warp = WarpRange(options.scale, options.rotation_deg)
+    return Augmentation(geometry, options.sar.jitter, options.optical.jitter, warp)

@@ -10,8 +10,11 @@ from pydantic import Field, model_validator
 
 from overcast.config.data import DataOptions, build_data
 from overcast.config.network import AugmentationOptions, NetworkOptions, build_augmentation
+from overcast.config.recipe import EvaluationSection, Recipe, with_recipe
 from overcast.config.section import Section, with_default
+from overcast.data.targets import Targets
 from overcast.methods.options import CmhclOptions, MethodOptions
+from overcast.models.spec import NetworkSpec
 from overcast.settings import read_settings, to_yaml
 from overcast.training.options import TrainingOptions
 
@@ -26,6 +29,8 @@ class RunConfig(Section):
 
     data: DataOptions
     """The data set and its split."""
+    recipe: Recipe = Recipe.PLAIN
+    """`plain`, or `strong`: fills in targets, augmentation and evaluation where they are not set."""
     network: NetworkOptions = Field(default_factory=lambda: NetworkOptions.model_validate({}))
     """Architecture, the same for every method."""
     method: MethodOptions = CmhclOptions()
@@ -34,6 +39,10 @@ class RunConfig(Section):
     `translation`."""
     augmentation: AugmentationOptions = AugmentationOptions()
     """Augmentation of the training chips."""
+    targets: Targets = Targets()
+    """What is learnt beside the footprint, by every method."""
+    evaluation: EvaluationSection = EvaluationSection()
+    """How the trained model is looked at."""
     training: TrainingOptions = TrainingOptions()
     """Budget, batches, arithmetic and devices."""
     licence: str | None = None
@@ -42,7 +51,12 @@ class RunConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _default_choices(cls, values: Any) -> Any:
+        values = with_recipe(values)
         return with_default(with_default(values, "method", "name", "cmhcl"), "data", "name", "folder")
+
+    def network_spec(self, sar_bands: int, optical_bands: int) -> NetworkSpec:
+        """The architecture for given inputs."""
+        return self.network.spec(sar_bands, optical_bands, self.targets)
 
 
 def load_config(path: Path | None, sets: Sequence[str] = ()) -> RunConfig:
@@ -66,7 +80,7 @@ def build_plan(config: RunConfig) -> Plan:
         catalog=catalog,
         split=split,
         method=config.method,
-        network=config.network.spec(len(radiometry.sar.bands), optical_bands),
+        network=config.network_spec(len(radiometry.sar.bands), optical_bands),
         options=config.training,
         augmentation=build_augmentation(config.augmentation, radiometry),
         licence=config.licence or catalog.licence,

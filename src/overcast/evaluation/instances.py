@@ -16,6 +16,7 @@ from shapely import MultiPolygon, Polygon
 
 from overcast.batch import IGNORE_LABEL
 from overcast.evaluation.pixel import ratio
+from overcast.evaluation.separation import separate_by_walls
 
 Outline = Polygon | MultiPolygon
 Pairs = Sequence[tuple[float, int]]
@@ -155,13 +156,19 @@ def instances_from_probability(
     gsd_m: float,
     threshold: float = 0.5,
     min_area_m2: float = 0.0,
+    walls: NDArray[np.floating] | None = None,
 ) -> tuple[Instance, ...]:
     """Footprints of a chip: 4-connected components of valid pixels with `probability` (H, W) >= `threshold`.
 
     Outlines follow pixel edges, in metres from the upper left corner, y downwards. Components under `min_area_m2`
-    are left out before they are traced. Buildings that touch in the mask are one component.
+    are left out before they are traced. Buildings that touch in the mask are one component, unless `walls` (H, W), the
+    probability of edge or contact, tells them apart.
     """
-    components, _ = ndimage.label((probability >= threshold) & valid)  # scipy joins 4 neighbours
+    inside = (probability >= threshold) & valid
+    if walls is None:
+        components, _ = ndimage.label(inside)  # scipy joins 4 neighbours
+    else:
+        components = separate_by_walls(inside, walls)
     components = components.astype(np.int32)
     size = np.bincount(components.ravel())
     mass = np.bincount(components.ravel(), weights=probability.ravel())
@@ -172,6 +179,22 @@ def instances_from_probability(
         Instance(Polygon(ring["coordinates"][0], ring["coordinates"][1:]), float(mass[int(index)] / size[int(index)]))
         for ring, index in traced
     )
+
+
+def outlines_of_instances(
+    instances: NDArray[np.int32], label: NDArray[np.integer], gsd_m: float, min_area_m2: float = 0.0
+) -> tuple[Outline, ...]:
+    """True footprints of a chip by their numbers (H, W), where `label` (H, W) is 1: what nodata hides is left out.
+
+    A building in pieces is one footprint. Coordinates are those of `instances_from_probability`.
+    """
+    seen = np.where(label == 1, instances, 0).astype(np.int32)
+    large = np.bincount(np.maximum(seen, 0).ravel()) * gsd_m**2 >= min_area_m2
+    mask = (seen > 0) & large[np.maximum(seen, 0)]
+    pieces: defaultdict[int, list[Polygon]] = defaultdict(list)
+    for ring, number in shapes(seen, mask=mask, connectivity=4, transform=Affine.scale(gsd_m)):
+        pieces[int(number)].append(Polygon(ring["coordinates"][0], ring["coordinates"][1:]))
+    return tuple(parts[0] if len(parts) == 1 else MultiPolygon(parts) for _, parts in sorted(pieces.items()))
 
 
 def outlines_from_label(label: NDArray[np.integer], gsd_m: float, min_area_m2: float = 0.0) -> tuple[Outline, ...]:

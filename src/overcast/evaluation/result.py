@@ -17,6 +17,8 @@ from overcast.evaluation.instances import SPACENET6_MIN_AREA_M2, InstanceCounts
 from overcast.evaluation.pixel import PixelCounts, ThresholdCounts, bootstrap_iou
 from overcast.evaluation.polis import PolisSum
 from overcast.evaluation.selection import Panel, PanelKind, PanelOptions
+from overcast.evaluation.separation import Separate
+from overcast.models.views import Tta
 
 
 class EvaluationOptions(BaseModel):
@@ -35,8 +37,18 @@ class EvaluationOptions(BaseModel):
     calibration_bins: int = Field(default=15, ge=1)
     instances: bool = True
     """Trace and match instances (and PoLiS); False saves time where outlines mean nothing."""
+    tta: Tta = Tta.OFF
+    """Views of each chip whose probabilities were averaged: done by `predict`, kept here for the record."""
+    separate: Separate = Separate.OFF
+    """Whether touching buildings are cut apart before they are matched, along edges and contacts that `predict` gives
+    beside the footprint, and true buildings taken as batches tell them apart (`Batch.instances`)."""
     panels: PanelOptions = PanelOptions()
     """Chips kept for the report."""
+
+    @property
+    def separates(self) -> bool:
+        """True where touching buildings are cut apart: where instances are counted at all."""
+        return self.instances and self.separate is Separate.WATERSHED
 
     @property
     def thresholds(self) -> tuple[float, ...]:

@@ -27,6 +27,21 @@ from overcast.data.radiometry import Statistics
 from overcast.errors import ConfigError, InputError
 from overcast.training.plan import TrainResult
 
+LATER_SETTINGS: Mapping[str, Any] = {
+    "recipe": "plain",
+    "targets.edge": False,
+    "targets.contact": False,
+    "targets.edge_px": 2.0,
+    "targets.contact_px": 3.0,
+    "targets.edge_weight": 0.25,
+    "targets.contact_weight": 0.1,
+    "augmentation.scale": 0.0,
+    "augmentation.rotation_deg": 0.0,
+    "evaluation.tta": "off",
+    "evaluation.separate": "off",
+}
+"""Settings that came after the first runs, and the value with which nothing differs from a run without them."""
+
 FREE_SETTINGS = frozenset({"data.root", "training.workers", "training.cache_gb"})
 """Settings that change no weight: a run may be resumed with others."""
 
@@ -115,7 +130,8 @@ class RunFolder:
             if self.path.is_dir() and any(not item.name.startswith(".") for item in self.path.iterdir()):
                 raise ConfigError(f"{self.path} is not empty and holds no run: choose another output folder.")
             return
-        differing = sorted(differing_keys(before, settings) - FREE_SETTINGS)
+        sides = [{**LATER_SETTINGS, **dict(_flatten(side))} for side in (before, settings)]
+        differing = sorted(differing_keys(*sides) - FREE_SETTINGS)
         if differing and not afresh:
             raise ConfigError(
                 f"{self.path} holds a run with other settings ({', '.join(differing)}): choose another output "

@@ -111,16 +111,23 @@ def evaluation_batches(
     *,
     batch_size: int = 8,
     workers: int = 2,
+    instances: bool = False,
 ) -> Iterator[Batch]:
-    """Whole chips of the given keys, unaugmented, standardised and in order."""
-    dataset = whole_chips(catalog, keys, statistics, modalities, cache_bytes=0)
+    """Whole chips of the given keys, unaugmented, standardised and in order; with their single `instances` or not."""
+    dataset = whole_chips(catalog, keys, statistics, modalities, cache_bytes=0, instances=instances)
     return iter(WholeChipLoader(dataset, batch_size, workers))
 
 
 def whole_chips(
-    catalog: Catalog, keys: Sequence[str], statistics: Statistics, modalities: frozenset[Modality], cache_bytes: int
+    catalog: Catalog,
+    keys: Sequence[str],
+    statistics: Statistics,
+    modalities: frozenset[Modality],
+    cache_bytes: int,
+    *,
+    instances: bool = False,
 ) -> ChipDataset:
     """Data set of whole, unaugmented chips."""
-    options = SampleOptions(crop=None, augment=None, seed=0, cache_bytes=cache_bytes)
+    options = SampleOptions(crop=None, augment=None, seed=0, cache_bytes=cache_bytes, instances=instances)
     chips = catalog.select(tuple(keys))
     return ChipDataset(chips, catalog.radiometry, catalog.label, statistics, options, modalities)

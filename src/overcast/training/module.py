@@ -117,7 +117,7 @@ class MethodModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count pixels of one batch of whole chips."""
-        logits = self.method.predict(batch, self.plan.facts.primary)
+        logits = self.method.predict(batch, self.plan.facts.primary)[:, :1]  # the footprint
         self.validation_counts += count_pixels(logits.float(), batch.require("label"), threshold=0.0)
 
     def on_validation_epoch_end(self) -> None:

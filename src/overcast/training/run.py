@@ -136,7 +136,7 @@ def _validation_metrics(
         for read in WholeChipLoader(chips, options.validation_batch_size, options.workers, share):
             batch = to_device(read, device, channels_last=options.channels_last)
             for way in available:
-                logits = module.method.predict(batch, way)
+                logits = module.method.predict(batch, way)[:, :1]  # the footprint
                 counts[way] += count_pixels(logits.float(), batch.require("label"), threshold=0.0)
                 if way is plan.facts.primary:
                     histogram += count_logits(logits, batch.require("label"))

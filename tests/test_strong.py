@@ -1,0 +1,170 @@
+"""The strong recipe from one line in a configuration to training, bundle, evaluation and report."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from rich.console import Console
+
+from overcast.batch import Available
+from overcast.benchmark.jobs import base_config
+from overcast.benchmark.options import load_benchmark
+from overcast.benchmark.runner import prepare_data
+from overcast.bundle import load_bundle
+from overcast.compare import Request, compare_runs
+from overcast.config import RunConfig, config_yaml, load_config, open_run, train
+from overcast.config.recipe import Recipe
+from overcast.data.targets import Target, Targets
+from overcast.errors import ConfigError
+from overcast.evaluation.result import EvaluationOptions
+from overcast.evaluation.separation import Separate
+from overcast.models.views import Tta
+from overcast.training.folder import LATER_SETTINGS, RunFolder
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+ROOT = "data={name: folder, root: data}"
+
+
+def dumped(*sets: str) -> dict[str, object]:
+    return load_config(None, [ROOT, *sets]).model_dump(mode="json")
+
+
+def test_one_word_is_the_whole_recipe():
+    config = load_config(None, [ROOT, "recipe=strong"])
+    assert config.recipe is Recipe.STRONG
+    assert config.targets == Targets(edge=True, contact=True)
+    assert (config.augmentation.scale, config.augmentation.rotation_deg) == (0.2, 10.0)
+    assert (config.evaluation.tta, config.evaluation.separate) == (Tta.FULL, Separate.WATERSHED)
+    assert config.network_spec(4, 3).logits == 3
+
+
+def test_what_is_set_wins_over_the_recipe_in_any_order(tmp_path: Path):
+    sets = ["targets.contact=false", "augmentation={scale: 0.1, enabled: true}", "evaluation.tta=flip"]
+    first, last = dumped("recipe=strong", *sets), dumped(*sets, "recipe=strong")
+    assert first == last
+    config = RunConfig.model_validate(first)
+    assert config.targets.names == (Target.FOOTPRINT, Target.EDGE)
+    assert (config.augmentation.scale, config.augmentation.rotation_deg) == (0.1, 10.0)
+    assert (config.evaluation.tta, config.evaluation.separate) == (Tta.FLIP, Separate.WATERSHED)
+    path = tmp_path / "config.yaml"
+    path.write_text(config_yaml(config), encoding="utf-8")
+    assert load_config(path) == config
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("recipe=stron", "recipe: input should be 'plain' or 'strong' (got 'stron')"),
+        ("targets.egde=true", "did you mean targets.edge?"),
+        ("augmentation.rotation_deg=20", "less than or equal to 15"),
+        ("targets=5", "targets"),
+        ("evaluation.tta=mirror", "'off', 'flip' or 'full'"),
+    ],
+)
+def test_mistakes_are_named(override: str, meant: str):
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, [ROOT, "recipe=strong", override])
+    assert meant in str(caught.value)
+
+
+def test_runs_from_before_the_recipe_go_on(tmp_path: Path):
+    """The settings that came later are those of today's defaults: nothing changes, so nothing is refused."""
+    now = dumped()
+    flat = {f"{section}.{key}": value for section in ("targets", "augmentation", "evaluation") for key, value in now[section].items()}  # type: ignore[attr-defined]  # noqa: E501  # fmt: skip
+    assert all((flat | {"recipe": now["recipe"]})[key] == value for key, value in LATER_SETTINGS.items())
+    before = {key: value for key, value in now.items() if key not in ("recipe", "targets", "evaluation")}
+    before["augmentation"] = {key: value for key, value in now["augmentation"].items() if key in ("enabled", "geometry", "sar", "optical")}  # type: ignore[attr-defined]  # noqa: E501  # fmt: skip
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(before), encoding="utf-8")
+    RunFolder(tmp_path).check(now)
+    with pytest.raises(ConfigError, match=r"augmentation.rotation_deg, augmentation.scale, evaluation"):
+        RunFolder(tmp_path).check(dumped("recipe=strong"))
+
+
+@pytest.mark.parametrize("side", ["east", "north"])
+def test_every_method_of_the_spacenet6_benchmarks_has_the_recipe(side: str):
+    benchmark = load_benchmark(Path(f"configs/benchmark/spacenet6-{side}.yaml"))
+    (dataset,) = benchmark.datasets.values()
+    base = base_config(dataset)
+    assert base.recipe is Recipe.STRONG
+    assert base.data.side == side  # type: ignore[union-attr]
+    for entry in benchmark.methods:
+        sets = (*dataset.sets, *entry.sets, *(entry.candidates[0] if entry.candidates else ()))
+        config = load_config(dataset.config, sets)
+        assert (config.targets, config.evaluation) == (base.targets, base.evaluation), entry.label
+        assert config.augmentation == base.augmentation, entry.label
+
+
+@pytest.fixture(scope="module")
+def run(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two steps."""
+    from conftest import TINY_SETS
+
+    output = tmp_path_factory.mktemp("strong") / "run"
+    sets = [*TINY_SETS, f"data.root={tiny_folder}", "recipe=strong", "training.steps=2", "training.round_steps=2"]
+    train(load_config(None, sets), output, console=Console(file=io.StringIO()))
+    return output
+
+
+def test_the_bundle_says_what_its_maps_are(run: Path):
+    info = load_bundle(run / "bundle").info
+    assert info.outputs == (Target.FOOTPRINT, Target.EDGE, Target.CONTACT)
+    assert info.network.targets == Targets(edge=True, contact=True)
+    record = json.loads((run / "bundle" / "bundle.json").read_text(encoding="utf-8"))
+    assert record["outputs"] == ["footprint", "edge", "contact"]
+    assert "3 logits (footprint, edge, contact)" in (run / "bundle" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_footprint_is_what_is_scored(run: Path):
+    """Validation metrics of the training equal those of the first map alone."""
+    opened = open_run(run)
+    method = opened.bundle.method
+    assert method is not None
+    tp = union = 0
+    for batch in opened.batches("validation", (Available.SAR,)):
+        logits, label = method.predict(batch, Available.SAR), batch.require("label").numpy()
+        assert logits.shape[1] == 3
+        predicted = logits[:, 0].detach().numpy() >= 0
+        tp += np.count_nonzero(predicted & (label == 1))
+        union += np.count_nonzero((predicted | (label == 1)) & (label != 255))
+    assert opened.bundle.info.metrics["validation sar"]["iou"] == pytest.approx(tp / union)
+
+
+def test_evaluation_follows_the_configuration_and_its_overrides(run: Path, tmp_path: Path):
+    as_configured = compare_runs([run], tmp_path / "a").results[0].evaluation
+    assert (as_configured.options.tta, as_configured.options.separate) == (Tta.FULL, Separate.WATERSHED)
+    plain = compare_runs([run], tmp_path / "a", Request(tta=Tta.OFF, separate=Separate.OFF)).results[0].evaluation
+    assert (plain.options.tta, plain.options.separate) == (Tta.OFF, Separate.OFF)
+    assert plain.total.curve != as_configured.total.curve
+    flipped = compare_runs([run], tmp_path / "b", Request(tta=Tta.FLIP, separate=Separate.OFF)).results[0].evaluation
+    assert flipped.total.curve != plain.total.curve
+    with (tmp_path / "b" / "results.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 1
+
+
+def test_separation_without_learnt_walls_is_refused(tiny_sets: list[str], tmp_path: Path):
+    sets = [*tiny_sets, "training.steps=1", "training.round_steps=1"]
+    train(load_config(None, sets), tmp_path / "run", console=Console(file=io.StringIO()))
+    with pytest.raises(ConfigError, match="has learnt neither edges nor contacts"):
+        compare_runs([tmp_path / "run"], tmp_path / "out", Request(separate=Separate.WATERSHED))
+
+
+def test_a_benchmark_takes_the_evaluation_of_its_data_set(tiny_folder: Path, tmp_path: Path):
+    from conftest import TINY_SETS
+
+    base = tmp_path / "base.yaml"
+    base.write_text("data: {name: folder}\nrecipe: strong\n", encoding="utf-8")
+    content = {
+        "title": "t",
+        "datasets": {"tiny": {"config": str(base), "sets": [*TINY_SETS, f"data.root={tiny_folder}"]}},
+        "methods": ["sar"],
+    }
+    path = tmp_path / "benchmark.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    options: dict[str, EvaluationOptions] = prepare_data(load_benchmark(path), lambda *_: None)
+    assert (options["tiny"].tta, options["tiny"].separate) == (Tta.FULL, Separate.WATERSHED)
