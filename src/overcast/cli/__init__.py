@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from overcast import __version__
-from overcast.cli import benchmarks, check, data, maps, models, prepare
+from overcast.cli import bench, benchmarks, check, data, maps, models, prepare
 from overcast.errors import EXIT_INTERNAL, OvercastError, exit_code, is_environment_error
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(data.splits_app, name="splits")
+app.add_typer(bench.bench_app, name="bench")
 
 
 def _print_version(wanted: bool) -> None:

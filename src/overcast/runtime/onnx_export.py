@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
@@ -101,7 +100,7 @@ def _sampled(logits: Floats) -> Floats:
     return flat[np.linspace(0, flat.size - 1, count).astype(np.intp)]
 
 
-def _translated(network: nn.Module, example: torch.Tensor) -> Any:
+def _translated(network: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -115,4 +114,5 @@ def _translated(network: nn.Module, example: torch.Tensor) -> Any:
     finally:
         log.setLevel(level)
     assert onnx_program is not None
-    return onnx_program.model_proto
+    model: onnx.ModelProto = onnx_program.model_proto
+    return model

@@ -1,0 +1,78 @@
+"""The commands that measure speed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from overcast.cli.console import ERROR_CONSOLE, print_json
+from overcast.runtime.options import Precision, Runtime
+
+if TYPE_CHECKING:
+    from overcast.speed.scene import Row
+
+bench_app = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
+
+
+@bench_app.callback()
+def bench() -> None:
+    """Measure speed on this machine."""
+
+
+@bench_app.command()
+def scene(
+    *,
+    model: Annotated[
+        Path | None, typer.Option("--model", "-m", help="Bundle or run folder; without it the installed model.")
+    ] = None,
+    size: Annotated[int, typer.Option(min=64, help="Side of the scene in pixels.")] = 4000,
+    runtimes: Annotated[
+        list[Runtime] | None, typer.Option("--runtime", help="To be compared with eager fp32; all by default.")
+    ] = None,
+    precisions: Annotated[list[Precision] | None, typer.Option("--precision", help="Both by default.")] = None,
+    tile: Annotated[int, typer.Option(help="Side of the tiles in pixels.")] = 768,
+    device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; as many as torch takes by default.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Medians are of so many scenes.")] = 3,
+    footprints: Annotated[bool, typer.Option(help="Make and write footprints too.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the simulated scene.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Map a simulated scene with every runtime: seconds per km2, overhead over the bare network, memory, IoU lost.
+
+    The scene resembles what the model was trained for; it is made anew and removed. Each runtime is measured in
+    processes of its own. `by CPU` is processor time of all threads: the one to trust where other work runs.
+
+    Example: `overcast bench scene --size 2048 --runtime openvino`
+    """
+    import torch
+
+    from overcast.bundle import BUNDLED
+    from overcast.speed.report import facts, plain, text
+    from overcast.speed.scene import Request, bench_scene
+
+    folder = model or BUNDLED
+    request = Request(
+        model=folder / "bundle" if (folder / "bundle").is_dir() else folder,
+        size_px=size,
+        runtimes=tuple(runtimes or (one for one in Runtime if one is not Runtime.AUTO)),
+        precisions=tuple(precisions or Precision),
+        tile=tile,
+        device=device,
+        threads=threads or torch.get_num_threads(),
+        rounds=rounds,
+        footprints=footprints,
+        seed=seed,
+    )
+    about = facts(request.threads)
+
+    def told(row: Row) -> None:
+        ERROR_CONSOLE.print(f"{row.case.name}: {row.failure or 'measured'}", highlight=False, soft_wrap=True)
+
+    found = bench_scene(request, told=told)
+    if as_json:
+        print_json(plain(found, about))
+    else:
+        typer.echo(text(found, about))
