@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from overcast.grid import Window
 
-HALF = 0.5 - 1e-6
-"""Least share of weight on data."""
+TINY = 1e-9
+"""Weight up to which there is nothing to divide by."""
 
 Coordinates = NDArray[np.float64]
 
@@ -74,7 +74,7 @@ def weighted_mean(
         cols: Along columns.
         part: Where `values` lie.
 
-    Returns (h, w) float64 means, 0 where less than half of the weight lies on data, and (h, w) that weight.
+    Returns (h, w) float64 means, 0 where there is no data, and (h, w) the share of weight that lies on data.
     """
     # one frame of missing pixels as wide as the taps, so that what lies outside needs no test
     down, right = rows.count, cols.count
@@ -92,5 +92,4 @@ def weighted_mean(
             share = rows.weights[k] * cols.weights[m]
             total += share * known[at]
             weight += share * good[at]
-    enough = weight >= HALF
-    return np.divide(total, weight, out=np.zeros_like(total), where=enough), weight
+    return np.divide(total, weight, out=np.zeros_like(total), where=weight > TINY), weight

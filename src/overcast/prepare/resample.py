@@ -17,7 +17,7 @@ from pyproj import Transformer
 
 from overcast.data.georeference import Georeference, same_crs
 from overcast.grid import Window
-from overcast.prepare.kernels import HALF, Coordinates, Taps, box_taps, cubic_taps, nearest_taps, weighted_mean
+from overcast.prepare.kernels import TINY, Coordinates, Taps, box_taps, cubic_taps, nearest_taps, weighted_mean
 from overcast.prepare.options import Resampling
 
 LATTICE = 32
@@ -28,6 +28,8 @@ STEPS = 2.0**24
 """Positions are rounded to 1 / STEPS px, so that grids that fit give the values themselves."""
 NOWHERE = -1e9
 """Position of what the CRS of the source cannot hold."""
+HALF = 0.5 - 1e-6
+"""Least share of weight on data that makes a value."""
 LARGEST_PART = 4_000_000
 """Pixels of the source that are held at once."""
 
@@ -125,7 +127,7 @@ class Regridding:
         return Reach(rows, cols, plain, part)
 
     def values(self, reach: Reach, read: Read) -> tuple[Coordinates, NDArray[np.bool_]]:
-        """(h, w) float64 values of the window of `reach`, 0 where there are none, and (h, w) where there are."""
+        """(h, w) float64 values of the window of `reach`, and (h, w) True where they mean something."""
         if reach.part is None:
             shape = reach.rows.first.shape
             return np.zeros(shape), np.zeros(shape, np.bool_)
@@ -144,7 +146,7 @@ def _all_known(valid: NDArray[np.bool_], reach: Reach) -> NDArray[np.bool_]:
     rows, cols = (Taps(taps.first, np.full_like(taps.weights, 1 / taps.count)) for taps in (reach.rows, reach.cols))
     assert reach.part is not None
     _, share = weighted_mean(valid, valid, rows, cols, reach.part)
-    return share > 1 - 1e-9
+    return share > 1 - TINY
 
 
 def _rounded(position: Coordinates) -> Coordinates:
