@@ -32,6 +32,7 @@ for command in (
     maps.predict,
     benchmarks.score,
     models.describe,
+    models.export,
     check.check_data,
     data.check_leak,
 ):

@@ -37,6 +37,13 @@ class EvaluatedPart(StrEnum):
     TEST = "test"
 
 
+class ImageChoice(StrEnum):
+    """What an exported network is given."""
+
+    BYTES = "bytes"
+    UNIT = "unit"
+
+
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything that the demo makes.")] = Path(
         "demo-output"
@@ -209,3 +216,37 @@ def _show_description(described: dict[str, object], size_px: int) -> None:
     if len(stages) > 1:
         shares = ", ".join(f"{stage['name']} {stage['share_of_steps']:.0%}" for stage in stages)
         typer.echo(f"stages of the training, share of the steps: {shares}")
+
+
+def export(
+    *,
+    model: Annotated[
+        Path | None, typer.Argument(help="Bundle or run folder; without it the installed model.", show_default=False)
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .onnx.")],
+    tile: Annotated[int, typer.Option(help="Side of the square tiles in pixels, a multiple of 32.")] = 512,
+    image: Annotated[
+        ImageChoice, typer.Option("--input", help="8-bit pixels divided by 255 (QGIS), or pixels in the model's unit.")
+    ] = ImageChoice.BYTES,
+    calibrated: Annotated[bool, typer.Option(help="Divide logits by the temperature in the model.")] = True,
+    overwrite: Annotated[bool, typer.Option(help="Replace a file that exists.")] = False,
+) -> None:
+    """Write a model as ONNX for QGIS (Deepness) and other programs: pixels in, probability out.
+
+    The file is run and compared with PyTorch before it appears. Its metadata says how to feed it.
+
+    Example: `overcast export runs/cmhcl --output buildings.onnx`
+    """
+    from overcast.bundle import BUNDLED, load_bundle
+    from overcast.inference.export import ByteRange, ImageKind, export_model
+    from overcast.inference.model import SceneModel
+
+    folder = model or BUNDLED
+    loaded = SceneModel.of(
+        load_bundle(folder / "bundle" if (folder / "bundle").is_dir() else folder), calibrated=calibrated
+    )
+    kind = ImageKind(image.value)
+    difference = export_model(loaded, output, tile=tile, kind=kind, overwrite=overwrite)
+    typer.echo(f"{output}: probabilities differ from PyTorch's by at most {difference:.2g}")
+    if kind is ImageKind.BYTES:
+        typer.echo(f"bytes for it: {ByteRange.of(loaded).command()}")

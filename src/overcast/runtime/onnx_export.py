@@ -13,13 +13,13 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from overcast.runtime.options import RuntimeUnavailableError, TileShape
 
 Floats = NDArray[np.float32]
 
-INPUT, OUTPUT = "tiles", "logits"
+INPUT, OUTPUT = "input", "output"
 _PROBE = "overcast_probe"
 _PROBE_COUNT = 257
 """Logits in the sample, spread over the tile."""
@@ -40,19 +40,20 @@ class Probe:
         return difference
 
 
-def export_onnx(network: nn.Module, shape: TileShape) -> onnx.ModelProto:
+def export_onnx(network: nn.Module, shape: TileShape, example: Tensor | None = None) -> onnx.ModelProto:
     """The network with everything that depends on the tile's size worked out, batch normalisation folded.
 
     Args:
         network: Standardised (B, C, H, W) to logits (B, K, H, W), float32 on the CPU, in evaluation mode.
         shape: Of the tile; one tile at a time whatever its batch.
+        example: An input to follow through the network; noise by default.
 
     Raises:
         RuntimeUnavailableError: The exporter cannot translate the network.
     """
     try:
         with _plain_arithmetic():
-            model = _translated(network, torch.from_numpy(probe_tile(shape)))
+            model = _translated(network, torch.from_numpy(probe_tile(shape)) if example is None else example)
         onnx.checker.check_model(model)
     except Exception as error:  # exporters raise what they like
         raise RuntimeUnavailableError(
@@ -100,7 +101,7 @@ def _sampled(logits: Floats) -> Floats:
     return flat[np.linspace(0, flat.size - 1, count).astype(np.intp)]
 
 
-def _translated(network: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
+def _translated(network: nn.Module, example: Tensor) -> onnx.ModelProto:
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -115,4 +116,6 @@ def _translated(network: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
         log.setLevel(level)
     assert onnx_program is not None
     model: onnx.ModelProto = onnx_program.model_proto
+    for node in model.graph.node:
+        del node.metadata_props[:]  # stack traces, with the folders of this machine
     return model

@@ -35,7 +35,7 @@ def open_session(runtime: Runtime, precision: Precision, content: bytes, shape: 
     """
     probe = probe_of(content, shape)
     try:
-        session = _opened(runtime, precision, content, threads)
+        session = open_unchecked(runtime, precision, content, threads)
         found = session(probe.tile)
     except RuntimeUnavailableError:
         raise
@@ -47,7 +47,8 @@ def open_session(runtime: Runtime, precision: Precision, content: bytes, shape: 
     return session
 
 
-def _opened(runtime: Runtime, precision: Precision, content: bytes, threads: int) -> Session:
+def open_unchecked(runtime: Runtime, precision: Precision, content: bytes, threads: int) -> Session:
+    """A runtime on any ONNX file whose one input and output are named `INPUT` and `OUTPUT`."""
     match runtime:
         case Runtime.ONNXRUNTIME:
             return _onnxruntime(content, threads)
