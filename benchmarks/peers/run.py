@@ -1,0 +1,140 @@
+"""Whole-scene prediction by Overcast and by what people use instead: same network, same scene, one run.
+
+    python benchmarks/peers/run.py --environments ../peers --size 4096 --output scenes.md
+    python benchmarks/peers/run.py --environments ../peers --folder ../peers/scene --size 4096 --prepare
+
+Each peer runs in a process and, where it needs one, an environment of its own (made when missing, from
+requirements-<peer>.txt), from the scene's file to a raster of float32 probability and a file of polygons along pixel
+edges. `--prepare` makes environments, scene and weights and stops; `--folder` keeps scene, weights and results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from environments import python_of
+from material import statistics, write_scene, write_weights
+from measures import Result, compare
+from table import Row, print_table
+
+HERE = Path(__file__).parent
+REFERENCE, FIRST, AGAIN = "whole", "overcast-first", "overcast-openvino"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One row of the table."""
+
+    label: str
+    adapter: str
+    environment: str | None = None
+    """None: it needs nothing that Overcast does not install."""
+    tile: int | None = None
+    overlap: int | None = None
+    runtime: str = "eager"
+
+
+EQUAL = {"tile": 768, "overlap": 64}
+"""About what Overcast takes by itself, for every peer."""
+PEERS = {
+    REFERENCE: Peer("untiled, whole scene at once", "whole"),
+    "plain": Peer("by hand: windows, eager, shapes", "plain"),
+    "plain-768": Peer("by hand, 768 px tiles", "plain", **EQUAL),
+    "terratorch": Peer("TerraTorch", "terratorch", "terratorch"),
+    "terratorch-768": Peer("TerraTorch, 768 px tiles", "terratorch", "terratorch", **EQUAL),
+    "geoai": Peer("geoai", "geoai", "geoai"),
+    "geoai-768": Peer("geoai, 768 px tiles", "geoai", "geoai", **EQUAL),
+    "rastervision": Peer("Raster Vision", "rastervision", "rastervision"),
+    "rastervision-768": Peer("Raster Vision, 768 px tiles", "rastervision", "rastervision", **EQUAL),
+    "overcast": Peer("**Overcast**, eager", "overcast"),
+    FIRST: Peer("**Overcast**, OpenVINO, first time", "overcast", runtime="openvino"),
+    AGAIN: Peer("**Overcast**, OpenVINO, export kept", "overcast", runtime="openvino"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--environments", type=Path, required=True, help="folder of the peers' environments")
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), metavar="PEER", help=", ".join(PEERS))
+    parser.add_argument("--size", type=int, default=4096, help="side of the scene in pixels, a multiple of 32")
+    parser.add_argument("--folder", type=Path, help="keep scene, weights and results here")
+    parser.add_argument("--output", type=Path, help="write the table into this Markdown file")
+    parser.add_argument("--prepare", action="store_true", help="make environments, scene and weights, and stop")
+    given = parser.parse_args()
+    if given.size % 32:
+        parser.error("--size must be a multiple of 32")
+    names = ordered(given.peers)
+    pythons = {name: python_of(PEERS[name].environment, given.environments) for name in names}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        scene, weights = prepare(folder, given.size)
+        if given.prepare:
+            return
+        rows = [measured(name, pythons[name], scene, weights) for name in names]
+    print_table(rows, given.size, given.output)
+
+
+def ordered(chosen: list[str]) -> list[str]:
+    """The peers to run: the untiled reference first, and before a kept export the run that makes it."""
+    needed = {REFERENCE, *chosen} | ({FIRST} if AGAIN in chosen else set())
+    return [name for name in PEERS if name in needed]
+
+
+def prepare(folder: Path, size: int) -> tuple[Path, Path]:
+    """Scene and weights, made where they are missing."""
+    scene, weights = folder / f"scene-{size}.tif", folder / "weights.pt"
+    for path, write in ((scene, lambda part: write_scene(part, size)), (weights, write_weights)):
+        if not path.exists():
+            print(f"making {path.name} ...", file=sys.stderr, flush=True)
+            part = path.with_name(f"part-{path.name}")
+            write(part)
+            part.rename(path)
+    return scene, weights
+
+
+def measured(name: str, python: Path, scene: Path, weights: Path) -> Row:
+    """Run a peer in a process of its own and compare what it leaves with the untiled result."""
+    print(f"{name} ...", file=sys.stderr, flush=True)
+    peer, output = PEERS[name], scene.with_name(f"{scene.stem}-{name}")
+    output.mkdir(exist_ok=True)
+    for old in output.iterdir():
+        if old.is_file():
+            old.unlink()
+    pixels = statistics()
+    job: dict[str, Any] = {"scene": str(scene), "weights": str(weights), "output": str(output)}
+    job |= {"mean": pixels.mean, "std": pixels.std, "tile": peer.tile, "overlap": peer.overlap, "runtime": peer.runtime}
+    path = scene.with_name(f"{output.name}.json")
+    path.write_text(json.dumps(job), encoding="utf-8")
+    command = [python, HERE / f"adapter_{peer.adapter}.py", path]
+    cache = scene.with_name("cache")
+    if name == FIRST:
+        shutil.rmtree(cache, ignore_errors=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(cache))
+    (output / "log.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        return Row(name, peer.label, failure=f"exit {done.returncode}: {lines[-1]}")
+    facts = json.loads(done.stdout.strip().splitlines()[-1])
+    reference = Result.read(scene.with_name(f"{scene.stem}-{REFERENCE}"))
+    borders = tuple(facts["borders"][0]), tuple(facts["borders"][1])
+    return Row(name, peer.label, facts=facts, comparison=compare(Result.read(output), reference, borders))
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """No GPU, no model hub; Overcast's exports in `cache`."""
+    hidden = {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    return {**os.environ, **hidden, "XDG_CACHE_HOME": str(cache)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The table of a run, in Markdown."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from overcast.evaluation.machine import describe_machine
+
+HEADS = (
+    "| | s | processor s | peak MB | above runtime, MB | seams (untiled there) | polygons cut (elsewhere) | polygons "
+    "| IoU | mean difference | tiles |"
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured of a peer, or why not."""
+
+    name: str
+    label: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    """As printed by the adapter."""
+    comparison: dict[str, Any] = field(default_factory=dict)
+    """With the untiled result."""
+    failure: str | None = None
+
+    def line(self) -> str:
+        """Of the table."""
+        if self.failure is not None:
+            return f"| {self.label} | {self.failure} |" + " |" * 9
+        facts, found = self.facts, self.comparison
+        above = facts["peak_mb"] - facts["base_mb"]
+        seams = "" if found["seam"] is None else f"{found['seam']:.3f} ({found['seam_untiled']:.3f})"
+        cells = [
+            self.label,
+            f"{facts['seconds']:.1f}",
+            f"{facts['processor_s']:.1f}",
+            f"{facts['peak_mb']:.0f}",
+            f"{above:.0f}",
+            seams,
+            "" if found["seam"] is None else f"{found['cut']} ({found['cut_aside']})",
+            f"{found['polygons']}",
+            f"{found['iou']:.4f}",
+            f"{found['difference']:.1e}",
+            facts["tiles"],
+        ]
+        return f"| {' | '.join(cells)} |"
+
+
+def print_table(rows: list[Row], size: int, output: Path | None) -> None:
+    """Print machine, date, versions and the table; write the same to a file."""
+    text = "\n".join([*conditions(rows, size), "", HEADS, "|---" * 11 + "|", *(row.line() for row in rows)])
+    print(text)
+    if output is not None:
+        output.write_text(text + "\n", encoding="utf-8")
+
+
+def conditions(rows: list[Row], size: int) -> list[str]:
+    """What was run on what."""
+    done = [row for row in rows if row.failure is None]
+    threads = sorted({row.facts["threads"] for row in done})
+    load = " ".join(f"{one:.2f}" for one in os.getloadavg())
+    where = (
+        f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC; {describe_machine()}; load {load}; {threads} threads; "
+        f"scene 4 x {size} x {size} float32; Overcast at commit {commit()}"
+    )
+    versions = {row.name.partition("-")[0]: row.facts["versions"] for row in done}
+    listed = [
+        f"- {name}: " + ", ".join(f"{package} {number}" for package, number in packages.items())
+        for name, packages in versions.items()
+    ]
+    return [where, "", *listed]
+
+
+def commit() -> str:
+    """Of the checkout, marked where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
+    found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"
