@@ -101,6 +101,9 @@ def bench_scene(request: Request, *, isolate: bool = True, told: Callable[[Row],
         request: What to measure.
         isolate: Measure each case in a process of its own, so that its peak memory is its own.
         told: Called with each row when it is there.
+
+    Raises:
+        OvercastError: The reference cannot be measured: impossible tiles, a model that maps no scene, no such device.
     """
     model = SceneModel.of(load_bundle(request.model))
     rows: list[Row] = []
@@ -139,6 +142,8 @@ def _row(case: Case, setting: Setting, ground: Ground, *, isolate: bool) -> Row:
         first = run(first_ready, case, setting)
         measured = run(measure, case, setting, target)
     except OvercastError as error:
+        if case == REFERENCE:
+            raise
         return Row(case, failure=str(error))
     agreement = compare(_probability(REFERENCE, setting), target, ground)
     return Row(case, first_ready=first, measured=measured, agreement=agreement)
