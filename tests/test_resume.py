@@ -9,16 +9,19 @@ import os
 import shutil
 import signal
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_predict import MODEL, OPTIONS, SENSOR, leftovers, names, outputs_in, speckle, write_scene
+from rasterio.windows import Window
+from test_predict import MODEL, NORTH_UP, OPTIONS, SENSOR, leftovers, names, outputs_in, speckle, write_scene
 from test_scene import SENSOR as SCENE_SENSOR
 from test_scene import STATISTICS, Sink, kernel
 from test_scene import speckle as scene_of
@@ -27,6 +30,7 @@ from torch import nn
 from overcast.data.raster import ArraySource
 from overcast.errors import InputError
 from overcast.inference import blockfile, staging
+from overcast.inference import predict as predict_module
 from overcast.inference.blend import StripJoiner
 from overcast.inference.blockfile import Block, BlockWriter, read_block
 from overcast.inference.encoding import Encoding, decode, encode
@@ -40,6 +44,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 Child = Callable[..., int | None]
 WORK = ".probability.tif.partial"
+LARGE_TILES = replace(
+    OPTIONS,
+    scene=SceneOptions(tile=512, overlap=16, margin=4),
+    polygons=replace(OPTIONS.polygons, strip_pixels=1_000_000),
+)
 GENTLE = replace(OPTIONS, style=True, stac=True, polygons=replace(OPTIONS.polygons, outlines=Outlines.GENTLE))
 
 
@@ -58,7 +67,7 @@ class Counted(nn.Module):
 
 
 def run(folder: Path, network: nn.Module | None = None, **changes: object) -> PredictionSummary:
-    given = {"options": GENTLE, "footprints": folder / "f.parquet", **changes}
+    given = {"options": GENTLE, "footprints": folder / "f.gpkg", **changes}
     model = replace(MODEL, network=Counted() if network is None else network)
     return predict_file([folder / "scene.tif"], model, sensor=SENSOR, probability=folder / "probability.tif", **given)
 
@@ -119,6 +128,28 @@ def run_killed(folder: Path, *, call: int = 0, stage: Stage | None = None, threa
     run(folder, network, progress=lambda state: kill() if state.stage is stage else None, **changes)
 
 
+def write_sparse_scene(path: Path, side: int) -> Path:
+    """A scene whose data are two small squares, in a file without blocks for the rest."""
+    layout = {"tiled": True, "blockxsize": 256, "blockysize": 256, "sparse_ok": True, "nodata": 0}
+    place = {"crs": "EPSG:32631", "transform": NORTH_UP, "dtype": "float32", "count": 2}
+    with rasterio.open(path, "w", driver="GTiff", height=side, width=side, **place, **layout) as dataset:
+        for start in (0, side - 150):
+            dataset.write(speckle(150, 150), window=Window(start, start, 150, 150))
+    return path
+
+
+def grown_memory(folder: Path) -> None:
+    """Write down by how many MB the peak of this process rises with a scene of nine times the area."""
+    predict_module.CACHE_BYTES = 4 * 2**20
+    peaks = []
+    for side in (3072, 9216):
+        (folder / str(side)).mkdir()
+        write_sparse_scene(folder / str(side) / "scene.tif", side)
+        run(folder / str(side), nn.Conv2d(2, 1, 3, padding=1), options=LARGE_TILES)
+        peaks.append(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1000)
+    (folder / "grown").write_text(str(peaks[1] - peaks[0]))
+
+
 def run_killed_renaming(folder: Path) -> None:
     """Run until the second output is renamed."""
     path_replace, renamed = Path.replace, []
@@ -149,7 +180,7 @@ def run_killed_tidying(folder: Path) -> None:
 
 def test_killed_again_and_again_ends_in_the_same_bytes(scene: Path, in_child: Child):
     made, calls = undisturbed(scene)
-    assert set(made) == {"probability.tif", "f.parquet", "f.qml", "f.stac.json"}
+    assert set(made) == {"probability.tif", "f.gpkg", "f.qml", "f.stac.json"}
     rng = np.random.default_rng(0)
     for _ in range(3):
         assert in_child(run_killed, scene, call=int(rng.integers(2, 12))) == KILLED
@@ -319,6 +350,13 @@ def test_same_number_of_threads_is_used_again(scene: Path, in_child: Child):
     assert 0 < len(seen) <= 6
     assert set(seen) == {2}
     assert torch.get_num_threads() == 1
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak of memory from /proc")
+def test_memory_of_a_whole_run_does_not_grow_with_the_scene(tmp_path: Path, in_child: Child):
+    """Blocks, joined raster, polygons, compression, overviews: less than half a copy of the smallest of them, 85 MB."""
+    assert in_child(grown_memory, tmp_path) == 0
+    assert float((tmp_path / "grown").read_text()) < 40
 
 
 @settings(max_examples=15, deadline=None)

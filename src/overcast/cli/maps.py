@@ -133,6 +133,8 @@ def predict(
     with counting_bar("mapping", "km²") as update:
 
         def report(state: Progress) -> None:
+            if state.note:
+                typer.echo(state.note, err=True)
             update(state.done, state.total, state.stage.value)
 
         summary = predict_file(

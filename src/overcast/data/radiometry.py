@@ -96,8 +96,10 @@ class BandStatistics(BaseModel):
         """(C, H, W) float32 of zero mean and unit deviation; 0 where `valid` (H, W) is False."""
         mean = np.asarray(self.mean, np.float32)[:, None, None]
         std = np.asarray(self.std, np.float32)[:, None, None]
-        scaled = (values.astype(np.float32, copy=False) - mean) / std
-        return np.where(valid, scaled, np.float32(0))
+        scaled: NDArray[np.float32] = values.astype(np.float32, copy=False) - mean
+        scaled /= std  # in place: the pixels of a large tile are held no more often than needed
+        np.copyto(scaled, np.float32(0), where=~valid)
+        return scaled
 
 
 class Statistics(BaseModel):

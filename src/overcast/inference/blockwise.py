@@ -27,8 +27,11 @@ FORMAT = 1
 """Of blocks; raised when they can no longer be read."""
 
 
-def request_facts(job: Job, grid: Georeference, *, rotate: bool, threads: int) -> Facts:
-    """What decides the bits of a block. Blocks of a request that differs in any of it are of no use."""
+def request_facts(job: Job, grid: Georeference, *, rotate: bool) -> Facts:
+    """What decides the bits of a block. Blocks of a request that differs in any of it are of no use.
+
+    The number of threads is what torch is set to now.
+    """
     options = asdict(job.options.scene)
     del options["queue_batches"], options["threads"], options["keep_exports"]
     return {
@@ -41,7 +44,7 @@ def request_facts(job: Job, grid: Georeference, *, rotate: bool, threads: int) -
         "radiometry": [job.sensor.model_dump(mode="json"), rotate],
         "scene": [_identity(path) for path in job.scene],
         "grid": [grid.height, grid.width, list(grid.transform)[:6], grid.crs],
-        "threads": threads,
+        "threads": torch.get_num_threads(),
     }
 
 
@@ -52,10 +55,10 @@ def _identity(path: Path) -> list[object]:
 
 
 @contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Compute with `count` threads: another number changes the last bits of convolutions in float32."""
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Compute with `count` threads, where that is known: another number changes the last bits in float32."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(count or before)
     try:
         yield
     finally:

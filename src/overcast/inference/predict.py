@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from overcast.bundle import Bundle
 from overcast.data.files import open_raster
@@ -26,6 +25,7 @@ from overcast.inference.cog import (
 )
 from overcast.inference.formats import VectorFormat, vector_format
 from overcast.inference.job import Job, PredictOptions, check_grid, check_outputs, tags
+from overcast.inference.memory import return_large_blocks
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import termination_as_interrupt
 from overcast.inference.polygons import Footprints, vectorize
@@ -98,6 +98,7 @@ def predict_file(
             disk); no output is left behind, only finished rows of tiles.
         RadiometryError: The scene is not what the model was trained for.
     """
+    return_large_blocks()
     paths, options = tuple(scene), options or PredictOptions()
     started = time.monotonic()
     model = bundle if isinstance(bundle, SceneModel) else SceneModel.of(bundle, calibrated=options.calibrated)
@@ -108,10 +109,11 @@ def predict_file(
     with ExitStack() as stack:
         source = stack.enter_context(RasterioSource.open(paths, sensor))
         check_grid(job, source.georeference)
-        job = ready(job, source.georeference)
         stack.enter_context(termination_as_interrupt())
         stack.enter_context(bounded_cache(_cache_bytes(paths, source.georeference, options)))
         staging = stack.enter_context(staged(job.targets))
+        stack.enter_context(torch_threads(options.scene.threads or earlier_threads(staging.blocks)))
+        job = ready(job, source.georeference)
         summary, made = _run(job, source, staging, rotate=rotate)
         staging.publish()
     return PredictionSummary(
@@ -153,10 +155,8 @@ def _run(job: Job, source: RasterSource, staging: Staging, *, rotate: bool) -> t
     grid, options = source.georeference, job.options
     seen: RasterSource = RotatedSource(source) if rotate else source
     plan = plan_scene(grid, options.scene)
-    threads = options.scene.threads or earlier_threads(staging.blocks) or torch.get_num_threads()
-    work = open_work(staging.blocks, request_facts(job, grid, rotate=rotate, threads=threads))
-    with torch_threads(threads):
-        complete(work, plan, compute_here(seen, job.model, options, work), job.km2_report)
+    work = open_work(staging.blocks, request_facts(job, grid, rotate=rotate))
+    complete(work, plan, compute_here(seen, job.model, options, work), job.km2_report)
     raster = staging.scratch(job.targets[0].name)
     with ProbabilityWriter(raster, grid, options.encoding, tags(job)) as writer:
         sink: RasterSink = RotatedSink(writer, grid) if rotate else writer

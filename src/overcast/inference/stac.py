@@ -17,6 +17,7 @@ from pyproj import CRS
 from overcast import __version__
 from overcast.data.raster import Georeference
 from overcast.errors import InputError
+from overcast.inference.clock import fixed_now
 from overcast.inference.formats import VectorFormat, vector_format
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import writing
@@ -151,5 +152,4 @@ def utc_text(moment: datetime) -> str:
 
 def made_at() -> datetime:
     """The time, or that of SOURCE_DATE_EPOCH, by which builds are made repeatable."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    return datetime.now(UTC) if epoch is None else datetime.fromtimestamp(int(epoch), UTC)
+    return fixed_now() or datetime.now(UTC)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from overcast.inference.clock import fixed_now, precise_text
 from overcast.inference.outputs import writing
 
 CLASSES = (
@@ -27,12 +29,12 @@ CREATE TABLE IF NOT EXISTS layer_styles (
   update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')))
 """
 _REGISTER = """
-INSERT OR IGNORE INTO gpkg_contents (table_name, data_type, identifier, description)
-VALUES ('layer_styles', 'attributes', 'layer_styles', 'styles of QGIS')
+INSERT OR IGNORE INTO gpkg_contents (table_name, data_type, identifier, description, last_change)
+VALUES ('layer_styles', 'attributes', 'layer_styles', 'styles of QGIS', ?)
 """
 _INSERT = """
 INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, styleQML,
-  styleSLD, useAsDefault, description, owner) VALUES ('', '', ?, 'geometry', ?, ?, '', 1, ?, '')
+  styleSLD, useAsDefault, description, owner, update_time) VALUES ('', '', ?, 'geometry', ?, ?, '', 1, ?, '', ?)
 """
 
 
@@ -44,12 +46,13 @@ def write_style(path: Path) -> None:
 
 def store_style(path: Path) -> None:
     """Make the style the default of the one layer of a GeoPackage, in the table that QGIS keeps for it."""
+    made = precise_text(fixed_now() or datetime.now(UTC))
     with writing(path):
         try:
             with closing(sqlite3.connect(path)) as database, database:
                 database.execute(_TABLE)
-                database.execute(_REGISTER)
-                database.execute(_INSERT, (path.stem, STYLE_NAME, qml(), "footprints by confidence"))
+                database.execute(_REGISTER, (made,))
+                database.execute(_INSERT, (path.stem, STYLE_NAME, qml(), "footprints by confidence", made))
         except sqlite3.Error as error:
             raise OSError(str(error)) from error
 

@@ -67,6 +67,8 @@ class TileBatch:
     @property
     def values(self) -> NDArray[np.float32] | None:
         """(B, C, h, w); None without tiles."""
+        if len(self.tiles) == 1:
+            return self.tiles[0].values[None]
         return np.stack([tile.values for tile in self.tiles]) if self.tiles else None
 
 

@@ -33,6 +33,7 @@ from pyproj.exceptions import ProjError
 
 from overcast.data.raster import Georeference
 from overcast.errors import InputError
+from overcast.inference.clock import fixed_now, precise_text
 from overcast.inference.formats import VectorFormat, require_complete, vector_format
 from overcast.inference.outlines.levels import Level
 from overcast.inference.outputs import writing
@@ -197,6 +198,8 @@ def _write_ogr(
     """Stream portions through one OGR data set, never more than one of them in memory."""
     schema = _schema(origin)
     batches = _Watched(_record_batch(portion, origin, schema) for portion in portions)
+    fixed = fixed_now()
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None if fixed is None else precise_text(fixed)})
     try:
         pyogrio.write_arrow(
             pa.RecordBatchReader.from_batches(schema, batches),
@@ -212,6 +215,8 @@ def _write_ogr(
         if batches.error is not None:
             raise batches.error from None
         raise OSError(f"{error}".rstrip(".")) from error
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
 
 
 def _write_parquet(path: Path, portions: Iterable[Footprints], origin: Origin) -> None:
