@@ -65,6 +65,10 @@ def test_borders_lie_where_the_set_of_tiles_changes() -> None:
     assert common.changes(starts, tile, length, crop) == expected
 
 
+def test_a_frame_is_left_out_and_borders_move_with_it() -> None:
+    assert measures.within(((128, 129, 200), (383, 384)), (512, 512)) == ((1, 72), (255,))
+
+
 def test_the_control_lines_are_no_borders() -> None:
     rows, cols = measures.aside(((64, 128), (75, 64)), (136, 200))
     assert rows == (75,)

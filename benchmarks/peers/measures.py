@@ -14,6 +14,8 @@ from rasterio.features import rasterize
 THRESHOLD = 0.5
 LEAST_RUN_PX = 3
 """A side of a polygon on a tile border counts from this length."""
+FRAME_PX = 128
+"""At the scene's own border peers pad differently, which is not what is compared."""
 ASIDE_PX = 11
 """Lines this far from tile borders serve as control."""
 
@@ -87,8 +89,24 @@ def aside(borders: Lines, shape: tuple[int, int]) -> Lines:
     return rows, cols
 
 
+def framed(result: Result) -> Result:
+    """Without the frame."""
+    inner = (slice(FRAME_PX, -FRAME_PX),) * 2
+    return Result(result.probability[inner], result.polygon[inner], result.count)
+
+
+def within(borders: Lines, shape: tuple[int, int]) -> Lines:
+    """Borders inside the frame, counted from it."""
+    rows, cols = (
+        tuple(line - FRAME_PX for line in lines if FRAME_PX < line < length - FRAME_PX)
+        for lines, length in zip(borders, shape, strict=True)
+    )
+    return rows, cols
+
+
 def compare(found: Result, reference: Result, borders: Lines) -> dict[str, float | None]:
-    """Everything that the table says about a result."""
+    """Everything that the table says about a result; a frame along the scene's border is left out."""
+    found, reference, borders = framed(found), framed(reference), within(borders, found.probability.shape)
     mask, expected = found.probability >= THRESHOLD, reference.probability >= THRESHOLD
     control = aside(borders, mask.shape)
     return {
