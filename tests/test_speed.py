@@ -67,12 +67,16 @@ def test_auto_that_falls_back_says_why(
 ):
     monkeypatch.setattr(prepare, "EXPORT_PAYS_PIXELS", 1)
     path = write_scene(tmp_path / "scene.tif", speckle())
-    made = predict(tmp_path, path, bundle=replace(MODEL, network=Moody()), options=on(Runtime.AUTO))
+    moody, told = replace(MODEL, network=Moody()), []
+    made = predict(tmp_path, path, bundle=moody, options=on(Runtime.AUTO))
     assert made.runtime.startswith("eager")
-    (line,) = [record.message for record in caplog.records if record.name == "overcast"]
-    assert line.startswith("openvino is passed over: the network cannot be exported")
+    predict(tmp_path, path, bundle=moody, options=on(Runtime.AUTO), progress=lambda state: told.append(state.note))
+    (logged,) = [record.message for record in caplog.records if record.name == "overcast"]
+    assert told[0].startswith("getting the network ready on openvino")
+    for line in (logged, told[2]):
+        assert line.startswith("openvino is passed over: the network cannot be exported")
     with pytest.raises(ConfigError, match="cannot be exported"):
-        predict(tmp_path, path, bundle=replace(MODEL, network=Moody()), options=on(Runtime.OPENVINO))
+        predict(tmp_path, path, bundle=moody, options=on(Runtime.OPENVINO))
 
 
 def test_unfinished_blocks_of_another_runtime_are_not_taken(tmp_path: Path):

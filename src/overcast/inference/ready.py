@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-import torch
-
 from overcast.data.raster import Georeference
-from overcast.inference.blockwise import torch_threads
 from overcast.inference.job import Job
+from overcast.inference.progress import Progress, Stage
 from overcast.inference.scene import SceneOptions
 from overcast.inference.tiling import split_axis
 from overcast.runtime.options import RuntimeOptions, TileShape
@@ -19,16 +17,23 @@ from overcast.runtime.prepare import prepare
 def ready(job: Job, grid: Georeference) -> Job:
     """The job with its runtime chosen and its network exported or compiled for the tiles of a scene.
 
-    Where `auto` passes over a runtime, one line of the log says why. Raises ConfigError where the runtime that was
-    asked for does not work.
+    The job's progress is told that this takes a while and, where `auto` passes over a runtime, why; without progress
+    the latter goes to the log. Raises ConfigError where the runtime that was asked for does not work.
     """
+
+    def tell(note: str) -> None:
+        if job.report is not None:
+            total = grid.height * grid.width * job.pixel_km2
+            job.report(Progress(Stage.PREDICT, 0, total, 0, note=note))
+
     options = job.options.scene
     wanted = RuntimeOptions(options.runtime, options.precision, options.device, options.keep_exports)
     shape = tile_shape(grid, len(job.model.statistics.mean), options)
-    with torch_threads(options.threads or torch.get_num_threads()):
-        made = prepare(job.model.network, shape, grid.height * grid.width, wanted)
-    if made.note is not None:
+    made = prepare(job.model.network, shape, grid.height * grid.width, wanted, tell)
+    if made.note is not None and job.report is None:
         logging.getLogger("overcast").warning(made.note)
+    elif made.note is not None:
+        tell(made.note)
     return replace(
         job,
         model=replace(job.model, network=made.network, runtime=made.label),

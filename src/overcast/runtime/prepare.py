@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -34,7 +35,13 @@ class Ready:
     """Why `auto` did not take what it would have taken; one line."""
 
 
-def prepare(network: nn.Module, shape: TileShape, pixels: int, options: RuntimeOptions) -> Ready:
+def prepare(
+    network: nn.Module,
+    shape: TileShape,
+    pixels: int,
+    options: RuntimeOptions,
+    tell: Callable[[str], None] | None = None,
+) -> Ready:
     """A network made ready for tiles of one shape: exported, compiled and checked now, so that nothing fails later.
 
     Args:
@@ -42,6 +49,7 @@ def prepare(network: nn.Module, shape: TileShape, pixels: int, options: RuntimeO
         shape: Of the tiles; others work too, and are prepared when they come.
         pixels: That it will see: whether an export pays.
         options: AUTO takes the fastest that works.
+        tell: Called with a sentence before what takes seconds.
 
     Raises:
         ConfigError: The runtime that was asked for does not run the network here; the message says why.
@@ -49,6 +57,8 @@ def prepare(network: nn.Module, shape: TileShape, pixels: int, options: RuntimeO
     notes: list[str] = []
     for runtime in _candidates(options, pixels):
         chosen = replace(options, runtime=runtime)
+        if tell is not None and runtime is not Runtime.EAGER:
+            tell(f"getting the network ready on {runtime}; this takes longest the first time")
         try:
             return Ready(_made(network, shape, chosen), runtime, _label(chosen), " ".join(notes) or None)
         except RuntimeUnavailableError as error:
