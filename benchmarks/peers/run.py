@@ -48,16 +48,16 @@ EQUAL = {"tile": 768, "overlap": 64}
 PEERS = {
     REFERENCE: Peer("untiled, whole scene at once", "whole"),
     "plain": Peer("by hand: windows, eager, shapes", "plain"),
-    "plain-768": Peer("by hand, 768 px tiles", "plain", **EQUAL),
     "terratorch": Peer("TerraTorch", "terratorch", "terratorch"),
-    "terratorch-768": Peer("TerraTorch, 768 px tiles", "terratorch", "terratorch", **EQUAL),
     "geoai": Peer("geoai", "geoai", "geoai"),
-    "geoai-768": Peer("geoai, 768 px tiles", "geoai", "geoai", **EQUAL),
     "rastervision": Peer("Raster Vision", "rastervision", "rastervision"),
-    "rastervision-768": Peer("Raster Vision, 768 px tiles", "rastervision", "rastervision", **EQUAL),
     "overcast": Peer("**Overcast**, eager", "overcast"),
     FIRST: Peer("**Overcast**, OpenVINO, first time", "overcast", runtime="openvino"),
     AGAIN: Peer("**Overcast**, OpenVINO, export kept", "overcast", runtime="openvino"),
+    "plain-768": Peer("by hand, 768 px tiles", "plain", **EQUAL),
+    "terratorch-768": Peer("TerraTorch, 768 px tiles", "terratorch", "terratorch", **EQUAL),
+    "geoai-768": Peer("geoai, 768 px tiles", "geoai", "geoai", **EQUAL),
+    "rastervision-768": Peer("Raster Vision, 768 px tiles", "rastervision", "rastervision", **EQUAL),
 }
 
 
@@ -80,7 +80,12 @@ def main() -> None:
         scene, weights = prepare(folder, given.size)
         if given.prepare:
             return
-        rows = [measured(name, pythons[name], scene, weights) for name in names]
+        rows: list[Row] = []
+        try:
+            for name in names:
+                rows.append(measured(name, pythons[name], scene, weights))  # noqa: PERF401  # kept when interrupted
+        except KeyboardInterrupt:
+            print("interrupted: the table holds what is done", file=sys.stderr)
     print_table(rows, given.size, given.output)
 
 
