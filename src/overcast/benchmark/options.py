@@ -72,7 +72,12 @@ class BenchmarkConfig(Section):
     """Methods in the order of the tables: a name, or label and settings."""
     seeds: tuple[Seed, ...] = Field(default=(0, 1, 2), min_length=1)
     """One run per method and seed."""
-    available: tuple[Available, ...] = (Available.SAR, Available.BOTH, Available.BOTH_OPTICAL_ZERO)
+    available: tuple[Available, ...] = (
+        Available.SAR,
+        Available.BOTH,
+        Available.BOTH_OPTICAL_ZERO,
+        Available.OPTICAL,
+    )
     """What methods are given on the test chips; each takes those that it can work from."""
     optical_shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
     """Shares of valid optical pixels at which methods that take both sensors are tested too; clouds hide the rest."""

@@ -87,10 +87,12 @@ def write_benchmark(benchmark: BenchmarkConfig, finished: Finished, output: Path
 
 
 READING = (
-    "IoU pools all valid pixels of the test chips and divides once; it is averaged over seeds. `over seeds` is the "
+    "IoU pools all valid pixels of the test chips and divides once; it is averaged over seeds. `validation IoU` is the "
+    "one by which the best round of a run is chosen. `over seeds` is the "
     "lowest and the highest seed; the 95 % interval resamples places, the same ones for every method. The recovery "
     "ratio is (IoU - IoU of the control) / (IoU of the ceiling given both sensors - IoU of the control): the share "
-    "of the missing optical information that came back. M param.: millions of parameters of what is deployed; GMAC: "
+    "of the missing optical information that came back; it has no interval where the ceiling is below the control "
+    "in more than a few resamples. M param.: millions of parameters of what is deployed; GMAC: "
     "its 10⁹ multiply-adds for 512 x 512 px; s/km²: prediction alone, on the machine of the run."
 )
 

@@ -39,7 +39,7 @@ class Figure:
 
     title: str
     name: str
-    digits: int = 3
+    form: str = ".3f"
 
 
 FIGURES = (
@@ -48,7 +48,7 @@ FIGURES = (
     Figure("AP", "ap"),
     Figure("boundary IoU", "boundary_iou"),
     Figure("ECE", "ece"),
-    Figure("s/km²", "s_per_km2", 2),
+    Figure("s/km²", "s_per_km2", ".2g"),
 )
 
 
@@ -74,6 +74,12 @@ class Scores:
             for row in outcome.rows
             if (job.dataset, job.label, row.available) == (self.dataset, label, available)
         ]
+
+    def validation(self, label: str, available: Available) -> float | None:
+        """Mean validation IoU over seeds; None but for the sensors that the method is chosen by, its first ones."""
+        outcomes = [outcome for job, outcome in self.finished.runs if (job.dataset, job.label) == (self.dataset, label)]
+        found = [o.validation for o in outcomes if o.rows and o.rows[0].available is available]
+        return float(np.mean([value for value in found if value is not None])) if found else None
 
     def clouded_runs(self, label: str, share: float) -> Runs:
         """Counts by place of each seed with this share of valid optical pixels."""
@@ -119,7 +125,7 @@ def clouded_table(scores: Scores) -> Table | None:
 
 def _score_table(scores: Scores, available: Available, labels: Sequence[str]) -> Table:
     compared = available is Available.SAR
-    columns = ["method", "runs", "IoU", "over seeds", "95 % over places"]
+    columns = ["method", "runs", "validation IoU", "IoU", "over seeds", "95 % over places"]
     if compared:
         columns += [f"minus {scores.benchmark.control}", "recovery ratio"]
     columns += [figure.title for figure in FIGURES] + ["M param.", "GMAC"]
@@ -130,12 +136,20 @@ def _score_table(scores: Scores, available: Available, labels: Sequence[str]) ->
 def _score_row(scores: Scores, label: str, available: Available, *, compared: bool) -> tuple[str, ...]:
     runs, rows = scores.runs(label, available), scores.rows(label, available)
     iou = iou_over_seeds(runs)
-    cells = [label, str(iou.seeds), f"{iou.value:.3f}", spread_text(iou), interval_of(iou, 3)]
+    tuned_on = scores.validation(label, available)
+    cells = [
+        label,
+        str(iou.seeds),
+        DASH if tuned_on is None else f"{tuned_on:.3f}",
+        f"{iou.value:.3f}",
+        spread_text(iou),
+        interval_of(iou, 3),
+    ]
     if compared:
         cells += _compared(scores, label, runs)
     for figure in FIGURES:
         values = [row.figures[figure.name] for row in rows if figure.name in row.figures]
-        cells.append(f"{np.mean(values):.{figure.digits}f}" if values else DASH)
+        cells.append(f"{np.mean(values):{figure.form}}" if values else DASH)
     return (*cells, f"{rows[0].parameters / 1e6:.2f}", f"{rows[0].multiply_adds / 1e9:.2f}")
 
 

@@ -145,7 +145,9 @@ def _write_clouded(run: FinishedRun, job: Job, test: Test) -> None:
     """An evaluation per share of valid optical pixels; pixels only."""
     options = test.options.model_copy(update={"instances": False, "panels": PanelOptions(count=0)})
     for share in test.optical_shares:
-        evaluate_clouded(run, share, options, device=test.device).write(_clouded_file(job, share))
+        kept = read_clouded(job, share)
+        if kept is None or kept.options != options:
+            evaluate_clouded(run, share, options, device=test.device).write(_clouded_file(job, share))
 
 
 def _clouded_file(job: Job, share: float) -> Path:
