@@ -10,7 +10,7 @@ from overcast.inference.job import Job
 from overcast.inference.progress import Progress, Stage
 from overcast.inference.scene import SceneOptions
 from overcast.inference.tiling import split_axis
-from overcast.runtime.options import RuntimeOptions, TileShape
+from overcast.runtime.options import Runtime, RuntimeOptions, TileShape
 from overcast.runtime.prepare import prepare
 
 
@@ -37,8 +37,14 @@ def ready(job: Job, grid: Georeference) -> Job:
     return replace(
         job,
         model=replace(job.model, network=made.network, runtime=made.label),
-        options=replace(job.options, scene=replace(options, runtime=made.runtime)),
+        options=replace(job.options, scene=for_runtime(options, made.runtime)),
     )
+
+
+def for_runtime(options: SceneOptions, runtime: Runtime) -> SceneOptions:
+    """The options with a chosen runtime; what runs exports takes tiles band by band."""
+    plain = options.channels_last and runtime in (Runtime.EAGER, Runtime.COMPILED)
+    return replace(options, runtime=runtime, channels_last=plain)
 
 
 def tile_shape(grid: Georeference, bands: int, options: SceneOptions) -> TileShape:

@@ -17,7 +17,7 @@ from overcast.bundle import load_bundle
 from overcast.data.files import grid_of, open_raster
 from overcast.inference.model import SceneModel
 from overcast.inference.predict import PredictOptions, predict_file
-from overcast.inference.ready import tile_shape
+from overcast.inference.ready import for_runtime, tile_shape
 from overcast.inference.scene import SceneOptions
 from overcast.runtime.options import Precision, Runtime, RuntimeOptions, TileShape
 from overcast.runtime.prepare import Ready, prepare
@@ -44,7 +44,7 @@ class Setting:
     """Bundle."""
     scene: Path
     exports: Path
-    """Stands for the user's cache folder, empty at first, so that the first run is measured too."""
+    """A folder in it for each case stands for the user's cache, empty at first: so the first run is measured too."""
     tile: int
     device: str
     threads: int
@@ -93,7 +93,7 @@ class Clock:
 
 def first_ready(case: Case, setting: Setting) -> Seconds:
     """Time until the first tile where nothing is in the cache; what is exported stays there."""
-    model, options = _model(setting), _options(case, setting)
+    model, options = _model(case, setting), _options(case, setting)
     clock = Clock()
     _ready(model, options, setting)
     return clock.read()
@@ -104,12 +104,12 @@ def measure(case: Case, setting: Setting, probability: Path) -> Measured:
 
     Raises ConfigError where the runtime does not work here.
     """
-    model, options = _model(setting), _options(case, setting)
+    model, options = _model(case, setting), _options(case, setting)
     clock = Clock()
     made = _ready(model, options, setting)
     ready = clock.read()
     prepared = replace(model, network=made.network, runtime=made.label)
-    plain = replace(options, runtime=Runtime.EAGER)  # the network is on its runtime already
+    plain = replace(for_runtime(options, made.runtime), runtime=Runtime.EAGER)  # the network is on its runtime already
     shape, pixels = _shape(model, options, setting)
     bare, scene = [_bare(made.network, shape, pixels, plain)], []
     bare_mb = peak_mb()
@@ -127,8 +127,8 @@ def peak_mb() -> float | None:
     return int(status.read_text(encoding="ascii").split("VmHWM:")[1].split()[0]) / 1024
 
 
-def _model(setting: Setting) -> SceneModel:
-    os.environ["XDG_CACHE_HOME"] = str(setting.exports)
+def _model(case: Case, setting: Setting) -> SceneModel:
+    os.environ["XDG_CACHE_HOME"] = str(setting.exports / case.name)
     torch.set_num_threads(setting.threads)
     return SceneModel.of(load_bundle(setting.model))
 
