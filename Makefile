@@ -12,7 +12,7 @@ demo: setup
 	$(BIN)/overcast demo --output $(DEMO_OUTPUT)
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 lint: setup
 	$(BIN)/ruff check
