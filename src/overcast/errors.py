@@ -30,6 +30,10 @@ class BundleError(OvercastError):
     """A model bundle is damaged, incomplete or made for something else."""
 
 
+class ClusterError(OvercastError):
+    """Workers on other processes or machines cannot be had, or keep dying."""
+
+
 class LeakError(OvercastError):
     """Training and test ground overlap."""
 

@@ -38,7 +38,13 @@ class SeparateMode(StrEnum):
 
 def predict(
     *,
-    scene: Annotated[list[Path], typer.Argument(help="SAR files on one grid; their bands, in order, are the model's.")],
+    scene: Annotated[
+        list[str],
+        typer.Argument(
+            help="SAR files on one grid; their bands, in order, are the model's. With --into: scenes, as files, "
+            "folders, lists (.txt), STAC records (.json) or addresses (s3://, https://)."
+        ),
+    ],
     model: Annotated[
         Path | None,
         typer.Option(
@@ -52,6 +58,22 @@ def predict(
         Path | None, typer.Option("--footprints", "--output", "-o", help="Polygons: .gpkg, .parquet or .geojson.")
     ] = None,
     probability: Annotated[Path | None, typer.Option("--probability", "-p", help="Cloud-optimised GeoTIFF.")] = None,
+    into: Annotated[
+        Path | None, typer.Option(help="Map many scenes into this folder, each named after its scene; see --write.")
+    ] = None,
+    write: Annotated[
+        str, typer.Option(help="What --into writes of each scene: gpkg, parquet or geojson, and tif for probability.")
+    ] = "gpkg",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes on this machine that compute rows of tiles (Ray); one per GPU by default."),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to compute on: auto, or host:port. Outputs are written here.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of each process; another number changes the last bits.")
+    ] = None,
     bands: Annotated[str | None, typer.Option(help="Band names in order, for example HH,HV,VH,VV.")] = None,
     unit: Annotated[Unit | None, typer.Option(help="Unit of the pixels.")] = None,
     nodata: Annotated[float | None, typer.Option(help="Value without data; NaN always is.")] = None,
@@ -92,9 +114,15 @@ def predict(
 
     What the scene's numbers mean is declared: by the options, by `scene.yaml` beside `scene.tif`, or in the file.
 
+    Interrupted or killed, the same command goes on where it stopped.
+
     Example: `overcast predict scene.tif --model demo-output/runs/cmhcl/bundle -o footprints.gpkg -p probability.tif`
+
+    Many scenes: `overcast predict scenes/ --into maps --write gpkg,tif --workers 4`
     """
     from overcast.bundle import BUNDLED, load_bundle
+    from overcast.cli.fleet import ManyOptions, map_many
+    from overcast.data.addresses import located
     from overcast.errors import ConfigError
     from overcast.inference.declare import scene_radiometry
     from overcast.inference.outlines.levels import Outlines
@@ -103,7 +131,7 @@ def predict(
     from overcast.inference.scene import SceneOptions
     from overcast.inference.separate import Separate
 
-    if footprints is None and probability is None:
+    if footprints is None and probability is None and into is None:
         raise ConfigError("say what to write: --footprints FILE.gpkg, --probability FILE.tif, or both.")
     if model is None:
         model = BUNDLED
@@ -117,7 +145,14 @@ def predict(
         "look_direction": look,
     }
     options = PredictOptions(
-        scene=SceneOptions(tile=tile, device=device, precision=precision, runtime=runtime, keep_exports=keep_exports),
+        scene=SceneOptions(
+            tile=tile,
+            device=device,
+            precision=precision,
+            runtime=runtime,
+            keep_exports=keep_exports,
+            threads=threads,
+        ),
         polygons=PolygonOptions(
             threshold=threshold,
             min_area_m2=min_area_m2,
@@ -130,6 +165,11 @@ def predict(
         stac=stac,
         acquired=acquired,
     )
+    if into is not None or workers is not None or address is not None:
+        many = ManyOptions(scene, into, write, workers, address, footprints is None and probability is None)
+        map_many(many, bundle, declared, options, as_json=as_json)
+        return
+    files = [located(name) for name in scene]
     with counting_bar("mapping", "km²") as update:
 
         def report(state: Progress) -> None:
@@ -138,9 +178,9 @@ def predict(
             update(state.done, state.total, state.stage.value)
 
         summary = predict_file(
-            scene,
+            files,
             bundle,
-            sensor=scene_radiometry(scene, declared),
+            sensor=scene_radiometry(files, declared),
             footprints=footprints,
             probability=probability,
             options=options,

@@ -16,6 +16,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
+from overcast.data.addresses import address, is_remote
 from overcast.data.georeference import Georeference
 from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError
@@ -34,7 +35,7 @@ PNG_TAIL_BYTES = 4096
 @contextmanager
 def open_raster(path: Path) -> Iterator[Any]:
     """The rasterio data set of a file. Raises InputError where it is missing or unreadable."""
-    if not path.is_file():
+    if not is_remote(path) and not path.is_file():
         raise InputError(f"{path} does not exist; check the path.")
     with reading(path):
         dataset = rasterio.open(path)
@@ -49,10 +50,20 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except RasterioError as error:
         reason = str(error.__cause__ or error).strip().rstrip(".")
+        if is_remote(path):
+            raise InputError(
+                f"{address(path)} cannot be read as an image ({_without_path(reason, path)}); check the address, the "
+                "rights to read it and the connection."
+            ) from error
         raise InputError(
             f"{path} cannot be read as an image ({reason}); it is damaged, truncated or of another format: "
             "copy or convert it again."
         ) from error
+
+
+def _without_path(reason: str, path: Path) -> str:
+    """GDAL's reason without its own name of the file, on one line."""
+    return " ".join(reason.replace(str(path), "").replace("'' ", "").split()).lstrip(":,. ")
 
 
 def grid_of(dataset: Any) -> Georeference:
@@ -78,7 +89,7 @@ def require_complete(path: Path, dataset: Any) -> None:
             last = RasterioWindow(dataset.width - 1, dataset.height - 1, 1, 1)
             with reading(path):
                 dataset.read(dataset.count, window=last)
-        case "PNG":
+        case "PNG" if not is_remote(path):
             with path.open("rb") as file:
                 file.seek(max(path.stat().st_size - PNG_TAIL_BYTES, 0))
                 if PNG_END not in file.read():

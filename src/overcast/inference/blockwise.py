@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
 import torch
+from rasterio.windows import Window as RasterioWindow
 
 from overcast import __version__
+from overcast.data.addresses import address, is_remote
+from overcast.data.files import open_raster, reading
 from overcast.data.raster import Georeference, RasterSink, RasterSource
 from overcast.inference.blend import StripJoiner
 from overcast.inference.blockfile import BlockWriter, read_block
 from overcast.inference.encoding import Encoding
-from overcast.inference.job import Job, PredictOptions
-from overcast.inference.model import SceneModel
+from overcast.inference.job import Job
 from overcast.inference.progress import Progress, Report, Stage
 from overcast.inference.scene import SceneSummary, StripPredictor, plan_scene, summarise
 from overcast.inference.tiles import Plan
@@ -42,16 +45,27 @@ def request_facts(job: Job, grid: Georeference, *, rotate: bool) -> Facts:
         "options": options,
         "encoding": job.options.encoding.value,
         "radiometry": [job.sensor.model_dump(mode="json"), rotate],
-        "scene": [_identity(path) for path in job.scene],
+        "scene": [file_identity(path) for path in job.scene],
         "grid": [grid.height, grid.width, list(grid.transform)[:6], grid.crs],
         "threads": torch.get_num_threads(),
     }
 
 
-def _identity(path: Path) -> list[object]:
+def file_identity(path: Path) -> list[object]:
     """By which a file is known again."""
+    if is_remote(path):
+        return [address(path), _header_digest(path)]
     status = path.stat()
     return [str(path.resolve()), status.st_size, status.st_mtime_ns]
+
+
+def _header_digest(path: Path) -> str:
+    """Of what a header says and of the pixels in the middle and at the end."""
+    with open_raster(path) as dataset, reading(path):
+        header = [dict(dataset.profile), dataset.tags(), dataset.descriptions]
+        places = [(dataset.height // 2, dataset.width // 2), (dataset.height - 1, dataset.width - 1)]
+        pixels = [dataset.read(window=RasterioWindow(col, row, 1, 1)).tobytes() for row, col in places]
+    return hashlib.sha256(repr((header, pixels)).encode()).hexdigest()
 
 
 @contextmanager
@@ -65,31 +79,43 @@ def torch_threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class Blocks(Protocol):
-    """Computes the missing blocks of a scene."""
+@dataclass(frozen=True)
+class SceneWork:
+    """A scene whose blocks are computed."""
 
-    def __call__(self, strips: Sequence[int], passed: Callable[[int], None]) -> None:
+    job: Job
+    grid: Georeference
+    """Of the scene as it is stored."""
+    source: RasterSource
+    """Turned, where the scene was seen from the other side."""
+    rotate: bool
+    work: WorkFolder
+    """Where finished blocks go."""
+
+
+class Compute(Protocol):
+    """Computes blocks of a scene, here or elsewhere."""
+
+    def __call__(self, scene: SceneWork, strips: Sequence[int], passed: Callable[[int], None]) -> None:
         """Compute strips and record them; `passed` is told how many tiles of them are done so far."""
         ...
 
 
-def compute_here(source: RasterSource, model: SceneModel, options: PredictOptions, work: WorkFolder) -> Blocks:
-    """Computes blocks in this process."""
-
-    def compute(strips: Sequence[int], passed: Callable[[int], None]) -> None:
-        plan = plan_scene(source.georeference, options.scene)
-        predictor = StripPredictor(model.network, model.statistics, options.scene)
-        writer = BlockWriter(work.path, plan, options.encoding, work.record, work.title)
-        try:
-            predictor.run(source, writer, strips, passed)
-        finally:
-            writer.close()
-
-    return compute
+def compute_here(scene: SceneWork, strips: Sequence[int], passed: Callable[[int], None]) -> None:
+    """Compute blocks in this process."""
+    model, options, work = scene.job.model, scene.job.options, scene.work
+    plan = plan_scene(scene.source.georeference, options.scene)
+    predictor = StripPredictor(model.network, model.statistics, options.scene)
+    writer = BlockWriter(work.path, plan, options.encoding, work.record, work.title)
+    try:
+        predictor.run(scene.source, writer, strips, passed)
+    finally:
+        writer.close()
 
 
-def complete(work: WorkFolder, plan: Plan, compute: Blocks, report: Report | None) -> None:
-    """Compute the blocks that are missing; `report` is told pixels."""
+def complete(scene: SceneWork, plan: Plan, compute: Compute) -> None:
+    """Compute the blocks that are missing; the job's report is told."""
+    work, report = scene.work, scene.job.km2_report
     started, across, total = time.monotonic(), len(plan.cols.starts), plan.pixels
     missing = work.missing(plan.strip_count)
     resumed = (plan.strip_count - len(missing)) * across
@@ -102,7 +128,7 @@ def complete(work: WorkFolder, plan: Plan, compute: Blocks, report: Report | Non
     if resumed or work.note:
         tell(0, work.note)
     if missing:
-        compute(missing, tell)
+        compute(scene, missing, tell)
 
 
 def join(work: WorkFolder, plan: Plan, encoding: Encoding, sink: RasterSink, report: Report | None) -> SceneSummary:

@@ -33,8 +33,8 @@ CACHE_BYTES = 64 * 2**20
 
 @contextmanager
 def bounded_cache(size: int = CACHE_BYTES) -> Iterator[None]:
-    """Bound GDAL's block cache, which is one for the process, to `size` bytes."""
-    with rasterio.Env(GDAL_CACHEMAX=size):
+    """Bound GDAL's block cache, which is one for the process, to `size` bytes; servers that fail are asked again."""
+    with rasterio.Env(GDAL_CACHEMAX=size, GDAL_HTTP_MAX_RETRY=4, GDAL_HTTP_RETRY_DELAY=0.5):
         yield
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from overcast.data.addresses import address
 from overcast.data.files import grid_of, open_raster
 from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError, RadiometryError
@@ -47,7 +48,7 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
     for key, example in _EXAMPLES.items():
         if key not in parts:
             raise RadiometryError(
-                f"{paths[0]} does not declare its {key}; give it on the command line, or write it into "
+                f"{address(paths[0])} does not declare its {key}; give it on the command line, or write it into "
                 f"{side_car.name} beside the scene, for example: {example}"
             )
     try:

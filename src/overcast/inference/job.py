@@ -10,6 +10,7 @@ import numpy as np
 from affine import Affine
 
 from overcast import __version__
+from overcast.data.addresses import address, file_name
 from overcast.data.radiometry import GSD_TOLERANCE, SensorRadiometry
 from overcast.data.raster import Georeference
 from overcast.errors import ConfigError, InputError, RadiometryError
@@ -117,7 +118,7 @@ def check_outputs(job: Job) -> None:
 
 def check_grid(job: Job, grid: Georeference) -> None:
     """Raise an error where CRS, ground sampling distance or free space do not do."""
-    name = job.scene[0]
+    name = address(job.scene[0])
     if job.footprints is not None and (grid.crs is None or grid.transform == Affine.identity()):
         missing = "coordinate reference system" if grid.crs is None else "geotransform"
         raise InputError(
@@ -151,6 +152,6 @@ def tags(job: Job) -> dict[str, str]:
         "OVERCAST_TEMPERATURE": "none" if job.model.temperature is None else f"{job.model.temperature:.6g}",
         "OVERCAST_PROVENANCE": job.model.modality.value,
         "OVERCAST_RUNTIME": job.model.runtime,
-        "OVERCAST_SCENE": ", ".join(path.name for path in job.scene),
+        "OVERCAST_SCENE": ", ".join(file_name(path) for path in job.scene),
         "OVERCAST_SCENE_RADIOMETRY": job.sensor.model_dump_json(),
     }

@@ -11,10 +11,19 @@ from pathlib import Path
 import numpy as np
 
 from overcast.bundle import Bundle
+from overcast.data.addresses import file_name
 from overcast.data.files import open_raster
 from overcast.data.radiometry import SensorRadiometry
 from overcast.data.raster import Georeference, RasterioSource, RasterSink, RasterSource
-from overcast.inference.blockwise import complete, compute_here, join, request_facts, torch_threads
+from overcast.inference.blockwise import (
+    Compute,
+    SceneWork,
+    complete,
+    compute_here,
+    join,
+    request_facts,
+    torch_threads,
+)
 from overcast.inference.cog import (
     BLOCK,
     CACHE_BYTES,
@@ -98,28 +107,35 @@ def predict_file(
             disk); no output is left behind, only finished rows of tiles.
         RadiometryError: The scene is not what the model was trained for.
     """
-    return_large_blocks()
-    paths, options = tuple(scene), options or PredictOptions()
-    started = time.monotonic()
+    options = options or PredictOptions()
     model = bundle if isinstance(bundle, SceneModel) else SceneModel.of(bundle, calibrated=options.calibrated)
-    job = Job(paths, model, sensor, options, probability, footprints, progress)
+    return run_job(Job(tuple(scene), model, sensor, options, probability, footprints, progress))
+
+
+def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
+    """Carry out a request, its blocks computed by `compute`. Raises what `predict_file` raises."""
+    return_large_blocks()
+    started, paths, options = time.monotonic(), job.scene, job.options
     recover_publication(job.targets)
     check_outputs(job)
-    rotate = model.must_rotate(sensor, paths[0].name)
+    rotate = job.model.must_rotate(job.sensor, file_name(paths[0]))
     with ExitStack() as stack:
-        source = stack.enter_context(RasterioSource.open(paths, sensor))
+        stack.enter_context(bounded_cache())
+        source = stack.enter_context(RasterioSource.open(paths, job.sensor))
         check_grid(job, source.georeference)
         stack.enter_context(termination_as_interrupt())
         stack.enter_context(bounded_cache(_cache_bytes(paths, source.georeference, options)))
         staging = stack.enter_context(staged(job.targets))
         stack.enter_context(torch_threads(options.scene.threads or earlier_threads(staging.blocks)))
         job = ready(job, source.georeference)
-        summary, made = _run(job, source, staging, rotate=rotate)
+        seen: RasterSource = RotatedSource(source) if rotate else source
+        work = open_work(staging.blocks, request_facts(job, source.georeference, rotate=rotate))
+        summary, made = _run(SceneWork(job, source.georeference, seen, rotate, work), staging, compute)
         staging.publish()
     return PredictionSummary(
         scene=summary,
-        probability=probability,
-        footprints=footprints,
+        probability=job.probability,
+        footprints=job.footprints,
         footprint_count=None if made is None else made.count,
         unsplit=0 if made is None else made.unsplit,
         side_files=job.side_files,
@@ -150,16 +166,14 @@ class _Made:
     unsplit: int
 
 
-def _run(job: Job, source: RasterSource, staging: Staging, *, rotate: bool) -> tuple[SceneSummary, _Made | None]:
+def _run(scene: SceneWork, staging: Staging, compute: Compute) -> tuple[SceneSummary, _Made | None]:
     """Write the outputs into their staging folders."""
-    grid, options = source.georeference, job.options
-    seen: RasterSource = RotatedSource(source) if rotate else source
-    plan = plan_scene(grid, options.scene)
-    work = open_work(staging.blocks, request_facts(job, grid, rotate=rotate))
-    complete(work, plan, compute_here(seen, job.model, options, work), job.km2_report)
+    job, work, grid = scene.job, scene.work, scene.grid
+    options, plan = job.options, plan_scene(grid, job.options.scene)
+    complete(scene, plan, compute)
     raster = staging.scratch(job.targets[0].name)
     with ProbabilityWriter(raster, grid, options.encoding, tags(job)) as writer:
-        sink: RasterSink = RotatedSink(writer, grid) if rotate else writer
+        sink: RasterSink = RotatedSink(writer, grid) if scene.rotate else writer
         summary = join(work, plan, options.encoding, sink, job.km2_report)
     made = None
     if job.footprints is not None and grid.crs is not None:
@@ -176,7 +190,7 @@ def _write_vector(job: Job, crs: str, raster: Path, target: Path) -> _Made:
         class_name=job.model.class_name,
         provenance=job.model.modality.value,
         model=job.model.identity,
-        scene=job.scene[0].name,
+        scene=file_name(job.scene[0]),
         acquired=None if job.acquired is None else utc_text(job.acquired),
     )
     unsplit = 0

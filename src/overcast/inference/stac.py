@@ -15,6 +15,7 @@ import shapely
 from pyproj import CRS
 
 from overcast import __version__
+from overcast.data.addresses import address, file_name, is_remote
 from overcast.data.raster import Georeference
 from overcast.errors import InputError
 from overcast.inference.clock import fixed_now
@@ -80,13 +81,15 @@ def item(target: Path, facts: ItemFacts) -> dict[str, Any]:
             "overcast:model": _model(facts.model),
             **facts.properties,
         },
-        "links": [{"rel": "derived_from", "href": relative(one, target), "title": one.name} for one in facts.scene],
+        "links": [
+            {"rel": "derived_from", "href": relative(one, target), "title": file_name(one)} for one in facts.scene
+        ],
         "assets": _assets(target, facts),
     }
 
 
 def _description(facts: ItemFacts) -> str:
-    names = ", ".join(path.name for path in facts.scene)
+    names = ", ".join(file_name(path) for path in facts.scene)
     unknown = "" if facts.acquired else "; the scene's date is not known, datetime is that of processing"
     return f"{facts.model.class_name} footprints and probability from {names}{unknown}"
 
@@ -116,7 +119,9 @@ def _assets(target: Path, facts: ItemFacts) -> dict[str, dict[str, object]]:
 
 
 def relative(path: Path, target: Path) -> str:
-    """`path` as seen from the folder of `target`, with forward slashes."""
+    """`path` as seen from the folder of `target`, with forward slashes; an address as it is."""
+    if is_remote(path):
+        return address(path)
     return Path(os.path.relpath(path.resolve(), target.resolve().parent)).as_posix()
 
 

@@ -215,8 +215,6 @@ def _write_ogr(
         if batches.error is not None:
             raise batches.error from None
         raise OSError(f"{error}".rstrip(".")) from error
-    finally:
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
 
 
 def _write_parquet(path: Path, portions: Iterable[Footprints], origin: Origin) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from overcast.errors import InputError
 from overcast.inference.blockfile import Block
 from overcast.inference.outputs import writing
 from overcast.inference.staging import target_name
@@ -56,6 +57,24 @@ class WorkFolder:
             file.flush()
             os.fsync(file.fileno())
             self._blocks[block.strip] = block
+
+
+def store_block(work: WorkFolder, block: Block, content: bytes) -> None:
+    """Write the file of a block that was computed elsewhere, and enter it into the journal.
+
+    Raises InputError where the disk is full, or what came is not what was sent.
+    """
+    if block.name is not None:
+        growing = work.path / f"{block.name}.growing"
+        with writing(work.path, work.title):
+            with growing.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            growing.replace(work.path / block.name)
+    if not block.is_whole(work.path):
+        raise InputError(f"block {block.strip} of {work.title} arrived damaged; run the same command again.")
+    work.record(block)
 
 
 def open_work(path: Path, request: Facts) -> WorkFolder:

@@ -1,0 +1,1 @@
+"""Many scenes, on one machine or many."""

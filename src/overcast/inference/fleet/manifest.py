@@ -1,0 +1,89 @@
+"""What has become of each scene: a line of JSON each, appended as scenes end; the last line of a scene counts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from overcast.data.addresses import address
+from overcast.inference.blockwise import file_identity
+from overcast.inference.clock import fixed_now
+from overcast.inference.job import Job
+from overcast.inference.outputs import writing
+from overcast.inference.stac import utc_text
+
+NAME = "manifest.jsonl"
+
+
+class Status(StrEnum):
+    """How a scene ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Manifest:
+    """The manifest of a folder of outputs."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read what is there; a line that a kill cut off is passed over."""
+        self.path = folder / NAME
+        self._lock = threading.Lock()
+        self._entries: dict[str, dict[str, Any]] = {}
+        text = self.path.read_text(encoding="utf-8", errors="replace") if self.path.is_file() else ""
+        self._glued = bool(text) and not text.endswith("\n")
+        for line in text.splitlines():
+            try:
+                entry = json.loads(line)
+                self._entries[entry["scene"]] = entry
+            except (ValueError, TypeError, KeyError):
+                continue
+
+    def is_done(self, scene: str, request: str) -> bool:
+        """True where the scene was mapped by the same request and its outputs are still there as they were written."""
+        entry = self._entries.get(scene, {})
+        if entry.get("status") != Status.DONE or entry.get("request") != request:
+            return False
+        outputs: Mapping[str, int] = entry.get("outputs", {})
+        places = {self.path.parent / name: size for name, size in outputs.items()}
+        return all(path.is_file() and path.stat().st_size == size for path, size in places.items())
+
+    def record(self, scene: str, files: Sequence[Path], status: Status, facts: Mapping[str, Any]) -> None:
+        """Append how a scene ended, for good; from several threads. Raises InputError where the disk is full."""
+        entry = {
+            "scene": scene,
+            "status": status.value,
+            "files": [address(path) for path in files],
+            "ended": utc_text(fixed_now() or datetime.now(UTC)),
+            **facts,
+        }
+        with self._lock, writing(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(("\n" if self._glued else "") + json.dumps(entry) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+            self._glued = False
+            self._entries[scene] = entry
+
+
+def request_digest(job: Job) -> str:
+    """Names everything that decides a scene's outputs. Raises InputError where a file cannot be read."""
+    options = asdict(job.options)
+    for name in ("threads", "queue_batches", "keep_exports"):
+        del options["scene"][name]
+    del options["overwrite"]
+    facts: Sequence[object] = [
+        [file_identity(path) for path in job.scene],
+        [job.model.sha256, job.model.class_name, job.model.temperature],
+        job.sensor.model_dump(mode="json"),
+        options,
+        [path.name for path in job.targets],
+    ]
+    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]

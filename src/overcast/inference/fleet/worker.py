@@ -1,0 +1,107 @@
+"""What a worker does: one block of one scene, from address to bytes, with nothing shared but the model."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from overcast import __version__
+from overcast.data.radiometry import SensorRadiometry
+from overcast.data.raster import RasterioSource, RasterSource
+from overcast.errors import ClusterError, OvercastError
+from overcast.inference.blockfile import Block, BlockWriter
+from overcast.inference.blockwise import torch_threads
+from overcast.inference.cog import bounded_cache
+from overcast.inference.encoding import Encoding
+from overcast.inference.model import SceneModel
+from overcast.inference.rotate import RotatedSource
+from overcast.inference.scene import SceneOptions, StripPredictor, plan_scene
+from overcast.runtime.network import fast_network
+from overcast.runtime.options import RuntimeOptions
+
+
+@dataclass(frozen=True)
+class BlockTask:
+    """One block to compute. It travels; the model does not, it is there already."""
+
+    scene: tuple[Path, ...]
+    """Files as every worker can read them."""
+    sensor: SensorRadiometry
+    rotate: bool
+    options: SceneOptions
+    encoding: Encoding
+    strip: int
+    threads: int
+    """Of the network: another number would change the last bits."""
+    title: str
+    """Names the scene's output in errors."""
+    version: str = __version__
+    """Of Overcast where the task was made."""
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """A finished block and its file."""
+
+    block: Block
+    content: bytes
+
+
+Outcome = BlockResult | OvercastError
+"""Errors that the user can mend are values: not every way home keeps the class of an exception."""
+
+
+class BlockWorker:
+    """Computes blocks, one after the other; keeps the last scene open and the network ready."""
+
+    def __init__(self, model: SceneModel) -> None:
+        self._model = model
+        self._predictor: tuple[SceneOptions, StripPredictor] | None = None
+        self._source: tuple[tuple[Path, ...], RasterioSource] | None = None
+        self._stack = ExitStack()
+
+    def compute(self, task: BlockTask) -> Outcome:
+        """The block of a task. Errors other than the user's are raised."""
+        if task.version != __version__:
+            return ClusterError(
+                f"a worker has Overcast {__version__}, but {task.version} asks for work; install the same everywhere."
+            )
+        try:
+            with bounded_cache(), torch_threads(task.threads), tempfile.TemporaryDirectory() as folder:
+                return self._compute(task, Path(folder))
+        except OvercastError as error:
+            self._close()  # a scene that failed is opened anew
+            return error
+
+    def _compute(self, task: BlockTask, folder: Path) -> BlockResult:
+        source: RasterSource = self._open(task)
+        source = RotatedSource(source) if task.rotate else source
+        blocks: list[Block] = []
+        plan = plan_scene(source.georeference, task.options)
+        writer = BlockWriter(folder, plan, task.encoding, blocks.append, task.title)
+        try:
+            self._ready(task.options).run(source, writer, [task.strip])
+        finally:
+            writer.close()
+        (block,) = blocks
+        return BlockResult(block, b"" if block.name is None else (folder / block.name).read_bytes())
+
+    def _ready(self, options: SceneOptions) -> StripPredictor:
+        options = replace(options, threads=None)
+        if self._predictor is None or self._predictor[0] != options:
+            runtime = RuntimeOptions(options.runtime, options.precision, options.device, options.keep_exports)
+            network = fast_network(self._model.network, runtime)
+            self._predictor = (options, StripPredictor(network, self._model.statistics, options))
+        return self._predictor[1]
+
+    def _open(self, task: BlockTask) -> RasterioSource:
+        if self._source is None or self._source[0] != task.scene:
+            self._close()
+            self._source = (task.scene, self._stack.enter_context(RasterioSource.open(task.scene, task.sensor)))
+        return self._source[1]
+
+    def _close(self) -> None:
+        self._source = None
+        self._stack.close()
