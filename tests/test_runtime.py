@@ -120,6 +120,7 @@ def test_what_may_depend_on_the_size_is_not_resized():
     assert resized(export_onnx(edges(), master), SMALL) is not None
     assert resized(export_onnx(Ramp().eval(), master), SMALL) is None
     assert resized(export_onnx(nn.Upsample((192, 300)), master), SMALL) is None  # 300 is no multiple of 128
+    assert resized(export_onnx(nn.AvgPool2d((96, 128)), master), SMALL) is None
 
 
 def test_sides_that_are_no_multiple_of_the_stride_are_exported_as_they_are():

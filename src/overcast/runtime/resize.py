@@ -15,8 +15,8 @@ from overcast.runtime.options import TileShape
 MASTER_SIDES = (3 * STRIDE, 4 * STRIDE)
 """Height and width of the export that others are made from."""
 _POINTWISE = {"Add", "Clip", "Concat", "Div", "HardSigmoid", "HardSwish", "LeakyRelu", "Mul", "Relu", "Sigmoid", "Sub"}
-_POOLING = {"AveragePool", "GlobalAveragePool", "MaxPool", "ReduceMean"}
-_SIZE_FREE = frozenset({"Conv", *_POINTWISE, *_POOLING})
+_WINDOWS = {"AveragePool", "MaxPool"}
+_SIZE_FREE = frozenset({"Conv", "GlobalAveragePool", "ReduceMean", *_POINTWISE, *_WINDOWS})
 """Operations that mean the same for every size: their padding is that of the stride, not of the tile, as long as sides
 are multiples of the deepest stride."""
 
@@ -37,10 +37,13 @@ def resized(master: onnx.ModelProto, shape: TileShape) -> onnx.ModelProto | None
     model = onnx.ModelProto()
     model.CopyFrom(master)
     known = _static_shapes(model)
+    images = (*model.graph.input, *model.graph.output)
+    if any(len(known[value.name]) != 4 for value in images):
+        return None
     if not all(_adapt(node, model, known) for node in model.graph.node):
         return None
     factors = [shape.height / MASTER_SIDES[0], shape.width / MASTER_SIDES[1]]
-    for value in (*model.graph.input, *model.graph.output):
+    for value in images:
         for dimension, factor in zip(value.type.tensor_type.shape.dim[2:], factors, strict=True):
             dimension.dim_value = round(dimension.dim_value * factor)
     used = {name for node in model.graph.node for name in node.input}
@@ -54,13 +57,15 @@ def resized(master: onnx.ModelProto, shape: TileShape) -> onnx.ModelProto | None
 
 def _adapt(node: onnx.NodeProto, model: onnx.ModelProto, known: dict[str, tuple[int, ...]]) -> bool:
     """Make a node independent of the size; False where that cannot be done."""
+    if node.op_type in _WINDOWS and known.get(node.output[0], ())[2:] in ((), (1, 1)):
+        return False  # one window for the whole image
     if node.op_type in _SIZE_FREE:
         return _takes_no_image(node, model)
-    if node.op_type != "Resize" or node.input[0] not in known or node.output[0] not in known:
+    if node.op_type != "Resize" or any(attribute.name == "axes" for attribute in node.attribute):
         return False
-    before, after = known[node.input[0]], known[node.output[0]]
-    if any(large % small for small, large in zip(before, after, strict=True)):
-        return False
+    before, after = known.get(node.input[0], (0,)), known.get(node.output[0], (0,))
+    if 0 in before + after or 1 in before[2:] or any(b % a for a, b in zip(before, after, strict=True)):
+        return False  # not known, or one value for the whole image, or no whole factor
     name = f"{node.name or node.output[0]}_factors"
     factors = np.array([large // small for small, large in zip(before, after, strict=True)], np.float32)
     model.graph.initializer.append(numpy_helper.from_array(factors, name))
