@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from affine import Affine
 from hypothesis import settings
 from numpy.typing import NDArray
+from rich.console import Console
 
 settings.register_profile("overcast", deadline=None)  # shared machines: time says nothing about correctness
 settings.load_profile("overcast")
@@ -100,6 +102,17 @@ TINY_SETS = [
     "method.name=sar",
     "training={steps: 4, round_steps: 2, batch_size: 4, crop: 32, log_steps: 1, precision: fp32, accelerator: cpu}",
 ]
+
+
+@pytest.fixture(scope="session")
+def strong_run(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two steps on the tiny data set by the strong recipe."""
+    from overcast.config import load_config, train
+
+    output = tmp_path_factory.mktemp("strong") / "run"
+    sets = [*TINY_SETS, f"data.root={tiny_folder}", "recipe=strong", "training.steps=2", "training.round_steps=2"]
+    train(load_config(None, sets), output, console=Console(file=io.StringIO()))
+    return output
 
 
 @pytest.fixture

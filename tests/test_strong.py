@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from pathlib import Path
@@ -11,18 +10,20 @@ import numpy as np
 import pytest
 import yaml
 from rich.console import Console
+from typer.testing import CliRunner
 
 from overcast.batch import Available
 from overcast.benchmark.jobs import base_config
 from overcast.benchmark.options import load_benchmark
 from overcast.benchmark.runner import prepare_data
 from overcast.bundle import load_bundle
+from overcast.cli import app
 from overcast.compare import Request, compare_runs
 from overcast.config import RunConfig, config_yaml, load_config, open_run, train
 from overcast.config.recipe import Recipe
 from overcast.data.targets import Target, Targets
 from overcast.errors import ConfigError
-from overcast.evaluation.result import EvaluationOptions
+from overcast.evaluation.result import Evaluation, EvaluationOptions
 from overcast.evaluation.separation import Separate
 from overcast.models.views import Tta
 from overcast.training.folder import LATER_SETTINGS, RunFolder
@@ -100,29 +101,18 @@ def test_every_method_of_the_spacenet6_benchmarks_has_the_recipe(side: str):
         assert config.augmentation == base.augmentation, entry.label
 
 
-@pytest.fixture(scope="module")
-def run(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of two steps."""
-    from conftest import TINY_SETS
-
-    output = tmp_path_factory.mktemp("strong") / "run"
-    sets = [*TINY_SETS, f"data.root={tiny_folder}", "recipe=strong", "training.steps=2", "training.round_steps=2"]
-    train(load_config(None, sets), output, console=Console(file=io.StringIO()))
-    return output
-
-
-def test_the_bundle_says_what_its_maps_are(run: Path):
-    info = load_bundle(run / "bundle").info
+def test_the_bundle_says_what_its_maps_are(strong_run: Path):
+    info = load_bundle(strong_run / "bundle").info
     assert info.outputs == (Target.FOOTPRINT, Target.EDGE, Target.CONTACT)
     assert info.network.targets == Targets(edge=True, contact=True)
-    record = json.loads((run / "bundle" / "bundle.json").read_text(encoding="utf-8"))
+    record = json.loads((strong_run / "bundle" / "bundle.json").read_text(encoding="utf-8"))
     assert record["outputs"] == ["footprint", "edge", "contact"]
-    assert "3 logits (footprint, edge, contact)" in (run / "bundle" / "README.md").read_text(encoding="utf-8")
+    assert "3 logits (footprint, edge, contact)" in (strong_run / "bundle" / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_footprint_is_what_is_scored(run: Path):
+def test_the_footprint_is_what_is_scored(strong_run: Path):
     """Validation metrics of the training equal those of the first map alone."""
-    opened = open_run(run)
+    opened = open_run(strong_run)
     method = opened.bundle.method
     assert method is not None
     tp = union = 0
@@ -135,16 +125,34 @@ def test_the_footprint_is_what_is_scored(run: Path):
     assert opened.bundle.info.metrics["validation sar"]["iou"] == pytest.approx(tp / union)
 
 
-def test_evaluation_follows_the_configuration_and_its_overrides(run: Path, tmp_path: Path):
-    as_configured = compare_runs([run], tmp_path / "a").results[0].evaluation
+def test_evaluation_follows_the_configuration_and_its_overrides(strong_run: Path, tmp_path: Path):
+    as_configured = compare_runs([strong_run], tmp_path / "a").results[0].evaluation
     assert (as_configured.options.tta, as_configured.options.separate) == (Tta.FULL, Separate.WATERSHED)
-    plain = compare_runs([run], tmp_path / "a", Request(tta=Tta.OFF, separate=Separate.OFF)).results[0].evaluation
+    plain = (
+        compare_runs([strong_run], tmp_path / "a", Request(tta=Tta.OFF, separate=Separate.OFF)).results[0].evaluation
+    )
     assert (plain.options.tta, plain.options.separate) == (Tta.OFF, Separate.OFF)
     assert plain.total.curve != as_configured.total.curve
-    flipped = compare_runs([run], tmp_path / "b", Request(tta=Tta.FLIP, separate=Separate.OFF)).results[0].evaluation
+    flipped = (
+        compare_runs([strong_run], tmp_path / "b", Request(tta=Tta.FLIP, separate=Separate.OFF)).results[0].evaluation
+    )
     assert flipped.total.curve != plain.total.curve
-    with (tmp_path / "b" / "results.csv").open(newline="") as file:
-        assert len(list(csv.DictReader(file))) == 1
+    reports = [(tmp_path / name / "report.html").read_text(encoding="utf-8") for name in "ab"]
+    assert "averaged over look-safe views (flip)" in reports[1]
+    assert "look-safe" not in reports[0]  # of the plain evaluation, the last one written there
+    assert "touching buildings separated" not in "".join(reports)
+
+
+def test_the_command_line_chooses_views_and_separation(strong_run: Path, tmp_path: Path):
+    arguments = ["evaluate", str(strong_run), "-o", str(tmp_path), "--tta", "flip", "--separate", "watershed", "--json"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    (path,) = (tmp_path / "results").glob("*.json")
+    options = Evaluation.read(path).options
+    assert (options.tta, options.separate) == (Tta.FLIP, Separate.WATERSHED)
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "averaged over look-safe views (flip); touching buildings separated" in report
+    assert "--tta flip --separate watershed" in report
 
 
 def test_separation_without_learnt_walls_is_refused(tiny_sets: list[str], tmp_path: Path):

@@ -264,7 +264,7 @@ def report_data(
         f"test {counts['test']}. Evaluated: {part}.",
         model=f"{info.network.encoder}, decoder {list(info.network.decoder_channels)}, "
         f"{config.training.steps} steps of {config.training.batch_size} chips of "
-        f"{config.training.crop or 'full'} px, seed {info.seed}",
+        f"{config.training.crop or 'full'} px, seed {info.seed}{_looked_at(results)}",
         origin=Origin.SIMULATED if simulated else Origin.REAL,
         created=_today(),
         machine=describe_machine(),
@@ -272,6 +272,18 @@ def report_data(
         results=results,
         training=training,
     )
+
+
+def _looked_at(results: Sequence[Result]) -> str:
+    """How chips were looked at, where that is not plain; names the results where they differ."""
+    texts = {}
+    for result in results:
+        options = result.evaluation.options
+        views = "" if options.tta is Tta.OFF else f"; averaged over look-safe views ({options.tta})"
+        texts[result.name] = views + ("; touching buildings separated" if options.separates else "")
+    if len(set(texts.values())) < 2:
+        return next(iter(texts.values()))
+    return "".join(f"; {name}{text or '; one view, touching buildings as one'}" for name, text in texts.items())
 
 
 def _today() -> str:

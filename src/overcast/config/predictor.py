@@ -15,6 +15,7 @@ from overcast.errors import ConfigError
 from overcast.evaluation.clouds import clouded
 from overcast.evaluation.result import EvaluationOptions
 from overcast.methods.base import Method
+from overcast.models.maps import footprint_and_walls
 from overcast.models.views import View, averaged, views_of
 from overcast.training.loader import to_device
 from overcast.training.options import Precision
@@ -28,7 +29,7 @@ def predictor(
 ) -> Predictor:
     """Logits of a run's method in the arithmetic that it was trained in, averaged over the views of the options.
 
-    The footprint's alone; where touching buildings are separated, those of edge and contact as well.
+    The footprint's alone; where touching buildings are separated, the larger of those of edge and contact as well.
 
     Raises:
         ConfigError: Touching buildings are to be separated, but the method has learnt neither edges nor contacts.
@@ -66,8 +67,10 @@ def _predictor(
         moved = to_device(batch, place, channels_last=training.channels_last)
         height, width = batch.require("label").shape[-2:]
         with autocast():
-            maps = averaged(lambda view: ask(method, seen(moved, view)), views, (height, width))
-        return maps if options.separates else maps[:, :1]
+            return averaged(lambda view: wanted(ask(method, seen(moved, view))), views, (height, width))
+
+    def wanted(logits: Tensor) -> Tensor:
+        return footprint_and_walls(logits) if options.separates else logits[:, :1]
 
     return predict
 

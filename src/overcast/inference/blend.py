@@ -19,8 +19,8 @@ class StripSink(Protocol):
     def column(self, strip: int, index: int, total: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
         """What no later tile of the strip touches, from the start of tile `index` to that of the next.
 
-        `total` (tile, w) is the weighted sum of probabilities, `valid` is True where there are data; both are only
-        lent. Indexes come in order.
+        `total` (tile, w), or (M, tile, w) of several maps, is the weighted sum of probabilities, `valid` (tile, w) is
+        True where there are data; both are only lent. Indexes come in order.
         """
         ...
 
@@ -32,15 +32,15 @@ class StripSink(Protocol):
 class StripBlender:
     """Sums the weighted tiles of one strip, given from the left, and hands on what no later tile touches."""
 
-    def __init__(self, rows: Axis, cols: Axis, strip: int, sink: StripSink) -> None:
+    def __init__(self, rows: Axis, cols: Axis, strip: int, sink: StripSink, maps: int = 1) -> None:
         self._cols, self._strip, self._sink = cols, strip, sink
-        self._sum = np.zeros((rows.tile, cols.tile), np.float32)
+        self._sum = np.zeros((*map_axis(maps), rows.tile, cols.tile), np.float32)
         self._valid = np.zeros((rows.tile, cols.tile), np.bool_)
         self._row_weights = rows.weights(strip)[:, None]
         self._index = self._tiles = self._computed = 0
 
     def add(self, index: int, probability: NDArray[np.float32], valid: NDArray[np.bool_], computed: int) -> None:
-        """Add the tile of column `index`; `probability` and `valid` are (tile, tile).
+        """Add the tile of column `index`: `probability` (tile, tile), or (M, tile, tile), and `valid` (tile, tile).
 
         Tiles come in order; those left out count as being without data. `computed` pixels went through the network.
         """
@@ -58,7 +58,7 @@ class StripBlender:
         """Hand on the columns up to a tile; those between have no data."""
         while self._index < index:
             width = self._cols.step(self._index)
-            total, valid = self._sum[:, :width], self._valid[:, :width]
+            total, valid = self._sum[..., :width], self._valid[:, :width]
             if not np.isfinite(total).all():
                 raise BundleError(
                     f"The network returned values that are not numbers in row {self._strip} of tiles, tile "
@@ -66,21 +66,21 @@ class StripBlender:
                 )
             self._sink.column(self._strip, self._index, total, valid)
             for buffer in (self._sum, self._valid):
-                buffer[:, : self._cols.tile - width] = buffer[:, width:]  # NumPy copies where the two overlap
-                buffer[:, self._cols.tile - width :] = 0
+                buffer[..., : self._cols.tile - width] = buffer[..., width:]  # NumPy copies where the two overlap
+                buffer[..., self._cols.tile - width :] = 0
             self._index += 1
 
 
 class StripJoiner:
-    """A StripSink that adds what strips share and writes every pixel once it is final.
+    """A StripSink that adds what strips share and writes every pixel once it is final, (M, h, w) of several maps.
 
     Holds, over the width of the scene, the rows that a strip shares with the next. Strips come from the top.
     """
 
-    def __init__(self, rows: Axis, cols: Axis, sink: RasterSink) -> None:
+    def __init__(self, rows: Axis, cols: Axis, sink: RasterSink, maps: int = 1) -> None:
         self._rows, self._cols, self._sink = rows, cols, sink
         shared = max((rows.tile - rows.step(strip) for strip in range(len(rows.starts))), default=0)
-        self._sum_above = np.zeros((shared, cols.length), np.float32)
+        self._sum_above = np.zeros((*map_axis(maps), shared, cols.length), np.float32)
         self._valid_above = np.zeros((shared, cols.length), np.bool_)
         self.valid_pixels = 0
         """Pixels with data among those written so far."""
@@ -92,20 +92,26 @@ class StripJoiner:
     def column(self, strip: int, index: int, total: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
         """Write the rows that no later strip touches and keep the others."""
         height, above = self._rows.step(strip), shared_above(self._rows, strip)
-        row, col, width = self._rows.starts[strip], self._cols.starts[index], total.shape[1]
+        row, col, width = self._rows.starts[strip], self._cols.starts[index], total.shape[-1]
         columns = slice(col, col + width)
-        total[:above] += self._sum_above[:above, columns]
+        total[..., :above, :] += self._sum_above[..., :above, columns]
         valid[:above] |= self._valid_above[:above, columns]
         self.valid_pixels += int(np.count_nonzero(valid[:height]))
-        self._sink.write(Window(row, col, height, width), np.where(valid[:height], total[:height], np.float32(np.nan)))
+        final = np.where(valid[:height], total[..., :height, :], np.float32(np.nan))
+        self._sink.write(Window(row, col, height, width), final)
         below = self._rows.tile - height
-        self._sum_above[:below, columns] = total[height:]
+        self._sum_above[..., :below, columns] = total[..., height:, :]
         self._valid_above[:below, columns] = valid[height:]
 
     def end(self, strip: int, tiles: int, computed: int) -> None:
         """Count."""
         del strip
         self.tiles, self.computed_pixels = self.tiles + tiles, self.computed_pixels + computed
+
+
+def map_axis(maps: int) -> tuple[int, ...]:
+    """Leading shape of arrays of `maps` maps: none for a single one."""
+    return () if maps == 1 else (maps,)
 
 
 def shared_above(rows: Axis, strip: int) -> int:

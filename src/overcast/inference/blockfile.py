@@ -3,7 +3,8 @@
 The file is a sequence of records, one for each column of tiles: the length of a zlib stream (4 bytes, little-endian;
 0 where the column has no data), then the stream. Uncompressed it holds, for the rows that are shared with the strips
 above and below, one bit of validity per pixel and the float32 sums as they are; for the rows between, which are final,
-the probability as it will be stored. Joining adds the same numbers in the same order as a single pass.
+the probability as it will be stored; sums and probabilities of several maps one map after the other. Joining adds the
+same numbers in the same order as a single pass.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import IO, Self, TypeVar
 
@@ -21,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overcast.errors import InputError
-from overcast.inference.blend import StripSink, shared_above
+from overcast.inference.blend import StripSink, map_axis, shared_above
 from overcast.inference.encoding import Encoding, decode, encode
 from overcast.inference.outputs import writing
 from overcast.inference.tiles import Plan
@@ -78,7 +80,7 @@ class _Rows:
         return cls(slice(0, above), slice(above, middle), slice(middle, plan.rows.tile))
 
     def shared(self, values: NDArray[T]) -> NDArray[T]:
-        return np.concatenate([values[self.first], values[self.last]])
+        return np.concatenate([values[..., self.first, :], values[..., self.last, :]], axis=-2)
 
 
 class BlockWriter:
@@ -140,10 +142,10 @@ def block_name(strip: int) -> str:
     return f"row-{strip:06d}.block"
 
 
-def read_block(folder: Path, block: Block, plan: Plan, encoding: Encoding, sink: StripSink) -> None:
+def read_block(folder: Path, block: Block, plan: Plan, encoding: Encoding, sink: StripSink, maps: int = 1) -> None:
     """Hand a block to `sink`, column by column. Raises InputError where its file is damaged."""
     if block.name is None:
-        _read_empty(block, plan, sink)
+        _read_empty(block, plan, sink, maps)
         return
     path = folder / block.name
     rows = _Rows.of(plan, block.strip)
@@ -152,7 +154,7 @@ def read_block(folder: Path, block: Block, plan: Plan, encoding: Encoding, sink:
             for index in range(len(plan.cols.starts)):
                 width = plan.cols.step(index)
                 (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
-                shape = (plan.rows.tile, width)
+                shape = (*map_axis(maps), plan.rows.tile, width)
                 total, valid = _unpack(rows, file.read(length), shape, encoding) if length else _nothing(shape)
                 sink.column(block.strip, index, total, valid)
     except (OSError, struct.error, zlib.error, ValueError) as error:
@@ -160,40 +162,45 @@ def read_block(folder: Path, block: Block, plan: Plan, encoding: Encoding, sink:
     sink.end(block.strip, block.tiles, block.computed)
 
 
-def _read_empty(block: Block, plan: Plan, sink: StripSink) -> None:
+def _read_empty(block: Block, plan: Plan, sink: StripSink, maps: int) -> None:
     for index in range(len(plan.cols.starts)):
-        sink.column(block.strip, index, *_nothing((plan.rows.tile, plan.cols.step(index))))
+        sink.column(block.strip, index, *_nothing((*map_axis(maps), plan.rows.tile, plan.cols.step(index))))
     sink.end(block.strip, block.tiles, block.computed)
 
 
-def _nothing(shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    return np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
+def _nothing(shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    return np.zeros(shape, np.float32), np.zeros(shape[-2:], np.bool_)
 
 
 def _pack(rows: _Rows, total: NDArray[np.float32], valid: NDArray[np.bool_], encoding: Encoding) -> bytes:
     """A record. What is not valid here is so in every strip, or decided by others alone: its sum is of no use."""
     bits = np.packbits(rows.shared(valid))
     sums = rows.shared(np.where(valid, total, np.float32(0)))
-    final = encode(np.where(valid[rows.final], total[rows.final], np.float32(np.nan)), encoding)
+    final = encode(np.where(valid[rows.final], total[..., rows.final, :], np.float32(np.nan)), encoding)
     parts = b"".join(np.ascontiguousarray(part).tobytes() for part in (bits, sums, final))
     return zlib.compress(parts, _LEVEL)
 
 
 def _unpack(
-    rows: _Rows, record: bytes, shape: tuple[int, int], encoding: Encoding
+    rows: _Rows, record: bytes, shape: tuple[int, ...], encoding: Encoding
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Sums and validity (tile, w). Raises ValueError or zlib.error for a damaged record."""
+    """Sums of `shape`, which is (tile, w) or (M, tile, w), and validity (tile, w).
+
+    Raises ValueError or zlib.error for a damaged record.
+    """
     content = memoryview(zlib.decompress(record))
-    height, width = shape
+    *leading, height, width = shape
     first, final = rows.first.stop, rows.final.stop - rows.final.start
     count = (height - final) * width
     bytes_of_bits = -(-count // 8)
     bits = np.unpackbits(np.frombuffer(content[:bytes_of_bits], np.uint8), count=count).view(np.bool_)
-    sums = np.frombuffer(content, np.float32, count, bytes_of_bits)
+    sums = np.frombuffer(content, np.float32, prod(leading) * count, bytes_of_bits)
     codes = np.frombuffer(content[bytes_of_bits + sums.nbytes :], encoding.value)
     total, valid = _nothing(shape)
-    total[rows.final], valid[rows.final] = decode(codes.reshape(final, width))
+    decoded, with_data = decode(codes.reshape(*leading, final, width))
+    total[..., rows.final, :] = decoded
+    valid[rows.final] = with_data.reshape(prod(leading), final, width)[0]
     for target, source in ((total, sums), (valid, bits)):
-        lines = source.reshape(height - final, width)
-        target[rows.first], target[rows.last] = lines[:first], lines[first:]
+        lines = source.reshape(*target.shape[:-2], height - final, width)
+        target[..., rows.first, :], target[..., rows.last, :] = lines[..., :first, :], lines[..., first:, :]
     return total, valid

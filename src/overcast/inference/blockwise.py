@@ -41,6 +41,7 @@ def request_facts(job: Job, grid: Georeference, *, rotate: bool) -> Facts:
         "format": FORMAT,
         "versions": {"overcast": __version__, "torch": torch.__version__},
         "model": [job.model.sha256, job.model.class_name, job.model.modality.value, job.model.temperature],
+        "maps": job.model.maps,
         "runtime": job.model.runtime,
         "options": options,
         "encoding": job.options.encoding.value,
@@ -105,7 +106,7 @@ def compute_here(scene: SceneWork, strips: Sequence[int], passed: Callable[[int]
     """Compute blocks in this process."""
     model, options, work = scene.job.model, scene.job.options, scene.work
     plan = plan_scene(scene.source.georeference, options.scene)
-    predictor = StripPredictor(model.network, model.statistics, options.scene)
+    predictor = StripPredictor(model.network, model.statistics, options.scene, model.maps)
     writer = BlockWriter(work.path, plan, options.encoding, work.record, work.title)
     try:
         predictor.run(scene.source, writer, strips, passed)
@@ -131,11 +132,13 @@ def complete(scene: SceneWork, plan: Plan, compute: Compute) -> None:
         compute(scene, missing, tell)
 
 
-def join(work: WorkFolder, plan: Plan, encoding: Encoding, sink: RasterSink, report: Report | None) -> SceneSummary:
-    """Write every pixel from the finished blocks, from the first row to the last."""
-    started, joiner = time.monotonic(), StripJoiner(plan.rows, plan.cols, sink)
+def join(
+    work: WorkFolder, plan: Plan, encoding: Encoding, sink: RasterSink, report: Report | None, maps: int = 1
+) -> SceneSummary:
+    """Write every pixel of every map from the finished blocks, from the first row to the last."""
+    started, joiner = time.monotonic(), StripJoiner(plan.rows, plan.cols, sink, maps)
     for strip in range(plan.strip_count):
-        read_block(work.path, work.blocks[strip], plan, encoding, joiner)
+        read_block(work.path, work.blocks[strip], plan, encoding, joiner, maps)
         if report is not None:
             done = plan.pixels * (strip + 1) // plan.strip_count
             report(Progress(Stage.JOIN, done, plan.pixels, time.monotonic() - started))

@@ -136,6 +136,7 @@ def check_grid(job: Job, grid: Georeference) -> None:
             )
     stored = grid.height * grid.width * np.dtype(job.options.encoding.value).itemsize
     copies = 2.8 if job.probability is None else 4.2  # at worst: blocks, joined raster; compressed, with overviews
+    copies += 2.8 * (job.model.maps - 1)  # walls have blocks and a raster of their own
     require_space(job.targets[0], int(copies * stored) + 2**20)
 
 
@@ -152,6 +153,7 @@ def tags(job: Job) -> dict[str, str]:
         "OVERCAST_TEMPERATURE": "none" if job.model.temperature is None else f"{job.model.temperature:.6g}",
         "OVERCAST_PROVENANCE": job.model.modality.value,
         "OVERCAST_RUNTIME": job.model.runtime,
+        "OVERCAST_TTA": job.options.scene.tta.value,
         "OVERCAST_SCENE": ", ".join(file_name(path) for path in job.scene),
         "OVERCAST_SCENE_RADIOMETRY": job.sensor.model_dump_json(),
     }

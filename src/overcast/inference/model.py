@@ -11,6 +11,7 @@ from overcast.batch import Modality
 from overcast.bundle import Bundle
 from overcast.data.radiometry import BandStatistics, SensorRadiometry, check_same
 from overcast.errors import BundleError
+from overcast.models.maps import Maps
 
 
 class Tempered(nn.Module):
@@ -31,7 +32,7 @@ class SceneModel:
     """A network for one sensor and the pixels that it understands."""
 
     network: nn.Module
-    """Standardised x (B, C, H, W) to logits (B, 1, H, W)."""
+    """Standardised x (B, C, H, W) to logits (B, `maps`, H, W)."""
     sensor: SensorRadiometry
     statistics: BandStatistics
     modality: Modality
@@ -45,10 +46,14 @@ class SceneModel:
     """What the network's logits have been divided by, fitted on validation; None where they are as trained."""
     runtime: str = "eager"
     """What the network runs on, with version, precision and device; for metadata."""
+    maps: int = 1
+    """1: the footprint; 2: the walls between buildings as well."""
 
     @classmethod
-    def of(cls, bundle: Bundle, *, calibrated: bool = True) -> Self:
+    def of(cls, bundle: Bundle, *, calibrated: bool = True, walls: bool = False) -> Self:
         """The deployable network of a bundle; calibrated, its logits are divided by the temperature in the bundle.
+
+        It gives the footprint; with `walls`, where the model has learnt edges or contacts, the larger of these too.
 
         Raises BundleError where it needs both sensors or does not describe the one that it takes.
         """
@@ -69,8 +74,11 @@ class SceneModel:
             case never:
                 assert_never(never)
         temperature = info.temperature if calibrated else None
+        network, several = bundle.network, len(info.outputs) > 1
+        if several:
+            network = Maps(network, walls=walls)
         return cls(
-            network=bundle.network if temperature is None else Tempered(bundle.network, temperature),
+            network=network if temperature is None else Tempered(network, temperature),
             sensor=sensor,
             statistics=statistics,
             modality=modality,
@@ -79,6 +87,7 @@ class SceneModel:
             sha256=info.weights_sha256,
             licence=info.licence,
             temperature=temperature,
+            maps=2 if several and walls else 1,
         )
 
     @property

@@ -41,6 +41,11 @@ class PolygonOptions:
     strip_pixels: int = 4_000_000
     """Pixels that are looked at together; it bounds the memory and changes no footprint."""
 
+    @property
+    def walls(self) -> bool:
+        """True where walls that a model has learnt are of use."""
+        return self.separate is Separate.WATERSHED
+
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
             raise ConfigError(f"threshold must lie in 0 (exclusive) .. 1, got {self.threshold}.")
@@ -76,7 +81,9 @@ class Footprints:
         return rows(self, at)
 
 
-def vectorize(source: RasterSource, options: PolygonOptions, progress: Report | None = None) -> Iterator[Footprints]:
+def vectorize(
+    source: RasterSource, options: PolygonOptions, progress: Report | None = None, walls: RasterSource | None = None
+) -> Iterator[Footprints]:
     """Footprints of a probability raster, in portions, each in order of their first pixel.
 
     A region is a set of valid pixels at or above the threshold that are connected through their sides (4-connected);
@@ -89,9 +96,11 @@ def vectorize(source: RasterSource, options: PolygonOptions, progress: Report | 
             windows of regions where touching buildings are separated.
         options: What becomes a footprint.
         progress: Called after each strip, in pixels.
+        walls: One band on the same grid, the probability of edge or contact: what touching buildings are separated
+            by, where the model has learnt it.
     """
     grid = source.georeference
-    started, tracer, drawer = time.monotonic(), RegionTracer(grid.width), _Drawer(source, options)
+    started, tracer, drawer = time.monotonic(), RegionTracer(grid.width), _Drawer(source, options, walls)
     height = max(1, options.strip_pixels // grid.width)
     for row in range(0, grid.height, height):
         count = min(height, grid.height - row)
@@ -129,8 +138,8 @@ def _near_gap(valid: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
 class _Drawer:
     """Makes footprints of complete regions."""
 
-    def __init__(self, source: RasterSource, options: PolygonOptions) -> None:
-        self._source, self._options = source, options
+    def __init__(self, source: RasterSource, options: PolygonOptions, walls: RasterSource | None) -> None:
+        self._source, self._options, self._walls = source, options, walls
         self._area = measure_area(source.georeference)
         self._neighbourhood = Neighbourhood()
 
@@ -145,7 +154,7 @@ class _Drawer:
         options, grid = self._options, self._source.georeference
         drawn = draw(regions, options.outlines, (grid.height, grid.width))
         if options.separate is Separate.WATERSHED:
-            drawn = split_blocks(drawn, self._source, options.threshold, options.outlines)
+            drawn = split_blocks(drawn, self._source, options.threshold, options.outlines, self._walls)
         drawn = drawn.select(self._area(drawn.pixels, to_map(drawn.pixels, grid)) >= options.min_area_m2)
         if options.outlines is not Outlines.OFF:
             drawn = self._neighbourhood.add(drawn, open_boxes, seen)

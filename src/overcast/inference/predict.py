@@ -37,6 +37,7 @@ from overcast.inference.job import Job, PredictOptions, check_grid, check_output
 from overcast.inference.memory import return_large_blocks
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import termination_as_interrupt
+from overcast.inference.planes import PlaneSinks
 from overcast.inference.polygons import Footprints, vectorize
 from overcast.inference.progress import Progress, Report, Stage
 from overcast.inference.ready import ready
@@ -108,7 +109,10 @@ def predict_file(
         RadiometryError: The scene is not what the model was trained for.
     """
     options = options or PredictOptions()
-    model = bundle if isinstance(bundle, SceneModel) else SceneModel.of(bundle, calibrated=options.calibrated)
+    walls = footprints is not None and options.polygons.walls
+    model = (
+        bundle if isinstance(bundle, SceneModel) else SceneModel.of(bundle, calibrated=options.calibrated, walls=walls)
+    )
     return run_job(Job(tuple(scene), model, sensor, options, probability, footprints, progress))
 
 
@@ -171,20 +175,23 @@ def _run(scene: SceneWork, staging: Staging, compute: Compute) -> tuple[SceneSum
     job, work, grid = scene.job, scene.work, scene.grid
     options, plan = job.options, plan_scene(grid, job.options.scene)
     complete(scene, plan, compute)
-    raster = staging.scratch(job.targets[0].name)
-    with ProbabilityWriter(raster, grid, options.encoding, tags(job)) as writer:
-        sink: RasterSink = RotatedSink(writer, grid) if scene.rotate else writer
-        summary = join(work, plan, options.encoding, sink, job.km2_report)
+    rasters = [staging.scratch(name) for name in (job.targets[0].name, "walls between buildings")[: job.model.maps]]
+    with ExitStack() as stack:
+        writers = [ProbabilityWriter(path, grid, options.encoding, tags(job)) for path in rasters]
+        sink: RasterSink = PlaneSinks([stack.enter_context(writer) for writer in writers])
+        sink = RotatedSink(sink, grid) if scene.rotate else sink
+        summary = join(work, plan, options.encoding, sink, job.km2_report, job.model.maps)
     made = None
     if job.footprints is not None and grid.crs is not None:
-        made = _write_vector(job, grid.crs, raster, staging.path(job.footprints))
+        made = _write_vector(job, grid.crs, rasters, staging.path(job.footprints))
     if job.probability is not None:
-        _write_probability(job, raster, staging.path(job.probability), summary)
+        _write_probability(job, rasters[0], staging.path(job.probability), summary)
     _write_side_files(job, grid, staging, made)
     return summary, made
 
 
-def _write_vector(job: Job, crs: str, raster: Path, target: Path) -> _Made:
+def _write_vector(job: Job, crs: str, rasters: Sequence[Path], target: Path) -> _Made:
+    """Footprints of the first raster; the second, where there is one, holds the walls between buildings."""
     origin = Origin(
         crs=crs,
         class_name=job.model.class_name,
@@ -201,8 +208,9 @@ def _write_vector(job: Job, crs: str, raster: Path, target: Path) -> _Made:
             unsplit += int(np.count_nonzero(portion.unsplit))
             yield portion
 
-    with ProbabilitySource.open(raster) as probability:
-        portions = vectorize(probability, job.options.polygons, job.km2_report)
+    with ExitStack() as stack:
+        probability, *walls = [stack.enter_context(ProbabilitySource.open(raster)) for raster in rasters]
+        portions = vectorize(probability, job.options.polygons, job.km2_report, walls[0] if walls else None)
         count = write_footprints(target, watched(portions), origin)
     if job.style is not None and vector_format(target) is VectorFormat.GEOPACKAGE:
         store_style(target)
@@ -215,7 +223,10 @@ def _write_side_files(job: Job, grid: Georeference, staging: Staging, made: _Mad
     if job.item is None:
         return
     polygons = job.options.polygons
-    facts: dict[str, object] = {"overcast:scene_radiometry": job.sensor.model_dump(mode="json")}
+    facts: dict[str, object] = {
+        "overcast:scene_radiometry": job.sensor.model_dump(mode="json"),
+        "overcast:tta": job.options.scene.tta.value,
+    }
     if made is not None:
         facts |= {
             "overcast:footprints": made.count,

@@ -10,6 +10,7 @@ from overcast.inference.job import Job
 from overcast.inference.progress import Progress, Stage
 from overcast.inference.scene import SceneOptions
 from overcast.inference.tiling import split_axis
+from overcast.models.views import with_views
 from overcast.runtime.options import Runtime, RuntimeOptions, TileShape
 from overcast.runtime.prepare import prepare
 
@@ -34,9 +35,10 @@ def ready(job: Job, grid: Georeference) -> Job:
         logging.getLogger("overcast").warning(made.note)
     elif made.note is not None:
         tell(made.note)
+    network = with_views(made.network, options.tta, job.model.sensor.look_direction)
     return replace(
         job,
-        model=replace(job.model, network=made.network, runtime=made.label),
+        model=replace(job.model, network=network, runtime=made.label),
         options=replace(job.options, scene=for_runtime(options, made.runtime)),
     )
 

@@ -44,8 +44,8 @@ class RotatedSink:
         self._sink, self._grid = sink, georeference
 
     def write(self, window: Window, values: NDArray[np.generic]) -> None:
-        """Store (h, w) values of a window of the turned grid."""
-        self._sink.write(_turned(window, self._grid), np.ascontiguousarray(values[::-1, ::-1]))
+        """Store (..., h, w) values of a window of the turned grid."""
+        self._sink.write(_turned(window, self._grid), np.ascontiguousarray(values[..., ::-1, ::-1]))
 
 
 def _turned(window: Window, grid: Georeference) -> Window:

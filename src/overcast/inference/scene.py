@@ -21,6 +21,7 @@ from overcast.inference.pipeline import WriteBehind, read_ahead
 from overcast.inference.progress import Progress, Report, Stage
 from overcast.inference.tiles import Plan, TileBatch, tile_batches
 from overcast.inference.tiling import split_axis
+from overcast.models.views import Tta
 from overcast.runtime.options import Precision, Runtime
 
 
@@ -48,6 +49,8 @@ class SceneOptions:
     channels_last: bool = True
     queue_batches: int = 2
     """Batches that the reader may be ahead and the writer behind."""
+    tta: Tta = Tta.OFF
+    """Look-safe views of each tile that `predict_file` averages."""
     threads: int | None = None
     """CPU threads of the network; None for as many as torch takes. Another number changes the last bits in float32."""
 
@@ -83,7 +86,7 @@ class SceneSummary:
 
 
 Infer = Callable[[Tensor], NDArray[np.float32]]
-"""Tiles (B, C, h, w) to probabilities (B, h, w)."""
+"""Tiles (B, C, h, w) to probabilities (B, h, w), or (B, M, h, w) of several maps."""
 
 
 def plan_scene(grid: Georeference, options: SceneOptions) -> Plan:
@@ -96,19 +99,21 @@ def plan_scene(grid: Georeference, options: SceneOptions) -> Plan:
 class StripPredictor:
     """A network made ready once, which then predicts any strips of any scene."""
 
-    def __init__(self, network: nn.Module, statistics: BandStatistics, options: SceneOptions) -> None:
+    def __init__(self, network: nn.Module, statistics: BandStatistics, options: SceneOptions, maps: int = 1) -> None:
         """Prepare.
 
         Args:
-            network: Standardised x (B, C, H, W) to logits (B, 1, H, W); set to evaluation mode, moved to
+            network: Standardised x (B, C, H, W) to logits (B, M, H, W); set to evaluation mode, moved to
                 `options.device` and, if asked for, to channels-last memory order.
             statistics: Mean and deviation per band; invalid pixels become 0 after standardisation.
             options: How the scene is cut and computed.
+            maps: M.
 
         Raises:
             ConfigError: There is no such device.
         """
-        self._infer, self._statistics, self._options = _prepared(network.eval(), options), statistics, options
+        self._infer, self._maps = _prepared(network.eval(), options, maps), maps
+        self._statistics, self._options = statistics, options
 
     def run(
         self,
@@ -129,13 +134,13 @@ class StripPredictor:
             progress: Called in the calling thread after each batch with the number of tiles passed.
 
         Raises:
-            ConfigError: The network returns more than one map.
+            ConfigError: The network returns another number of maps.
             BundleError: The network returned NaN.
             Exception: Whatever `source`, `sink`, the network or `progress` raise; nothing is swallowed.
         """
         options, plan = self._options, plan_scene(source.georeference, self._options)
         batches = tile_batches(source, self._statistics, plan, range(plan.strip_count) if strips is None else strips)
-        blending = _Blending(plan, sink)
+        blending = _Blending(plan, sink, self._maps)
         depth = options.queue_batches
         with (
             read_ahead(batches, depth) as ready,
@@ -154,17 +159,18 @@ class StripPredictor:
 class _Blending:
     """Blends batch after batch, strip after strip."""
 
-    def __init__(self, plan: Plan, sink: StripSink) -> None:
-        self._plan, self._sink = plan, sink
+    def __init__(self, plan: Plan, sink: StripSink, maps: int) -> None:
+        self._plan, self._sink, self._maps = plan, sink, maps
         self._blender: StripBlender | None = None
 
     def add(self, batch: TileBatch, probability: NDArray[np.float32] | None) -> None:
         if self._blender is None:
-            self._blender = StripBlender(self._plan.rows, self._plan.cols, batch.strip, self._sink)
+            self._blender = StripBlender(self._plan.rows, self._plan.cols, batch.strip, self._sink, self._maps)
         if probability is not None:
             for tile, values in zip(batch.tiles, probability, strict=True):
                 height, width = tile.valid.shape
-                self._blender.add(tile.index, values[:height, :width], tile.valid, values.size)
+                computed = values.shape[-2] * values.shape[-1]
+                self._blender.add(tile.index, values[..., :height, :width], tile.valid, computed)
         if batch.last:
             self._blender.finish()
             self._blender = None
@@ -217,8 +223,8 @@ def summarise(plan: Plan, joined: StripJoiner, elapsed_s: float) -> SceneSummary
     )
 
 
-def _prepared(network: nn.Module, options: SceneOptions) -> Infer:
-    """The network as a function from tiles (B, C, h, w) to probabilities (B, h, w)."""
+def _prepared(network: nn.Module, options: SceneOptions, maps: int) -> Infer:
+    """The network as a function from tiles (B, C, h, w) to probabilities (B, h, w), or (B, M, h, w) of several maps."""
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
     try:
         network.to(options.device)
@@ -229,9 +235,11 @@ def _prepared(network: nn.Module, options: SceneOptions) -> Infer:
 
     def infer(tiles: Tensor) -> NDArray[np.float32]:
         logits = network(tiles.to(options.device, memory_format=layout))
-        if logits.shape[1] != 1:
-            raise ConfigError(f"the network returns {logits.shape[1]} maps; scene prediction needs one of one class.")
-        probability: NDArray[np.float32] = torch.sigmoid(logits[:, 0].float()).cpu().numpy()
+        if logits.shape[1] != maps:
+            needed = "one of one class" if maps == 1 else str(maps)
+            raise ConfigError(f"the network returns {logits.shape[1]} maps; scene prediction needs {needed}.")
+        chosen = logits[:, 0] if maps == 1 else logits
+        probability: NDArray[np.float32] = torch.sigmoid(chosen.float()).cpu().numpy()
         return probability
 
     return infer

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-Labels = NDArray[np.int32]
+from overcast.evaluation.separation import Labels, Separate, in_order, separate_by_walls
+
+__all__ = ["SMALLEST_PART_PIXELS", "Labels", "Separate", "separate"]
 
 LEVELS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95)
 """Heights between the threshold and 1 at which a building's depth is measured."""
@@ -19,31 +19,32 @@ SMALLEST_PART_PIXELS = 16
 """Smaller parts stay with the neighbour they hang on to most."""
 
 
-class Separate(StrEnum):
-    """Whether touching buildings are separated."""
-
-    OFF = "off"
-    WATERSHED = "watershed"
-    """Along necks of the outline and dips of the probability between buildings."""
-
-
-def separate(probability: NDArray[np.float32], inside: NDArray[np.bool_], threshold: float) -> Labels:
+def separate(
+    probability: NDArray[np.float32],
+    inside: NDArray[np.bool_],
+    threshold: float,
+    walls: NDArray[np.float32] | None = None,
+) -> Labels:
     """(h, w) parts of a region, numbered from 1 in order of their first pixel; 0 outside.
 
-    The landscape is the mean distance to the region's edge over several thresholds: it is low in necks and along
-    dips. Basins of its summits are joined while the pass between them is high.
+    Where the model has learnt `walls`, they decide. Else the landscape is the mean distance to the region's edge over
+    several thresholds: it is low in necks and along dips. Basins of its summits are joined while the pass between them
+    is high.
 
     Args:
         probability: (h, w) of a window that holds the region and a margin of one pixel.
         inside: (h, w) True in the region, which is connected through the sides of its pixels.
         threshold: Smallest probability of the region.
+        walls: (h, w) probability of edge or contact; None for a model that has learnt neither.
     """
+    if walls is not None:
+        return separate_by_walls(inside, walls)
     depth = _depth(probability, inside, threshold)
     summits, count = ndimage.label((depth == ndimage.maximum_filter(depth, 3)) & inside)
     if count < 2:
         return inside.astype(np.int32)
     basins: Labels = watershed(-depth, summits, mask=inside)  # type: ignore[no-untyped-call]
-    return _numbered(_joined(basins, depth, count)[basins])
+    return in_order(_joined(basins, depth, count)[basins])
 
 
 def _depth(probability: NDArray[np.float32], inside: NDArray[np.bool_], threshold: float) -> NDArray[np.float64]:
@@ -104,13 +105,3 @@ def _passes(basins: Labels, depth: NDArray[np.float64]) -> tuple[NDArray[np.int6
     highest = np.zeros(len(pairs))
     np.maximum.at(highest, number.ravel(), np.concatenate(heights))
     return pairs.astype(np.int64), highest
-
-
-def _numbered(parts: Labels) -> Labels:
-    """Parts renumbered from 1 in order of their first pixel; 0 stays."""
-    found, first = np.unique(parts, return_index=True)
-    order = found[np.argsort(first)]
-    order = order[order > 0]
-    number = np.zeros(int(found.max()) + 1, np.int32)
-    number[order] = np.arange(1, len(order) + 1)
-    return number[parts]

@@ -98,6 +98,12 @@ def averaged(logits_of: Callable[[View], Tensor], views: Sequence[View], size: t
     return torch.logit(total / len(views), eps=1 - LARGEST_PROBABILITY)
 
 
+def with_views(network: nn.Module, tta: Tta, look: LookDirection | None) -> nn.Module:
+    """A network of one image that looks at the views of it; the network itself where there is one view."""
+    views = views_of(tta, look)
+    return network if len(views) == 1 else Averaged(network, views)
+
+
 class Averaged(nn.Module):
     """A network that looks at several views of its one image."""
 

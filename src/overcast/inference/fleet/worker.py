@@ -18,6 +18,7 @@ from overcast.inference.encoding import Encoding
 from overcast.inference.model import SceneModel
 from overcast.inference.rotate import RotatedSource
 from overcast.inference.scene import SceneOptions, StripPredictor, plan_scene
+from overcast.models.views import with_views
 from overcast.runtime.network import fast_network
 from overcast.runtime.options import RuntimeOptions
 
@@ -92,8 +93,9 @@ class BlockWorker:
         options = replace(options, threads=None)
         if self._predictor is None or self._predictor[0] != options:
             runtime = RuntimeOptions(options.runtime, options.precision, options.device, options.keep_exports)
-            network = fast_network(self._model.network, runtime)
-            self._predictor = (options, StripPredictor(network, self._model.statistics, options))
+            model = self._model
+            network = with_views(fast_network(model.network, runtime), options.tta, model.sensor.look_direction)
+            self._predictor = (options, StripPredictor(network, model.statistics, options, model.maps))
         return self._predictor[1]
 
     def _open(self, task: BlockTask) -> RasterioSource:

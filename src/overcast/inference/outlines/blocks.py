@@ -35,9 +35,13 @@ class _Crop:
     col: int
     probability: NDArray[np.float32]
     valid: NDArray[np.bool_]
+    walls: NDArray[np.float32] | None
+    """Probability of edge or contact, where the model has learnt them."""
 
 
-def split_blocks(drawn: Drawn, source: RasterSource, threshold: float, mode: Outlines) -> Drawn:
+def split_blocks(
+    drawn: Drawn, source: RasterSource, threshold: float, mode: Outlines, walls: RasterSource | None = None
+) -> Drawn:
     """Whole regions as their touching buildings, which share walls bit for bit where outlines are regular.
 
     Args:
@@ -45,12 +49,13 @@ def split_blocks(drawn: Drawn, source: RasterSource, threshold: float, mode: Out
         source: The raster of probability that they come from.
         threshold: Smallest probability of a region.
         mode: How outlines are drawn.
+        walls: The raster of walls between buildings, on the same grid; None where the model has learnt none.
     """
     stays, unsplit = np.ones(len(drawn), np.bool_), np.zeros(len(drawn), np.bool_)
     grid = source.georeference
     parts: list[Drawn] = []
     for at in np.flatnonzero(drawn.tally.pixels >= 2 * SMALLEST_PART_PIXELS):
-        crop = _read(source, drawn.bounds[at].astype(int))
+        crop = _read(source, walls, drawn.bounds[at].astype(int))
         if crop is None:
             unsplit[at] = True
             continue
@@ -62,7 +67,7 @@ def split_blocks(drawn: Drawn, source: RasterSource, threshold: float, mode: Out
     return Drawn.concatenate([replace(drawn, unsplit=unsplit).select(stays), *parts])
 
 
-def _read(source: RasterSource, bounds: NDArray[np.int64]) -> _Crop | None:
+def _read(source: RasterSource, walls: RasterSource | None, bounds: NDArray[np.int64]) -> _Crop | None:
     """The window of a region; None where it is too large."""
     left, top, right, bottom = (int(value) for value in bounds)
     if (right - left) * (bottom - top) > LARGEST_WINDOW_PIXELS:
@@ -72,13 +77,14 @@ def _read(source: RasterSource, bounds: NDArray[np.int64]) -> _Crop | None:
     window = Window(row, col, min(bottom + 1, grid.height) - row, min(right + 1, grid.width) - col)
     pixels = source.read(window)
     after = ((row - top + 1, bottom + 1 - window.stop[0]), (col - left + 1, right + 1 - window.stop[1]))
-    return _Crop(top - 1, left - 1, np.pad(pixels.values[0], after), np.pad(pixels.valid, after))
+    between = None if walls is None else np.pad(walls.read(window).values[0], after)
+    return _Crop(top - 1, left - 1, np.pad(pixels.values[0], after), np.pad(pixels.valid, after), between)
 
 
 def _labels(crop: _Crop, first: tuple[int, int], threshold: float) -> Labels:
     """Parts of the region whose first pixel is given."""
     regions, _ = ndimage.label(crop.valid & (crop.probability >= threshold))
-    return separate(crop.probability, regions == regions[first], threshold)
+    return separate(crop.probability, regions == regions[first], threshold, crop.walls)
 
 
 def _buildings(block: Drawn, crop: _Crop, labels: Labels, scene: tuple[int, int], mode: Outlines) -> Drawn:
