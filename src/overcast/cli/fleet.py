@@ -127,9 +127,10 @@ def _show(summary: FleetSummary, folder: Path, *, as_json: bool) -> None:
         area = f"{summary.valid_km2:.4g} of {summary.km2:.4g} km2 hold data"
         typer.echo(f"{area}; {summary.elapsed_s:.1f} s; see {folder / NAME}")
     if summary.failed:
+        count = len(summary.done) + len(summary.skipped) + len(summary.failed)
         shown = [f"{name} ({reason})" for name, reason in list(summary.failed.items())[:SHOWN_FAILURES]]
         more = f" and {len(summary.failed) - SHOWN_FAILURES} more" if len(summary.failed) > SHOWN_FAILURES else ""
         raise InputError(
-            f"{len(summary.failed)} scenes failed: {'; '.join(shown)}{more}. All stand in {folder / NAME}; mend them "
-            "and run the same command again: what is done is not done again."
+            f"{len(summary.failed)} of {count} scenes failed: {'; '.join(shown)}{more}. All stand in {folder / NAME}; "
+            "mend them and run the same command again: what is done is not done again."
         )

@@ -131,7 +131,8 @@ def predict(
     from overcast.inference.scene import SceneOptions
     from overcast.inference.separate import Separate
 
-    if footprints is None and probability is None and into is None:
+    many = not (into is None and workers is None and address is None)
+    if footprints is None and probability is None and not many:
         raise ConfigError("say what to write: --footprints FILE.gpkg, --probability FILE.tif, or both.")
     if model is None:
         model = BUNDLED
@@ -165,9 +166,9 @@ def predict(
         stac=stac,
         acquired=acquired,
     )
-    if into is not None or workers is not None or address is not None:
-        many = ManyOptions(scene, into, write, workers, address, footprints is None and probability is None)
-        map_many(many, bundle, declared, options, as_json=as_json)
+    if many:
+        asked = ManyOptions(scene, into, write, workers, address, footprints is None and probability is None)
+        map_many(asked, bundle, declared, options, as_json=as_json)
         return
     files = [located(name) for name in scene]
     with counting_bar("mapping", "km²") as update:
