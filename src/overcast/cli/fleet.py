@@ -68,7 +68,8 @@ def map_many(
 ) -> None:
     """Map scenes and print what has become of them; failed ones end the command with an error."""
     (footprints, probability), folder = many.endings(), many.folder()
-    model = SceneModel.of(bundle, calibrated=options.calibrated)
+    walls = footprints is not None and options.polygons.walls
+    model = SceneModel.of(bundle, calibrated=options.calibrated, walls=walls)
     scenes = find_scenes(many.scenes, model.sensor.bands)
     typer.echo(f"{len(scenes)} scenes", err=True)
     workers = _workers(many, options)

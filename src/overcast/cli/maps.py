@@ -29,6 +29,14 @@ class OutlineMode(StrEnum):
     STRICT = "strict"
 
 
+class Views(StrEnum):
+    """Views of the scene whose probabilities are averaged."""
+
+    OFF = "off"
+    FLIP = "flip"
+    FULL = "full"
+
+
 class SeparateMode(StrEnum):
     """Whether touching buildings become polygons of their own."""
 
@@ -88,6 +96,13 @@ def predict(
     separate: Annotated[
         SeparateMode, typer.Option(help="Touching buildings as one footprint, or apart with shared walls.")
     ] = SeparateMode.OFF,
+    tta: Annotated[
+        Views,
+        typer.Option(
+            help="Average over look-safe views: a flip along the flight direction (twice the time), full: at three "
+            "scales too (six times)."
+        ),
+    ] = Views.OFF,
     tile: Annotated[int, typer.Option(help="Side of the tiles in pixels.")] = 768,
     device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
     precision: Annotated[
@@ -130,6 +145,7 @@ def predict(
     from overcast.inference.predict import PredictOptions, predict_file
     from overcast.inference.scene import SceneOptions
     from overcast.inference.separate import Separate
+    from overcast.models.views import Tta
 
     many = not (into is None and workers is None and address is None)
     if footprints is None and probability is None and not many:
@@ -153,6 +169,7 @@ def predict(
             runtime=runtime,
             keep_exports=keep_exports,
             threads=threads,
+            tta=Tta(tta.value),
         ),
         polygons=PolygonOptions(
             threshold=threshold,
