@@ -10,7 +10,7 @@ from pathlib import Path
 class Ranges(BaseHTTPRequestHandler):
     """Serves parts of files, as object stores do."""
 
-    root = Path(sys.argv[1])
+    root = Path()
 
     def do_HEAD(self) -> None:
         self.do_GET(body=False)
@@ -40,6 +40,7 @@ class Ranges(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
+    Ranges.root = Path(sys.argv[1])
     with ThreadingHTTPServer(("127.0.0.1", 0), Ranges) as serving:
         print(serving.server_port, flush=True)  # noqa: T201
         serving.serve_forever()
