@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -19,10 +20,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from affine import Affine
 from test_predict import MODEL, OPTIONS, SENSOR, names, outputs_in, speckle, write_scene
 from test_resume import KILLED, Child, Counted, in_child, kill
 from torch import nn
+from typer.testing import CliRunner, Result
 
+from overcast.cli import app
 from overcast.data.addresses import located
 from overcast.data.radiometry import LookDirection
 from overcast.errors import ClusterError, InputError, OvercastError
@@ -408,6 +412,53 @@ def test_ray_with_a_worker_that_dies_gives_the_bytes_of_one_process(
     assert flag.exists()
     assert sorted(summary.done) == ["s0", "s1", "s2"]
     assert contents(tmp_path / "out") == contents(tmp_path / "alone")
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def overcast(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["predict", *(str(argument) for argument in arguments)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--into", "maps", "-o", "f.gpkg"], "leave out --footprints"),
+        (["--workers", "2"], "name it with --into"),
+        (["--into", "maps", "--write", "shp"], "--write 'shp'"),
+        (["--into", "maps", "--write", "gpkg,parquet"], "--write 'gpkg,parquet'"),
+        (["--into", "none/maps"], "none is not a folder"),
+        (["--into", "maps", "--address", "nowhere:1"], "no Ray cluster at nowhere:1"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_refused(
+    scenes: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+):
+    monkeypatch.chdir(scenes)
+    if "--address" in arguments:
+        pytest.importorskip("ray")
+        monkeypatch.setattr("ray.init", lambda **_: (_ for _ in ()).throw(ConnectionError("refused")))
+    result = overcast("s0.tif", *arguments)
+    assert isinstance(result.exception, OvercastError)
+    assert said in str(result.exception)
+
+
+def test_command_maps_a_list_and_says_what_failed(scenes: Path, tmp_path: Path):
+    for number in (0, 2):
+        grid = {"transform": Affine(1, 0, 593000, 0, -1, 5750000)}
+        write_scene(scenes / f"s{number}.tif", np.tile(speckle(100, 96, seed=number) - 40, (2, 1, 1)), **grid)
+    (scenes / "list.txt").write_text("s0.tif\ns1.tif\ns2.tif\n")
+    given = [scenes / "list.txt", "--into", tmp_path / "maps", "--write", "parquet,tif", "--json"]
+    given += ["--bands", "HH,HV,VH,VV", "--unit", "dB", "--no-stac", "--no-style"]
+    result = overcast(*given)
+    assert isinstance(result.exception, InputError)
+    assert re.match(r"1 of 3 scenes failed: s1 \(.*manifest\.jsonl; mend them", str(result.exception))
+    assert json.loads(result.stdout)["done"] == ["s0", "s2"]
+    assert outputs_in(tmp_path / "maps") == ["manifest.jsonl", "s0.parquet", "s0.tif", "s2.parquet", "s2.tif"]
+    again = overcast(*given)
+    assert json.loads(again.stdout)["skipped"] == ["s0", "s2"]
+    assert "s1 failed: " in again.stderr
 
 
 def test_worker_keeps_errors_of_the_user_as_values(scenes: Path):

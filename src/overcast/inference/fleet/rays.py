@@ -75,7 +75,11 @@ def _pass_on(done: Future[Outcome], answer: Future[Outcome], task: BlockTask) ->
     if error is None:
         answer.set_result(done.result())
         return
-    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    bug = getattr(error, "cause", None)  # of a RayTaskError: what the worker raised
+    if isinstance(bug, Exception):
+        answer.set_exception(bug)
+        return
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
     failure = ClusterError(
         f"block {task.strip} of {task.title} could not be computed by any worker ({type(error).__name__}: "
         f"{reason.rstrip('.')}); look at the workers' memory and logs, and run the same command again to go on."
