@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -209,10 +210,10 @@ def test_impossible_tiles_are_told(bench: Request):
         bench_scene(replace(bench, tile=64), isolate=False)
 
 
-def test_each_case_is_measured_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch):
-    import os
-
+def test_each_case_is_measured_in_a_process_of_its_own():
     assert scene._isolated(os.getpid) != os.getpid()
+    with pytest.raises(ConfigError, match="ended by the system"):
+        scene._isolated(os._exit, 9)
 
 
 def test_bare_network_counts_each_pixel_once(monkeypatch: pytest.MonkeyPatch):

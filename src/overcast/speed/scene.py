@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -14,11 +14,13 @@ import numpy as np
 
 from overcast.batch import IGNORE_LABEL
 from overcast.bundle import load_bundle
-from overcast.errors import OvercastError
+from overcast.errors import ConfigError, OvercastError
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.grid import Window
 from overcast.inference.cog import ProbabilitySource
 from overcast.inference.model import SceneModel
+from overcast.inference.outputs import termination_as_interrupt
+from overcast.processes import end_with_parent
 from overcast.runtime.options import Precision, Runtime, RuntimeOptions
 from overcast.speed.measure import Case, Measured, Seconds, Setting, first_ready, measure
 from overcast.speed.mosaic import Ground, make_ground, repeated, write_scene
@@ -107,7 +109,7 @@ def bench_scene(request: Request, *, isolate: bool = True, told: Callable[[Row],
     """
     model = SceneModel.of(load_bundle(request.model))
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="overcast-bench-") as folder:
+    with termination_as_interrupt(), tempfile.TemporaryDirectory(prefix="overcast-bench-") as folder:
         scene = Path(folder) / "scene.tif"
         ground = make_ground(model, request.seed)
         write_scene(scene, ground, request.size_px, model.sensor.gsd_m)
@@ -175,6 +177,14 @@ def _here(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 def _isolated(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """The function's result from a fresh process."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *args, **kwargs).result()
+    """The function's result from a fresh process, which ends with this one."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as pool:
+        try:
+            return pool.submit(function, *args, **kwargs).result()
+        except BrokenExecutor as error:
+            raise ConfigError("its process was ended by the system, probably for lack of memory.") from error
+        except KeyboardInterrupt:
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
