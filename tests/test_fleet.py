@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,6 +33,7 @@ from overcast.errors import ClusterError, InputError, OvercastError
 from overcast.inference.blockwise import Compute, compute_here
 from overcast.inference.fleet import worker as worker_module
 from overcast.inference.fleet.backend import compute_on
+from overcast.inference.fleet.manifest import Manifest, Status
 from overcast.inference.fleet.rays import Workers, ray_backend
 from overcast.inference.fleet.run import FleetRequest, FleetSummary, map_scenes
 from overcast.inference.fleet.scenes import SceneSpec, find_scenes
@@ -250,6 +251,42 @@ def test_killed_command_goes_on_where_it_stopped(scenes: Path, tmp_path: Path, i
     assert contents(out) == contents(tmp_path / "alone")
 
 
+def map_killed_before_the_manifest(folder: Path, out: Path) -> None:
+    record = Manifest.record
+
+    def dying(self: Manifest, scene: str, files: Sequence[Path], status: Status, facts: Mapping[str, object]) -> None:
+        if (scene, status) == ("s1", Status.DONE):
+            kill()
+        record(self, scene, files, status, facts)
+
+    Manifest.record = dying
+    map_killed(folder, out, call=0)
+
+
+def test_outputs_that_the_manifest_does_not_know_yet_are_made_again(scenes: Path, tmp_path: Path, in_child: Child):
+    """Killed between the last rename of a scene and its line in the manifest, twice."""
+    map_folder(scenes, tmp_path / "alone")
+    out = tmp_path / "out"
+    for _ in range(2):
+        assert in_child(map_killed_before_the_manifest, scenes, out) == KILLED
+        assert (out / "s1.stac.json").is_file()
+        assert manifest(out)["s1"]["status"] == "begun"
+    summary = map_folder(scenes, out)
+    assert (summary.skipped, summary.done, dict(summary.failed)) == (("s0",), ("s1", "s2"), {})
+    assert contents(out) == contents(tmp_path / "alone")
+    assert manifest(out)["s1"]["footprints"] == manifest(tmp_path / "alone")["s1"]["footprints"]
+
+
+def test_outputs_of_others_are_not_overwritten_after_a_kill(scenes: Path, tmp_path: Path, in_child: Child):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("s0.tif", "s0.gpkg", "s0.qml", "s0.stac.json"):
+        (out / name).write_text("another's")
+    assert in_child(map_killed, scenes, out, 3) == KILLED
+    assert set(map_folder(scenes, out).failed) == {"s0"}
+    assert (out / "s0.gpkg").read_text() == "another's"
+
+
 def test_stop_reaches_scenes_under_way(scenes: Path, tmp_path: Path):
     model = model_of()
 
@@ -259,7 +296,7 @@ def test_stop_reaches_scenes_under_way(scenes: Path, tmp_path: Path):
 
     with threads(model) as backend, pytest.raises(KeyboardInterrupt):
         map_folder(scenes, tmp_path / "out", model=model, compute=compute_on(backend), at_once=2, report=stop)
-    assert outputs_in(tmp_path / "out") == []
+    assert contents(tmp_path / "out") == {}
 
 
 # -- which scenes ------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What has become of each scene: a line of JSON each, appended as scenes end; the last line of a scene counts."""
+"""What has become of each scene: a line of JSON, appended as scenes begin and end; the last line of a scene counts."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ NAME = "manifest.jsonl"
 
 
 class Status(StrEnum):
-    """How a scene ended."""
+    """How far a scene came."""
 
+    BEGUN = "begun"
+    """None of its outputs was there: those that are there now come from this request."""
     DONE = "done"
     FAILED = "failed"
 
@@ -56,13 +58,18 @@ class Manifest:
         places = {self.path.parent / name: size for name, size in outputs.items()}
         return all(path.is_file() and path.stat().st_size == size for path, size in places.items())
 
+    def is_begun(self, scene: str, request: str) -> bool:
+        """True where the same request was killed at work on the scene, which had no outputs before."""
+        entry = self._entries.get(scene, {})
+        return entry.get("status") == Status.BEGUN and entry.get("request") == request
+
     def record(self, scene: str, files: Sequence[Path], status: Status, facts: Mapping[str, Any]) -> None:
-        """Append how a scene ended, for good; from several threads. Raises InputError where the disk is full."""
+        """Append how far a scene came, for good; from several threads. Raises InputError where the disk is full."""
         entry = {
             "scene": scene,
             "status": status.value,
             "files": [address(path) for path in files],
-            "ended": utc_text(fixed_now() or datetime.now(UTC)),
+            "begun" if status is Status.BEGUN else "ended": utc_text(fixed_now() or datetime.now(UTC)),
             **facts,
         }
         with self._lock, writing(self.path), self.path.open("a", encoding="utf-8") as file:

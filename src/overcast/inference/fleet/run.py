@@ -21,6 +21,7 @@ from overcast.inference.model import SceneModel
 from overcast.inference.outputs import termination_as_interrupt
 from overcast.inference.predict import PredictionSummary, run_job
 from overcast.inference.progress import Progress, Report, Stage
+from overcast.inference.staging import recover_publication
 
 HEADERS_AT_ONCE = 8
 """Scenes whose headers are read at the same time."""
@@ -157,7 +158,7 @@ def _map(scene: _Prepared, compute: Compute, tally: _Tally, manifest: Manifest) 
     """Map one scene and say how it ended."""
     files, common = scene.job.scene, {"model": scene.job.model.identity, "request": scene.digest}
     try:
-        summary = run_job(scene.job, compute)
+        summary = run_job(_begun(scene, common, manifest), compute)
     except (OvercastError, OSError) as error:
         manifest.record(scene.name, files, Status.FAILED, {**common, "error": str(error)})
         tally.fail(scene.name, str(error))
@@ -174,6 +175,22 @@ def _map(scene: _Prepared, compute: Compute, tally: _Tally, manifest: Manifest) 
         }
         manifest.record(scene.name, files, Status.DONE, {**common, **facts})
         tally.finish(scene.name, summary)
+
+
+def _begun(scene: _Prepared, facts: Mapping[str, str], manifest: Manifest) -> Job:
+    """The scene's job, once the manifest says that it is begun.
+
+    A run that was killed after its outputs were published and before the manifest said so has left them without their
+    numbers: they are made again, and overwritten by the same bytes.
+    """
+    job = scene.job
+    recover_publication(job.targets)
+    stand = [target.exists() for target in job.targets]
+    if all(stand) and manifest.is_begun(scene.name, scene.digest):
+        return replace(job, options=replace(job.options, overwrite=True))
+    if not any(stand):
+        manifest.record(scene.name, job.scene, Status.BEGUN, facts)
+    return job
 
 
 class _Tally:
