@@ -14,7 +14,7 @@ from torch import Tensor
 from overcast.batch import Available, Batch
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
-from overcast.methods.losses import TeacherGradient, alignment, area_share
+from overcast.methods.losses import TeacherGradient, alignment, area_share, teacher_right
 from overcast.methods.stages import Position
 from overcast.methods.teacher import Schedule, TeacherOptions
 from overcast.methods.three_branch import HeadWeights, JointBranchMethod
@@ -32,6 +32,15 @@ class MsalTerms(StrEnum):
     BOTH = "both"
 
 
+class AlignWhere(StrEnum):
+    """Which pixels the alignments compare."""
+
+    ALL = "all"
+    """All where both sensors have data."""
+    TEACHER_RIGHT = "teacher_right"
+    """Those of them where the teacher's decision is that of the label; none where there is no label."""
+
+
 class CollaborativeOptions(TeacherOptions):
     """`cmhcl`: what the paper leaves open, and its ablation."""
 
@@ -44,6 +53,8 @@ class CollaborativeOptions(TeacherOptions):
     """What L_msa compares: the share logits, the branch outputs, or both."""
     teacher_gradient: TeacherGradient = TeacherGradient.DETACH
     """Whether alignments also pull the optical teacher. `mutual` through a shared block can collapse."""
+    align_where: AlignWhere = AlignWhere.ALL
+    """Which pixels (cells of 32 px for the share logits) the alignments compare. Not in the paper."""
     temperature: float = Field(default=2.0, gt=0, le=100)
     """tau, softening of both sides of an alignment."""
     lambda_msa: float = Field(default=1.0, ge=0)
@@ -107,28 +118,35 @@ class CollaborativeLearning(JointBranchMethod):
 
     def _transfer(self, output: CollaborativeOutput, batch: Batch, position: Position) -> dict[str, Tensor]:
         """lambda_msa L_msa (Eq. 4) and lambda_mfa L_mfa (Eq. 5), term by term."""
-        options, valid = self.options, both_valid(batch)
-        ramp = options.ramp(position)
-        losses: dict[str, Tensor] = {}
+        options, ramp = self.options, self.options.ramp(position)
+        pairs: dict[str, tuple[float, Tensor, Tensor]] = {}
         if options.msal and options.msal_terms is not MsalTerms.OUTPUT:
-            cells = None if valid is None else area_share(valid, output.share_optical.shape[-2:])
-            share = self._align(output.share_optical, output.share_hallucination, cells)
-            losses["align_share"] = ramp * options.lambda_msa * share
+            pairs["align_share"] = (options.lambda_msa, output.share_optical, output.share_hallucination)
         if options.msal and options.msal_terms is not MsalTerms.SHARE:
-            losses["align_output"] = (
-                ramp * options.lambda_msa * self._align(output.optical, output.hallucination, valid)
-            )
+            pairs["align_output"] = (options.lambda_msa, output.optical, output.hallucination)
         if options.mfal:
-            fused = self._align(output.fused_optical, output.fused_hallucination, valid)
-            losses["align_fused"] = ramp * options.lambda_mfa * fused
-        return losses
+            pairs["align_fused"] = (options.lambda_mfa, output.fused_optical, output.fused_hallucination)
+        return {
+            name: ramp * weight * self._align(teacher, student, batch)
+            for name, (weight, teacher, student) in pairs.items()
+        }
 
-    def _align(self, teacher: Tensor, student: Tensor, valid: Tensor | None) -> Tensor:
+    def _align(self, teacher: Tensor, student: Tensor, batch: Batch) -> Tensor:
         return alignment(
             teacher,
             student,
             temperature=self.options.temperature,
             gradient=self.options.teacher_gradient,
-            valid=valid,
+            valid=self._counted(teacher, batch),
             weights=self.target_weights,
         )
+
+    def _counted(self, teacher: Tensor, batch: Batch) -> Tensor | None:
+        """(B, 1, h, w) weight of each pixel or cell of the teacher's logits; None counts all."""
+        valid, size = both_valid(batch), teacher.shape[-2:]
+        if valid is not None and valid.shape[-2:] != size:
+            valid = area_share(valid, size)
+        if self.options.align_where is AlignWhere.ALL:
+            return valid
+        right = teacher_right(teacher, batch.require("label"), self.target_weights)
+        return right if valid is None else right * valid
