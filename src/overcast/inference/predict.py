@@ -210,7 +210,7 @@ def _write_vector(job: Job, crs: str, rasters: Sequence[Path], target: Path) -> 
 
     with ExitStack() as stack:
         probability, *walls = [stack.enter_context(ProbabilitySource.open(raster)) for raster in rasters]
-        portions = vectorize(probability, job.options.polygons, job.km2_report, walls[0] if walls else None)
+        portions = vectorize(probability, job.polygons, job.km2_report, walls[0] if walls else None)
         count = write_footprints(target, watched(portions), origin)
     if job.style is not None and vector_format(target) is VectorFormat.GEOPACKAGE:
         store_style(target)
@@ -222,7 +222,7 @@ def _write_side_files(job: Job, grid: Georeference, staging: Staging, made: _Mad
         write_style(staging.path(job.style))
     if job.item is None:
         return
-    polygons = job.options.polygons
+    polygons = job.polygons
     facts: dict[str, object] = {
         "overcast:scene_radiometry": job.sensor.model_dump(mode="json"),
         "overcast:tta": job.options.scene.tta.value,
