@@ -93,7 +93,9 @@ READING = (
     "ratio is (IoU - IoU of the control) / (IoU of the ceiling given both sensors - IoU of the control): the share "
     "of the missing optical information that came back; it has no interval where the ceiling is below the control "
     "in more than a few resamples. M param.: millions of parameters of what is deployed; GMAC: "
-    "its 10⁹ multiply-adds for 512 x 512 px; s/km²: prediction alone, on the machine of the run."
+    "its 10⁹ multiply-adds for 512 x 512 px; ECE: expected calibration error of pixels, polygon ECE that of a "
+    "predicted footprint's confidence against the share that match a true one; s/km²: prediction alone, on the "
+    "machine of the run."
 )
 
 

@@ -48,6 +48,7 @@ FIGURES = (
     Figure("AP", "ap"),
     Figure("boundary IoU", "boundary_iou"),
     Figure("ECE", "ece"),
+    Figure("polygon ECE", "instance_ece"),
     Figure("s/km²", "s_per_km2", ".2g"),
 )
 

@@ -44,6 +44,7 @@ COLUMNS = (
     Column("Boundary IoU", lambda e: e.total.boundary.iou),
     Column("PoLiS (m)", lambda e: e.polis.mean_m, digits=2, higher_is_better=False),
     Column("ECE", lambda e: e.calibration.ece, higher_is_better=False),
+    Column("Polygon ECE", lambda e: e.instance_ece, higher_is_better=False),
     Column("s / km²", lambda e: e.timing.predict_s_per_km2(e.gsd_m), digits=2, higher_is_better=None),
 )
 IOU = Column("IoU", lambda e: e.pixels.iou)
