@@ -16,7 +16,8 @@ from overcast.benchmark.jobs import final_jobs, trial_jobs
 from overcast.benchmark.options import BenchmarkConfig, load_benchmark
 from overcast.benchmark.report import write_benchmark
 from overcast.benchmark.runner import Finished, kept, prepare_data, run_benchmark
-from overcast.benchmark.tables import Scores, Table, latex, markdown
+from overcast.benchmark.tables import DASH, FIGURES, Scores, Table, latex, markdown
+from overcast.benchmark.work import Row
 from overcast.benchmark.workers import Workers
 from overcast.cli import app
 from overcast.errors import ConfigError, LeakError
@@ -110,6 +111,24 @@ def test_every_method_and_seed_has_rows_and_a_second_call_trains_nothing(config:
     assert clear[1].value == iou_over_seeds(scores.runs("fusion", Available.BOTH)).value
     assert scores.clouded("sar_twin") == {}
     assert "IoU under clouds" in html
+
+
+def _cells(rows: list[Row]) -> dict[str, str]:
+    """The figures of a row of the score table, by column."""
+    return {figure.title: figure.text(rows) for figure in FIGURES}
+
+
+def test_figures_that_a_run_lacks_are_a_dash() -> None:
+    known = {"iou": 0.5, "instance_recall": 0.25, "polis_m": 1.234, "brier": 0.1, "ece": 0.02}
+    content = {"dataset": "d", "label": "a", "method": "sar", "settings": "", "seed": 0, "available": "sar"}
+    content |= {"parameters": 1, "multiply_adds": 1, "steps": 1, "best_step": 1, "machine": "m", "date": "2026-11-27"}
+    rows = [Row.model_validate(content | {"figures": known | {"polis_m": polis}}) for polis in (1, 2)]
+    assert {title: text for title, text in _cells(rows).items() if text != DASH} == {
+        "match rate": "0.250",
+        "PoLiS (m)": "1.50",
+        "Brier": "0.100",
+        "ECE": "0.020",
+    }
 
 
 def test_an_ablation_takes_over_the_settings_of_its_method(config: Path, tmp_path: Path) -> None:

@@ -93,7 +93,9 @@ READING = (
     "ratio is (IoU - IoU of the control) / (IoU of the ceiling given both sensors - IoU of the control): the share "
     "of the missing optical information that came back; it has no interval where the ceiling is below the control "
     "in more than a few resamples. M param.: millions of parameters of what is deployed; GMAC: "
-    "its 10⁹ multiply-adds for 512 x 512 px; ECE: expected calibration error of pixels, polygon ECE that of a "
+    "its 10⁹ multiply-adds for 512 x 512 px; match rate: share of the true footprints that were "
+    "matched, the only ones that PoLiS is over; Brier: mean squared error of the probability of pixels; "
+    "ECE: their expected calibration error, polygon ECE that of a "
     "predicted footprint's confidence against the share that match a true one; s/km²: prediction alone, on the "
     "machine of the run."
 )

@@ -41,13 +41,21 @@ class Figure:
     name: str
     form: str = ".3f"
 
+    def text(self, rows: Sequence[Row]) -> str:
+        """Mean over the rows that have the figure; a dash where none has it."""
+        values = [row.figures[self.name] for row in rows if self.name in row.figures]
+        return f"{np.mean(values):{self.form}}" if values else DASH
+
 
 FIGURES = (
     Figure("F1", "f1"),
     Figure("instance F1", "instance_f1"),
     Figure("AP", "ap"),
     Figure("boundary IoU", "boundary_iou"),
+    Figure("match rate", "instance_recall"),
+    Figure("PoLiS (m)", "polis_m", ".2f"),
     Figure("ECE", "ece"),
+    Figure("Brier", "brier"),
     Figure("polygon ECE", "instance_ece"),
     Figure("s/km²", "s_per_km2", ".2g"),
 )
@@ -148,10 +156,12 @@ def _score_row(scores: Scores, label: str, available: Available, *, compared: bo
     ]
     if compared:
         cells += _compared(scores, label, runs)
-    for figure in FIGURES:
-        values = [row.figures[figure.name] for row in rows if figure.name in row.figures]
-        cells.append(f"{np.mean(values):{figure.form}}" if values else DASH)
-    return (*cells, f"{rows[0].parameters / 1e6:.2f}", f"{rows[0].multiply_adds / 1e9:.2f}")
+    return (
+        *cells,
+        *(figure.text(rows) for figure in FIGURES),
+        f"{rows[0].parameters / 1e6:.2f}",
+        f"{rows[0].multiply_adds / 1e9:.2f}",
+    )
 
 
 def _compared(scores: Scores, label: str, runs: Runs) -> list[str]:

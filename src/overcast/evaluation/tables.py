@@ -35,6 +35,11 @@ def _instance_f1(evaluation: Evaluation) -> float | None:
     return evaluation.total.instances.f1 if evaluation.options.instances else None
 
 
+def _match_rate(evaluation: Evaluation) -> float | None:
+    """What PoLiS is meaningless without: a method that finds only the easy buildings outlines them well."""
+    return evaluation.total.instances.recall if evaluation.options.instances else None
+
+
 COLUMNS = (
     Column("F1", lambda e: e.pixels.f1),
     Column("Precision", lambda e: e.pixels.precision),
@@ -42,6 +47,7 @@ COLUMNS = (
     Column("Instance F1", _instance_f1),
     Column("AP", lambda e: e.detections.ap if e.options.instances else None),
     Column("Boundary IoU", lambda e: e.total.boundary.iou),
+    Column("Match rate", _match_rate),
     Column("PoLiS (m)", lambda e: e.polis.mean_m, digits=2, higher_is_better=False),
     Column("ECE", lambda e: e.calibration.ece, higher_is_better=False),
     Column("Polygon ECE", lambda e: e.instance_ece, higher_is_better=False),
