@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from overcast.batch import Available
+from overcast.benchmark.comparisons import difference_table, drop_table
 from overcast.benchmark.jobs import final_jobs, trial_jobs
 from overcast.benchmark.options import BenchmarkConfig, load_benchmark
 from overcast.benchmark.report import write_benchmark
@@ -22,7 +25,7 @@ from overcast.benchmark.workers import Workers
 from overcast.cli import app
 from overcast.errors import ConfigError, LeakError
 from overcast.evaluation.pixel import PixelCounts
-from overcast.evaluation.seeds import difference_over_seeds, iou_over_seeds, recovery_over_seeds
+from overcast.evaluation.seeds import Runs, difference_over_seeds, iou_over_seeds, recovery_over_seeds
 from overcast.settings import read_settings
 from overcast.simulate.options import SimulationOptions
 
@@ -95,7 +98,11 @@ def test_every_method_and_seed_has_rows_and_a_second_call_trains_nothing(config:
     again, nothing = _run(benchmark, output)
     assert nothing == []
     assert again == finished == kept(benchmark, output)
-    report = write_benchmark(benchmark, finished, output, "command")
+    compared = load_benchmark(config, ["compare=[[wide, sar_twin]]"])
+    report = write_benchmark(compared, kept(compared, output), output, "command")
+    for text in (report.html.read_text(), report.markdown.read_text(), report.latex.read_text()):
+        assert "wide minus sar" in text
+        assert "paired differences, given SAR alone" in text
     with report.csv.open(newline="") as file:
         table = list(csv.DictReader(file))
     assert len(table) == len(rows)
@@ -274,6 +281,55 @@ def test_mean_and_spread_over_seeds() -> None:
         iou_over_seeds([_counts([0.5]), _counts([0.5, 0.6])])
     with pytest.raises(ConfigError, match="no run"):
         iou_over_seeds([])
+
+
+@dataclass(frozen=True)
+class Given(Scores):
+    """Scores of runs that are written here."""
+
+    counts: Mapping[tuple[str, Available], Runs] = field(default_factory=dict)
+
+    def runs(self, label: str, available: Available) -> Runs:
+        return self.counts.get((label, available), [])
+
+
+def _given(config: Path, counts: Mapping[tuple[str, Available], Runs]) -> Given:
+    overrides = ["compare=[[wide, sar_twin], [sar_twin, fusion]]"]
+    return Given(load_benchmark(config, overrides), "tiny", Finished((), (), {}), counts)
+
+
+def test_the_drop_to_sar_alone_by_hand(config: Path) -> None:
+    """Two places, equally large: a set's IoU is the mean; resamples hold one of them twice, or both."""
+    both, alone = [_counts([0.9, 0.7])] * 2, [_counts([0.6, 0.6]), _counts([0.5, 0.5])]
+    scores = _given(config, {("wide", Available.BOTH): both, ("wide", Available.SAR): alone})
+    table = drop_table(scores)
+    assert table is not None
+    assert table.rows == (("wide", "0.800", "0.550", "2", "+0.250", "+0.200 .. +0.300", "+0.150 .. +0.350"),)
+    assert drop_table(_given(config, {("wide", Available.BOTH): both, ("fusion", Available.SAR): alone})) is None
+
+
+def test_differences_of_chosen_pairs_by_hand(config: Path) -> None:
+    counts = {
+        ("wide", Available.SAR): [_counts([0.7, 0.7]), _counts([0.6, 0.6])],
+        ("sar_twin", Available.SAR): [_counts([0.6, 0.4])] * 2,
+    }
+    table = difference_table(_given(config, counts))
+    assert table is not None
+    assert table.rows == (
+        ("wide minus sar_twin", "2", "+0.150", "+0.100 .. +0.200", "+0.050 .. +0.250"),
+        ("sar_twin minus fusion", "2, 0", DASH, DASH, DASH),
+    )
+    counts["sar_twin", Available.SAR] = counts["sar_twin", Available.SAR][:1]
+    unequal = difference_table(_given(config, counts))
+    assert unequal is not None
+    assert unequal.rows[0] == ("wide minus sar_twin", "2, 1", "+0.150", DASH, "+0.050 .. +0.250")
+    assert difference_table(_given(config, {})) is None
+
+
+@pytest.mark.parametrize("compare", ["[[wide, unheard]]", "[[wide, wide]]", "[[wide]]"])
+def test_pairs_must_be_of_two_methods(config: Path, compare: str) -> None:
+    with pytest.raises(ConfigError, match="compare"):
+        load_benchmark(config, [f"compare={compare}"])
 
 
 def test_recovery_needs_a_gap() -> None:

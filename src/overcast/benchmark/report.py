@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from overcast.batch import Available
+from overcast.benchmark.comparisons import comparison_tables
 from overcast.benchmark.options import BenchmarkConfig
 from overcast.benchmark.runner import Finished, evaluated
 from overcast.benchmark.tables import (
@@ -72,12 +73,13 @@ def write_results(path: Path, outcomes: Sequence[Outcome]) -> None:
 
 def write_benchmark(benchmark: BenchmarkConfig, finished: Finished, output: Path, command: str) -> Report:
     """Write every table and page. Needs at least one run with a result."""
-    tables = {name: score_tables(Scores(benchmark, name, finished)) for name in benchmark.datasets}
+    every_scores = [Scores(benchmark, name, finished) for name in benchmark.datasets]
+    tables = [table for scores in every_scores for table in (*score_tables(scores), *comparison_tables(scores))]
     further = [table for table in (tuning_table(benchmark, finished), failure_table(finished)) if table is not None]
     pages = tuple(
         page for name in benchmark.datasets if (page := _page(benchmark, finished, output, name, command)) is not None
     )
-    every = [table for group in tables.values() for table in group] + further
+    every = tables + further
     head = f"# {benchmark.title}\n\n{_origin(command)}\n\n{READING}\n"
     write_results(output / "results.csv", [outcome for _, outcome in finished.runs])
     write_atomic(output / "report.md", "\n".join([head, *(markdown(table) for table in every)]))

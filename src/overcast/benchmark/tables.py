@@ -177,9 +177,10 @@ def _compared(scores: Scores, label: str, runs: Runs) -> list[str]:
     return [f"{gain.value:+.3f} ({interval_of(gain, 3, signed=True)})", recovered]
 
 
-def spread_text(estimate: SeedEstimate) -> str:
+def spread_text(estimate: SeedEstimate, *, signed: bool = False) -> str:
     """Lowest and highest seed."""
-    return f"{estimate.lowest:.3f} .. {estimate.highest:.3f}" if estimate.seeds > 1 else "one seed"
+    form = "+.3f" if signed else ".3f"
+    return f"{estimate.lowest:{form}} .. {estimate.highest:{form}}" if estimate.seeds > 1 else "one seed"
 
 
 def interval_of(estimate: SeedEstimate, digits: int, *, signed: bool = False) -> str:
