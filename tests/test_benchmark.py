@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from overcast.benchmark.jobs import final_jobs, trial_jobs
 from overcast.benchmark.options import BenchmarkConfig, load_benchmark
 from overcast.benchmark.report import write_benchmark
 from overcast.benchmark.runner import Finished, kept, prepare_data, run_benchmark
-from overcast.benchmark.tables import DASH, FIGURES, Scores, Table, latex, markdown
+from overcast.benchmark.tables import DASH, FIGURES, Scores, Table, latex, markdown, score_tables
 from overcast.benchmark.work import Row
 from overcast.benchmark.workers import Workers
 from overcast.cli import app
@@ -120,6 +121,12 @@ def test_every_method_and_seed_has_rows_and_a_second_call_trains_nothing(config:
     assert "IoU under clouds" in html
 
 
+def _row(figures: dict[str, float]) -> Row:
+    content = {"dataset": "d", "label": "a", "method": "sar", "settings": "", "seed": 0, "available": "sar"}
+    content |= {"parameters": 1, "multiply_adds": 1, "steps": 1, "best_step": 1, "machine": "m", "date": "2026-11-27"}
+    return Row.model_validate(content | {"figures": figures})
+
+
 def _cells(rows: list[Row]) -> dict[str, str]:
     """The figures of a row of the score table, by column."""
     return {figure.title: figure.text(rows) for figure in FIGURES}
@@ -127,9 +134,7 @@ def _cells(rows: list[Row]) -> dict[str, str]:
 
 def test_figures_that_a_run_lacks_are_a_dash() -> None:
     known = {"iou": 0.5, "instance_recall": 0.25, "polis_m": 1.234, "brier": 0.1, "ece": 0.02}
-    content = {"dataset": "d", "label": "a", "method": "sar", "settings": "", "seed": 0, "available": "sar"}
-    content |= {"parameters": 1, "multiply_adds": 1, "steps": 1, "best_step": 1, "machine": "m", "date": "2026-11-27"}
-    rows = [Row.model_validate(content | {"figures": known | {"polis_m": polis}}) for polis in (1, 2)]
+    rows = [_row(known | {"polis_m": polis}) for polis in (1.0, 2.0)]
     assert {title: text for title, text in _cells(rows).items() if text != DASH} == {
         "match rate": "0.250",
         "PoLiS (m)": "1.50",
@@ -292,6 +297,9 @@ class Given(Scores):
     def runs(self, label: str, available: Available) -> Runs:
         return self.counts.get((label, available), [])
 
+    def rows(self, label: str, available: Available) -> list[Row]:
+        return [_row({})]
+
 
 def _given(config: Path, counts: Mapping[tuple[str, Available], Runs]) -> Given:
     overrides = ["compare=[[wide, sar_twin], [sar_twin, fusion]]"]
@@ -324,6 +332,24 @@ def test_differences_of_chosen_pairs_by_hand(config: Path) -> None:
     assert unequal is not None
     assert unequal.rows[0] == ("wide minus sar_twin", "2, 1", "+0.150", DASH, "+0.050 .. +0.250")
     assert difference_table(_given(config, {})) is None
+
+
+def test_an_open_interval_of_the_recovery_ratio_is_printed(config: Path) -> None:
+    """As in test_pixel: at the first place the ceiling is below the control, in a quarter of the resamples alone."""
+    scores = _given(
+        config,
+        {
+            ("wide", Available.SAR): [_counts([0.7, 0.7])],
+            ("sar_twin", Available.SAR): [_counts([0.5, 0.5])],
+            ("fusion", Available.BOTH): [_counts([0.4, 0.9])],
+        },
+    )
+    (table,) = [table for table in score_tables(scores) if table.title == "tiny, given SAR alone"]
+    rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    assert rows["wide"]["recovery ratio"] == "1.33 (0.50 .. ∞)"
+    assert rows["sar_twin"]["recovery ratio"] == DASH
+    assert re.search(r"In 2\d % of the resamples of places fusion is not above sar_twin", table.note)
+    assert r"1.33 (0.50 to $\infty$)" in latex(table)
 
 
 @pytest.mark.parametrize("compare", ["[[wide, unheard]]", "[[wide, wide]]", "[[wide]]"])

@@ -139,7 +139,29 @@ def _score_table(scores: Scores, available: Available, labels: Sequence[str]) ->
         columns += [f"minus {scores.benchmark.control}", "recovery ratio"]
     columns += [figure.title for figure in FIGURES] + ["M param.", "GMAC"]
     rows = [_score_row(scores, label, available, compared=compared) for label in labels]
-    return Table(f"{scores.dataset}, given {available_text(available)}", tuple(columns), tuple(rows))
+    note = _undefined_note(scores) if compared else ""
+    return Table(f"{scores.dataset}, given {available_text(available)}", tuple(columns), tuple(rows), note)
+
+
+def _undefined_note(scores: Scores) -> str:
+    """How often places are drawn that leave nothing to recover; empty where they never are."""
+    benchmark = scores.benchmark
+    recovered = _recovery(scores, scores.runs(benchmark.ceiling, Available.BOTH))
+    if recovered is None or recovered.undefined == 0:
+        return ""
+    return (
+        f"In {100 * recovered.undefined:.2g} % of the resamples of places {benchmark.ceiling} is not above "
+        f"{benchmark.control}; the recovery ratio is unbounded there, ∞ for a method above the control and -∞ for one "
+        "below, so that an interval may be open. Its lower end is above 0 only for a method that is above the control "
+        "in 97.5 % of all resamples."
+    )
+
+
+def _recovery(scores: Scores, runs: Runs) -> SeedEstimate | None:
+    """Recovery ratio; None without control or ceiling, or where there is nothing to recover."""
+    control = scores.runs(scores.benchmark.control, Available.SAR)
+    ceiling = scores.runs(scores.benchmark.ceiling, Available.BOTH)
+    return recovery_over_seeds(runs, control, ceiling) if runs and control and ceiling else None
 
 
 def _score_row(scores: Scores, label: str, available: Available, *, compared: bool) -> tuple[str, ...]:
@@ -166,13 +188,10 @@ def _score_row(scores: Scores, label: str, available: Available, *, compared: bo
 
 def _compared(scores: Scores, label: str, runs: Runs) -> list[str]:
     """Difference to the control and recovery ratio, with their intervals."""
-    benchmark = scores.benchmark
-    control = scores.runs(benchmark.control, Available.SAR)
-    ceiling = scores.runs(benchmark.ceiling, Available.BOTH)
-    if label == benchmark.control or not control:
+    control = scores.runs(scores.benchmark.control, Available.SAR)
+    if label == scores.benchmark.control or not control:
         return [DASH, DASH]
-    gain = difference_over_seeds(runs, control)
-    share = recovery_over_seeds(runs, control, ceiling) if ceiling else None
+    gain, share = difference_over_seeds(runs, control), _recovery(scores, runs)
     recovered = DASH if share is None else f"{share.value:.2f} ({interval_of(share, 2)})"
     return [f"{gain.value:+.3f} ({interval_of(gain, 3, signed=True)})", recovered]
 
@@ -185,10 +204,7 @@ def spread_text(estimate: SeedEstimate, *, signed: bool = False) -> str:
 
 def interval_of(estimate: SeedEstimate, digits: int, *, signed: bool = False) -> str:
     """Interval over places; a dash where there is none."""
-    if estimate.interval is None:
-        return DASH
-    sign = "+" if signed else ""
-    return f"{estimate.interval.low:{sign}.{digits}f} .. {estimate.interval.high:{sign}.{digits}f}"
+    return DASH if estimate.interval is None else estimate.interval.text(digits, " .. ", signed=signed)
 
 
 def tuning_table(benchmark: BenchmarkConfig, finished: Finished) -> Table | None:
@@ -238,6 +254,7 @@ TEX: Mapping[str, str] = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "²": r"$^2$",
+    "∞": r"$\infty$",
     DASH: "--",
 }
 

@@ -103,7 +103,7 @@ def interval_text(interval: Interval | None) -> str:
     >>> interval_text(Interval(0.1, 0.25))
     '0.100 to 0.250'
     """
-    return "–" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}"
+    return "–" if interval is None else interval.text(3)
 
 
 def score_table(data: ReportData) -> ScoreTable:
