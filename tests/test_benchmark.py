@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -114,6 +116,7 @@ def test_every_method_and_seed_has_rows_and_a_second_call_trains_nothing(config:
     assert report.pages[0].is_file()
     assert "| wide | 2 |" in report.markdown.read_text()
     _check_tuning(benchmark, finished)
+    _check_older_outcomes(benchmark, output, report.csv.read_text(), tmp_path / "again")
     scores = Scores(benchmark, "tiny", finished)
     clear = scores.clouded("fusion")
     assert clear[1].value == iou_over_seeds(scores.runs("fusion", Available.BOTH)).value
@@ -166,6 +169,21 @@ def _check_tuning(benchmark: BenchmarkConfig, finished: Finished) -> None:
     assert [job.config.training.crop for job in runs] == [int(taken[0].split("=")[1])] * 2
     assert {job.config.training.seed for job, _ in finished.trials} == {benchmark.tuning.seed}
     assert not any(outcome.rows for _, outcome in finished.trials)
+
+
+def _check_older_outcomes(benchmark: BenchmarkConfig, output: Path, table: str, again: Path) -> None:
+    """What earlier versions did not write is found from what a finished job keeps."""
+    for path in output.rglob("outcome.json"):
+        outcome = json.loads(path.read_text())
+        for row in outcome["rows"]:
+            assert row.pop("peak_bytes") > 4 * row["parameters"]
+            row["figures"].pop("instance_ece", None)
+        path.write_text(json.dumps(outcome))
+    (row, *_) = kept(benchmark, output).runs[0][1].rows
+    assert row.peak_bytes is None
+    found = write_benchmark(benchmark, kept(benchmark, output), again, "command").csv
+    rows = [list(csv.DictReader(io.StringIO(text))) for text in (table, found.read_text())]
+    assert rows[0] == rows[1]
 
 
 def test_a_failed_run_is_reported_and_does_not_stop_the_others(config: Path, tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def _score_table(scores: Scores, available: Available, labels: Sequence[str]) ->
     columns = ["method", "runs", "validation IoU", "IoU", "over seeds", "95 % over places"]
     if compared:
         columns += [f"minus {scores.benchmark.control}", "recovery ratio"]
-    columns += [figure.title for figure in FIGURES] + ["M param.", "GMAC"]
+    columns += [figure.title for figure in FIGURES] + ["M param.", "GMAC", "MB"]
     rows = [_score_row(scores, label, available, compared=compared) for label in labels]
     note = _undefined_note(scores) if compared else ""
     return Table(f"{scores.dataset}, given {available_text(available)}", tuple(columns), tuple(rows), note)
@@ -183,6 +183,7 @@ def _score_row(scores: Scores, label: str, available: Available, *, compared: bo
         *(figure.text(rows) for figure in FIGURES),
         f"{rows[0].parameters / 1e6:.2f}",
         f"{rows[0].multiply_adds / 1e9:.2f}",
+        DASH if rows[0].peak_bytes is None else f"{rows[0].peak_bytes / 1e6:.0f}",
     )
 
 

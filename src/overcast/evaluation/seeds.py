@@ -81,7 +81,7 @@ def recovery_over_seeds(method: Runs, control: Runs, ceiling: Runs) -> SeedEstim
 
 
 def _ratios(gains: NDArray[np.float64], gaps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of gains and gaps; infinite with the sign of the gain where the gap is not above 0, and 0 where the gain is 0 too."""
+    """Gain / gap of each; where the gap is not above 0, infinite with the sign of the gain (0 for a gain of 0)."""
     defined = gaps > 0
     unbounded = np.where(gains == 0, 0.0, np.copysign(np.inf, gains))
     return np.where(defined, gains / np.where(defined, gaps, 1.0), unbounded)
