@@ -5,8 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -214,6 +219,36 @@ def test_other_processes_give_the_same_rows(config: Path, tmp_path: Path, elsewh
             assert {k: v for k, v in before.figures.items() if k not in clocks} == pytest.approx(
                 {k: v for k, v in after.figures.items() if k not in clocks}
             )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX")
+def test_a_killed_command_goes_on_to_the_same_rows(config: Path, tmp_path: Path) -> None:
+    """Killed with its whole group once the first job is done; the next call trains only what is left."""
+    sets = ["seeds=[0]", "methods=[sar, sar_twin]", "control=sar", "panels=0"]
+    arguments = ["benchmark", str(config), *(part for override in sets for part in ("--set", override)), "-o"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    command = [sys.executable, "-m", "overcast", *arguments, str(killed)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True, env=environment) as process:
+        while not (done := list(killed.rglob("outcome.json"))):
+            assert process.poll() is None, "ended before its first job"
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert len(done) == len(list(killed.rglob("outcome.json"))) == 1
+    before = done[0].stat().st_mtime_ns
+    for output in (killed, whole):
+        result = CliRunner().invoke(app, [*arguments, str(output)])
+        assert result.exit_code == 0, result.output
+    assert done[0].stat().st_mtime_ns == before
+    rows = [_timeless_rows(output / "results.csv") for output in (killed, whole)]
+    assert len(rows[0]) == 2
+    assert rows[0] == rows[1]
+
+
+def _timeless_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return [{k: v for k, v in row.items() if k not in {"s_per_km2", "date"}} for row in csv.DictReader(file)]
 
 
 def test_a_planted_leak_is_refused_before_anything_is_trained(tiny_folder: Path, tmp_path: Path) -> None:
