@@ -53,16 +53,17 @@ def peak_bytes(module: nn.Module, input_shapes: Sequence[tuple[int, ...]]) -> in
     """
     on_meta = _without_data(module).eval()
     inputs = [torch.empty(shape, device="meta") for shape in input_shapes]
-    with torch.no_grad(), _LiveBytes([*on_meta.parameters(), *on_meta.buffers(), *inputs]) as memory:
+    memory = _LiveBytes([*on_meta.parameters(), *on_meta.buffers(), *inputs])
+    with torch.no_grad(), memory:
         on_meta(*inputs)
     return memory.peak
 
 
-class _LiveBytes(TorchDispatchMode):
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch gives it no types
     """Counts the memory of tensors that are alive after each operator."""
 
     def __init__(self, held: Iterable[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
         self._live: dict[StorageWeakRef, int] = {}
         self._count(held)
@@ -77,8 +78,12 @@ class _LiveBytes(TorchDispatchMode):
     def _count(self, tensors: Iterable[Tensor]) -> None:
         for tensor in tensors:
             storage = tensor.untyped_storage()
-            self._live[StorageWeakRef(storage)] = storage.nbytes()
-        self._live = {storage: size for storage, size in self._live.items() if not storage.expired()}
+            self._live[StorageWeakRef(storage)] = storage.nbytes()  # type: ignore[no-untyped-call]
+        self._live = {
+            storage: size
+            for storage, size in self._live.items()
+            if not storage.expired()  # type: ignore[no-untyped-call]
+        }
         self.peak = max(self.peak, sum(self._live.values()))
 
 
