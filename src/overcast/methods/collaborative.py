@@ -1,5 +1,13 @@
 """CMH-CL: cross-modal hallucination collaborative learning (Wei et al., IEEE JSTARS 2026).
 
+    L = sum_m w_m L_seg(z^m, y) + lambda_msa L_msa + lambda_mfa L_mfa     m in {OS, HS, O, H, share^O, share^H, (S)}
+    L_msa = D(z_share^O, z_share^H) + D(z^O, z^H)                         (Eq. 4)
+    L_mfa = D(z^OS, z^HS)                                                 (Eq. 5)
+
+The paper's are which logits each equation takes and that z^HS predicts from SAR alone. Ours, since the text with the
+equations is not at hand: their form, D (softened Kullback-Leibler divergence, optical side to hallucinated side, where
+both sensors have data), the sum over m, every weight, and which way gradients run (`teacher_gradient`).
+
 What of this is the paper's and what is our choice is marked statement by statement in docs/method.md.
 """
 
