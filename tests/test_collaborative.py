@@ -12,7 +12,9 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from overcast.batch import Available, Modality
+from overcast.methods.base import both_valid
 from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions
+from overcast.methods.distances import channel_alignment
 from overcast.methods.losses import TeacherGradient, alignment, teacher_right
 from overcast.methods.stages import position_in
 from overcast.models.network import Sharing
@@ -226,3 +228,15 @@ def test_a_wrong_teacher_passes_nothing_on():
     batch = replace(batch, label=(output.fused_optical[:, 0] <= 0).long())
     assert method.losses(batch, 50, STEPS)["align_fused"] == 0
     assert method.losses(replace(batch, label=1 - batch.require("label")), 50, STEPS)["align_fused"] > 0
+
+
+def test_alignments_can_compare_distributions_over_pixels():
+    method, batch = collaborative(divergence="channel", msal_terms="output", temperature=4.0), make_batch()
+    output = method.network(batch.require("sar"), batch.require("optical"))
+    found = method.losses(batch, 50, STEPS)["align_fused"]
+    valid = both_valid(batch)
+    expected = channel_alignment(output.fused_optical, output.fused_hallucination, temperature=4.0, valid=valid)
+    torch.testing.assert_close(found, expected)
+    assert found > 0
+    with pytest.raises(ValueError, match="detaches the teacher"):
+        CollaborativeOptions(divergence="channel", teacher_gradient="mutual")

@@ -14,14 +14,15 @@ What of this is the paper's and what is our choice is marked statement by statem
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal, assert_never
+from typing import Literal, Self, assert_never
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from overcast.batch import Available, Batch
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
+from overcast.methods.distances import channel_alignment
 from overcast.methods.losses import TeacherGradient, alignment, area_share, teacher_right
 from overcast.methods.stages import Position
 from overcast.methods.teacher import Schedule, TeacherOptions
@@ -49,6 +50,15 @@ class AlignWhere(StrEnum):
     """Those of them where the teacher's decision is that of the label; none where there is no label."""
 
 
+class Divergence(StrEnum):
+    """D, what an alignment measures."""
+
+    PIXEL = "pixel"
+    """KL of the class probabilities of each pixel."""
+    CHANNEL = "channel"
+    """KL of each channel's distribution over the pixels of an image, as of `cwd`: where, not how surely."""
+
+
 class CollaborativeOptions(TeacherOptions):
     """`cmhcl`: what the paper leaves open, and its ablation."""
 
@@ -61,6 +71,8 @@ class CollaborativeOptions(TeacherOptions):
     """What L_msa compares: the share logits, the branch outputs, or both."""
     teacher_gradient: TeacherGradient = TeacherGradient.DETACH
     """Whether alignments also pull the optical teacher. `mutual` through a shared block can collapse."""
+    divergence: Divergence = Divergence.PIXEL
+    """D of every alignment. `channel` is not in the paper."""
     align_where: AlignWhere = AlignWhere.ALL
     """Which pixels (cells of 32 px for the share logits) the alignments compare. Not in the paper."""
     temperature: float = Field(default=2.0, gt=0, le=100)
@@ -79,6 +91,12 @@ class CollaborativeOptions(TeacherOptions):
     """Share of the steps that belong to the teacher under `teacher_first`."""
     auxiliary_sar: bool = False
     """A supervised head on the SAR branch in training."""
+
+    @model_validator(mode="after")
+    def _one_way_over_channels(self) -> Self:
+        if self.divergence is Divergence.CHANNEL and self.teacher_gradient is TeacherGradient.MUTUAL:
+            raise ValueError("divergence: channel detaches the teacher; teacher_gradient: mutual needs pixel")
+        return self
 
     def applied_to(self, spec: NetworkSpec) -> NetworkSpec:
         """`spec` with the options that change the training network."""
@@ -140,14 +158,24 @@ class CollaborativeLearning(JointBranchMethod):
         }
 
     def _align(self, teacher: Tensor, student: Tensor, batch: Batch) -> Tensor:
-        return alignment(
-            teacher,
-            student,
-            temperature=self.options.temperature,
-            gradient=self.options.teacher_gradient,
-            valid=self._counted(teacher, batch),
-            weights=self.target_weights,
-        )
+        options, counted, targets = self.options, self._counted(teacher, batch), self.target_weights
+        match options.divergence:
+            case Divergence.PIXEL:
+                return alignment(
+                    teacher,
+                    student,
+                    temperature=options.temperature,
+                    gradient=options.teacher_gradient,
+                    valid=counted,
+                    weights=targets,
+                )
+            case Divergence.CHANNEL:
+                valid = None if counted is None else counted > 0
+                return channel_alignment(
+                    teacher, student, temperature=options.temperature, valid=valid, weights=targets
+                )
+            case _:
+                assert_never(options.divergence)
 
     def _counted(self, teacher: Tensor, batch: Batch) -> Tensor | None:
         """(B, 1, h, w) weight of each pixel or cell of the teacher's logits; None counts all."""

@@ -40,6 +40,7 @@ LATER_SETTINGS: Mapping[str, Any] = {
     "evaluation.tta": "off",
     "evaluation.separate": "off",
     "method.align_where": "all",
+    "method.divergence": "pixel",
 }
 """Settings that came after the first runs, and the value with which nothing differs from a run without them."""
 
