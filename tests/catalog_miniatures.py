@@ -106,6 +106,8 @@ def compress(counts: Sequence[int]) -> str:
 # OpenEarthMap-SAR -------------------------------------------------------------------------------------------------
 
 OEM_REGIONS = {"Tokyo": (139.70, 35.69), "Osaka": (135.43, 34.65), "Nantes": (-1.55, 47.22), "Miami": (-80.19, 25.77)}
+OEM_EMPTY = "TrainArea_005.tif"
+"""A tile without a building."""
 STEP_DEG = 4e-6
 
 
@@ -121,7 +123,7 @@ def write_openearthmap_sar(root: Path, *, manual: bool = True) -> Path:
                 train / "rgb_images" / name, rng.integers(0, 256, (3, SIDE_PX, SIDE_PX), np.uint8), at, "EPSG:4326"
             )
             write_tiff(train / "sar_images" / name, rng.integers(0, 256, (SIDE_PX, SIDE_PX), np.uint8), at, "EPSG:4326")
-            _write_classes(train / "labels" / name)
+            _write_classes(train / "labels" / name, empty=name == OEM_EMPTY)
         for subset, shift in (("val", 0.002), ("test", 0.003)):
             name = f"{subset.title()}Area_{number:03d}.tif"
             at = Affine(STEP_DEG, 0, lon + shift, 0, -STEP_DEG, lat)
@@ -138,10 +140,13 @@ def land_cover() -> Pixels:
     return np.tile(row.astype(np.uint8), (SIDE_PX, 1))
 
 
-def _write_classes(path: Path) -> None:
+def _write_classes(path: Path, *, empty: bool = False) -> None:
+    classes = land_cover()
+    if empty:
+        classes[classes == 8] = 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # as published
-        write_tiff(path, land_cover(), Affine.identity(), None)
+        write_tiff(path, classes, Affine.identity(), None)
 
 
 # BRIGHT -----------------------------------------------------------------------------------------------------------

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
+import json
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +22,18 @@ import yaml
 from typer.testing import CliRunner
 
 from overcast.batch import Available
+from overcast.benchmark.comparisons import difference_table, drop_table
 from overcast.benchmark.jobs import final_jobs, trial_jobs
 from overcast.benchmark.options import BenchmarkConfig, load_benchmark
 from overcast.benchmark.report import write_benchmark
 from overcast.benchmark.runner import Finished, kept, prepare_data, run_benchmark
-from overcast.benchmark.tables import Scores, Table, latex, markdown
+from overcast.benchmark.tables import DASH, FIGURES, Scores, Table, latex, markdown, score_tables
+from overcast.benchmark.work import Row
 from overcast.benchmark.workers import Workers
 from overcast.cli import app
 from overcast.errors import ConfigError, LeakError
 from overcast.evaluation.pixel import PixelCounts
-from overcast.evaluation.seeds import difference_over_seeds, iou_over_seeds, recovery_over_seeds
+from overcast.evaluation.seeds import Runs, difference_over_seeds, iou_over_seeds, recovery_over_seeds
 from overcast.settings import read_settings
 from overcast.simulate.options import SimulationOptions
 
@@ -94,7 +106,11 @@ def test_every_method_and_seed_has_rows_and_a_second_call_trains_nothing(config:
     again, nothing = _run(benchmark, output)
     assert nothing == []
     assert again == finished == kept(benchmark, output)
-    report = write_benchmark(benchmark, finished, output, "command")
+    compared = load_benchmark(config, ["compare=[[wide, sar_twin]]"])
+    report = write_benchmark(compared, kept(compared, output), output, "command")
+    for text in (report.html.read_text(), report.markdown.read_text(), report.latex.read_text()):
+        assert "wide minus sar" in text
+        assert "paired differences, given SAR alone" in text
     with report.csv.open(newline="") as file:
         table = list(csv.DictReader(file))
     assert len(table) == len(rows)
@@ -105,11 +121,34 @@ def test_every_method_and_seed_has_rows_and_a_second_call_trains_nothing(config:
     assert report.pages[0].is_file()
     assert "| wide | 2 |" in report.markdown.read_text()
     _check_tuning(benchmark, finished)
+    _check_older_outcomes(benchmark, output, report.csv.read_text(), tmp_path / "again")
     scores = Scores(benchmark, "tiny", finished)
     clear = scores.clouded("fusion")
     assert clear[1].value == iou_over_seeds(scores.runs("fusion", Available.BOTH)).value
     assert scores.clouded("sar_twin") == {}
     assert "IoU under clouds" in html
+
+
+def _row(figures: dict[str, float]) -> Row:
+    content = {"dataset": "d", "label": "a", "method": "sar", "settings": "", "seed": 0, "available": "sar"}
+    content |= {"parameters": 1, "multiply_adds": 1, "steps": 1, "best_step": 1, "machine": "m", "date": "2026-11-27"}
+    return Row.model_validate(content | {"figures": figures})
+
+
+def _cells(rows: list[Row]) -> dict[str, str]:
+    """The figures of a row of the score table, by column."""
+    return {figure.title: figure.text(rows) for figure in FIGURES}
+
+
+def test_figures_that_a_run_lacks_are_a_dash() -> None:
+    known = {"iou": 0.5, "instance_recall": 0.25, "polis_m": 1.234, "brier": 0.1, "ece": 0.02}
+    rows = [_row(known | {"polis_m": polis}) for polis in (1.0, 2.0)]
+    assert {title: text for title, text in _cells(rows).items() if text != DASH} == {
+        "match rate": "0.250",
+        "PoLiS (m)": "1.50",
+        "Brier": "0.100",
+        "ECE": "0.020",
+    }
 
 
 def test_an_ablation_takes_over_the_settings_of_its_method(config: Path, tmp_path: Path) -> None:
@@ -135,6 +174,21 @@ def _check_tuning(benchmark: BenchmarkConfig, finished: Finished) -> None:
     assert [job.config.training.crop for job in runs] == [int(taken[0].split("=")[1])] * 2
     assert {job.config.training.seed for job, _ in finished.trials} == {benchmark.tuning.seed}
     assert not any(outcome.rows for _, outcome in finished.trials)
+
+
+def _check_older_outcomes(benchmark: BenchmarkConfig, output: Path, table: str, again: Path) -> None:
+    """What earlier versions did not write is found from what a finished job keeps."""
+    for path in output.rglob("outcome.json"):
+        outcome = json.loads(path.read_text())
+        for row in outcome["rows"]:
+            assert row.pop("peak_bytes") > 4 * row["parameters"]
+            row["figures"].pop("instance_ece", None)
+        path.write_text(json.dumps(outcome))
+    (row, *_) = kept(benchmark, output).runs[0][1].rows
+    assert row.peak_bytes is None
+    found = write_benchmark(benchmark, kept(benchmark, output), again, "command").csv
+    rows = [list(csv.DictReader(io.StringIO(text))) for text in (table, found.read_text())]
+    assert rows[0] == rows[1]
 
 
 def test_a_failed_run_is_reported_and_does_not_stop_the_others(config: Path, tmp_path: Path) -> None:
@@ -165,6 +219,36 @@ def test_other_processes_give_the_same_rows(config: Path, tmp_path: Path, elsewh
             assert {k: v for k, v in before.figures.items() if k not in clocks} == pytest.approx(
                 {k: v for k, v in after.figures.items() if k not in clocks}
             )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX")
+def test_a_killed_command_goes_on_to_the_same_rows(config: Path, tmp_path: Path) -> None:
+    """Killed with its whole group once the first job is done; the next call trains only what is left."""
+    sets = ["seeds=[0]", "methods=[sar, sar_twin]", "control=sar", "panels=0"]
+    arguments = ["benchmark", str(config), *(part for override in sets for part in ("--set", override)), "-o"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    command = [sys.executable, "-m", "overcast", *arguments, str(killed)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True, env=environment) as process:
+        while not (done := list(killed.rglob("outcome.json"))):
+            assert process.poll() is None, "ended before its first job"
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert len(done) == len(list(killed.rglob("outcome.json"))) == 1
+    before = done[0].stat().st_mtime_ns
+    for output in (killed, whole):
+        result = CliRunner().invoke(app, [*arguments, str(output)])
+        assert result.exit_code == 0, result.output
+    assert done[0].stat().st_mtime_ns == before
+    rows = [_timeless_rows(output / "results.csv") for output in (killed, whole)]
+    assert len(rows[0]) == 2
+    assert rows[0] == rows[1]
+
+
+def _timeless_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return [{k: v for k, v in row.items() if k not in {"s_per_km2", "date"}} for row in csv.DictReader(file)]
 
 
 def test_a_planted_leak_is_refused_before_anything_is_trained(tiny_folder: Path, tmp_path: Path) -> None:
@@ -255,6 +339,76 @@ def test_mean_and_spread_over_seeds() -> None:
         iou_over_seeds([_counts([0.5]), _counts([0.5, 0.6])])
     with pytest.raises(ConfigError, match="no run"):
         iou_over_seeds([])
+
+
+@dataclass(frozen=True)
+class Given(Scores):
+    """Scores of runs that are written here."""
+
+    counts: Mapping[tuple[str, Available], Runs] = field(default_factory=dict)
+
+    def runs(self, label: str, available: Available) -> Runs:
+        return self.counts.get((label, available), [])
+
+    def rows(self, label: str, available: Available) -> list[Row]:
+        return [_row({})]
+
+
+def _given(config: Path, counts: Mapping[tuple[str, Available], Runs]) -> Given:
+    overrides = ["compare=[[wide, sar_twin], [sar_twin, fusion]]"]
+    return Given(load_benchmark(config, overrides), "tiny", Finished((), (), {}), counts)
+
+
+def test_the_drop_to_sar_alone_by_hand(config: Path) -> None:
+    """Two places, equally large: a set's IoU is the mean; resamples hold one of them twice, or both."""
+    both, alone = [_counts([0.9, 0.7])] * 2, [_counts([0.6, 0.6]), _counts([0.5, 0.5])]
+    scores = _given(config, {("wide", Available.BOTH): both, ("wide", Available.SAR): alone})
+    table = drop_table(scores)
+    assert table is not None
+    assert table.rows == (("wide", "0.800", "0.550", "2", "+0.250", "+0.200 .. +0.300", "+0.150 .. +0.350"),)
+    assert drop_table(_given(config, {("wide", Available.BOTH): both, ("fusion", Available.SAR): alone})) is None
+
+
+def test_differences_of_chosen_pairs_by_hand(config: Path) -> None:
+    counts = {
+        ("wide", Available.SAR): [_counts([0.7, 0.7]), _counts([0.6, 0.6])],
+        ("sar_twin", Available.SAR): [_counts([0.6, 0.4])] * 2,
+    }
+    table = difference_table(_given(config, counts))
+    assert table is not None
+    assert table.rows == (
+        ("wide minus sar_twin", "2", "+0.150", "+0.100 .. +0.200", "+0.050 .. +0.250"),
+        ("sar_twin minus fusion", "2, 0", DASH, DASH, DASH),
+    )
+    counts["sar_twin", Available.SAR] = counts["sar_twin", Available.SAR][:1]
+    unequal = difference_table(_given(config, counts))
+    assert unequal is not None
+    assert unequal.rows[0] == ("wide minus sar_twin", "2, 1", "+0.150", DASH, "+0.050 .. +0.250")
+    assert difference_table(_given(config, {})) is None
+
+
+def test_an_open_interval_of_the_recovery_ratio_is_printed(config: Path) -> None:
+    """As in test_pixel: at the first place the ceiling is below the control, in a quarter of the resamples alone."""
+    scores = _given(
+        config,
+        {
+            ("wide", Available.SAR): [_counts([0.7, 0.7])],
+            ("sar_twin", Available.SAR): [_counts([0.5, 0.5])],
+            ("fusion", Available.BOTH): [_counts([0.4, 0.9])],
+        },
+    )
+    (table,) = [table for table in score_tables(scores) if table.title == "tiny, given SAR alone"]
+    rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    assert rows["wide"]["recovery ratio"] == "1.33 (0.50 .. ∞)"
+    assert rows["sar_twin"]["recovery ratio"] == DASH
+    assert re.search(r"In 2\d % of the resamples of places fusion is not above sar_twin", table.note)
+    assert r"1.33 (0.50 to $\infty$)" in latex(table)
+
+
+@pytest.mark.parametrize("compare", ["[[wide, unheard]]", "[[wide, wide]]", "[[wide]]"])
+def test_pairs_must_be_of_two_methods(config: Path, compare: str) -> None:
+    with pytest.raises(ConfigError, match="compare"):
+        load_benchmark(config, [f"compare={compare}"])
 
 
 def test_recovery_needs_a_gap() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickletools
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -184,8 +185,47 @@ def test_record_is_complete_and_reads_back(bundle: Path, made: Made) -> None:
     assert info.data.test.chips == 19
 
 
+@pytest.mark.parametrize("options", [SarOptions(), FusionOptions()], ids=["one sensor", "two sensors"])
+def test_item_of_the_model_has_what_stac_and_mlm_require(options: MethodOptions, tiny_folder: Path, tmp_path: Path):
+    made = _make(options, tiny_folder)
+    info = save_bundle(tmp_path / "b", made.method, Kind.DEPLOYABLE, made.facts)
+    item = json.loads((tmp_path / "b" / "stac.json").read_text(encoding="utf-8"))
+    required = {"type", "stac_version", "stac_extensions", "id", "geometry", "properties", "links", "assets"}
+    assert set(item) == required  # and no bbox: there is no geometry
+    assert (item["type"], item["stac_version"], item["geometry"]) == ("Feature", "1.1.0", None)
+    assert all(link.keys() >= {"rel", "href"} and (tmp_path / "b" / link["href"]).is_file() for link in item["links"])
+    properties = item["properties"]
+    assert properties["datetime"] is None
+    assert properties["start_datetime"] < properties["end_datetime"]  # required where there is no datetime
+    assert properties["mlm:architecture"]
+    assert properties["mlm:tasks"] == ["semantic-segmentation"]
+    assert re.fullmatch("[a-zA-Z][a-zA-Z0-9_.-]+[a-zA-Z0-9]", properties["mlm:name"])
+    assert properties["license"] == info.licence
+    known = {band["name"] for band in properties["bands"]}
+    for given, sensor in zip(properties["mlm:input"], info.inputs, strict=True):
+        assert given["name"] == sensor
+        assert len(given["input"]["shape"]) == len(given["input"]["dim_order"]) == 4
+        assert given["input"]["shape"][1] == len(given["bands"]) == len(given["value_scaling"])
+        assert set(given["bands"]) <= known
+    radar = next(given for given in properties["mlm:input"] if given["name"] == "sar")
+    assert radar["value_scaling"][0] == {"type": "z-score", "mean": 20, "stddev": 4}
+    (output,) = properties["mlm:output"]
+    assert output.keys() >= {"name", "tasks", "result"}
+    assert output["result"]["shape"] == [-1, 1, -1, -1]
+    (asset,) = item["assets"].values()
+    weights = tmp_path / "b" / asset["href"]
+    assert {"mlm:model", "mlm:weights"} <= set(asset["roles"])
+    assert asset["file:size"] == weights.stat().st_size
+    assert asset["file:checksum"] == "1220" + hashlib.sha256(weights.read_bytes()).hexdigest()
+
+
 def test_nothing_is_pickled(bundle: Path) -> None:
-    assert sorted(path.name for path in bundle.iterdir()) == ["README.md", "bundle.json", "model.safetensors"]
+    assert sorted(path.name for path in bundle.iterdir()) == [
+        "README.md",
+        "bundle.json",
+        "model.safetensors",
+        "stac.json",
+    ]
     for path in bundle.iterdir():
         with path.open("rb") as file, pytest.raises(ValueError, match=r"."):
             list(pickletools.genops(file))

@@ -218,6 +218,8 @@ def test_openearthmap_sar_maps_buildings_among_land_cover(oem: Path) -> None:
     assert "Umbra, CC-BY-4.0" in catalog.licence
     label = label_of(catalog, "train/TrainArea_003")
     np.testing.assert_array_equal(label[0], [0] * 16 + [1] * 15 + [IGNORE_LABEL])
+    empty = label_of(catalog, "train/TrainArea_005")
+    np.testing.assert_array_equal(empty, np.tile(np.array([0] * 31 + [IGNORE_LABEL], np.uint8), (SIDE_PX, 1)))
     assert_uncalibrated_pair(catalog, 0.40)
 
 

@@ -12,8 +12,10 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from overcast.batch import Available, Modality
+from overcast.methods.base import both_valid
 from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions
-from overcast.methods.losses import TeacherGradient, alignment
+from overcast.methods.distances import channel_alignment
+from overcast.methods.losses import TeacherGradient, alignment, teacher_right
 from overcast.methods.stages import position_in
 from overcast.models.network import Sharing
 
@@ -200,3 +202,41 @@ def test_the_method_page_lists_every_option_with_its_default():
         default = CollaborativeOptions.model_fields[name].default
         first = rows[f"`{name}`"].split("|")[2].split(",")[0].strip(" `")
         assert TypeAdapter(type(default)).validate_strings(first) == default
+
+
+def test_alignments_can_count_only_where_the_teacher_is_right():
+    label = torch.tensor([[[1, 0, 255, 1]]])
+    teacher = torch.tensor([[[[2.0, 2.0, 2.0, -2.0]]]])
+    assert teacher_right(teacher, label).tolist() == [[[[1.0, 0.0, 0.0, 0.0]]]]
+    classes = torch.stack([-teacher[:, 0], teacher[:, 0], torch.full((1, 1, 4), -9.0)], 1)
+    assert teacher_right(classes, label).tolist() == [[[[1.0, 0.0, 0.0, 0.0]]]]
+    targets = torch.cat([teacher, -teacher], 1)
+    assert teacher_right(targets, label, (1.0, 0.25)).tolist() == [[[[1.0, 0.0, 0.0, 0.0]]]]
+
+
+def test_a_cell_is_right_by_most_of_its_labelled_pixels():
+    label = torch.full((1, 40, 64), 255)
+    label[:, :10, :20], label[:, 10:20, :20] = 1, 1
+    label[:, 20:25, :20] = 0
+    teacher = torch.tensor([[[[3.0, 3.0], [3.0, 3.0]]]])
+    assert teacher_right(teacher, label).tolist() == [[[[1.0, 0.0], [0.0, 0.0]]]]
+
+
+def test_a_wrong_teacher_passes_nothing_on():
+    method, batch = collaborative(align_where="teacher_right", msal_terms="output"), make_batch()
+    output = method.network(batch.require("sar"), batch.require("optical"))
+    batch = replace(batch, label=(output.fused_optical[:, 0] <= 0).long())
+    assert method.losses(batch, 50, STEPS)["align_fused"] == 0
+    assert method.losses(replace(batch, label=1 - batch.require("label")), 50, STEPS)["align_fused"] > 0
+
+
+def test_alignments_can_compare_distributions_over_pixels():
+    method, batch = collaborative(divergence="channel", msal_terms="output", temperature=4.0), make_batch()
+    output = method.network(batch.require("sar"), batch.require("optical"))
+    found = method.losses(batch, 50, STEPS)["align_fused"]
+    valid = both_valid(batch)
+    expected = channel_alignment(output.fused_optical, output.fused_hallucination, temperature=4.0, valid=valid)
+    torch.testing.assert_close(found, expected)
+    assert found > 0
+    with pytest.raises(ValueError, match="detaches the teacher"):
+        CollaborativeOptions(divergence="channel", teacher_gradient="mutual")

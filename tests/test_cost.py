@@ -16,7 +16,7 @@ from overcast.methods.options import (
     SarTwinOptions,
     build_method,
 )
-from overcast.models.cost import Cost, cost
+from overcast.models.cost import Cost, cost, peak_bytes
 from overcast.models.network import NetworkSpec
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -48,6 +48,34 @@ def test_convolutions_by_hand():
     first, second = 8 * 3 * 9 * 16 * 16, 8 * 25 * 16 * 16
     parameters = 8 * 3 * 9 + 8 + 8 * 25 + 8
     assert cost(network, [(1, 3, 32, 32)]) == Cost(parameters, first + second)
+
+
+def test_peak_memory_by_hand():
+    """Weights and the caller's image are always there; at the second of three convolutions its input and output too."""
+    layers = nn.Conv2d(1, 4, 1, bias=False), nn.Conv2d(4, 8, 1, bias=False), nn.Conv2d(8, 1, 1, bias=False)
+    weights, features = 4 + 32 + 8, (1 + 4 + 8) * 16 * 16
+    assert peak_bytes(nn.Sequential(*layers), [(1, 1, 16, 16)]) == 4 * (weights + features)
+    weights, features = 4 + 32 + 32, (1 + 4 + 8 + 4) * 16 * 16
+    assert peak_bytes(Skip(), [(1, 1, 16, 16)]) == 4 * (weights + features)
+
+
+class Skip(nn.Module):
+    """A feature of 4 channels waits until 8 channels have become 4 again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.wide, self.back = (nn.Conv2d(a, b, 1, bias=False) for a, b in ((1, 4), (4, 8), (8, 4)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first = self.first(x)
+        return self.back(self.wide(first)).add_(first)
+
+
+def test_operators_in_place_take_no_memory():
+    plain = nn.Sequential(nn.Conv2d(1, 4, 1, bias=False))
+    activated = nn.Sequential(*plain, nn.ReLU(inplace=True))
+    assert peak_bytes(plain, [(1, 1, 8, 8)]) == peak_bytes(activated, [(1, 1, 8, 8)])
+    assert peak_bytes(nn.Sequential(*plain, nn.ReLU()), [(1, 1, 8, 8)]) == 4 * (4 + (1 + 4 + 4) * 64)
 
 
 def test_a_module_used_twice_weighs_once_and_works_twice():

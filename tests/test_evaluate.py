@@ -9,7 +9,7 @@ import pytest
 import torch
 from evaluation_cases import PLACES, chip_arrays, make_batch, place_table, predictor
 
-from overcast.batch import IGNORE_LABEL, Modality
+from overcast.batch import IGNORE_LABEL, Batch, Modality
 from overcast.errors import BundleError, ConfigError, InputError, MissingModalityError
 from overcast.evaluation.boundary import count_boundary
 from overcast.evaluation.calibration import count_calibration
@@ -82,6 +82,23 @@ def test_a_perfect_model_scores_one():
     assert summary["polis_m"] == 0.0
     assert summary["ece"] == pytest.approx(1 / (1 + np.exp(2)), abs=1e-6)  # logits are +-2, never sure
     assert summary["places"] == 4
+
+
+def test_calibration_of_polygons_by_hand():
+    """A footprint at 0.8 that is there and one at 0.6 that is not: (|1 - 0.8| + |0 - 0.6|) / 2."""
+    label = torch.zeros(1, 32, 32, dtype=torch.uint8)
+    label[0, 2:12, 2:12] = 1
+    probability = torch.full((1, 1, 32, 32), 0.01)
+    probability[0, 0, 2:12, 2:12], probability[0, 0, 18:28, 18:28] = 0.8, 0.6
+    valid = torch.ones(1, 1, 32, 32, dtype=torch.bool)
+    batch = Batch(torch.zeros(1, 1, 32, 32), valid, None, None, label, keys=("a",))
+    found = evaluate(lambda _: torch.logit(probability), [batch], {"a": "p"}, 1.0, OPTIONS)
+    assert found.summary()["instance_ece"] == pytest.approx(0.4, abs=1e-6)
+    nothing = evaluate(lambda _: torch.full((1, 1, 32, 32), -5.0), [batch], {"a": "p"}, 1.0, OPTIONS)
+    assert nothing.instance_ece is None
+    assert "instance_ece" not in nothing.summary()
+    pixels = evaluate(lambda _: torch.logit(probability), [batch], {"a": "p"}, 1.0, EvaluationOptions(instances=False))
+    assert "instance_ece" not in pixels.summary()
 
 
 def test_json_loses_nothing(evaluation, tmp_path):

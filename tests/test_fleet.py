@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,12 +29,13 @@ from torch import nn
 from typer.testing import CliRunner, Result
 
 from overcast.cli import app
+from overcast.cli import fleet as fleet_command
 from overcast.data.addresses import located
 from overcast.data.radiometry import LookDirection
 from overcast.errors import ClusterError, InputError, OvercastError
 from overcast.inference.blockwise import Compute, compute_here
 from overcast.inference.fleet import worker as worker_module
-from overcast.inference.fleet.backend import compute_on
+from overcast.inference.fleet.backend import Backend, compute_on
 from overcast.inference.fleet.manifest import Manifest, Status
 from overcast.inference.fleet.rays import Workers, ray_backend
 from overcast.inference.fleet.run import FleetRequest, FleetSummary, map_scenes
@@ -41,6 +44,7 @@ from overcast.inference.fleet.worker import BlockTask, BlockWorker, Outcome
 from overcast.inference.model import SceneModel
 from overcast.inference.outlines.levels import Outlines
 from overcast.inference.progress import Progress
+from overcast.inference.scene import SceneOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 __all__ = ["in_child"]  # a fixture
@@ -415,40 +419,116 @@ def test_scenes_are_read_from_the_web_and_from_object_stores(
 # -- Ray ---------------------------------------------------------------------------------------------------------------
 
 
-class DiesOnce(Counted):
-    """Kills its process at the third call, unless a file says that this has happened."""
+class Logged(Counted):
+    """Writes down a digest of every tile that it is given, whichever process it is in."""
 
-    def __init__(self, flag: Path) -> None:
+    def __init__(self, log: Path) -> None:
         super().__init__()
-        self.flag = flag
+        self.log = log
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.calls == 2 and not self.flag.exists():
-            self.flag.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+        line = hashlib.sha256(x.numpy().tobytes()).hexdigest() + "\n"
+        with self.log.open("ab", buffering=0) as file:  # one write at the end of the file: lines stay whole
+            file.write(line.encode())
         return super().forward(x)
 
 
+class DiesOnce(Logged):
+    """Kills its process at the third call, unless a file says that this has happened."""
+
+    def __init__(self, log: Path, flag: Path) -> None:
+        super().__init__(log)
+        self.flag = flag
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = super().forward(x)
+        if self.calls == 3 and not self.flag.exists():
+            self.flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return found
+
+
+class Watched:
+    """A backend that keeps what it was asked for."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.tasks: list[BlockTask] = []
+
+    @property
+    def slots(self) -> int:
+        return self._backend.slots
+
+    def submit(self, task: BlockTask) -> Future[Outcome]:
+        self.tasks.append(task)
+        return self._backend.submit(task)
+
+
+def tiles_of(task: BlockTask, log: Path) -> list[str]:
+    """Digests of the tiles of a block."""
+    log.write_bytes(b"")
+    BlockWorker(model_of(Logged(log))).compute(task)
+    return log.read_text().splitlines()
+
+
+@pytest.fixture
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's workers find these tests, and the package that they test."""
+    pytest.importorskip("ray")
+    places = (Path(__file__).parent, Path(worker_module.__file__).parents[3])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, places)))
+
+
+@pytest.mark.usefixtures("importable")
 @pytest.mark.filterwarnings("ignore:Tip. In future versions of Ray:FutureWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # sockets that Ray leaves to the collector
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_ray_with_a_worker_that_dies_gives_the_bytes_of_one_process(
-    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    pytest.importorskip("ray")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+def test_ray_with_a_worker_that_dies_gives_the_bytes_of_one_process_and_loses_one_block(scenes: Path, tmp_path: Path):
     options = replace(GENTLE, scene=replace(GENTLE.scene, threads=1))
     map_folder(scenes, tmp_path / "alone", options=options)
-    flag = tmp_path / "died"
-    model = model_of(DiesOnce(flag))
+    flag, log = tmp_path / "died", tmp_path / "log"
+    model = model_of(DiesOnce(log, flag))
     with ray_backend(model, Workers(count=2, address=None, threads=1, gpus=0)) as backend:
         assert backend.slots == 4
+        watched = Watched(backend)
         summary = map_folder(
-            scenes, tmp_path / "out", model=model, compute=compute_on(backend), at_once=2, options=options
+            scenes, tmp_path / "out", model=model, compute=compute_on(watched), at_once=2, options=options
         )
     assert flag.exists()
     assert sorted(summary.done) == ["s0", "s1", "s2"]
     assert contents(tmp_path / "out") == contents(tmp_path / "alone")
+    computed = Counter(log.read_text().splitlines())
+    again = {tile for tile, times in computed.items() if times > 1}
+    blocks = [set(tiles_of(task, tmp_path / "block")) for task in watched.tasks]
+    assert len(set.union(*blocks)) == sum(map(len, blocks)) == len(computed)  # each block was asked for once
+    assert again
+    assert max(computed.values()) == 2
+    assert sum(bool(block & again) for block in blocks) == 1
+
+
+@pytest.mark.usefixtures("importable")
+@pytest.mark.filterwarnings("ignore:Tip. In future versions of Ray:FutureWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.slow
+def test_command_computes_on_a_cluster_that_runs(scenes: Path, tmp_path: Path):
+    from ray.cluster_utils import Cluster
+
+    grid = {"transform": Affine(1, 0, 593000, 0, -1, 5750000)}
+    values = np.tile(speckle(100, 96) - 40, (2, 1, 1))
+    scene = write_scene(scenes / "town.tif", values, **grid)
+    given = [scene, "--write", "parquet,tif", "--bands", "HH,HV,VH,VV", "--unit", "dB", "--no-style", "--json"]
+    given += ["--runtime", "eager", "--threads", "1"]
+    overcast(*given, "--into", tmp_path / "alone")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        result = overcast(*given, "--into", tmp_path / "maps", "--address", cluster.address)
+    finally:
+        cluster.shutdown()
+    assert result.exception is None, result.output
+    assert json.loads(result.stdout)["done"] == ["town"]
+    assert sorted(contents(tmp_path / "maps")) == ["town.parquet", "town.stac.json", "town.tif"]
+    assert contents(tmp_path / "maps") == contents(tmp_path / "alone")
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -505,3 +585,28 @@ def test_worker_keeps_errors_of_the_user_as_values(scenes: Path):
     assert not isinstance(worker.compute(task), OvercastError)
     gone = replace(task, scene=(located(str(scenes / "gone.tif")),))
     assert isinstance(worker.compute(gone), InputError)
+
+
+@pytest.mark.parametrize(
+    ("devices", "device", "asked", "installed", "count"),
+    [
+        (4, "cuda", None, True, 4),
+        (1, "cuda", None, True, None),
+        (4, "cuda:1", None, True, None),  # one device was named
+        (4, "cpu", None, True, None),
+        (4, "cuda", None, False, None),  # nobody asked for Ray
+        (4, "cuda", 2, True, 2),
+        (0, "cpu", 3, True, 3),
+        (0, "cpu", 1, True, None),
+    ],
+)
+def test_more_than_one_device_is_a_cluster_by_itself(
+    monkeypatch: pytest.MonkeyPatch, devices: int, device: str, asked: int | None, installed: bool, count: int | None
+):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+    monkeypatch.setattr(fleet_command, "find_spec", lambda _: object() if installed else None)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    many = fleet_command.ManyOptions([], None, "gpkg", asked, None, True)
+    found = fleet_command._workers(many, replace(OPTIONS, scene=SceneOptions(device=device)))
+    gpus = 1 if device.startswith("cuda") else 0
+    assert found == (None if count is None else Workers(count, None, 8 // count, gpus))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from overcast.bundle import BUNDLED, WEIGHTS, load_bundle
 from overcast.cli import app
 from overcast.errors import InputError, RadiometryError
 from overcast.evaluation.pixel import PixelCounts, count_pixels
+from overcast.model_item import ITEM, model_item
 from overcast.simulate.dataset import simulate_dataset
 from overcast.simulate.options import CityOptions, SarOptions, SimulationOptions
 
@@ -44,6 +46,8 @@ def test_it_is_small_and_says_what_it_is() -> None:
     card = (BUNDLED / "README.md").read_text()
     assert "Trained on simulated radar" in card
     assert f"{info.metrics['test sar']['iou']:.4f}" in card
+    item = model_item(info.model_dump(mode="json"), WEIGHTS, (BUNDLED / WEIGHTS).stat().st_size)
+    assert json.loads((BUNDLED / ITEM).read_text()) == item
 
 
 def test_predict_without_a_model_finds_buildings_on_unseen_ground(scene: Path, tmp_path: Path) -> None:

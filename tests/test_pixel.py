@@ -194,12 +194,31 @@ def test_recovery_ratio_says_when_there_is_nothing_to_recover():
     assert recovery_ratio(one, {"only": PixelCounts(tp=4, fp=6)}, {"only": PixelCounts(tp=6, fp=4)}).interval is None
 
 
-def test_recovery_ratio_without_a_resolved_gap_has_no_interval():
+@pytest.mark.parametrize(("gain", "interval"), [(20, (0.5, np.inf)), (0, (0.0, 0.0)), (-20, (-np.inf, -0.5))])
+def test_recovery_ratio_of_an_unresolved_gap_by_hand(gain, interval):
+    """Gaps of -10 and 40 points at two places: (a, a) is drawn in 1 of 4 resamples and has nothing to recover.
+
+    (a, b), in 2 of 4, has a gap of 15 and (b, b) one of 40, so the ratio of +20 points is inf, 4 / 3 and 1 / 2.
+    """
+
+    def places(a, b):
+        return {"a": PixelCounts(tp=a, fn=100 - a), "b": PixelCounts(tp=b, fn=100 - b)}
+
+    estimate = recovery_ratio(places(50 + gain, 50 + gain), places(50, 50), places(40, 90))
+    assert estimate.value == pytest.approx(gain / 15)
+    assert (estimate.interval.low, estimate.interval.high) == pytest.approx(interval)
+    assert estimate.undefined == pytest.approx(0.25, abs=0.04)  # 1000 draws: standard error 0.014
+
+
+def test_a_lower_end_above_zero_says_that_the_method_is_above_its_control():
+    """However badly the gap is known: both intervals are of the same resamples."""
     control, ceiling = _shifted(5), _shifted(5)
     ceiling["p0"], ceiling["p9"] = PixelCounts(tp=60, fn=140, fp=10), PixelCounts(tp=150, fn=50, fp=10)
-    estimate = recovery_ratio(_shifted(6), control, ceiling)
-    assert estimate.value > 0
-    assert estimate.interval is None
+    for method in (_shifted(6), _shifted(4)):
+        estimate, difference = recovery_ratio(method, control, ceiling), paired_difference(method, control)
+        assert estimate.undefined > 0.025
+        assert (estimate.interval.low > 0) == (difference.interval.low > 0)
+        assert (estimate.interval.high < 0) == (difference.interval.high < 0)
 
 
 def test_comparisons_refuse_other_places():

@@ -130,6 +130,14 @@ def test_the_numbers_are_in_the_page(data):
     assert "nan" not in text.lower().split()
 
 
+def test_the_match_rate_stands_beside_polis(data):
+    table = tables.score_table(data)
+    rate = table.columns.index("Match rate")
+    assert table.columns[rate + 1] == "PoLiS (m)"
+    counts = data.lead.evaluation.total.instances
+    assert table.groups[0].rows[0].cells[rate].text == f"{counts.tp / (counts.tp + counts.fn):.3f}"
+
+
 def test_the_headline_compares_with_control_and_ceiling(data):
     text = Page(render_report(data)).text
     assert "Its control, sar_twin, reaches" in text

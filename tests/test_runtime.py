@@ -21,7 +21,8 @@ from torch import nn
 
 from overcast.errors import ConfigError
 from overcast.inference.model import Tempered
-from overcast.runtime import cache, exports, prepare
+from overcast.runtime import apart, cache, exports, prepare
+from overcast.runtime.apart import exported_apart
 from overcast.runtime.cache import ExportCache, cache_folder
 from overcast.runtime.exports import exported
 from overcast.runtime.identity import export_key
@@ -211,6 +212,24 @@ def test_onnxruntime_reports_to_nobody(kept: Path):
     made(edges(), Runtime.ONNXRUNTIME, shape=SMALL)
     assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
     assert not (kept / "Microsoft").exists()
+
+
+def test_large_networks_are_exported_by_a_process_of_their_own(fresh: Path, monkeypatch: pytest.MonkeyPatch):
+    """Once it is kept, no process is started. What cannot be sent there is exported here."""
+    network, here = edges(), exported(edges(), SMALL, keep=False)
+    assert exported_apart(network, SMALL, keep=False) == here
+    monkeypatch.setattr(apart, "APART_PARAMETERS", 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(apart, "exported", lambda *_, **__: pytest.fail("exported here"))
+        assert exported_apart(network, SMALL, keep=False) == here
+        kept = exported_apart(network, SMALL, keep=True)
+        patched.setattr(apart.subprocess, "run", lambda *_, **__: pytest.fail("started again"))
+        assert exported_apart(network, SMALL, keep=True) == kept
+
+    class Local(nn.Conv2d):
+        """Cannot be pickled."""
+
+    assert exported_apart(Local(2, 1, 1).eval(), SMALL, keep=False)
 
 
 def test_export_names_no_folder_of_this_machine():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from overcast.inference.blend import StripJoiner
 from overcast.inference.blockfile import Block, BlockWriter, read_block
 from overcast.inference.encoding import Encoding, encode
 from overcast.inference.fleet.backend import compute_on
+from overcast.inference.fleet.manifest import request_digest
 from overcast.inference.fleet.worker import BlockTask, BlockWorker, Outcome
 from overcast.inference.job import Job
 from overcast.inference.model import SceneModel
@@ -285,3 +287,37 @@ def test_models_of_several_targets_map_the_footprint(strong_run: Path, tmp_path:
         walls = torch.sigmoid(both.network(padded))[0, 1, :70, :80].numpy()
     np.testing.assert_allclose(walls, maps[1:].max(0), atol=1e-6)
     assert SceneModel.of(bundle).maps == 1
+
+
+@pytest.mark.parametrize("learnt", [True, False])
+def test_left_open_buildings_come_apart_where_the_model_has_learnt_walls(tmp_path: Path, learnt: bool):
+    """Footprints, STAC item and digest are those of the setting that auto comes to."""
+    scene = write_scene(tmp_path / "scene.tif", pixels(row_houses()))
+    model = MODEL if learnt else replace(MODEL, network=One(0), maps=1)
+    asked = {"auto": Separate.AUTO, "settled": Separate.WATERSHED if learnt else Separate.OFF}
+    made, digests = {}, set()
+    for name, separate in asked.items():
+        options = replace(OPTIONS, stac=True, polygons=replace(OPTIONS.polygons, separate=separate))
+        made[name] = mapped(tmp_path / name, scene, bundle=model, options=options)[1]
+        item = json.loads((tmp_path / name / "f.stac.json").read_text())
+        assert item["properties"]["overcast:separate"] == asked["settled"]
+        digests.add(request_digest(Job((scene,), model, SENSOR, options, None, tmp_path / "f.gpkg", None)))
+    assert made["auto"].geometry.geom_equals(made["settled"].geometry).all()
+    assert len(digests) == 1
+
+
+def test_bundles_are_asked_for_walls_by_themselves(strong_run: Path, tmp_path: Path):
+    bundle = load_bundle(strong_run / "bundle")
+    scene = write_scene(tmp_path / "scene.tif", np.random.default_rng(1).normal(26, 5, (2, 70, 80)).astype(np.float32))
+    options = replace(OPTIONS, stac=True, polygons=PolygonOptions(min_area_m2=1.0))
+    given = {"bundle": bundle, "sensor": bundle.info.radiometry.sar, "options": options}
+    mapped(tmp_path / "walls", scene, **given)
+    item = json.loads((tmp_path / "walls" / "f.stac.json").read_text())
+    assert item["properties"]["overcast:separate"] == "watershed"
+    predict_file([scene], probability=tmp_path / "p.tif", **given)  # no footprints, so no walls are computed
+    assert "overcast:separate" not in json.loads((tmp_path / "p.stac.json").read_text())["properties"]
+
+
+def test_without_walls_polygons_are_regions_by_default():
+    assert PolygonOptions().settled(walls=False).separate is Separate.OFF
+    assert PolygonOptions().settled(walls=True).separate is Separate.WATERSHED

@@ -68,6 +68,38 @@ def test_item_links_scene_model_and_outputs(tmp_path: Path, ending: str, kind: s
     assert set(found["outline"]) <= {"squared", "smoothed", "pixels"}
 
 
+def test_item_links_the_item_of_the_model_or_its_record(tmp_path: Path):
+    """As the extension for models advises: derived_from, the model's name, level 4."""
+    for name, kind in (("bundle.json", "application/json"), ("stac.json", "application/geo+json")):
+        (tmp_path / "city").mkdir(exist_ok=True)
+        (tmp_path / "city" / name).write_text("{}")
+        model, options = replace(MODEL, path=tmp_path / "city"), replace(BESIDE, overwrite=True)
+        scene, link = made(tmp_path, bundle=model, options=options)["links"]
+        assert scene["href"] == "scene.tif"
+        assert link == {
+            "rel": "derived_from",
+            "href": f"city/{name}",
+            "type": kind,
+            "title": "model city 0123456789ab",
+            "mlm:name": "overcast-building-0123456789ab",
+            "processing:level": "L4",
+        }
+
+
+def test_item_has_what_stac_requires(tmp_path: Path):
+    item = made(tmp_path)
+    required = {"type", "stac_version", "stac_extensions", "id", "geometry", "bbox", "properties", "links", "assets"}
+    assert set(item) == required
+    assert (item["type"], item["geometry"]["type"], len(item["bbox"])) == ("Feature", "Polygon", 4)
+    assert datetime.strptime(item["properties"]["datetime"], "%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007
+    assert all(link.keys() >= {"rel", "href"} for link in item["links"])
+    assert all("href" in asset for asset in item["assets"].values())
+
+
+def test_bundles_are_linked_where_they_lie():
+    assert SceneModel.of(bundle()).path == Path("runs/city")
+
+
 def test_item_says_where_the_scene_lies(tmp_path: Path):
     item = made(tmp_path)
     outline = gpd.GeoSeries([shape(item["geometry"])], crs=4326)

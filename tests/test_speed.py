@@ -188,7 +188,12 @@ def test_bench_measures_compares_and_reports(bench: Request):
     said = text(found, facts(1))
     assert "fastest: " in said
     assert "compiled fp32 could not be measured: torch.compile cannot compile" in said
-    assert max(len(line) for line in said.splitlines()[2:-2]) <= 80
+    assert max(len(line) for line in said.splitlines()[2:-4]) <= 80
+    assert found.computed == pytest.approx((3 * 96 / 130) ** 2)
+    assert "overlap makes the network compute 390.8% more" in said
+    rate = min(row.measured.scene.elapsed for row in (eager, openvino)) / found.km2
+    assert f"pixels of 0.5 m; of 0.5 m: {rate:.3g} s/km2" in said
+    assert f"of 0.5 m: {4 * rate:.3g} s/km2" in text(replace(found, gsd_m=1.0), facts(1))
 
 
 def test_command_prints_json(bench: Request, monkeypatch: pytest.MonkeyPatch):

@@ -2,44 +2,65 @@
 
 from __future__ import annotations
 
-from common import Done, Job, network, run
+from dataclasses import dataclass, replace
+
+from common import BANDS, Done, Job, network, run
 
 from overcast.batch import Modality
 from overcast.data.files import grid_of, open_raster
 from overcast.data.radiometry import BandStatistics, SensorRadiometry, Unit
+from overcast.data.raster import Georeference
 from overcast.inference.encoding import Encoding
 from overcast.inference.model import SceneModel
 from overcast.inference.outlines.levels import Outlines
 from overcast.inference.polygons import PolygonOptions
 from overcast.inference.predict import PredictOptions, predict_file
+from overcast.inference.ready import for_runtime, tile_shape
 from overcast.inference.scene import SceneOptions, plan_scene
 from overcast.inference.tiling import Axis
-from overcast.runtime.options import Runtime
+from overcast.runtime.options import Precision, Runtime, RuntimeOptions
+from overcast.runtime.prepare import prepare
 
 SENSOR = SensorRadiometry(bands=("HH", "HV", "VH", "VV"), unit=Unit.DECIBEL, nodata=0, gsd_m=1.0)
 
 
-def load(job: Job) -> SceneModel:
+@dataclass(frozen=True)
+class Loaded:
+    """A network on its runtime."""
+
+    model: SceneModel
+    options: SceneOptions
+    """For a network that is on its runtime already."""
+    grid: Georeference
+
+
+def load(job: Job) -> Loaded:
     statistics = BandStatistics(mean=job.mean, std=job.std)
-    return SceneModel(network(job.weights), SENSOR, statistics, Modality.SAR, "building", "peers", "0" * 64, "none")
-
-
-def predict(job: Job, model: SceneModel) -> Done:
     cut = {} if job.tile is None or job.overlap is None else {"tile": job.tile, "overlap": job.overlap}
-    scene = SceneOptions(runtime=Runtime(job.runtime), **cut)
-    polygons = PolygonOptions(outlines=Outlines.OFF)
-    summary = predict_file(
+    options = SceneOptions(runtime=Runtime(job.runtime), precision=Precision(job.precision), **cut)
+    with open_raster(job.scene) as dataset:
+        grid = grid_of(dataset)
+    wanted = RuntimeOptions(options.runtime, options.precision, options.device)
+    made = prepare(network(job.weights), tile_shape(grid, BANDS, options), grid.height * grid.width, wanted)
+    model = SceneModel(made.network, SENSOR, statistics, Modality.SAR, "building", "peers", "0" * 64, "none")
+    plain = replace(for_runtime(options, made.runtime), runtime=Runtime.EAGER)
+    return Loaded(replace(model, runtime=made.label), plain, grid)
+
+
+def predict(job: Job, loaded: Loaded) -> Done:
+    predict_file(
         [job.scene],
-        model,
+        loaded.model,
         sensor=SENSOR,
         footprints=job.footprints,
         probability=job.probability,
-        options=PredictOptions(scene, polygons, Encoding.FLOAT32, style=False, stac=False),
+        options=PredictOptions(
+            loaded.options, PolygonOptions(outlines=Outlines.OFF), Encoding.FLOAT32, style=False, stac=False
+        ),
     )
-    with open_raster(job.scene) as dataset:
-        plan = plan_scene(grid_of(dataset), scene)
+    plan = plan_scene(loaded.grid, loaded.options)
     borders = (_borders(plan.rows), _borders(plan.cols))
-    return Done(borders, f"{plan.rows.tile} px, {plan.rows.overlap} px overlap; {summary.runtime}")
+    return Done(borders, f"{plan.rows.tile} px, {plan.rows.overlap} px overlap; {loaded.model.runtime}")
 
 
 def _borders(axis: Axis) -> tuple[int, ...]:

@@ -46,6 +46,8 @@ class Job:
     """Pixels that neighbouring tiles share; None for what the peer takes by itself."""
     runtime: str
     """Of Overcast."""
+    precision: str
+    """Of Overcast."""
 
     @property
     def probability(self) -> Path:
@@ -83,20 +85,24 @@ def network(weights: Path) -> nn.Module:
 def run(packages: tuple[str, ...], load: Callable[[Job], Any], predict: Callable[[Job, Any], Done]) -> None:
     """Load and predict the job whose file the command line names; prints one line of JSON.
 
-    Seconds run from the scene's file to the file of polygons; the memory of the runtime itself is what is resident
-    once everything is imported and the network loaded.
+    Seconds run from the scene's file to the file of polygons, once everything is imported and the network is loaded on
+    what runs it; the memory of the runtime itself is what is resident then. Loading is timed apart.
     """
     facts = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     job = Job(**{key: Path(value) if key in {"scene", "weights", "output"} else value for key, value in facts.items()})
+    start = time.perf_counter()
     loaded = load(job)
-    base_mb = resident("VmRSS")
+    load_s = time.perf_counter() - start
+    base_mb, load_peak_mb = resident("VmRSS"), resident("VmHWM")
     forget_peak()
     start, busy = time.perf_counter(), time.process_time()
     done = predict(job, loaded)
     seconds, processor_s = time.perf_counter() - start, time.process_time() - busy
     result = {
+        "load_s": load_s,
         "seconds": seconds,
         "processor_s": processor_s,
+        "load_peak_mb": load_peak_mb,
         "peak_mb": resident("VmHWM"),
         "base_mb": base_mb,
         "borders": done.borders,

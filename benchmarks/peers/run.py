@@ -27,7 +27,8 @@ from measures import Result, compare
 from table import Row, print_table
 
 HERE = Path(__file__).parent
-REFERENCE, FIRST, AGAIN = "whole", "overcast-first", "overcast-openvino"
+REFERENCE, FIRST = "whole", "overcast-first"
+AGAIN = ("overcast-openvino", "overcast-bf16")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Peer:
     tile: int | None = None
     overlap: int | None = None
     runtime: str = "eager"
+    precision: str = "fp32"
 
 
 EQUAL = {"tile": 768, "overlap": 64}
@@ -53,7 +55,8 @@ PEERS = {
     "rastervision": Peer("Raster Vision", "rastervision", "rastervision"),
     "overcast": Peer("**Overcast**, eager", "overcast"),
     FIRST: Peer("**Overcast**, OpenVINO, first time", "overcast", runtime="openvino"),
-    AGAIN: Peer("**Overcast**, OpenVINO, export kept", "overcast", runtime="openvino"),
+    AGAIN[0]: Peer("**Overcast**, OpenVINO, export kept", "overcast", runtime="openvino"),
+    AGAIN[1]: Peer("**Overcast**, OpenVINO, bfloat16", "overcast", runtime="openvino", precision="bf16"),
     "plain-768": Peer("by hand, 768 px tiles", "plain", **EQUAL),
     "terratorch-768": Peer("TerraTorch, 768 px tiles", "terratorch", "terratorch", **EQUAL),
     "geoai-768": Peer("geoai, 768 px tiles", "geoai", "geoai", **EQUAL),
@@ -91,7 +94,7 @@ def main() -> None:
 
 def ordered(chosen: list[str]) -> list[str]:
     """The peers to run: the untiled reference first, and before a kept export the run that makes it."""
-    needed = {REFERENCE, *chosen} | ({FIRST} if AGAIN in chosen else set())
+    needed = {REFERENCE, *chosen} | ({FIRST} if set(AGAIN) & set(chosen) else set())
     return [name for name in PEERS if name in needed]
 
 
@@ -117,7 +120,8 @@ def measured(name: str, python: Path, scene: Path, weights: Path) -> Row:
             old.unlink()
     pixels = statistics()
     job: dict[str, Any] = {"scene": str(scene), "weights": str(weights), "output": str(output)}
-    job |= {"mean": pixels.mean, "std": pixels.std, "tile": peer.tile, "overlap": peer.overlap, "runtime": peer.runtime}
+    job |= {"mean": pixels.mean, "std": pixels.std, "tile": peer.tile, "overlap": peer.overlap}
+    job |= {"runtime": peer.runtime, "precision": peer.precision}
     path = scene.with_name(f"{output.name}.json")
     path.write_text(json.dumps(job), encoding="utf-8")
     command = [python, HERE / f"adapter_{peer.adapter}.py", path]

@@ -12,8 +12,8 @@ from typing import Any
 from overcast.evaluation.machine import describe_machine
 
 HEADS = (
-    "| | s | processor s | peak MB | above runtime, MB | seams (untiled there) | polygons cut (elsewhere) | polygons "
-    "| IoU | mean difference | tiles |"
+    "| | load, s | s | processor s | peak MB | above runtime, MB | seams (untiled there) | polygons cut (elsewhere) "
+    "| polygons | IoU | mean difference | tiles |"
 )
 
 
@@ -32,15 +32,16 @@ class Row:
     def line(self) -> str:
         """Of the table."""
         if self.failure is not None:
-            return f"| {self.label} | {self.failure} |" + " |" * 9
+            return f"| {self.label} | {self.failure} |" + " |" * 10
         facts, found = self.facts, self.comparison
         above = facts["peak_mb"] - facts["base_mb"]
         seams = "" if found["seam"] is None else f"{found['seam']:.3f} ({found['seam_untiled']:.3f})"
         cells = [
             self.label,
+            f"{facts['load_s']:.1f}",
             f"{facts['seconds']:.1f}",
             f"{facts['processor_s']:.1f}",
-            f"{facts['peak_mb']:.0f}",
+            f"{max(facts['peak_mb'], facts['load_peak_mb']):.0f}",
             f"{above:.0f}",
             seams,
             "" if found["seam"] is None else f"{found['cut']} ({found['cut_aside']})",
@@ -54,7 +55,7 @@ class Row:
 
 def print_table(rows: list[Row], size: int, output: Path | None) -> None:
     """Print machine, date, versions and the table; write the same to a file."""
-    text = "\n".join([*conditions(rows, size), "", HEADS, "|---" * 11 + "|", *(row.line() for row in rows)])
+    text = "\n".join([*conditions(rows, size), "", HEADS, "|---" * 12 + "|", *(row.line() for row in rows)])
     print(text)
     if output is not None:
         output.write_text(text + "\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 model.safetensors   weights: those of the deployable network, or of every branch (`kind: full`)
 bundle.json         what the weights are, on which pixels they work and where they come from (`BundleInfo`)
 README.md           model card
+stac.json           STAC item of the model, by the machine learning model extension
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from overcast.data.targets import Target
 from overcast.errors import BundleError
 from overcast.methods.base import Method
 from overcast.methods.options import MethodOptions, build_deployable, build_method
+from overcast.model_item import ITEM, model_item
 from overcast.models.spec import NetworkSpec
 
 FORMAT_VERSION = 1
@@ -164,7 +166,10 @@ def _write_bundle(
             weights_sha256=_file_sha256(folder / WEIGHTS),
         )
         (folder / RECORD).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        (folder / CARD).write_text(model_card(info.model_dump(mode="json")), encoding="utf-8")
+        record = info.model_dump(mode="json")
+        (folder / CARD).write_text(model_card(record), encoding="utf-8")
+        item = model_item(record, WEIGHTS, (folder / WEIGHTS).stat().st_size)
+        (folder / ITEM).write_text(json.dumps(item, indent=2) + "\n", encoding="utf-8")
         if path.exists():
             path.rename(beside / "old")
         folder.rename(path)

@@ -85,6 +85,8 @@ class BenchmarkConfig(Section):
     """Method that the others are compared with, given SAR alone."""
     ceiling: Label = "fusion"
     """Method whose score with both sensors is the upper end of the recovery ratio."""
+    compare: tuple[tuple[Label, Label], ...] = ()
+    """Pairs of methods whose difference is shown, given SAR alone: the first minus the second."""
     tuning: Tuning = Tuning()
     """How candidates are tried."""
     panels: int = Field(default=6, ge=0, le=50)
@@ -126,6 +128,16 @@ class BenchmarkConfig(Section):
         used = {seed for entry in self.methods for seed in (entry.seeds or self.seeds)}
         if self.tuning.seed in used:
             raise ValueError(f"tuning.seed {self.tuning.seed} is also a seed of the runs; choose another")
+        return self
+
+    @model_validator(mode="after")
+    def _known_pairs(self) -> BenchmarkConfig:
+        labels = {entry.label for entry in self.methods}
+        for pair in self.compare:
+            if unknown := sorted(set(pair) - labels):
+                raise ValueError(f"compare names {', '.join(unknown)}, which is none of methods")
+            if pair[0] == pair[1]:
+                raise ValueError(f"compare sets {pair[0]} beside itself")
         return self
 
     def entry(self, label: str) -> Entry | None:

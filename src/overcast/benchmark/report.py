@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from overcast.batch import Available
+from overcast.benchmark.comparisons import comparison_tables
 from overcast.benchmark.options import BenchmarkConfig
 from overcast.benchmark.runner import Finished, evaluated
 from overcast.benchmark.tables import (
@@ -26,7 +27,7 @@ from overcast.benchmark.tables import (
     spread_text,
     tuning_table,
 )
-from overcast.benchmark.work import Outcome, read_evaluation
+from overcast.benchmark.work import Outcome, completed, read_evaluation
 from overcast.compare import report_data
 from overcast.config import open_run
 from overcast.evaluation.charts import COLOURS, Axis, Series, axis_over, line_chart
@@ -39,6 +40,8 @@ from overcast.training.folder import RunFolder, write_atomic
 
 COLUMNS = ("dataset", "label", "method", "settings", "seed", "available")
 """First columns of results.csv; the figures follow."""
+RECORD = {"parameters", "multiply_adds", "peak_bytes", "steps", "best_step", "machine", "date"}
+"""Its last columns."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def write_results(path: Path, outcomes: Sequence[Outcome]) -> None:
     rows = [
         {name: str(getattr(row, name)) for name in COLUMNS}
         | {name: f"{value:.6g}" for name, value in row.figures.items()}
-        | row.model_dump(mode="json", include={"parameters", "multiply_adds", "steps", "best_step", "machine", "date"})
+        | row.model_dump(mode="json", include=RECORD)
         for outcome in outcomes
         for row in outcome.rows
     ]
@@ -72,12 +75,15 @@ def write_results(path: Path, outcomes: Sequence[Outcome]) -> None:
 
 def write_benchmark(benchmark: BenchmarkConfig, finished: Finished, output: Path, command: str) -> Report:
     """Write every table and page. Needs at least one run with a result."""
-    tables = {name: score_tables(Scores(benchmark, name, finished)) for name in benchmark.datasets}
+    runs = tuple((job, completed(job, outcome)) for job, outcome in finished.runs)
+    finished = replace(finished, runs=runs)
+    every_scores = [Scores(benchmark, name, finished) for name in benchmark.datasets]
+    tables = [table for scores in every_scores for table in (*score_tables(scores), *comparison_tables(scores))]
     further = [table for table in (tuning_table(benchmark, finished), failure_table(finished)) if table is not None]
     pages = tuple(
         page for name in benchmark.datasets if (page := _page(benchmark, finished, output, name, command)) is not None
     )
-    every = [table for group in tables.values() for table in group] + further
+    every = tables + further
     head = f"# {benchmark.title}\n\n{_origin(command)}\n\n{READING}\n"
     write_results(output / "results.csv", [outcome for _, outcome in finished.runs])
     write_atomic(output / "report.md", "\n".join([head, *(markdown(table) for table in every)]))
@@ -87,13 +93,17 @@ def write_benchmark(benchmark: BenchmarkConfig, finished: Finished, output: Path
 
 
 READING = (
-    "IoU pools all valid pixels of the test chips and divides once; it is averaged over seeds. `validation IoU` is the "
-    "one by which the best round of a run is chosen. `over seeds` is the "
-    "lowest and the highest seed; the 95 % interval resamples places, the same ones for every method. The recovery "
-    "ratio is (IoU - IoU of the control) / (IoU of the ceiling given both sensors - IoU of the control): the share "
-    "of the missing optical information that came back; it has no interval where the ceiling is below the control "
-    "in more than a few resamples. M param.: millions of parameters of what is deployed; GMAC: "
-    "its 10⁹ multiply-adds for 512 x 512 px; s/km²: prediction alone, on the machine of the run."
+    "IoU pools all valid pixels of the test chips and divides once; it is averaged over seeds. `validation IoU` is "
+    "the one by which the best round of a run is chosen. `over seeds` is the lowest and the highest seed; the 95 % "
+    "interval resamples places, the same ones for every method. The recovery ratio is (IoU - IoU of the control) / "
+    "(IoU of the ceiling given both sensors - IoU of the control): the share of the missing optical information that "
+    "came back; an end of its interval is open (∞) where too many resamples have the ceiling not above the control. "
+    "Match rate: share of the true footprints that were matched, the only ones that PoLiS is over. Brier: mean "
+    "squared error of the probability of pixels; ECE: their expected calibration error; polygon ECE: that of a "
+    "predicted footprint's confidence against the share that match a true one. s/km²: prediction alone, on the "
+    "machine of the run. Of what is deployed, M param.: millions of parameters; GMAC: 10⁹ multiply-adds for 512 x 512 "
+    "px; MB: the most memory (10⁶ bytes) that weights, input and features take at one moment of these, operator by "
+    "operator in float32, without the workspace inside an operator."
 )
 
 

@@ -41,13 +41,22 @@ class Figure:
     name: str
     form: str = ".3f"
 
+    def text(self, rows: Sequence[Row]) -> str:
+        """Mean over the rows that have the figure; a dash where none has it."""
+        values = [row.figures[self.name] for row in rows if self.name in row.figures]
+        return f"{np.mean(values):{self.form}}" if values else DASH
+
 
 FIGURES = (
     Figure("F1", "f1"),
     Figure("instance F1", "instance_f1"),
     Figure("AP", "ap"),
     Figure("boundary IoU", "boundary_iou"),
+    Figure("match rate", "instance_recall"),
+    Figure("PoLiS (m)", "polis_m", ".2f"),
     Figure("ECE", "ece"),
+    Figure("Brier", "brier"),
+    Figure("polygon ECE", "instance_ece"),
     Figure("s/km²", "s_per_km2", ".2g"),
 )
 
@@ -128,9 +137,31 @@ def _score_table(scores: Scores, available: Available, labels: Sequence[str]) ->
     columns = ["method", "runs", "validation IoU", "IoU", "over seeds", "95 % over places"]
     if compared:
         columns += [f"minus {scores.benchmark.control}", "recovery ratio"]
-    columns += [figure.title for figure in FIGURES] + ["M param.", "GMAC"]
+    columns += [figure.title for figure in FIGURES] + ["M param.", "GMAC", "MB"]
     rows = [_score_row(scores, label, available, compared=compared) for label in labels]
-    return Table(f"{scores.dataset}, given {available_text(available)}", tuple(columns), tuple(rows))
+    note = _undefined_note(scores) if compared else ""
+    return Table(f"{scores.dataset}, given {available_text(available)}", tuple(columns), tuple(rows), note)
+
+
+def _undefined_note(scores: Scores) -> str:
+    """How often places are drawn that leave nothing to recover; empty where they never are."""
+    benchmark = scores.benchmark
+    recovered = _recovery(scores, scores.runs(benchmark.ceiling, Available.BOTH))
+    if recovered is None or recovered.undefined == 0:
+        return ""
+    return (
+        f"In {100 * recovered.undefined:.2g} % of the resamples of places {benchmark.ceiling} is not above "
+        f"{benchmark.control}; the recovery ratio is unbounded there, ∞ for a method above the control and -∞ for one "
+        "below, so that an interval may be open. Its lower end is above 0 only for a method that is above the control "
+        "in 97.5 % of all resamples."
+    )
+
+
+def _recovery(scores: Scores, runs: Runs) -> SeedEstimate | None:
+    """Recovery ratio; None without control or ceiling, or where there is nothing to recover."""
+    control = scores.runs(scores.benchmark.control, Available.SAR)
+    ceiling = scores.runs(scores.benchmark.ceiling, Available.BOTH)
+    return recovery_over_seeds(runs, control, ceiling) if runs and control and ceiling else None
 
 
 def _score_row(scores: Scores, label: str, available: Available, *, compared: bool) -> tuple[str, ...]:
@@ -147,36 +178,34 @@ def _score_row(scores: Scores, label: str, available: Available, *, compared: bo
     ]
     if compared:
         cells += _compared(scores, label, runs)
-    for figure in FIGURES:
-        values = [row.figures[figure.name] for row in rows if figure.name in row.figures]
-        cells.append(f"{np.mean(values):{figure.form}}" if values else DASH)
-    return (*cells, f"{rows[0].parameters / 1e6:.2f}", f"{rows[0].multiply_adds / 1e9:.2f}")
+    return (
+        *cells,
+        *(figure.text(rows) for figure in FIGURES),
+        f"{rows[0].parameters / 1e6:.2f}",
+        f"{rows[0].multiply_adds / 1e9:.2f}",
+        DASH if rows[0].peak_bytes is None else f"{rows[0].peak_bytes / 1e6:.0f}",
+    )
 
 
 def _compared(scores: Scores, label: str, runs: Runs) -> list[str]:
     """Difference to the control and recovery ratio, with their intervals."""
-    benchmark = scores.benchmark
-    control = scores.runs(benchmark.control, Available.SAR)
-    ceiling = scores.runs(benchmark.ceiling, Available.BOTH)
-    if label == benchmark.control or not control:
+    control = scores.runs(scores.benchmark.control, Available.SAR)
+    if label == scores.benchmark.control or not control:
         return [DASH, DASH]
-    gain = difference_over_seeds(runs, control)
-    share = recovery_over_seeds(runs, control, ceiling) if ceiling else None
+    gain, share = difference_over_seeds(runs, control), _recovery(scores, runs)
     recovered = DASH if share is None else f"{share.value:.2f} ({interval_of(share, 2)})"
     return [f"{gain.value:+.3f} ({interval_of(gain, 3, signed=True)})", recovered]
 
 
-def spread_text(estimate: SeedEstimate) -> str:
+def spread_text(estimate: SeedEstimate, *, signed: bool = False) -> str:
     """Lowest and highest seed."""
-    return f"{estimate.lowest:.3f} .. {estimate.highest:.3f}" if estimate.seeds > 1 else "one seed"
+    form = "+.3f" if signed else ".3f"
+    return f"{estimate.lowest:{form}} .. {estimate.highest:{form}}" if estimate.seeds > 1 else "one seed"
 
 
 def interval_of(estimate: SeedEstimate, digits: int, *, signed: bool = False) -> str:
     """Interval over places; a dash where there is none."""
-    if estimate.interval is None:
-        return DASH
-    sign = "+" if signed else ""
-    return f"{estimate.interval.low:{sign}.{digits}f} .. {estimate.interval.high:{sign}.{digits}f}"
+    return DASH if estimate.interval is None else estimate.interval.text(digits, " .. ", signed=signed)
 
 
 def tuning_table(benchmark: BenchmarkConfig, finished: Finished) -> Table | None:
@@ -226,6 +255,7 @@ TEX: Mapping[str, str] = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "²": r"$^2$",
+    "∞": r"$\infty$",
     DASH: "--",
 }
 

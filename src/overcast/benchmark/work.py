@@ -18,7 +18,7 @@ from overcast.errors import InputError, OvercastError
 from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.result import Evaluation, EvaluationOptions
 from overcast.evaluation.selection import PanelOptions
-from overcast.models.cost import Cost, cost
+from overcast.models.cost import Cost, cost, peak_bytes
 from overcast.training.folder import RunFolder, write_atomic
 from overcast.training.run import train
 
@@ -43,6 +43,8 @@ class Row(BaseModel):
     """Of what is deployed."""
     multiply_adds: int
     """Of what is deployed, for an image of `COST_PX` squared."""
+    peak_bytes: int | None = None
+    """Of the tensors of what is deployed, for an image of `COST_PX` squared; None in rows of earlier versions."""
     steps: int
     best_step: int
     machine: str
@@ -113,7 +115,7 @@ def _trained(job: Job, test: Test, *, quiet: bool) -> Outcome:
     if job.trial is not None:
         return Outcome(validation=validation)
     run = open_run(job.run)
-    work = deployed_cost(result.deployable)
+    work, memory = deployed_cost(result.deployable)
     rows = []
     for available in [way for way in test.available if way in plan.facts.available]:
         evaluation = evaluate_run(run, available, test.options, job.folder / "evaluation", device=test.device)
@@ -130,6 +132,7 @@ def _trained(job: Job, test: Test, *, quiet: bool) -> Outcome:
                 figures=evaluation.summary() | speed,
                 parameters=work.parameters,
                 multiply_adds=work.multiply_adds,
+                peak_bytes=memory,
                 steps=result.steps,
                 best_step=result.best_step,
                 machine=describe_machine(),
@@ -160,12 +163,27 @@ def read_clouded(job: Job, share: float) -> Evaluation | None:
     return Evaluation.read(path) if path.is_file() else None
 
 
-def deployed_cost(path: Path) -> Cost:
-    """Parameters and multiply-adds of a deployable bundle for images of `COST_PX` squared."""
+def deployed_cost(path: Path) -> tuple[Cost, int]:
+    """Cost of a deployable bundle and the peak of its memory in bytes, for images of `COST_PX` squared."""
     bundle = load_bundle(path)
     spec = bundle.info.network
     bands = {Modality.SAR: spec.sar_bands, Modality.OPTICAL: spec.optical_bands}
-    return cost(bundle.network, [(1, bands[modality], COST_PX, COST_PX) for modality in bundle.info.inputs])
+    shapes = [(1, bands[modality], COST_PX, COST_PX) for modality in bundle.info.inputs]
+    return cost(bundle.network, shapes), peak_bytes(bundle.network, shapes)
+
+
+def completed(job: Job, outcome: Outcome) -> Outcome:
+    """The outcome of a finished job with the figures that its version did not know yet, from what the job kept."""
+    return outcome.model_copy(update={"rows": tuple(_completed_row(job, row) for row in outcome.rows)})
+
+
+def _completed_row(job: Job, row: Row) -> Row:
+    if row.peak_bytes is not None:
+        return row
+    evaluation, bundle = read_evaluation(job, row.available), RunFolder(job.run).deployable
+    figures = row.figures if evaluation is None else evaluation.summary() | row.figures
+    memory = deployed_cost(bundle)[1] if bundle.is_dir() else None
+    return row.model_copy(update={"figures": figures, "peak_bytes": memory})
 
 
 def read_evaluation(job: Job, available: Available) -> Evaluation | None:

@@ -40,6 +40,7 @@ class Views(StrEnum):
 class SeparateMode(StrEnum):
     """Whether touching buildings become polygons of their own."""
 
+    AUTO = "auto"
     OFF = "off"
     WATERSHED = "watershed"
 
@@ -94,8 +95,12 @@ def predict(
         typer.Option(help="How outlines are drawn: along pixel edges, squared gently, or every wall squared."),
     ] = OutlineMode.GENTLE,
     separate: Annotated[
-        SeparateMode, typer.Option(help="Touching buildings as one footprint, or apart with shared walls.")
-    ] = SeparateMode.OFF,
+        SeparateMode,
+        typer.Option(
+            help="Touching buildings as one footprint (off), or apart with shared walls (watershed); auto: apart where "
+            "the model has learnt the walls between them."
+        ),
+    ] = SeparateMode.AUTO,
     tta: Annotated[
         Views,
         typer.Option(

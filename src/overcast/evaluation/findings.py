@@ -51,10 +51,6 @@ def recovery(data: ReportData) -> SeedEstimate | None:
     return recovery_ratio(lead, low, high)
 
 
-def _signed(interval_low: float, interval_high: float) -> str:
-    return f"{interval_low:+.3f} to {interval_high:+.3f}"
-
-
 def figures(data: ReportData) -> tuple[Figure, ...]:
     """Headline numbers, most important first."""
     evaluation = data.lead.evaluation
@@ -66,11 +62,10 @@ def figures(data: ReportData) -> tuple[Figure, ...]:
         note = f"{counts.tp} of {counts.tp + counts.fn} found, {counts.fp} false alarms"
         found.append(Figure("Instance F1 at IoU 0.5", f"{counts.f1:.3f}", note))
     if (gain := difference(data)) is not None:
-        note = "no interval" if gain.interval is None else f"95 %: {_signed(gain.interval.low, gain.interval.high)}"
+        note = "no interval" if gain.interval is None else f"95 %: {gain.interval.text(3, signed=True)}"
         found.append(Figure(f"IoU above {data.control}", f"{gain.value:+.3f}", note))
     if (share := recovery(data)) is not None:
-        limits = share.interval
-        note = "no interval" if limits is None else f"95 %: {limits.low:.2f} to {limits.high:.2f}"
+        note = "no interval" if share.interval is None else f"95 %: {share.interval.text(2)}"
         found.append(Figure("Recovery ratio", f"{share.value:.2f}", note))
     return tuple(found)
 
@@ -104,7 +99,7 @@ def _comparison(data: ReportData, gain: SeedEstimate) -> str:
     if gain.interval is None:
         return f"{text}, without an interval."
     verdict = "the interval includes 0, so no difference is shown" if 0 in gain.interval else "the interval excludes 0"
-    return f"{text} ({_signed(gain.interval.low, gain.interval.high)}): {verdict}."
+    return f"{text} ({gain.interval.text(3, signed=True)}): {verdict}."
 
 
 def caveats(data: ReportData) -> tuple[str, ...]:

@@ -124,6 +124,14 @@ class Evaluation(BaseModel):
         return {place: counts.curve.at(self.options.threshold) for place, counts in self.places.items()}
 
     @property
+    def instance_ece(self) -> float | None:
+        """Expected calibration error of a footprint's confidence as the chance that it matches a true one.
+
+        None where instances were not counted, or none was predicted.
+        """
+        return self.instance_calibration.ece if self.options.instances and self.instance_calibration.total else None
+
+    @property
     def panel_keys(self) -> dict[str, PanelKind]:
         """The chips shown; give them to the `PanelOptions` of the next method."""
         return {panel.key: panel.kind for panel in self.panels}
@@ -155,6 +163,8 @@ class Evaluation(BaseModel):
         if self.polis.mean_m is not None:
             figures["polis_m"] = self.polis.mean_m
         figures |= {"boundary_iou": total.boundary.iou, "ece": self.calibration.ece, "brier": self.calibration.brier}
+        if self.instance_ece is not None:
+            figures["instance_ece"] = self.instance_ece
         return figures | {"places": len(self.places), "chips": len(self.chips)}
 
     def to_json(self) -> str:

@@ -7,7 +7,7 @@ draw for every seed and every method that is compared; the spread over seeds is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,6 @@ PlaceTable = Mapping[str, PixelCounts]
 """Pixel counts by place."""
 Runs = Sequence[PlaceTable]
 """One table per seed."""
-
-MAX_UNDEFINED_SHARE = 0.025
-"""A ratio has an interval only where at most this share of the resamples leaves it undefined."""
 
 RESAMPLES = 1000
 
@@ -37,7 +34,9 @@ class SeedEstimate:
     highest: float
     seeds: int
     interval: Interval | None
-    """Of the mean, over places; None with fewer than two places or where resamples leave the figure undefined."""
+    """Of the mean, over places; None with fewer than two. An end of a ratio's may be infinite: it is open."""
+    undefined: float = 0.0
+    """Share of the resamples that leave a ratio undefined: its denominator is not above 0."""
 
 
 def iou_over_seeds(runs: Runs) -> SeedEstimate:
@@ -61,6 +60,12 @@ def recovery_over_seeds(method: Runs, control: Runs, ceiling: Runs) -> SeedEstim
 
     The spread gives each of the method's seeds the mean control and ceiling. None where the ceiling is not above the
     control: there is nothing to recover.
+
+    A resample may draw places where the ceiling is not above the control. Its ratio is then unbounded: +inf where the
+    method is above the control, -inf where it is below, 0 where it equals it. That is the limit of the ratio as the
+    gap falls to 0, so the order of the resamples stays, and an end of the interval among them is open. To leave such
+    resamples out would narrow the interval, and most where the gap is least known. As in Fieller's interval, a lower
+    end above 0 means what it says: the method is above the control in 97.5 % of the resamples, wherever the gap lies.
     """
     draws = _draws((method, control, ceiling))
     low, high = float(np.mean(_ious(control))), float(np.mean(_ious(ceiling)))
@@ -71,11 +76,15 @@ def recovery_over_seeds(method: Runs, control: Runs, ceiling: Runs) -> SeedEstim
         return _estimate(values, None)
     base = _resampled(control, draws)
     gaps = _resampled(ceiling, draws) - base
+    ratios = _ratios(_resampled(method, draws) - base, gaps)
+    return replace(_estimate(values, ratios), undefined=float((gaps <= 0).mean()))
+
+
+def _ratios(gains: NDArray[np.float64], gaps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gain / gap of each; where the gap is not above 0, infinite with the sign of the gain (0 for a gain of 0)."""
     defined = gaps > 0
-    if 1 - defined.mean() > MAX_UNDEFINED_SHARE:
-        return _estimate(values, None)
-    gains = _resampled(method, draws) - base
-    return _estimate(values, gains[defined] / gaps[defined])
+    unbounded = np.where(gains == 0, 0.0, np.copysign(np.inf, gains))
+    return np.where(defined, gains / np.where(defined, gaps, 1.0), unbounded)
 
 
 def _estimate(values: Sequence[float], resampled: NDArray[np.float64] | None) -> SeedEstimate:

@@ -35,6 +35,11 @@ def _instance_f1(evaluation: Evaluation) -> float | None:
     return evaluation.total.instances.f1 if evaluation.options.instances else None
 
 
+def _match_rate(evaluation: Evaluation) -> float | None:
+    """What PoLiS is meaningless without: a method that finds only the easy buildings outlines them well."""
+    return evaluation.total.instances.recall if evaluation.options.instances else None
+
+
 COLUMNS = (
     Column("F1", lambda e: e.pixels.f1),
     Column("Precision", lambda e: e.pixels.precision),
@@ -42,8 +47,10 @@ COLUMNS = (
     Column("Instance F1", _instance_f1),
     Column("AP", lambda e: e.detections.ap if e.options.instances else None),
     Column("Boundary IoU", lambda e: e.total.boundary.iou),
+    Column("Match rate", _match_rate),
     Column("PoLiS (m)", lambda e: e.polis.mean_m, digits=2, higher_is_better=False),
     Column("ECE", lambda e: e.calibration.ece, higher_is_better=False),
+    Column("Polygon ECE", lambda e: e.instance_ece, higher_is_better=False),
     Column("s / km²", lambda e: e.timing.predict_s_per_km2(e.gsd_m), digits=2, higher_is_better=None),
 )
 IOU = Column("IoU", lambda e: e.pixels.iou)
@@ -96,7 +103,7 @@ def interval_text(interval: Interval | None) -> str:
     >>> interval_text(Interval(0.1, 0.25))
     '0.100 to 0.250'
     """
-    return "–" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}"
+    return "–" if interval is None else interval.text(3)
 
 
 def score_table(data: ReportData) -> ScoreTable:

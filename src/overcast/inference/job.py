@@ -57,6 +57,11 @@ class Job:
     report: Report | None
 
     @property
+    def polygons(self) -> PolygonOptions:
+        """What becomes a footprint, with what depends on the model decided."""
+        return self.options.polygons.settled(walls=self.model.maps > 1)
+
+    @property
     def style(self) -> Path | None:
         """Where the QGIS style goes."""
         return self.footprints.with_suffix(".qml") if self.footprints is not None and self.options.style else None

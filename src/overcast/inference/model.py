@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self, assert_never
 
 from torch import Tensor, nn
@@ -48,6 +49,8 @@ class SceneModel:
     """What the network runs on, with version, precision and device; for metadata."""
     maps: int = 1
     """1: the footprint; 2: the walls between buildings as well."""
+    path: Path | None = None
+    """The bundle; None where the network comes from elsewhere."""
 
     @classmethod
     def of(cls, bundle: Bundle, *, calibrated: bool = True, walls: bool = False) -> Self:
@@ -88,6 +91,7 @@ class SceneModel:
             licence=info.licence,
             temperature=temperature,
             maps=2 if several and walls else 1,
+            path=bundle.path,
         )
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -36,7 +36,7 @@ class PolygonOptions:
     """Footprints of fewer pixels are dropped."""
     outlines: Outlines = Outlines.GENTLE
     """How outlines are drawn."""
-    separate: Separate = Separate.OFF
+    separate: Separate = Separate.AUTO
     """Whether touching buildings become polygons of their own."""
     strip_pixels: int = 4_000_000
     """Pixels that are looked at together; it bounds the memory and changes no footprint."""
@@ -44,7 +44,11 @@ class PolygonOptions:
     @property
     def walls(self) -> bool:
         """True where walls that a model has learnt are of use."""
-        return self.separate is Separate.WATERSHED
+        return self.separate is not Separate.OFF
+
+    def settled(self, *, walls: bool) -> PolygonOptions:
+        """The same once it is known whether there are learnt walls to separate touching buildings by."""
+        return replace(self, separate=self.separate.settled(walls=walls))
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
@@ -139,7 +143,7 @@ class _Drawer:
     """Makes footprints of complete regions."""
 
     def __init__(self, source: RasterSource, options: PolygonOptions, walls: RasterSource | None) -> None:
-        self._source, self._options, self._walls = source, options, walls
+        self._source, self._options, self._walls = source, options.settled(walls=walls is not None), walls
         self._area = measure_area(source.georeference)
         self._neighbourhood = Neighbourhood()
 

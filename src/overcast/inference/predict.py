@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,10 +183,9 @@ def _run(scene: SceneWork, staging: Staging, compute: Compute) -> tuple[SceneSum
         sink = RotatedSink(sink, grid) if scene.rotate else sink
         summary = join(work, plan, options.encoding, sink, job.km2_report, job.model.maps)
     made = None
-    if job.footprints is not None and grid.crs is not None:
-        made = _write_vector(job, grid.crs, rasters, staging.path(job.footprints))
-    if job.probability is not None:
-        _write_probability(job, rasters[0], staging.path(job.probability), summary)
+    with _copying(job, rasters[0], staging, summary):
+        if job.footprints is not None and grid.crs is not None:
+            made = _write_vector(job, grid.crs, rasters, staging.path(job.footprints))
     _write_side_files(job, grid, staging, made)
     return summary, made
 
@@ -210,7 +210,7 @@ def _write_vector(job: Job, crs: str, rasters: Sequence[Path], target: Path) -> 
 
     with ExitStack() as stack:
         probability, *walls = [stack.enter_context(ProbabilitySource.open(raster)) for raster in rasters]
-        portions = vectorize(probability, job.options.polygons, job.km2_report, walls[0] if walls else None)
+        portions = vectorize(probability, job.polygons, job.km2_report, walls[0] if walls else None)
         count = write_footprints(target, watched(portions), origin)
     if job.style is not None and vector_format(target) is VectorFormat.GEOPACKAGE:
         store_style(target)
@@ -222,7 +222,7 @@ def _write_side_files(job: Job, grid: Georeference, staging: Staging, made: _Mad
         write_style(staging.path(job.style))
     if job.item is None:
         return
-    polygons = job.options.polygons
+    polygons = job.polygons
     facts: dict[str, object] = {
         "overcast:scene_radiometry": job.sensor.model_dump(mode="json"),
         "overcast:tta": job.options.scene.tta.value,
@@ -248,9 +248,17 @@ def _write_side_files(job: Job, grid: Georeference, staging: Staging, made: _Mad
     write_item(staging.path(job.item), job.item, about)
 
 
-def _write_probability(job: Job, raster: Path, target: Path, summary: SceneSummary) -> None:
+@contextmanager
+def _copying(job: Job, raster: Path, staging: Staging, summary: SceneSummary) -> Iterator[None]:
+    """Copy the raster of probability to its place in a thread, while the block runs; its errors are raised after it."""
+    if job.probability is None:
+        yield
+        return
     started = time.monotonic()
-    write_cog(raster, target)
+    with ThreadPoolExecutor(1, thread_name_prefix="overcast-copy") as pool:
+        copied = pool.submit(write_cog, raster, staging.path(job.probability))
+        yield
+        copied.result()
     if job.report is not None:
         km2 = summary.total_pixels * job.pixel_km2
         job.report(Progress(Stage.WRITE, km2, km2, time.monotonic() - started))

@@ -15,6 +15,7 @@ import shapely
 from pyproj import CRS
 
 from overcast import __version__
+from overcast.bundle import RECORD
 from overcast.data.addresses import address, file_name, is_remote
 from overcast.data.raster import Georeference
 from overcast.errors import InputError
@@ -23,6 +24,7 @@ from overcast.inference.formats import VectorFormat, vector_format
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import writing
 from overcast.inference.vector import to_degrees
+from overcast.model_item import ITEM, ITEM_TYPE, model_name
 
 EXTENSIONS = (
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
@@ -82,7 +84,8 @@ def item(target: Path, facts: ItemFacts) -> dict[str, Any]:
             **facts.properties,
         },
         "links": [
-            {"rel": "derived_from", "href": relative(one, target), "title": file_name(one)} for one in facts.scene
+            *({"rel": "derived_from", "href": relative(one, target), "title": file_name(one)} for one in facts.scene),
+            *_model_links(target, facts.model),
         ],
         "assets": _assets(target, facts),
     }
@@ -104,6 +107,23 @@ def _model(model: SceneModel) -> dict[str, object]:
         "temperature": model.temperature,
         "runtime": model.runtime,
     }
+
+
+def _model_links(target: Path, model: SceneModel) -> list[dict[str, str]]:
+    """To the model's own item, or to its record where the bundle was written without one; none without a bundle."""
+    if model.path is None:
+        return []
+    own = (model.path / ITEM).is_file()
+    return [
+        {
+            "rel": "derived_from",
+            "href": relative(model.path / (ITEM if own else RECORD), target),
+            "type": ITEM_TYPE if own else "application/json",
+            "title": f"model {model.identity}",
+            "mlm:name": model_name(model.class_name, model.sha256),
+            "processing:level": "L4",
+        }
+    ]
 
 
 def _assets(target: Path, facts: ItemFacts) -> dict[str, dict[str, object]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,12 @@ class Plan:
     def pixels(self) -> int:
         """All pixels of the scene."""
         return self.rows.length * self.cols.length
+
+    @property
+    def computed(self) -> int:
+        """Pixels that pass the network where every tile has data: overlap and padding are counted too."""
+        sides = [ceil(axis.tile / self.multiple) * self.multiple * len(axis.starts) for axis in (self.rows, self.cols)]
+        return sides[0] * sides[1]
 
 
 @dataclass(frozen=True)

@@ -68,9 +68,11 @@ def split_axis(length: int, tile: int, overlap: int, margin: int, multiple: int 
 
     Sizes are rounded up to `multiple` (which divides `tile`), so that little is computed twice: 4000 pixels in tiles
     of up to 1024 become five tiles of 864, not of 1024. A side that fits one tile is one tile of its own length.
+    Starts are multiples of `multiple` where the overlap leaves room for it, so that a network of that stride pools the
+    pixels that it would pool in the whole scene; the last tile ends with the scene.
 
     >>> split_axis(4000, 1024, 64, 16, multiple=32)
-    Axis(length=4000, tile=864, starts=(0, 784, 1568, 2352, 3136), overlap=64, margin=16)
+    Axis(length=4000, tile=864, starts=(0, 800, 1568, 2368, 3136), overlap=64, margin=16)
     >>> split_axis(300, 1024, 64, 16).starts
     (0,)
     """
@@ -83,5 +85,14 @@ def split_axis(length: int, tile: int, overlap: int, margin: int, multiple: int 
         return Axis(length, length, (0,), overlap, margin)
     count = ceil((length - overlap) / (tile - overlap))
     size = ceil((length + (count - 1) * overlap) / count / multiple) * multiple
-    starts = tuple(index * (length - size) // (count - 1) for index in range(count))
-    return Axis(length, size, starts, overlap, margin)
+    return Axis(length, size, _spread(count, length - size, size - overlap, multiple), overlap, margin)
+
+
+def _spread(count: int, last: int, step: int, multiple: int) -> tuple[int, ...]:
+    """`count` starts from 0 to `last`, at most `step` apart, evenly but for the rounding up to `multiple`."""
+    starts = [0]
+    for index in range(1, count - 1):
+        even = ceil(index * last / (count - 1) / multiple) * multiple
+        reached = (starts[-1] + step) // multiple * multiple
+        starts.append(max(min(even, reached), last - (count - 1 - index) * step))
+    return (*starts, last)

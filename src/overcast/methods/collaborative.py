@@ -1,20 +1,29 @@
 """CMH-CL: cross-modal hallucination collaborative learning (Wei et al., IEEE JSTARS 2026).
 
+    L = sum_m w_m L_seg(z^m, y) + lambda_msa L_msa + lambda_mfa L_mfa     m in {OS, HS, O, H, share^O, share^H, (S)}
+    L_msa = D(z_share^O, z_share^H) + D(z^O, z^H)                         (Eq. 4)
+    L_mfa = D(z^OS, z^HS)                                                 (Eq. 5)
+
+The paper's are which logits each equation takes and that z^HS predicts from SAR alone. Ours, since the text with the
+equations is not at hand: their form, D (softened Kullback-Leibler divergence, optical side to hallucinated side, where
+both sensors have data), the sum over m, every weight, and which way gradients run (`teacher_gradient`).
+
 What of this is the paper's and what is our choice is marked statement by statement in docs/method.md.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal, assert_never
+from typing import Literal, Self, assert_never
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from overcast.batch import Available, Batch
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
-from overcast.methods.losses import TeacherGradient, alignment, area_share
+from overcast.methods.distances import channel_alignment
+from overcast.methods.losses import TeacherGradient, alignment, area_share, teacher_right
 from overcast.methods.stages import Position
 from overcast.methods.teacher import Schedule, TeacherOptions
 from overcast.methods.three_branch import HeadWeights, JointBranchMethod
@@ -32,6 +41,24 @@ class MsalTerms(StrEnum):
     BOTH = "both"
 
 
+class AlignWhere(StrEnum):
+    """Which pixels the alignments compare."""
+
+    ALL = "all"
+    """All where both sensors have data."""
+    TEACHER_RIGHT = "teacher_right"
+    """Those of them where the teacher's decision is that of the label; none where there is no label."""
+
+
+class Divergence(StrEnum):
+    """D, what an alignment measures."""
+
+    PIXEL = "pixel"
+    """KL of the class probabilities of each pixel."""
+    CHANNEL = "channel"
+    """KL of each channel's distribution over the pixels of an image, as of `cwd`: where, not how surely."""
+
+
 class CollaborativeOptions(TeacherOptions):
     """`cmhcl`: what the paper leaves open, and its ablation."""
 
@@ -44,6 +71,10 @@ class CollaborativeOptions(TeacherOptions):
     """What L_msa compares: the share logits, the branch outputs, or both."""
     teacher_gradient: TeacherGradient = TeacherGradient.DETACH
     """Whether alignments also pull the optical teacher. `mutual` through a shared block can collapse."""
+    divergence: Divergence = Divergence.PIXEL
+    """D of every alignment. `channel` is not in the paper."""
+    align_where: AlignWhere = AlignWhere.ALL
+    """Which pixels (cells of 32 px for the share logits) the alignments compare. Not in the paper."""
     temperature: float = Field(default=2.0, gt=0, le=100)
     """tau, softening of both sides of an alignment."""
     lambda_msa: float = Field(default=1.0, ge=0)
@@ -60,6 +91,12 @@ class CollaborativeOptions(TeacherOptions):
     """Share of the steps that belong to the teacher under `teacher_first`."""
     auxiliary_sar: bool = False
     """A supervised head on the SAR branch in training."""
+
+    @model_validator(mode="after")
+    def _one_way_over_channels(self) -> Self:
+        if self.divergence is Divergence.CHANNEL and self.teacher_gradient is TeacherGradient.MUTUAL:
+            raise ValueError("divergence: channel detaches the teacher; teacher_gradient: mutual needs pixel")
+        return self
 
     def applied_to(self, spec: NetworkSpec) -> NetworkSpec:
         """`spec` with the options that change the training network."""
@@ -107,28 +144,45 @@ class CollaborativeLearning(JointBranchMethod):
 
     def _transfer(self, output: CollaborativeOutput, batch: Batch, position: Position) -> dict[str, Tensor]:
         """lambda_msa L_msa (Eq. 4) and lambda_mfa L_mfa (Eq. 5), term by term."""
-        options, valid = self.options, both_valid(batch)
-        ramp = options.ramp(position)
-        losses: dict[str, Tensor] = {}
+        options, ramp = self.options, self.options.ramp(position)
+        pairs: dict[str, tuple[float, Tensor, Tensor]] = {}
         if options.msal and options.msal_terms is not MsalTerms.OUTPUT:
-            cells = None if valid is None else area_share(valid, output.share_optical.shape[-2:])
-            share = self._align(output.share_optical, output.share_hallucination, cells)
-            losses["align_share"] = ramp * options.lambda_msa * share
+            pairs["align_share"] = (options.lambda_msa, output.share_optical, output.share_hallucination)
         if options.msal and options.msal_terms is not MsalTerms.SHARE:
-            losses["align_output"] = (
-                ramp * options.lambda_msa * self._align(output.optical, output.hallucination, valid)
-            )
+            pairs["align_output"] = (options.lambda_msa, output.optical, output.hallucination)
         if options.mfal:
-            fused = self._align(output.fused_optical, output.fused_hallucination, valid)
-            losses["align_fused"] = ramp * options.lambda_mfa * fused
-        return losses
+            pairs["align_fused"] = (options.lambda_mfa, output.fused_optical, output.fused_hallucination)
+        return {
+            name: ramp * weight * self._align(teacher, student, batch)
+            for name, (weight, teacher, student) in pairs.items()
+        }
 
-    def _align(self, teacher: Tensor, student: Tensor, valid: Tensor | None) -> Tensor:
-        return alignment(
-            teacher,
-            student,
-            temperature=self.options.temperature,
-            gradient=self.options.teacher_gradient,
-            valid=valid,
-            weights=self.target_weights,
-        )
+    def _align(self, teacher: Tensor, student: Tensor, batch: Batch) -> Tensor:
+        options, counted, targets = self.options, self._counted(teacher, batch), self.target_weights
+        match options.divergence:
+            case Divergence.PIXEL:
+                return alignment(
+                    teacher,
+                    student,
+                    temperature=options.temperature,
+                    gradient=options.teacher_gradient,
+                    valid=counted,
+                    weights=targets,
+                )
+            case Divergence.CHANNEL:
+                valid = None if counted is None else counted > 0
+                return channel_alignment(
+                    teacher, student, temperature=options.temperature, valid=valid, weights=targets
+                )
+            case _:
+                assert_never(options.divergence)
+
+    def _counted(self, teacher: Tensor, batch: Batch) -> Tensor | None:
+        """(B, 1, h, w) weight of each pixel or cell of the teacher's logits; None counts all."""
+        valid, size = both_valid(batch), teacher.shape[-2:]
+        if valid is not None and valid.shape[-2:] != size:
+            valid = area_share(valid, size)
+        if self.options.align_where is AlignWhere.ALL:
+            return valid
+        right = teacher_right(teacher, batch.require("label"), self.target_weights)
+        return right if valid is None else right * valid

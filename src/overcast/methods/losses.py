@@ -115,6 +115,27 @@ def alignment(
     return temperature**2 * weighted_mean(divergence, weight)
 
 
+def teacher_right(teacher: Tensor, label: Tensor, weights: TargetWeights = None) -> Tensor:
+    """(B, 1, h, w) float32: 1 where the decision of logits t is the label's, 0 elsewhere and where there is no label.
+
+    Of several targets the first, the footprint, decides; of several classes the most probable one.
+
+    Args:
+        teacher: (B, K, h, w) logits, of pixels or of cells of 32 px.
+        label: (B, H, W), 255 for no label; of a cell the class of most of its labelled pixels.
+        weights: Of K targets, where the logits are those.
+    """
+    known, classes = label != IGNORE_LABEL, torch.where(label == IGNORE_LABEL, 0, label).long()
+    several = teacher.shape[1] > 1 and weights is None
+    count = int(teacher.shape[1]) if several else 2
+    shares = F.one_hot(classes, count).permute(0, 3, 1, 2) * known[:, None]
+    if label.shape[-2:] != teacher.shape[-2:]:
+        shares = area_share(shares, teacher.shape[-2:])
+    decided = teacher.argmax(1) if several else (teacher[:, 0] > 0).long()
+    right = (shares.argmax(1) == decided) & (shares.sum(1) > 0)
+    return right[:, None].float()
+
+
 def _bernoulli_kl(t: Tensor, s: Tensor) -> Tensor:
     positive = torch.sigmoid(t) * (F.logsigmoid(t) - F.logsigmoid(s))
     negative = torch.sigmoid(-t) * (F.logsigmoid(-t) - F.logsigmoid(-s))

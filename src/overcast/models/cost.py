@@ -1,13 +1,17 @@
-"""Parameters and multiply-adds of a network."""
+"""Parameters, multiply-adds and memory of a network."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -38,6 +42,49 @@ def leaf_multiply_adds(module: nn.Module, input_shapes: Sequence[tuple[int, ...]
         for name, part in on_meta.named_modules()
         if not any(part.children())
     }
+
+
+def peak_bytes(module: nn.Module, input_shapes: Sequence[tuple[int, ...]]) -> int:
+    """The most bytes of tensors at one moment of a forward pass without gradients: weights, inputs and features.
+
+    Each operator in turn, as PyTorch runs them one by one on float32 inputs of the given shapes (B, C, H, W); a tensor
+    counts until its last user is done. Workspace that libraries take inside an operator comes on top. Nothing is
+    computed, so the figure does not depend on a machine.
+    """
+    on_meta = _without_data(module).eval()
+    inputs = [torch.empty(shape, device="meta") for shape in input_shapes]
+    memory = _LiveBytes([*on_meta.parameters(), *on_meta.buffers(), *inputs])
+    with torch.no_grad(), memory:
+        on_meta(*inputs)
+    return memory.peak
+
+
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch gives it no types
+    """Counts the memory of tensors that are alive after each operator."""
+
+    def __init__(self, held: Iterable[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak = 0
+        self._live: dict[StorageWeakRef, int] = {}
+        self._count(held)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self._count(leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor))
+        return result
+
+    def _count(self, tensors: Iterable[Tensor]) -> None:
+        for tensor in tensors:
+            storage = tensor.untyped_storage()
+            self._live[StorageWeakRef(storage)] = storage.nbytes()  # type: ignore[no-untyped-call]
+        self._live = {
+            storage: size
+            for storage, size in self._live.items()
+            if not storage.expired()  # type: ignore[no-untyped-call]
+        }
+        self.peak = max(self.peak, sum(self._live.values()))
 
 
 def _without_data(module: nn.Module) -> nn.Module:

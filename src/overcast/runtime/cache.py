@@ -35,13 +35,14 @@ class ExportCache:
 
         A folder that cannot be written keeps nothing, which is no error: the export is made each time.
         """
-        found = self._find(key)
+        found = self.find(key)
         if found is None:
             found = make()
             self._keep(key, found)
         return found
 
-    def _find(self, key: str) -> bytes | None:
+    def find(self, key: str) -> bytes | None:
+        """The export of a key that is kept and whole; None where there is none. A damaged one is removed."""
         try:
             for path in sorted(self.folder.glob(f"{key}-*{_ENDING}")):
                 content = path.read_bytes()

@@ -30,6 +30,11 @@ def exported(network: nn.Module, shape: TileShape, *, keep: bool) -> bytes:
     return cache.get(export_key(network, shape), lambda: _from_master(network, shape, cache) or _made(network, shape))
 
 
+def kept_export(network: nn.Module, shape: TileShape) -> bytes | None:
+    """The export of an earlier call of `exported` that kept it; None where there is none."""
+    return ExportCache(cache_folder() / "exports").find(export_key(network, shape))
+
+
 def _made(network: nn.Module, shape: TileShape) -> bytes:
     return sealed(export_onnx(network, shape), network, shape)
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from overcast.runtime.exports import exported
+from overcast.runtime.apart import exported_apart
 from overcast.runtime.onnx_export import first_line
 from overcast.runtime.options import Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
 from overcast.runtime.sessions import Session, open_session
@@ -50,7 +50,7 @@ class ExportedNetwork(nn.Module):
         threads = torch.get_num_threads()
         if (shape, threads) not in self._sessions:
             options = self.options
-            content = exported(self.network, shape, keep=options.keep_exports)
+            content = exported_apart(self.network, shape, keep=options.keep_exports)
             session = open_session(options.runtime, options.precision, content, shape, threads)
             self._sessions[shape, threads] = session
         return self._sessions[shape, threads]

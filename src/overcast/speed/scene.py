@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import numpy as np
+from affine import Affine
 
 from overcast.batch import IGNORE_LABEL
 from overcast.bundle import load_bundle
+from overcast.data.raster import Georeference
 from overcast.errors import ConfigError, OvercastError
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.grid import Window
 from overcast.inference.cog import ProbabilitySource
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import termination_as_interrupt
+from overcast.inference.scene import SceneOptions, plan_scene
 from overcast.processes import end_with_parent
 from overcast.runtime.options import Precision, Runtime, RuntimeOptions
 from overcast.speed.measure import Case, Measured, Seconds, Setting, first_ready, measure
@@ -80,6 +83,10 @@ class Bench:
     request: Request
     km2: float
     """Area of the scene at the model's ground sampling distance."""
+    gsd_m: float
+    """Of the scene."""
+    computed: float
+    """Pixels that pass the network over pixels of the scene: what the overlap of tiles costs."""
     rows: tuple[Row, ...]
 
     @property
@@ -127,7 +134,9 @@ def bench_scene(request: Request, *, isolate: bool = True, told: Callable[[Row],
             rows.append(_row(case, setting, ground, isolate=isolate))
             if told is not None:
                 told(rows[-1])
-    return Bench(request, request.size_px**2 * model.sensor.gsd_m**2 / 1e6, tuple(rows))
+    gsd_m, side = model.sensor.gsd_m, request.size_px
+    plan = plan_scene(Georeference(side, side, Affine.identity(), None), SceneOptions(tile=request.tile))
+    return Bench(request, (side * gsd_m) ** 2 / 1e6, gsd_m, plan.computed / plan.pixels, tuple(rows))
 
 
 def _possible(case: Case, device: str) -> bool:

@@ -39,6 +39,8 @@ LATER_SETTINGS: Mapping[str, Any] = {
     "augmentation.rotation_deg": 0.0,
     "evaluation.tta": "off",
     "evaluation.separate": "off",
+    "method.align_where": "all",
+    "method.divergence": "pixel",
 }
 """Settings that came after the first runs, and the value with which nothing differs from a run without them."""
 

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -82,7 +82,7 @@ class Manifest:
 
 def request_digest(job: Job) -> str:
     """Names everything that decides a scene's outputs. Raises InputError where a file cannot be read."""
-    options = asdict(job.options)
+    options = asdict(replace(job.options, polygons=job.polygons))
     for name in ("threads", "queue_batches", "keep_exports"):
         del options["scene"][name]
     del options["overwrite"]
