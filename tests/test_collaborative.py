@@ -240,3 +240,18 @@ def test_alignments_can_compare_distributions_over_pixels():
     assert found > 0
     with pytest.raises(ValueError, match="detaches the teacher"):
         CollaborativeOptions(divergence="channel", teacher_gradient="mutual")
+
+
+@pytest.mark.parametrize(("option", "reached"), [("both_heads", True), ("hal_sar", False)])
+def test_the_sar_branch_can_learn_for_the_hal_sar_head_alone(option, reached):
+    method, batch = collaborative(sar_gradient=option, mfal=False), make_batch()
+    losses = method.losses(batch, 50, STEPS)
+    (parameter, *_) = method.network.deployed.second.parameters()
+    (gradient,) = torch.autograd.grad(losses["seg_fused_optical"], parameter, retain_graph=True, allow_unused=True)
+    assert (gradient is not None and bool(gradient.any())) is reached
+    (gradient,) = torch.autograd.grad(losses["seg_fused_hallucination"], parameter)
+    assert gradient.any()
+    other = collaborative(mfal=False)
+    other.load_state_dict(method.state_dict())
+    for name, loss in other.losses(batch, 50, STEPS).items():
+        torch.testing.assert_close(loss, losses[name], msg=name)

@@ -50,6 +50,15 @@ class AlignWhere(StrEnum):
     """Those of them where the teacher's decision is that of the label; none where there is no label."""
 
 
+class SarGradient(StrEnum):
+    """Which fusion heads train the SAR branch."""
+
+    BOTH_HEADS = "both_heads"
+    """OPT-SAR and HAL-SAR: one F_de^S feeds both, as the paper draws it."""
+    HAL_SAR = "hal_sar"
+    """HAL-SAR alone: F_de^S feeds both, but no gradient of z^OS enters the SAR branch."""
+
+
 class Divergence(StrEnum):
     """D, what an alignment measures."""
 
@@ -71,6 +80,9 @@ class CollaborativeOptions(TeacherOptions):
     """What L_msa compares: the share logits, the branch outputs, or both."""
     teacher_gradient: TeacherGradient = TeacherGradient.DETACH
     """Whether alignments also pull the optical teacher. `mutual` through a shared block can collapse."""
+    sar_gradient: SarGradient = SarGradient.BOTH_HEADS
+    """Which fusion heads train the SAR branch. `hal_sar` is not in the paper: beside an optical image the SAR branch
+    learns what the optical one lacks, which is not what it needs to work alone."""
     divergence: Divergence = Divergence.PIXEL
     """D of every alignment. `channel` is not in the paper."""
     align_where: AlignWhere = AlignWhere.ALL
@@ -130,6 +142,11 @@ class CollaborativeLearning(JointBranchMethod):
     def available(self) -> frozenset[Available]:
         """Anything: SAR gives z^HS, optical z^O, both z^OS."""
         return frozenset(Available)
+
+    def _output(self, batch: Batch) -> CollaborativeOutput:
+        detach = self.options.sar_gradient is SarGradient.HAL_SAR
+        output: CollaborativeOutput = self.network(batch.require("sar"), batch.require("optical"), detach_sar=detach)
+        return output
 
     def _logits(self, batch: Batch, available: Available) -> Tensor:
         match available:

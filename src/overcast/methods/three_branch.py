@@ -88,8 +88,13 @@ class JointBranchMethod(ThreeBranchMethod):
     """A three-branch method that runs all branches in every step: segmentation losses and a transfer between them."""
 
     def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:
-        output = self.network(batch.require("sar"), batch.require("optical"))
+        output = self._output(batch)
         return self._segmentation(output, batch) | self._transfer(output, batch, position)
+
+    def _output(self, batch: Batch) -> CollaborativeOutput:
+        """All logits of a batch."""
+        output: CollaborativeOutput = self.network(batch.require("sar"), batch.require("optical"))
+        return output
 
     @abstractmethod
     def _transfer(self, output: CollaborativeOutput, batch: Batch, position: Position) -> dict[str, Tensor]:

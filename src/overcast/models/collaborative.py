@@ -64,8 +64,11 @@ class CollaborativeNetwork(Network):
         self.optical_share_head = logit_head(deepest, spec.logits) if own else None
         self.optical_norms = self.deployed.block.domain_norms() if spec.sharing is Sharing.WEIGHTS else None
 
-    def forward(self, sar: Tensor, optical: Tensor) -> CollaborativeOutput:
-        """All logits of a standardised SAR (B, C_s, H, W) and optical (B, C_o, H, W) image."""
+    def forward(self, sar: Tensor, optical: Tensor, *, detach_sar: bool = False) -> CollaborativeOutput:
+        """All logits of a standardised SAR (B, C_s, H, W) and optical (B, C_o, H, W) image.
+
+        With `detach_sar` no gradient of z^OS enters the SAR branch; no value changes.
+        """
         seen = self.optical_stream(optical)
         padded = pad_to_stride(sar)
         hallucinated = self.deployed.first_stream(padded)
@@ -73,7 +76,9 @@ class CollaborativeNetwork(Network):
         return CollaborativeOutput(
             optical=crop_like(self.optical_head(seen.decoded), sar),
             hallucination=crop_like(self.hallucination_head(hallucinated.decoded), sar),
-            fused_optical=crop_like(self.optical_fusion(seen.decoded, radar).logits, sar),
+            fused_optical=crop_like(
+                self.optical_fusion(seen.decoded, radar.detach() if detach_sar else radar).logits, sar
+            ),
             fused_hallucination=crop_like(self.deployed.fusion(hallucinated.decoded, radar).logits, sar),
             share_optical=self.share_logits(seen),
             share_hallucination=self.share_head(hallucinated.deepest),

@@ -41,6 +41,7 @@ LATER_SETTINGS: Mapping[str, Any] = {
     "evaluation.separate": "off",
     "method.align_where": "all",
     "method.divergence": "pixel",
+    "method.sar_gradient": "both_heads",
 }
 """Settings that came after the first runs, and the value with which nothing differs from a run without them."""
 
