@@ -27,7 +27,6 @@ from overcast.benchmark.work import Outcome, Test, kept_outcome
 from overcast.benchmark.workers import Workers, results
 from overcast.errors import ConfigError
 from overcast.evaluation.machine import describe_machine
-from overcast.training.folder import RunFolder
 
 SEEDS = (1000, 1001)
 Scores = dict[tuple[str, str, int], dict[str, float]]
@@ -81,7 +80,7 @@ def said(outcome: Outcome) -> str:
 
 def validation(job: Job) -> dict[str, float]:
     """Validation IoU of the weights that a run kept, by what was given."""
-    metrics = json.loads((RunFolder(job.run).result).read_text(encoding="utf-8"))["metrics"]
+    metrics = json.loads((job.run / "result.json").read_text(encoding="utf-8"))["metrics"]
     return {name.removeprefix("validation "): figures["iou"] for name, figures in metrics.items()}
 
 
