@@ -77,7 +77,7 @@ def test_mistakes_are_named(override: str, meant: str):
 def test_runs_from_before_the_recipe_go_on(tmp_path: Path):
     """The settings that came later are those of today's defaults: nothing changes, so nothing is refused."""
     now = dumped()
-    flat = {f"{section}.{key}": value for section in ("targets", "augmentation", "evaluation") for key, value in now[section].items()}  # type: ignore[attr-defined]  # noqa: E501  # fmt: skip
+    flat = {f"{section}.{key}": value for section in ("targets", "augmentation", "evaluation", "method") for key, value in now[section].items()}  # type: ignore[attr-defined]  # noqa: E501  # fmt: skip
     assert all((flat | {"recipe": now["recipe"]})[key] == value for key, value in LATER_SETTINGS.items())
     before = {key: value for key, value in now.items() if key not in ("recipe", "targets", "evaluation")}
     before["augmentation"] = {key: value for key, value in now["augmentation"].items() if key in ("enabled", "geometry", "sar", "optical")}  # type: ignore[attr-defined]  # noqa: E501  # fmt: skip

@@ -38,7 +38,7 @@ class PolygonOptions:
     """How outlines are drawn."""
     separate: Separate = Separate.AUTO
     """Whether touching buildings become polygons of their own."""
-    strip_pixels: int = 4_000_000
+    strip_pixels: int = 2_000_000
     """Pixels that are looked at together; it bounds the memory and changes no footprint."""
 
     @property
