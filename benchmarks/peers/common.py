@@ -16,10 +16,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
 import rasterio
 import segmentation_models_pytorch as smp
 import torch
+from rasterio.features import shapes
+from shapely.geometry import shape
 from torch import nn
 
 ENCODER, DECODER_CHANNELS, BANDS = "tu-tf_efficientnet_lite0", (64, 48, 32, 24, 16), 4
@@ -144,10 +147,6 @@ def write_probability(job: Job, probability: np.ndarray) -> None:
 
 def write_shapes(job: Job, probability: np.ndarray) -> None:
     """Polygons along pixel edges, as rasterio.features.shapes draws them from the whole mask."""
-    import geopandas
-    from rasterio.features import shapes
-    from shapely.geometry import shape
-
     with rasterio.open(job.scene) as scene:
         crs, transform = scene.crs, scene.transform
     mask = (probability >= THRESHOLD).astype(np.uint8)

@@ -30,8 +30,9 @@ from overcast.inference.tiles import Plan
 
 T = TypeVar("T", bound=np.generic)
 _LENGTH = struct.Struct("<I")
-_LEVEL = 1
-"""Of zlib: probabilities of buildings shrink to about a fifth, faster than any network writes them."""
+_LEVEL = {Encoding.UINT8: 1, Encoding.FLOAT32: 0}
+"""Of zlib: probabilities in 8 bits shrink to about a fifth, faster than any network writes them; those in 32 bits only
+by half, and slowly: they are stored as they are."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def _pack(rows: _Rows, total: NDArray[np.float32], valid: NDArray[np.bool_], enc
     sums = rows.shared(np.where(valid, total, np.float32(0)))
     final = encode(np.where(valid[rows.final], total[..., rows.final, :], np.float32(np.nan)), encoding)
     parts = b"".join(np.ascontiguousarray(part).tobytes() for part in (bits, sums, final))
-    return zlib.compress(parts, _LEVEL)
+    return zlib.compress(parts, _LEVEL[encoding])
 
 
 def _unpack(
