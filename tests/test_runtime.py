@@ -26,7 +26,7 @@ from overcast.runtime.apart import exported_apart
 from overcast.runtime.cache import ExportCache, cache_folder
 from overcast.runtime.exports import exported
 from overcast.runtime.identity import export_key
-from overcast.runtime.network import CompiledNetwork, ExportedNetwork
+from overcast.runtime.network import CompiledNetwork, ExportedNetwork, release
 from overcast.runtime.onnx_export import export_onnx, sealed
 from overcast.runtime.options import Precision, Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
 from overcast.runtime.resize import resized
@@ -303,6 +303,15 @@ def test_session_is_opened_anew_for_another_number_of_threads():
     torch.set_num_threads(2)
     np.testing.assert_allclose(ready.network(tiles(SMALL)), first, atol=1e-5)
     assert len(ready.network._sessions) == 2
+
+
+def test_released_network_gives_its_sessions_back_and_works_on():
+    ready = made(edges(), Runtime.OPENVINO, shape=SMALL)
+    wrapped = nn.Sequential(ready.network)
+    first = wrapped(tiles(SMALL))
+    release(wrapped)
+    assert ready.network._sessions == {}
+    assert torch.equal(wrapped(tiles(SMALL)), first)
 
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")

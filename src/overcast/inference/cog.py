@@ -27,8 +27,9 @@ BLOCK = 512
 """Side of the internal tiles."""
 COMPARED_WIDTH = 16 * BLOCK
 """Columns of a copy that are compared at once."""
-CACHE_BYTES = 64 * 2**20
-"""GDAL's block cache while scenes are read and written; its own default is a twentieth of the machine's memory."""
+CACHE_BYTES = 48 * 2**20
+"""GDAL's block cache while scenes are read and written: a tile of four float32 bands touches nine blocks of 512 px,
+36 MiB. Its own default is a twentieth of the machine's memory."""
 
 
 @contextmanager

@@ -10,6 +10,16 @@ M_MMAP_THRESHOLD = -3
 LARGE_BYTES = 16 * 2**20
 
 
+def return_free_memory() -> None:
+    """Give back what has been freed, now. Does nothing but on Linux with the GNU C library."""
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except AttributeError:  # another C library
+        return
+
+
 def return_large_blocks() -> None:
     """Let the C library map blocks of 16 MiB and more by themselves, so that what a network frees is really freed.
 

@@ -35,7 +35,7 @@ from overcast.inference.cog import (
 )
 from overcast.inference.formats import VectorFormat, vector_format
 from overcast.inference.job import Job, PredictOptions, check_grid, check_outputs, tags
-from overcast.inference.memory import return_large_blocks
+from overcast.inference.memory import return_free_memory, return_large_blocks
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import termination_as_interrupt
 from overcast.inference.planes import PlaneSinks
@@ -49,6 +49,7 @@ from overcast.inference.staging import Staging, recover_publication, staged
 from overcast.inference.style import store_style, write_style
 from overcast.inference.vector import Origin, write_footprints
 from overcast.inference.work import earlier_threads, open_work
+from overcast.runtime.network import release
 
 __all__ = ["PredictOptions", "PredictionSummary", "predict_file"]
 
@@ -176,6 +177,8 @@ def _run(scene: SceneWork, staging: Staging, compute: Compute) -> tuple[SceneSum
     job, work, grid = scene.job, scene.work, scene.grid
     options, plan = job.options, plan_scene(grid, job.options.scene)
     complete(scene, plan, compute)
+    release(job.model.network)
+    return_free_memory()
     rasters = [staging.scratch(name) for name in (job.targets[0].name, "walls between buildings")[: job.model.maps]]
     with ExitStack() as stack:
         writers = [ProbabilityWriter(path, grid, options.encoding, tags(job)) for path in rasters]
