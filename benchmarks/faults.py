@@ -253,14 +253,16 @@ def ending_faults(task: Task, watch: Watch, code: int, *, refused: bool) -> tupl
 
 
 def judged(outcome: Outcome, task: Task, expected: Mapping[str, str]) -> Outcome:
-    """The outcome with what is found in the folder; which is put aside where it is not as it should be."""
+    """The outcome with what is found in the folder; a copy is put aside where it is not as it should be."""
     found = contents(task.folder)
     names = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
     left = sorted(path.name for path in task.folder.iterdir() if path.name[0] == ".")
     faults = [*outcome.faults, *(f"{name} differs" for name in names)]
     faults += [] if task.part == "scene" and outcome.state.done else [f"{name} was left" for name in left]
     if faults:
-        shutil.copytree(task.folder, task.root / f"{task.part}-{outcome.moment_s:.3f}", dirs_exist_ok=True)
+        aside = task.root / f"{task.part}-{outcome.moment_s:.3f}"
+        shutil.copytree(task.folder, aside, dirs_exist_ok=True)
+        (aside / "stderr").write_text(said(task), encoding="utf-8")
     return replace(outcome, identical=not names, faults=tuple(faults))
 
 
@@ -312,7 +314,7 @@ def run_part(task: Task, usual: Undisturbed, moments: int, seed: int) -> list[st
         outcome = disturb(task, moment_s, usual.contents)
         if isinstance(outcome, Outcome):
             outcomes.append(outcome)
-            tell(f"{task.part} {len(outcomes)}/{moments}: {' | '.join(cells(outcome))}")
+            tell("; ".join([f"{task.part} {len(outcomes)}/{moments}: {' | '.join(cells(outcome))}", *outcome.faults]))
         else:
             last_s = min(last_s, outcome)
             tell(f"{task.part}: nothing to kill at {moment_s:.1f} s; another moment is drawn")
