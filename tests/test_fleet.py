@@ -561,6 +561,18 @@ def test_options_that_do_not_fit_together_are_refused(
     assert said in str(result.exception)
 
 
+def test_ray_that_does_not_start_in_time_is_one_sentence(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("ray")
+
+    def late(**_: object) -> None:
+        raise Exception("The current node timed out during startup. This could happen because")  # as Ray does
+
+    monkeypatch.setattr("ray.init", late)
+    result = overcast(scenes / "s0.tif", "--into", tmp_path / "maps", "--workers", "2")
+    assert isinstance(result.exception, ClusterError)
+    assert "The current node timed out during startup); run the same command again" in str(result.exception)
+
+
 def test_command_maps_a_list_and_says_what_failed(scenes: Path, tmp_path: Path):
     for number in (0, 2):
         grid = {"transform": Affine(1, 0, 593000, 0, -1, 5750000)}

@@ -37,7 +37,7 @@ class Workers:
 def ray_backend(model: SceneModel, workers: Workers) -> Iterator[Backend]:
     """Connect to Ray and give its workers the model.
 
-    Raises ConfigError where Ray is not installed or there is no such cluster.
+    Raises ConfigError where Ray is not installed or there is no such cluster, ClusterError where it does not start here.
     """
     ray = _connected(workers)
     try:
@@ -126,4 +126,12 @@ def _connected(workers: Workers) -> Any:
         reason = str(error).splitlines()[0].rstrip(".")
         where = workers.address or "this machine"
         raise ConfigError(f"no Ray cluster at {where} ({reason}); start one with: ray start --head.") from error
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        reason = str(error).split(". ")[0].rstrip(".")  # Ray raises Exception itself where a node needs over 30 s
+        raise ClusterError(
+            f"Ray did not start on this machine ({reason}); run the same command again when it is less busy, or without "
+            "--workers."
+        ) from error
     return ray
