@@ -565,7 +565,7 @@ def test_ray_that_does_not_start_in_time_is_one_sentence(scenes: Path, tmp_path:
     pytest.importorskip("ray")
 
     def late(**_: object) -> None:
-        raise Exception("The current node timed out during startup. This could happen because")  # as Ray does
+        raise Exception("The current node timed out during startup. This could happen because")  # noqa: TRY002 (as Ray does)
 
     monkeypatch.setattr("ray.init", late)
     result = overcast(scenes / "s0.tif", "--into", tmp_path / "maps", "--workers", "2")

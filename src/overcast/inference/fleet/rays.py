@@ -37,7 +37,7 @@ class Workers:
 def ray_backend(model: SceneModel, workers: Workers) -> Iterator[Backend]:
     """Connect to Ray and give its workers the model.
 
-    Raises ConfigError where Ray is not installed or there is no such cluster, ClusterError where it does not start here.
+    Raises ConfigError where Ray is not installed or there is no such cluster, ClusterError where it does not start.
     """
     ray = _connected(workers)
     try:
@@ -131,7 +131,7 @@ def _connected(workers: Workers) -> Any:
             raise
         reason = str(error).split(". ")[0].rstrip(".")  # Ray raises Exception itself where a node needs over 30 s
         raise ClusterError(
-            f"Ray did not start on this machine ({reason}); run the same command again when it is less busy, or without "
-            "--workers."
+            f"Ray did not start on this machine ({reason}); run the same command again when it is less busy, "
+            "or without --workers."
         ) from error
     return ray
