@@ -6,6 +6,8 @@ import copy
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -312,6 +314,30 @@ def test_released_network_gives_its_sessions_back_and_works_on():
     release(wrapped)
     assert ready.network._sessions == {}
     assert torch.equal(wrapped(tiles(SMALL)), first)
+
+
+SIGNALLED = """
+import signal, sys, threading
+from runtime_cases import edges
+from overcast.runtime.exports import exported
+from overcast.runtime.options import Precision, Runtime, TileShape
+from overcast.runtime.sessions import open_session
+
+shape = TileShape(1, 2, 32, 64)
+sessions = [open_session(Runtime.OPENVINO, Precision.FP32, exported(edges(), shape, keep=False), shape, 1)]
+other = threading.Thread(target=sessions.clear)
+other.start()
+other.join()
+signal.signal(signal.SIGINT, lambda *_: sys.exit(7))
+signal.raise_signal(signal.SIGINT)
+"""
+
+
+def test_signals_are_handled_after_another_thread_has_dropped_a_session():
+    places = (Path(__file__).parent, Path(cache.__file__).parents[2])
+    paths = os.pathsep.join(map(str, places))
+    ended = subprocess.run([sys.executable, "-c", SIGNALLED], env={**os.environ, "PYTHONPATH": paths}, check=False)
+    assert ended.returncode == 7
 
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")

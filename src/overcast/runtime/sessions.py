@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
-from typing import assert_never
+from functools import cache
+from typing import Any, assert_never
 
 import numpy as np
 
@@ -78,10 +80,25 @@ def _onnxruntime(content: bytes, threads: int) -> Session:
     return run
 
 
-def _openvino(content: bytes, precision: Precision, threads: int) -> Session:
+_CORE_LOCK = threading.Lock()
+
+
+@cache
+def _openvino_core() -> Any:
+    """One for the process, never destroyed before its end.
+
+    On processors with AVX-512 its CPU plugin gives the thread that creates it an alternate stack for signals, and
+    unmaps that when it is destroyed, in whichever thread that is. If it is another one, the next signal that the first
+    thread handles, Ctrl-C for example, ends the process by a segmentation fault (seen with version 2026.4).
+    """
     import openvino
 
-    core = openvino.Core()
+    return openvino.Core()
+
+
+def _openvino(content: bytes, precision: Precision, threads: int) -> Session:
+    with _CORE_LOCK:
+        core = _openvino_core()
     if precision is Precision.BF16 and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise RuntimeUnavailableError("openvino finds no bfloat16 arithmetic in this processor; ask for fp32.")
     settings = {
