@@ -1,10 +1,10 @@
 """A block: one row of tiles (strip), blended along the row, in a file that can be computed alone and joined later.
 
 The file is a sequence of records, one for each column of tiles: the length of a zlib stream (4 bytes, little-endian;
-0 where the column has no data), then the stream. Uncompressed it holds, for the rows that are shared with the strips
-above and below, one bit of validity per pixel and the float32 sums as they are; for the rows between, which are final,
-the probability as it will be stored; sums and probabilities of several maps one map after the other. Joining adds the
-same numbers in the same order as a single pass.
+0 where the column has no data, and nothing follows), the stream, and float32 sums as they are. The stream holds one bit
+of validity per pixel of the rows that are shared with the strips above and below, then, for the rows between, which are
+final, the probability as it will be stored; the sums are those of the shared rows, which hardly shrink; sums and
+probabilities of several maps one map after the other. Joining adds the same numbers in the same order as a single pass.
 """
 
 from __future__ import annotations
@@ -100,13 +100,13 @@ class BlockWriter:
         """Append a record. Raises InputError where the disk is full."""
         del index
         rows = _Rows.of(self._plan, strip)
-        record = _pack(rows, total, valid, self._encoding) if valid.any() else b""
-        self._any = self._any or bool(record)
+        parts = _pack(rows, total, valid, self._encoding) if valid.any() else (_LENGTH.pack(0),)
+        self._any = self._any or len(parts) > 1
         with writing(self._folder, self._title):
             if self._file is None:
                 self._file = self._growing(strip).open("wb")
                 self._hash, self._size = hashlib.sha256(), 0
-            for part in (_LENGTH.pack(len(record)), record):
+            for part in parts:
                 self._file.write(part)
                 self._hash.update(part)
                 self._size += len(part)
@@ -156,7 +156,7 @@ def read_block(folder: Path, block: Block, plan: Plan, encoding: Encoding, sink:
                 width = plan.cols.step(index)
                 (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
                 shape = (*map_axis(maps), plan.rows.tile, width)
-                total, valid = _unpack(rows, file.read(length), shape, encoding) if length else _nothing(shape)
+                total, valid = _unpack(rows, file, length, shape, encoding) if length else _nothing(shape)
                 sink.column(block.strip, index, total, valid)
     except (OSError, struct.error, zlib.error, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}); run the same command again: it is computed again.") from error
@@ -173,30 +173,32 @@ def _nothing(shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bo
     return np.zeros(shape, np.float32), np.zeros(shape[-2:], np.bool_)
 
 
-def _pack(rows: _Rows, total: NDArray[np.float32], valid: NDArray[np.bool_], encoding: Encoding) -> bytes:
+def _pack(
+    rows: _Rows, total: NDArray[np.float32], valid: NDArray[np.bool_], encoding: Encoding
+) -> tuple[bytes, bytes, bytes]:
     """A record. What is not valid here is so in every strip, or decided by others alone: its sum is of no use."""
     bits = np.packbits(rows.shared(valid))
     sums = rows.shared(np.where(valid, total, np.float32(0)))
     final = encode(np.where(valid[rows.final], total[..., rows.final, :], np.float32(np.nan)), encoding)
-    parts = b"".join(np.ascontiguousarray(part).tobytes() for part in (bits, sums, final))
-    return zlib.compress(parts, _LEVEL[encoding])
+    stream = zlib.compress(bits.tobytes() + final.tobytes(), _LEVEL[encoding])
+    return _LENGTH.pack(len(stream)), stream, sums.tobytes()
 
 
 def _unpack(
-    rows: _Rows, record: bytes, shape: tuple[int, ...], encoding: Encoding
+    rows: _Rows, file: IO[bytes], length: int, shape: tuple[int, ...], encoding: Encoding
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Sums of `shape`, which is (tile, w) or (M, tile, w), and validity (tile, w).
+    """Sums of `shape`, which is (tile, w) or (M, tile, w), and validity (tile, w), from a stream of `length` on.
 
     Raises ValueError or zlib.error for a damaged record.
     """
-    content = memoryview(zlib.decompress(record))
+    content = memoryview(zlib.decompress(file.read(length)))
     *leading, height, width = shape
     first, final = rows.first.stop, rows.final.stop - rows.final.start
     count = (height - final) * width
     bytes_of_bits = -(-count // 8)
     bits = np.unpackbits(np.frombuffer(content[:bytes_of_bits], np.uint8), count=count).view(np.bool_)
-    sums = np.frombuffer(content, np.float32, prod(leading) * count, bytes_of_bits)
-    codes = np.frombuffer(content[bytes_of_bits + sums.nbytes :], encoding.value)
+    sums = np.frombuffer(file.read(prod(leading) * count * np.dtype(np.float32).itemsize), np.float32)
+    codes = np.frombuffer(content[bytes_of_bits:], encoding.value)
     total, valid = _nothing(shape)
     decoded, with_data = decode(codes.reshape(*leading, final, width))
     total[..., rows.final, :] = decoded

@@ -26,7 +26,7 @@ from overcast.inference.scene import SceneSummary, StripPredictor, plan_scene, s
 from overcast.inference.tiles import Plan
 from overcast.inference.work import Facts, WorkFolder
 
-FORMAT = 2
+FORMAT = 3
 """Of blocks; raised when they can no longer be read."""
 
 

@@ -35,7 +35,7 @@ from overcast.inference.cog import (
 )
 from overcast.inference.formats import VectorFormat, vector_format
 from overcast.inference.job import Job, PredictOptions, check_grid, check_outputs, tags
-from overcast.inference.memory import return_free_memory, return_large_blocks
+from overcast.inference.memory import bound_heaps, return_free_memory
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import termination_as_interrupt
 from overcast.inference.planes import PlaneSinks
@@ -120,7 +120,7 @@ def predict_file(
 
 def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
     """Carry out a request, its blocks computed by `compute`. Raises what `predict_file` raises."""
-    return_large_blocks()
+    bound_heaps()
     started, paths, options = time.monotonic(), job.scene, job.options
     recover_publication(job.targets)
     check_outputs(job)
