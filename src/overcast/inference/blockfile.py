@@ -100,13 +100,13 @@ class BlockWriter:
         """Append a record. Raises InputError where the disk is full."""
         del index
         rows = _Rows.of(self._plan, strip)
-        parts = _pack(rows, total, valid, self._encoding) if valid.any() else (_LENGTH.pack(0),)
-        self._any = self._any or len(parts) > 1
+        stream, sums = _pack(rows, total, valid, self._encoding) if valid.any() else (b"", b"")
+        self._any = self._any or bool(stream)
         with writing(self._folder, self._title):
             if self._file is None:
                 self._file = self._growing(strip).open("wb")
                 self._hash, self._size = hashlib.sha256(), 0
-            for part in parts:
+            for part in (_LENGTH.pack(len(stream)), stream, sums):
                 self._file.write(part)
                 self._hash.update(part)
                 self._size += len(part)
@@ -173,15 +173,16 @@ def _nothing(shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bo
     return np.zeros(shape, np.float32), np.zeros(shape[-2:], np.bool_)
 
 
-def _pack(
-    rows: _Rows, total: NDArray[np.float32], valid: NDArray[np.bool_], encoding: Encoding
-) -> tuple[bytes, bytes, bytes]:
-    """A record. What is not valid here is so in every strip, or decided by others alone: its sum is of no use."""
+def _pack(rows: _Rows, total: NDArray[np.float32], valid: NDArray[np.bool_], encoding: Encoding) -> tuple[bytes, bytes]:
+    """The stream and the sums of a record.
+
+    What is not valid here is so in every strip, or decided by others alone: its sum is of no use.
+    """
     bits = np.packbits(rows.shared(valid))
     sums = rows.shared(np.where(valid, total, np.float32(0)))
     final = encode(np.where(valid[rows.final], total[..., rows.final, :], np.float32(np.nan)), encoding)
     stream = zlib.compress(bits.tobytes() + final.tobytes(), _LEVEL[encoding])
-    return _LENGTH.pack(len(stream)), stream, sums.tobytes()
+    return stream, sums.tobytes()
 
 
 def _unpack(
