@@ -96,7 +96,7 @@ def find_corners(mask: NDArray[np.bool_], label_at: LabelAt, first_row: int) -> 
     bits[:, 1:-1] = mask
     pair = bits[:, :-1] | bits[:, 1:] << 1
     code = (pair[:-1] | pair[1:] << 2).ravel()
-    at = np.flatnonzero(_COUNT[code])
+    at = np.flatnonzero(_COUNT[code] > 0)
     at = np.repeat(at, _COUNT[code[at]])
     second = np.zeros(len(at), np.intp)
     second[1:] = at[1:] == at[:-1]

@@ -245,7 +245,7 @@ def _labels_at_gaps(mask: NDArray[np.bool_], valid: NDArray[np.bool_], label_at:
         source = valid[max(down, 0) : len(valid) + min(down, 0), max(right, 0) : valid.shape[1] + min(right, 0)]
         behind[max(-down, 0) : len(valid) - max(down, 0), max(-right, 0) : valid.shape[1] - max(right, 0)] = source
         inner = slice(0, -1) if down == 1 else slice(1, None)
-        row, col = np.nonzero(mask[inner] & ~behind[inner])
+        row, col = np.divmod(np.flatnonzero(mask[inner] & ~behind[inner]), mask.shape[1])
         rows.append(row + (0 if down == 1 else 1))
         cols.append(col)
     return label_at(np.concatenate(rows), np.concatenate(cols))
