@@ -136,7 +136,12 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
         job = ready(job, source.georeference)
         seen: RasterSource = RotatedSource(source) if rotate else source
         work = open_work(staging.blocks, request_facts(job, source.georeference, rotate=rotate))
-        summary, made = _run(SceneWork(job, source.georeference, seen, rotate, work), staging, compute)
+        scene = SceneWork(job, source.georeference, seen, rotate, work)
+        complete(scene, plan_scene(scene.grid, job.options.scene), compute)
+        source.close()  # its blocks in GDAL's cache go with it
+        release(job.model.network)
+        return_free_memory()
+        summary, made = _write(scene, staging)
         staging.publish()
     return PredictionSummary(
         scene=summary,
@@ -164,6 +169,14 @@ def _cache_bytes(paths: tuple[Path, ...], grid: Georeference, options: PredictOp
     return min(CACHE_BYTES + wide, LARGEST_CACHE_BYTES)
 
 
+def _drawing_cache_bytes(grid: Georeference, options: PredictOptions) -> int:
+    """Block cache while the joined raster is read twice from the top, by what draws footprints and by what copies it.
+
+    Each needs a row of blocks; the rest of the cache would be filled with what nobody reads again.
+    """
+    return min(2 * BLOCK * grid.width * np.dtype(options.encoding.value).itemsize + BLOCK**2, LARGEST_CACHE_BYTES)
+
+
 @dataclass(frozen=True)
 class _Made:
     """Numbers of footprints."""
@@ -172,13 +185,10 @@ class _Made:
     unsplit: int
 
 
-def _run(scene: SceneWork, staging: Staging, compute: Compute) -> tuple[SceneSummary, _Made | None]:
-    """Write the outputs into their staging folders."""
+def _write(scene: SceneWork, staging: Staging) -> tuple[SceneSummary, _Made | None]:
+    """Write the outputs of a scene whose blocks are complete into their staging folders."""
     job, work, grid = scene.job, scene.work, scene.grid
     options, plan = job.options, plan_scene(grid, job.options.scene)
-    complete(scene, plan, compute)
-    release(job.model.network)
-    return_free_memory()
     rasters = [staging.scratch(name) for name in (job.targets[0].name, "walls between buildings")[: job.model.maps]]
     with ExitStack() as stack:
         writers = [ProbabilityWriter(path, grid, options.encoding, tags(job)) for path in rasters]
@@ -186,7 +196,7 @@ def _run(scene: SceneWork, staging: Staging, compute: Compute) -> tuple[SceneSum
         sink = RotatedSink(sink, grid) if scene.rotate else sink
         summary = join(work, plan, options.encoding, sink, job.km2_report, job.model.maps)
     made = None
-    with _copying(job, rasters[0], staging, summary):
+    with bounded_cache(_drawing_cache_bytes(grid, options)), _copying(job, rasters[0], staging, summary):
         if job.footprints is not None and grid.crs is not None:
             made = _write_vector(job, grid.crs, rasters, staging.path(job.footprints))
     _write_side_files(job, grid, staging, made)
