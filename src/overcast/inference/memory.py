@@ -28,8 +28,8 @@ def bound_heaps() -> None:
     """Have the C library keep few gaps, so that what a network frees is really freed.
 
     Blocks of 16 MiB and more are mapped by themselves: by default that limit rises to the largest block freed so far,
-    and the heap keeps gaps as large as feature maps, 5 % of the peak of a scene. All threads share two heaps, which
-    saves 30 MB of 180 above the runtime's own. Does nothing but on Linux with the GNU C library.
+    and the heap keeps gaps as large as feature maps, 5 % of the peak of a scene. All threads share two heaps. Does
+    nothing but on Linux with the GNU C library.
     """
     if not sys.platform.startswith("linux"):
         return
