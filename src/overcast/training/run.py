@@ -116,6 +116,8 @@ def _finish(plan: Plan, folder: RunFolder, trainer: Trainer, best_step: int) -> 
         save_bundle(folder.full, module.method, Kind.FULL, facts)
         folder.write_result(result)
     trainer.strategy.barrier("results written")
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # its threads, left to the interpreter's end, may abort the process
     return result
 
 
