@@ -25,7 +25,7 @@ from overcast.inference.outputs import writing
 
 BLOCK = 512
 """Side of the internal tiles."""
-COMPARED_WIDTH = 16 * BLOCK
+COMPARED_WIDTH = 4 * BLOCK
 """Columns of a copy that are compared at once."""
 CACHE_BYTES = 48 * 2**20
 """GDAL's block cache while scenes are read and written: a tile of four float32 bands touches nine blocks of 512 px,
@@ -121,9 +121,9 @@ def write_cog(source: Path, target: Path) -> None:
 
     Probabilities lie near 0 and 1 mostly, and repeat: level 1 without a predictor is much faster than level 6 with one,
     and the files are hardly larger.
-    GDAL builds the overviews in a file beside `target` and removes it; uncompressed, which saves a third of the time.
+    GDAL builds the overviews in a file beside `target` and removes it.
     """
-    with writing(target), rasterio.Env(COG_TMP_COMPRESSION="NONE"):
+    with writing(target):
         rasterio.shutil.copy(
             source,
             target,

@@ -5,13 +5,9 @@ from __future__ import annotations
 import ctypes
 import sys
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+M_MMAP_THRESHOLD = -3
 """Of mallopt(3) in the GNU C library."""
 LARGE_BYTES = 16 * 2**20
-KEPT_BYTES = 32 * 2**20
-"""Free memory at the end of a heap that is kept, rather than returned and fetched again with every tile."""
-ARENAS = 2
-"""Heaps that all threads share: by default each thread has one of its own, with gaps of its own."""
 
 
 def return_free_memory() -> None:
@@ -24,19 +20,15 @@ def return_free_memory() -> None:
         return
 
 
-def bound_heaps() -> None:
-    """Have the C library keep few gaps, so that what a network frees is really freed.
+def return_large_blocks() -> None:
+    """Let the C library map blocks of 16 MiB and more by themselves, so that what a network frees is really freed.
 
-    Blocks of 16 MiB and more are mapped by themselves: by default that limit rises to the largest block freed so far,
-    and the heap keeps gaps as large as feature maps, 5 % of the peak of a scene. All threads share two heaps. Does
-    nothing but on Linux with the GNU C library.
+    By default the limit rises to the largest block freed so far, and the heap keeps gaps as large as feature maps:
+    5 % of the peak of a scene. Does nothing but on Linux with the GNU C library.
     """
     if not sys.platform.startswith("linux"):
         return
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
     except AttributeError:  # another C library
         return
-    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
-    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
-    mallopt(M_ARENA_MAX, ARENAS)

@@ -35,7 +35,7 @@ from overcast.inference.cog import (
 )
 from overcast.inference.formats import VectorFormat, vector_format
 from overcast.inference.job import Job, PredictOptions, check_grid, check_outputs, tags
-from overcast.inference.memory import bound_heaps, return_free_memory
+from overcast.inference.memory import return_free_memory, return_large_blocks
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import termination_as_interrupt
 from overcast.inference.planes import PlaneSinks
@@ -55,6 +55,8 @@ __all__ = ["PredictOptions", "PredictionSummary", "predict_file"]
 
 LARGEST_CACHE_BYTES = 512 * 2**20
 """Bound of the block cache for scenes stored in rows as wide as the scene."""
+COPIED_BLOCKS = 16
+"""Of the joined raster that its copying holds at once."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def predict_file(
 
 def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
     """Carry out a request, its blocks computed by `compute`. Raises what `predict_file` raises."""
-    bound_heaps()
+    return_large_blocks()
     started, paths, options = time.monotonic(), job.scene, job.options
     recover_publication(job.targets)
     check_outputs(job)
@@ -136,12 +138,7 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
         job = ready(job, source.georeference)
         seen: RasterSource = RotatedSource(source) if rotate else source
         work = open_work(staging.blocks, request_facts(job, source.georeference, rotate=rotate))
-        scene = SceneWork(job, source.georeference, seen, rotate, work)
-        complete(scene, plan_scene(scene.grid, job.options.scene), compute)
-        source.close()  # its blocks in GDAL's cache go with it
-        release(job.model.network)
-        return_free_memory()
-        summary, made = _write(scene, staging)
+        summary, made = _run(SceneWork(job, source.georeference, seen, rotate, work), staging, compute)
         staging.publish()
     return PredictionSummary(
         scene=summary,
@@ -170,11 +167,12 @@ def _cache_bytes(paths: tuple[Path, ...], grid: Georeference, options: PredictOp
 
 
 def _drawing_cache_bytes(grid: Georeference, options: PredictOptions) -> int:
-    """Block cache while the joined raster is read twice from the top, by what draws footprints and by what copies it.
+    """Block cache while the joined raster is read by what draws footprints, row by row, and by what copies it.
 
-    Each needs a row of blocks; the rest of the cache would be filled with what nobody reads again.
+    The first needs a row of blocks, the second a few; the rest of the cache would hold what nobody reads again.
     """
-    return min(2 * BLOCK * grid.width * np.dtype(options.encoding.value).itemsize + BLOCK**2, LARGEST_CACHE_BYTES)
+    columns = -(-grid.width // BLOCK) + COPIED_BLOCKS
+    return min(columns * BLOCK**2 * np.dtype(options.encoding.value).itemsize, LARGEST_CACHE_BYTES)
 
 
 @dataclass(frozen=True)
@@ -185,10 +183,13 @@ class _Made:
     unsplit: int
 
 
-def _write(scene: SceneWork, staging: Staging) -> tuple[SceneSummary, _Made | None]:
-    """Write the outputs of a scene whose blocks are complete into their staging folders."""
+def _run(scene: SceneWork, staging: Staging, compute: Compute) -> tuple[SceneSummary, _Made | None]:
+    """Write the outputs into their staging folders."""
     job, work, grid = scene.job, scene.work, scene.grid
     options, plan = job.options, plan_scene(grid, job.options.scene)
+    complete(scene, plan, compute)
+    release(job.model.network)
+    return_free_memory()
     rasters = [staging.scratch(name) for name in (job.targets[0].name, "walls between buildings")[: job.model.maps]]
     with ExitStack() as stack:
         writers = [ProbabilityWriter(path, grid, options.encoding, tags(job)) for path in rasters]
