@@ -98,6 +98,7 @@ def test_every_method_and_seed_has_rows_and_a_second_call_trains_nothing(config:
     benchmark, output = load_benchmark(config), tmp_path / "out"
     finished, done = _run(benchmark, output)
     assert len(done) == 2 + 3 * 2
+    assert not list(output.rglob("last.ckpt"))
     rows = [row for _, outcome in finished.runs for row in outcome.rows]
     given = {(row.label, row.seed, row.available) for row in rows}
     alone = {(label, seed, Available.SAR) for label in ("sar_twin", "wide") for seed in (0, 1)}
@@ -120,6 +121,8 @@ def test_every_method_and_seed_has_rows_and_a_second_call_trains_nothing(config:
     assert "minus sar_twin" in html
     assert report.pages[0].is_file()
     assert "| wide | 2 |" in report.markdown.read_text()
+    spent = sum(outcome.seconds or 0 for _, outcome in (*finished.trials, *finished.runs)) / 3600
+    assert f"2 trials and 6 runs, {spent:.2f} hours when added up" in report.markdown.read_text()
     _check_tuning(benchmark, finished)
     _check_older_outcomes(benchmark, output, report.csv.read_text(), tmp_path / "again")
     scores = Scores(benchmark, "tiny", finished)

@@ -84,7 +84,7 @@ def write_benchmark(benchmark: BenchmarkConfig, finished: Finished, output: Path
         page for name in benchmark.datasets if (page := _page(benchmark, finished, output, name, command)) is not None
     )
     every = tables + further
-    head = f"# {benchmark.title}\n\n{_origin(command)}\n\n{READING}\n"
+    head = f"# {benchmark.title}\n\n{_origin(command, finished)}\n\n{READING}\n"
     write_results(output / "results.csv", [outcome for _, outcome in finished.runs])
     write_atomic(output / "report.md", "\n".join([head, *(markdown(table) for table in every)]))
     write_atomic(output / "tables.tex", "\n".join(latex(table) for table in every))
@@ -107,8 +107,14 @@ READING = (
 )
 
 
-def _origin(command: str) -> str:
-    return f"`{command}`; {describe_machine()}; {date.today()}."  # noqa: DTZ011  # a date for people
+def _origin(command: str, finished: Finished) -> str:
+    outcomes = [outcome for _, outcome in (*finished.trials, *finished.runs)]
+    hours = sum(outcome.seconds or 0 for outcome in outcomes) / 3600
+    when = date.today()  # noqa: DTZ011  # a date for people
+    work = f"{len(finished.trials)} trials and {len(finished.runs)} runs"
+    known = all(outcome.seconds is not None for outcome in outcomes)
+    took = f", {hours:.2f} hours when added up, whether side by side or not" if known else ""
+    return f"`{command}`; {describe_machine()}; {when}. {work}{took}."
 
 
 def _page(benchmark: BenchmarkConfig, finished: Finished, output: Path, dataset: str, command: str) -> Path | None:
@@ -164,7 +170,7 @@ def _html(
     charts = {name: _chart(Scores(benchmark, name, finished)) for name in benchmark.datasets}
     return environment.get_template("benchmark.html").render(
         title=benchmark.title,
-        origin=_origin(command).replace("`", ""),
+        origin=_origin(command, finished).replace("`", ""),
         reading=READING.replace("`", ""),
         charts={name: chart for name, chart in charts.items() if chart.bars},
         skies={name: sky for name, sky in skies.items() if sky.legend},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from time import perf_counter
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
@@ -61,6 +62,8 @@ class Outcome(BaseModel):
     rows: tuple[Row, ...] = ()
     error: str | None = None
     """Why there is no result."""
+    seconds: float | None = None
+    """Elapsed for training and evaluation, of a resumed run since it was resumed; None in those of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -95,16 +98,21 @@ def kept_outcome(job: Job) -> Outcome | None:
 def carry_out(job: Job, test: Test, *, quiet: bool = False) -> Outcome:
     """Train (or go on), evaluate, and write `outcome.json` into the job's folder.
 
-    An error ends the job, not the benchmark: it is the outcome.
+    An error ends the job, not the benchmark: it is the outcome. The checkpoint to resume from, several times the size
+    of everything else, goes once there is nothing left to resume.
     """
     if (kept := kept_outcome(job)) is not None:
         return kept
     job.folder.mkdir(parents=True, exist_ok=True)
+    start = perf_counter()
     try:
         outcome = _trained(job, test, quiet=quiet)
     except (OvercastError, RuntimeError) as error:
         outcome = Outcome(error=f"{type(error).__name__}: {' '.join(str(error).split())}"[:1000])
+    outcome = outcome.model_copy(update={"seconds": round(perf_counter() - start, 2)})
     write_atomic(job.folder / "outcome.json", outcome.model_dump_json(indent=1) + "\n")
+    if outcome.error is None:
+        RunFolder(job.run).last.unlink(missing_ok=True)
     return outcome
 
 

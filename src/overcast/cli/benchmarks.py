@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from overcast.cli.console import ERROR_CONSOLE, counting_bar, print_json, print_table
+from overcast.cli.console import ERROR_CONSOLE, Pace, counting_bar, print_json, print_table
 
 if TYPE_CHECKING:
     from overcast.benchmark.jobs import Job
@@ -47,13 +47,16 @@ def benchmark(
     wanted = load_benchmark(config, sets or ())
     found = torch.cuda.device_count() if gpus is None else gpus
     workers = Workers(at_once or max(1, found), found if address is None else min(1, found), address)
+    pace = Pace()
 
     def on_job(job: Job, outcome: Outcome, done: int, jobs: int) -> None:
         """A line on the terminal, and the table brought up to date."""
         figures = ", ".join(f"{row.available.value} IoU {row.figures['iou']:.3f}" for row in outcome.rows)
         validation = "" if outcome.validation is None else f"validation IoU {outcome.validation:.3f}"
         said = outcome.error or figures or validation
-        ERROR_CONSOLE.print(f"{done}/{jobs}  {job.name}: {said}", highlight=False, markup=False, soft_wrap=True)
+        part = "runs" if job.trial is None else "trials"
+        line = f"{done}/{jobs} {part}  {job.name}: {said}; {pace.after_one(part, jobs - done)}"
+        ERROR_CONSOLE.print(line, highlight=False, markup=False, soft_wrap=True)
         if outcome.rows:
             write_results(output / "results.csv", [each for _, each in kept(wanted, output).runs])
 

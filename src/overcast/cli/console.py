@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
+from time import perf_counter
 from typing import Any, Protocol
 
 import typer
@@ -47,6 +49,29 @@ def counting_bar(title: str, unit: str) -> Iterator[Report]:
             progress.update(task, completed=done, total=total, rate=rate)
 
         yield update
+
+
+class Pace:
+    """Time passed and an estimate, for work that tells of its pieces line by line.
+
+    The pieces of one stage are taken to be equally long; what was done by an earlier call does not count.
+    """
+
+    def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
+        self._clock = clock
+        self._begun = self._last = self._stage_begun = clock()
+        self._stage, self._done = "", 0
+
+    def after_one(self, stage: str, left: int) -> str:
+        """What to say after another piece of a stage, where `left` remain."""
+        if stage != self._stage:
+            self._stage, self._done, self._stage_begun = stage, 0, self._last
+        self._done, self._last = self._done + 1, self._clock()
+        passed = f"{timedelta(seconds=round(self._last - self._begun))} passed"
+        if not left:
+            return passed
+        rest = (self._last - self._stage_begun) / self._done * left
+        return f"{passed}, about {timedelta(seconds=round(rest))} left for the {stage}"
 
 
 def print_json(value: Any) -> None:
