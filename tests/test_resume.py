@@ -370,21 +370,24 @@ def test_memory_of_a_whole_run_does_not_grow_with_the_scene(tmp_path: Path, in_c
     tile=st.integers(8, 40),
     overlap=st.integers(0, 30),
     encoding=st.sampled_from(Encoding),
+    at_once=st.tuples(st.integers(1, 3), st.integers(1, 4)),
     seed=st.integers(0, 99),
 )
-def test_joined_blocks_are_the_single_pass(tmp_path_factory, height, width, tile, overlap, encoding, seed):
-    """Also where more than two tiles overlap, whichever order blocks are computed in."""
+def test_joined_blocks_are_the_single_pass(tmp_path_factory, height, width, tile, overlap, encoding, at_once, seed):
+    """Also where more than two tiles overlap, whichever blocks are computed first, alone or side by side."""
     folder, overlap = tmp_path_factory.mktemp("blocks"), min(overlap, 3 * tile // 4)
-    options = SceneOptions(tile=tile, overlap=overlap, margin=min(2, overlap // 2), multiple=1)
+    margin, (batch, together) = min(2, overlap // 2), at_once
+    options = SceneOptions(tile=tile, overlap=overlap, margin=margin, multiple=1, batch_size=batch)
     source, network = ArraySource(scene_of(height, width, seed, gaps=0.3), SCENE_SENSOR), kernel(1, seed)
     whole, joined = Sink(height, width), Sink(height, width)
     expected = predict_scene(source, network, STATISTICS, options, whole)
     plan, blocks = plan_scene(source.georeference, options), dict[int, Block]()
     predictor = StripPredictor(network, STATISTICS, options)
-    order = np.random.default_rng(seed).permutation(plan.strip_count)
-    for strip in order.tolist():
+    order = np.random.default_rng(seed).permutation(plan.strip_count).tolist()
+    first, others = order[: len(order) // 3], sorted(order[len(order) // 3 :])
+    for strips in [*([strip] for strip in first), others]:
         writer = BlockWriter(folder, plan, encoding, lambda block: blocks.update({block.strip: block}), "p.tif")
-        predictor.run(source, writer, [strip])
+        predictor.run(source, writer, strips, together=together)
     joiner = StripJoiner(plan.rows, plan.cols, joined)
     for strip in range(plan.strip_count):
         assert blocks[strip].is_whole(folder)

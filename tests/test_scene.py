@@ -18,7 +18,8 @@ from overcast.data.raster import ArraySource, Georeference, Pixels
 from overcast.errors import BundleError, ConfigError
 from overcast.grid import Window
 from overcast.inference.rotate import RotatedSink, RotatedSource
-from overcast.inference.scene import Precision, SceneOptions, predict_scene
+from overcast.inference.scene import Precision, SceneOptions, plan_scene, predict_scene
+from overcast.inference.tiles import tile_batches
 from overcast.inference.tiling import split_axis
 
 SENSOR = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, nodata=0, gsd_m=0.5)
@@ -357,3 +358,22 @@ def test_turned_scene_is_predicted_as_if_seen_from_the_other_side():
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(ConfigError):
         SceneOptions(**wrong)
+
+
+def test_strips_side_by_side_are_read_column_by_column():
+    source, plan = Endless(100, 80), plan_scene(Endless(100, 80).georeference, SceneOptions(**SMALL))
+    apart = list(tile_batches(source, STATISTICS, plan, range(plan.strip_count)))
+    source = Endless(100, 80)
+    windows = []
+    source.read = lambda window: windows.append(window) or Endless.read(source, window)
+    found = list(tile_batches(source, STATISTICS, plan, [0, 1, 2, 4], together=2))
+    rows, cols = plan.rows.starts, plan.cols.starts
+    expected = [(rows[strip], col) for group in ((0, 1), (2,), (4,)) for col in cols for strip in group]
+    assert [(window.row, window.col) for window in windows] == expected
+    assert [batch.strip for batch in found if batch.last] == [0, 1, 2, 4]
+    assert found[-1].passed == 4 * len(cols)
+    for strip in (0, 1, 2, 4):
+        sides = [
+            [tile.values for batch in part if batch.strip == strip for tile in batch.tiles] for part in (apart, found)
+        ]
+        np.testing.assert_array_equal(*sides)

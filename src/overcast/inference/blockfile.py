@@ -84,8 +84,30 @@ class _Rows:
         return np.concatenate([values[..., self.first, :], values[..., self.last, :]], axis=-2)
 
 
+@dataclass
+class _Growing:
+    """The file of a strip that is not complete."""
+
+    path: Path
+    file: IO[bytes]
+    any: bool = False
+    """Some column has data."""
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        self.hash = hashlib.sha256()
+
+    def append(self, part: bytes) -> None:
+        self.file.write(part)
+        self.hash.update(part)
+        self.size += len(part)
+
+
 class BlockWriter:
-    """A StripSink that makes a file of each strip: written, synced, renamed, then reported as finished."""
+    """A StripSink that makes a file of each strip: written, synced, renamed, then reported as finished.
+
+    Several strips may grow at once.
+    """
 
     def __init__(
         self, folder: Path, plan: Plan, encoding: Encoding, finished: Callable[[Block], None], title: str
@@ -93,49 +115,42 @@ class BlockWriter:
         """Write into `folder`. `title` names the scene's output in errors."""
         self._title = title
         self._folder, self._plan, self._encoding, self._finished = folder, plan, encoding, finished
-        self._file: IO[bytes] | None = None
-        self._hash, self._size, self._any = hashlib.sha256(), 0, False
+        self._growing: dict[int, _Growing] = {}
 
     def column(self, strip: int, index: int, total: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
         """Append a record. Raises InputError where the disk is full."""
         del index
         rows = _Rows.of(self._plan, strip)
         stream, sums = _pack(rows, total, valid, self._encoding) if valid.any() else (b"", b"")
-        self._any = self._any or bool(stream)
         with writing(self._folder, self._title):
-            if self._file is None:
-                self._file = self._growing(strip).open("wb")
-                self._hash, self._size = hashlib.sha256(), 0
+            if strip not in self._growing:
+                path = self._folder / f"{block_name(strip)}.growing"
+                self._growing[strip] = _Growing(path, path.open("wb"))
+            growing = self._growing[strip]
             for part in (_LENGTH.pack(len(stream)), stream, sums):
-                self._file.write(part)
-                self._hash.update(part)
-                self._size += len(part)
+                growing.append(part)
+        growing.any = growing.any or bool(stream)
 
     def end(self, strip: int, tiles: int, computed: int) -> None:
         """Publish the file."""
-        assert self._file is not None
-        growing, name = self._growing(strip), block_name(strip)
+        growing, name = self._growing[strip], block_name(strip)
         with writing(self._folder, self._title):
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            if self._any:
-                growing.replace(self._folder / name)
+            growing.file.flush()
+            os.fsync(growing.file.fileno())
+            growing.file.close()
+            if growing.any:
+                growing.path.replace(self._folder / name)
             else:
-                growing.unlink()
-        block = Block(strip, name, self._size, self._hash.hexdigest(), tiles, computed)
-        empty = Block(strip, None, 0, None, tiles, computed)
-        self._finished(block if self._any else empty)
-        self._file, self._any = None, False
+                growing.path.unlink()
+        block = Block(strip, name, growing.size, growing.hash.hexdigest(), tiles, computed)
+        self._finished(block if growing.any else Block(strip, None, 0, None, tiles, computed))
+        del self._growing[strip]
 
     def close(self) -> None:
-        """Remove a file that did not become whole."""
-        if self._file is not None:
-            self._file.close()
-            Path(self._file.name).unlink(missing_ok=True)
-
-    def _growing(self, strip: int) -> Path:
-        return self._folder / f"{block_name(strip)}.growing"
+        """Remove files that did not become whole."""
+        for growing in self._growing.values():
+            growing.file.close()
+            growing.path.unlink(missing_ok=True)
 
 
 def block_name(strip: int) -> str:

@@ -92,6 +92,8 @@ class SceneWork:
     rotate: bool
     work: WorkFolder
     """Where finished blocks go."""
+    together: int = 1
+    """Neighbouring blocks that one process computes side by side."""
 
 
 class Compute(Protocol):
@@ -109,7 +111,7 @@ def compute_here(scene: SceneWork, strips: Sequence[int], passed: Callable[[int]
     predictor = StripPredictor(model.network, model.statistics, options.scene, model.maps)
     writer = BlockWriter(work.path, plan, options.encoding, work.record, work.title)
     try:
-        predictor.run(scene.source, writer, strips, passed)
+        predictor.run(scene.source, writer, strips, passed, scene.together)
     finally:
         writer.close()
 

@@ -55,6 +55,8 @@ __all__ = ["PredictOptions", "PredictionSummary", "predict_file"]
 
 LARGEST_CACHE_BYTES = 512 * 2**20
 """Bound of the block cache for scenes stored in rows as wide as the scene."""
+TOGETHER = 2
+"""Rows of tiles that are computed side by side, where blocks of the scene that both touch can be kept."""
 COPIED_BLOCKS = 16
 """Of the joined raster that its copying holds at once."""
 
@@ -132,13 +134,15 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
         source = stack.enter_context(RasterioSource.open(paths, job.sensor))
         check_grid(job, source.georeference)
         stack.enter_context(termination_as_interrupt())
+        striped = any(_is_striped(path) for path in paths)
         stack.enter_context(bounded_cache(_cache_bytes(paths, source.georeference, options)))
         staging = stack.enter_context(staged(job.targets))
         stack.enter_context(torch_threads(options.scene.threads or earlier_threads(staging.blocks)))
         job = ready(job, source.georeference)
         seen: RasterSource = RotatedSource(source) if rotate else source
         work = open_work(staging.blocks, request_facts(job, source.georeference, rotate=rotate))
-        summary, made = _run(SceneWork(job, source.georeference, seen, rotate, work), staging, compute)
+        together = 1 if striped else TOGETHER  # the cache holds one row of tiles of a scene stored in whole rows
+        summary, made = _run(SceneWork(job, source.georeference, seen, rotate, work, together), staging, compute)
         staging.publish()
     return PredictionSummary(
         scene=summary,
@@ -160,10 +164,15 @@ def _cache_bytes(paths: tuple[Path, ...], grid: Georeference, options: PredictOp
     wide = BLOCK * grid.width * np.dtype(options.encoding.value).itemsize
     for path in paths:
         with open_raster(path) as dataset:
-            striped = any(block_width >= dataset.width for _, block_width in dataset.block_shapes)
             row_bytes = dataset.width * sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
-        wide += options.scene.tile * row_bytes if striped else 0
+        wide += options.scene.tile * row_bytes if _is_striped(path) else 0
     return min(CACHE_BYTES + wide, LARGEST_CACHE_BYTES)
+
+
+def _is_striped(path: Path) -> bool:
+    """True where a file is stored in rows as wide as the scene, not in blocks."""
+    with open_raster(path) as dataset:
+        return any(block_width >= dataset.width for _, block_width in dataset.block_shapes)
 
 
 def _drawing_cache_bytes(grid: Georeference, options: PredictOptions) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -121,8 +121,9 @@ class StripPredictor:
         sink: StripSink,
         strips: Sequence[int] | None = None,
         progress: Callable[[int], None] | None = None,
+        together: int = 1,
     ) -> None:
-        """Predict strips (all of them by default) one after the other, each tile by tile from the left.
+        """Predict strips (all of them by default), each tile by tile from the left.
 
         A strip is the same to the last bit whichever others are asked for. Memory holds a few batches; it depends
         neither on the scene's height nor on its width.
@@ -132,6 +133,8 @@ class StripPredictor:
             sink: Receives the strips; called from a thread of its own, never twice at once.
             strips: Ascending.
             progress: Called in the calling thread after each batch with the number of tiles passed.
+            together: Neighbouring strips that are computed side by side, see `tile_batches`; with one, columns come
+                strip by strip, as `StripJoiner` wants them.
 
         Raises:
             ConfigError: The network returns another number of maps.
@@ -139,7 +142,8 @@ class StripPredictor:
             Exception: Whatever `source`, `sink`, the network or `progress` raise; nothing is swallowed.
         """
         options, plan = self._options, plan_scene(source.georeference, self._options)
-        batches = tile_batches(source, self._statistics, plan, range(plan.strip_count) if strips is None else strips)
+        wanted = range(plan.strip_count) if strips is None else strips
+        batches = tile_batches(source, self._statistics, plan, wanted, together)
         blending = _Blending(plan, sink, self._maps)
         depth = options.queue_batches
         with (
@@ -157,23 +161,23 @@ class StripPredictor:
 
 
 class _Blending:
-    """Blends batch after batch, strip after strip."""
+    """Blends batch after batch, each into its strip."""
 
     def __init__(self, plan: Plan, sink: StripSink, maps: int) -> None:
         self._plan, self._sink, self._maps = plan, sink, maps
-        self._blender: StripBlender | None = None
+        self._blenders: dict[int, StripBlender] = {}
 
     def add(self, batch: TileBatch, probability: NDArray[np.float32] | None) -> None:
-        if self._blender is None:
-            self._blender = StripBlender(self._plan.rows, self._plan.cols, batch.strip, self._sink, self._maps)
+        strip, plan = batch.strip, self._plan
+        if strip not in self._blenders:
+            self._blenders[strip] = StripBlender(plan.rows, plan.cols, strip, self._sink, self._maps)
         if probability is not None:
             for tile, values in zip(batch.tiles, probability, strict=True):
                 height, width = tile.valid.shape
                 computed = values.shape[-2] * values.shape[-1]
-                self._blender.add(tile.index, values[..., :height, :width], tile.valid, computed)
+                self._blenders[strip].add(tile.index, values[..., :height, :width], tile.valid, computed)
         if batch.last:
-            self._blender.finish()
-            self._blender = None
+            self._blenders.pop(strip).finish()
 
 
 def predict_scene(
@@ -243,12 +247,6 @@ def _prepared(network: nn.Module, options: SceneOptions, maps: int) -> Infer:
         return probability
 
     return infer
-
-
-@contextmanager
-def _computing(options: SceneOptions) -> Iterator[None]:
-    with torch.inference_mode(), _autocast(options):
-        yield
 
 
 def _autocast(options: SceneOptions) -> AbstractContextManager[object]:

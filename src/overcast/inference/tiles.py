@@ -80,20 +80,43 @@ class TileBatch:
 
 
 def tile_batches(
-    source: RasterSource, statistics: BandStatistics, plan: Plan, strips: Sequence[int]
+    source: RasterSource, statistics: BandStatistics, plan: Plan, strips: Sequence[int], together: int = 1
 ) -> Iterator[TileBatch]:
-    """The tiles with data of some strips; the last batch of each strip is marked."""
-    for number, strip in enumerate(strips):
-        passed, pending = number * len(plan.cols.starts), list[Tile]()
+    """The tiles with data of some strips; the last batch of each strip is marked.
+
+    Up to `together` neighbouring strips are read side by side, column by column, so that blocks of a file that two of
+    them touch are decoded once while they are at hand. What a batch holds does not depend on it, only the order does.
+    """
+    passed = 0
+    for group in _neighbours(strips, together):
+        pending: dict[int, list[Tile]] = {strip: [] for strip in group}
         for index in range(len(plan.cols.starts)):
-            tile = _read_tile(source, statistics, plan, strip, index)
-            if tile is not None and len(pending) == plan.tiles_per_pass:
-                yield TileBatch(strip, tuple(pending), passed, last=False)
-                pending = []
-            if tile is not None:
-                pending.append(tile)
-            passed += 1
-        yield TileBatch(strip, tuple(pending), passed, last=True)
+            for strip in group:
+                tile = _read_tile(source, statistics, plan, strip, index)
+                if tile is not None and len(pending[strip]) == plan.tiles_per_pass:
+                    yield TileBatch(strip, tuple(pending[strip]), passed, last=False)
+                    pending[strip] = []
+                if tile is not None:
+                    pending[strip].append(tile)
+                passed += 1
+        for strip in group:
+            yield TileBatch(strip, tuple(pending.pop(strip)), passed, last=True)
+
+
+def _neighbours(strips: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Runs of up to `most` strips that follow each other.
+
+    >>> list(_neighbours([0, 1, 2, 5, 6], 2))
+    [[0, 1], [2], [5, 6]]
+    """
+    group: list[int] = []
+    for strip in strips:
+        if group and (len(group) == most or strip != group[-1] + 1):
+            yield group
+            group = []
+        group.append(strip)
+    if group:
+        yield group
 
 
 def _read_tile(source: RasterSource, statistics: BandStatistics, plan: Plan, strip: int, index: int) -> Tile | None:

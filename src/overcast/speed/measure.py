@@ -15,10 +15,13 @@ from torch import nn
 
 from overcast.bundle import load_bundle
 from overcast.data.files import grid_of, open_raster
+from overcast.data.raster import RasterioSource
+from overcast.inference.cog import bounded_cache
 from overcast.inference.model import SceneModel
-from overcast.inference.predict import PredictOptions, predict_file
+from overcast.inference.predict import TOGETHER, PredictOptions, predict_file
 from overcast.inference.ready import for_runtime, tile_shape
-from overcast.inference.scene import SceneOptions
+from overcast.inference.scene import SceneOptions, plan_scene
+from overcast.inference.tiles import tile_batches
 from overcast.runtime.options import Precision, Runtime, RuntimeOptions, TileShape
 from overcast.runtime.prepare import Ready, prepare
 
@@ -74,6 +77,8 @@ class Measured:
     """From file to file, without getting ready."""
     bare: Seconds
     """The network alone on as many tiles as cover each pixel once, from memory."""
+    reading: Seconds
+    """The scene as standardised tiles, overlap included, and nothing else; blocks are decoded here."""
     bare_mb: float | None
     """Peak memory of the process before the scene; None where the system does not tell."""
     peak_mb: float | None
@@ -116,7 +121,9 @@ def measure(case: Case, setting: Setting, probability: Path) -> Measured:
     for _ in range(setting.rounds):
         scene.append(_scene(prepared, plain, setting, probability))
         bare.append(_bare(made.network, shape, pixels, plain))
-    return Measured(made.label, ready, _median(scene), _median(bare[1:]), bare_mb, peak_mb())
+    peak = peak_mb()
+    reading = _reading(prepared, plain, setting)
+    return Measured(made.label, ready, _median(scene), _median(bare[1:]), reading, bare_mb, peak)
 
 
 def peak_mb() -> float | None:
@@ -165,6 +172,16 @@ def _scene(model: SceneModel, options: SceneOptions, setting: Setting, probabili
         options=PredictOptions(scene=options, overwrite=True, style=False, stac=False),
     )
     return clock.read()
+
+
+def _reading(model: SceneModel, options: SceneOptions, setting: Setting) -> Seconds:
+    sensor = model.sensor.model_copy(update={"nodata": 0})
+    with bounded_cache(), RasterioSource.open([setting.scene], sensor) as source:
+        plan = plan_scene(source.georeference, options)
+        clock = Clock()
+        for _ in tile_batches(source, model.statistics, plan, range(plan.strip_count), TOGETHER):
+            pass
+        return clock.read()
 
 
 def _bare(network: nn.Module, shape: TileShape, pixels: int, options: SceneOptions) -> Seconds:

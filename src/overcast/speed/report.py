@@ -60,11 +60,14 @@ def _conclusion(found: Bench, measured: list[Row]) -> str:
     best = min((row.measured for row in measured if row.measured is not None), key=lambda one: one.scene.elapsed)
     least, scene_s = found.fastest_bare.elapsed, best.scene.elapsed
     same_tiles = best.bare.elapsed * found.computed
+    spent = (best.scene.processor, best.bare.processor * found.computed, best.reading.processor)
+    work, network, reading = (f"{seconds / found.km2:.3g}" for seconds in spent)
     return (
         f"fastest: {best.label}: {scene_s / found.km2:.3g} s/km2; the bare network at its fastest "
         f"{least / found.km2:.3g} s/km2; overhead {scene_s / least - 1:.0%}\n"
         f"overlap makes the network compute {found.computed - 1:.1%} more; on the same tiles it takes "
         f"{same_tiles / found.km2:.3g} s/km2, {same_tiles / scene_s:.1%} of the scene's time\n"
+        f"processor time: {work} s/km2, of which the network on the same tiles {network}, reading alone {reading}\n"
         f"pixels of {found.gsd_m:g} m; of 0.5 m: {scene_s / found.km2 * (found.gsd_m / REFERENCE_GSD_M) ** 2:.3g} s/km2"
     )
 
