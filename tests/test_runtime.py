@@ -316,6 +316,36 @@ def test_released_network_gives_its_sessions_back_and_works_on():
     assert torch.equal(wrapped(tiles(SMALL)), first)
 
 
+def in_new_process(code: str, *arguments: str) -> int:
+    """The exit status of a process that runs `code`."""
+    places = (Path(__file__).parent, Path(cache.__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))}
+    return subprocess.run([sys.executable, "-c", code, *arguments], env=environment, check=False).returncode
+
+
+BOUND = """
+import os, sys
+import numpy as np
+from runtime_cases import edges
+from overcast.runtime.exports import exported
+from overcast.runtime.options import Precision, Runtime, TileShape
+from overcast.runtime.sessions import open_session
+
+shape = TileShape(1, 2, 32, 64)
+session = open_session(Runtime(sys.argv[1]), Precision.FP32, exported(edges(), shape, keep=False), shape, 2)
+session(np.zeros(shape.single, np.float32))
+cores = {frozenset(os.sched_getaffinity(int(thread))) for thread in os.listdir("/proc/self/task")}
+sys.exit(0 if cores == {frozenset(os.sched_getaffinity(0))} else 1)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads the threads of a process from /proc")
+@pytest.mark.parametrize("runtime", [Runtime.OPENVINO, Runtime.ONNXRUNTIME])
+def test_threads_are_not_bound_to_cores(runtime: Runtime):
+    """Else several workers on a machine would all compute on its first cores."""
+    assert in_new_process(BOUND, runtime) == 0
+
+
 SIGNALLED = """
 import signal, sys, threading
 from runtime_cases import edges
@@ -334,10 +364,7 @@ signal.raise_signal(signal.SIGINT)
 
 
 def test_signals_are_handled_after_another_thread_has_dropped_a_session():
-    places = (Path(__file__).parent, Path(cache.__file__).parents[2])
-    paths = os.pathsep.join(map(str, places))
-    ended = subprocess.run([sys.executable, "-c", SIGNALLED], env={**os.environ, "PYTHONPATH": paths}, check=False)
-    assert ended.returncode == 7
+    assert in_new_process(SIGNALLED) == 7
 
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")

@@ -105,6 +105,7 @@ def _openvino(content: bytes, precision: Precision, threads: int) -> Session:
         "INFERENCE_PRECISION_HINT": "bf16" if precision is Precision.BF16 else "f32",
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,  # every process binds its threads to the same cores, the first ones
     }
     request = core.compile_model(core.read_model(content), "CPU", settings).create_infer_request()
 
