@@ -3,12 +3,12 @@
     python benchmarks/fleet.py --workers 2 --threads 1
 
 Simulated scenes, all of the same ground, are mapped by `overcast predict --into` with the installed model: by one
-process with the threads that a worker gets, then by the workers, then as many again by the workers. Seconds are those that the
-command prints, from the first scene to the last output; the start of workers is in them, that of the command and of Ray
-is not. The efficiency is the time of the one process over that of the workers times their number: 100 % where each
-works as if it were alone and nothing else had to be done. It is given for the whole and, from the difference of the two
-runs of the workers, once they have started. Outputs must be the same to the byte. What it says is about one machine:
-the workers share its cores and memory with the command, which joins, draws and writes.
+process with the threads that a worker gets, then by the workers, then as many again by the workers. Seconds are those
+that the command prints, from the first scene to the last output; the start of workers is in them, that of the command
+and of Ray is not. The efficiency is the time of the one process over that of the workers times their number: 100 %
+where each works as if it were alone and nothing else had to be done. It is given for the whole and, from the difference
+of the two runs of the workers, once they have started. Outputs must be the same to the byte. What it says is about one
+machine: the workers share its cores and memory with the command, which joins, draws and writes.
 """
 
 from __future__ import annotations
