@@ -121,9 +121,9 @@ def write_cog(source: Path, target: Path) -> None:
 
     Probabilities lie near 0 and 1 mostly, and repeat: level 1 without a predictor is much faster than level 6 with one,
     and the files are hardly larger.
-    GDAL builds the overviews in a file beside `target` and removes it; uncompressed, which saves a third of the time.
+    GDAL builds the overviews in a file beside `target` and removes it.
     """
-    with writing(target), rasterio.Env(COG_TMP_COMPRESSION="NONE"):
+    with writing(target):
         rasterio.shutil.copy(
             source,
             target,

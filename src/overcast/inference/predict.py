@@ -134,14 +134,14 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
         source = stack.enter_context(RasterioSource.open(paths, job.sensor))
         check_grid(job, source.georeference)
         stack.enter_context(termination_as_interrupt())
-        striped = any(_is_striped(path) for path in paths)
-        stack.enter_context(bounded_cache(_cache_bytes(paths, source.georeference, options)))
+        row_bytes = sum(_row_bytes(path) for path in paths)
+        stack.enter_context(bounded_cache(_cache_bytes(row_bytes, source.georeference, options)))
         staging = stack.enter_context(staged(job.targets))
         stack.enter_context(torch_threads(options.scene.threads or earlier_threads(staging.blocks)))
         job = ready(job, source.georeference)
         seen: RasterSource = RotatedSource(source) if rotate else source
         work = open_work(staging.blocks, request_facts(job, source.georeference, rotate=rotate))
-        together = 1 if striped else TOGETHER  # the cache holds one row of tiles of a scene stored in whole rows
+        together = 1 if row_bytes else TOGETHER  # the cache holds one row of tiles of a scene stored in whole rows
         summary, made = _run(SceneWork(job, source.georeference, seen, rotate, work, together), staging, compute)
         staging.publish()
     return PredictionSummary(
@@ -159,20 +159,17 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
     )
 
 
-def _cache_bytes(paths: tuple[Path, ...], grid: Georeference, options: PredictOptions) -> int:
-    """Block cache so that input stored in whole rows is decoded once a row of tiles, and output blocks fill up."""
-    wide = BLOCK * grid.width * np.dtype(options.encoding.value).itemsize
-    for path in paths:
-        with open_raster(path) as dataset:
-            row_bytes = dataset.width * sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
-        wide += options.scene.tile * row_bytes if _is_striped(path) else 0
-    return min(CACHE_BYTES + wide, LARGEST_CACHE_BYTES)
-
-
-def _is_striped(path: Path) -> bool:
-    """True where a file is stored in rows as wide as the scene, not in blocks."""
+def _row_bytes(path: Path) -> int:
+    """Bytes of a row of pixels in a file that is stored in whole rows; 0 for one stored in blocks."""
     with open_raster(path) as dataset:
-        return any(block_width >= dataset.width for _, block_width in dataset.block_shapes)
+        striped = any(block_width >= dataset.width for _, block_width in dataset.block_shapes)
+        return dataset.width * sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes) if striped else 0
+
+
+def _cache_bytes(row_bytes: int, grid: Georeference, options: PredictOptions) -> int:
+    """Block cache so that input stored in whole rows is decoded once a row of tiles, and output blocks fill up."""
+    wide = BLOCK * grid.width * np.dtype(options.encoding.value).itemsize + options.scene.tile * row_bytes
+    return min(CACHE_BYTES + wide, LARGEST_CACHE_BYTES)
 
 
 def _drawing_cache_bytes(grid: Georeference, options: PredictOptions) -> int:
