@@ -202,10 +202,12 @@ def test_command_prints_json(bench: Request, monkeypatch: pytest.MonkeyPatch):
     real = scene.bench_scene
     monkeypatch.setattr(scene, "bench_scene", lambda request, **given: real(request, isolate=False, **given))
     command = "bench scene --size 100 --tile 96 --runtime eager --precision fp32 --rounds 1 --threads 1 --seed 3 --json"
+    command += " --stored none"
     result = CliRunner().invoke(app, command.split())
     assert result.exit_code == 0, result.exception
     found = json.loads(result.stdout)
     assert found["request"]["seed"] == 3
+    assert found["request"]["storage"] == "none"
     assert found["date"].endswith(" UTC")
     assert "1 threads used" in found["machine"]
     assert [row["case"] for row in found["rows"]] == [{"runtime": "eager", "precision": "fp32"}]

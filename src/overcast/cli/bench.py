@@ -9,6 +9,7 @@ import typer
 
 from overcast.cli.console import ERROR_CONSOLE, print_json
 from overcast.runtime.options import Precision, Runtime
+from overcast.speed.storage import Storage
 
 if TYPE_CHECKING:
     from overcast.speed.scene import Row
@@ -38,6 +39,9 @@ def scene(
     rounds: Annotated[int, typer.Option(min=1, help="Medians are of so many scenes.")] = 3,
     footprints: Annotated[bool, typer.Option(help="Make and write footprints too.")] = False,
     seed: Annotated[int, typer.Option(help="Of the simulated scene.")] = 0,
+    stored: Annotated[
+        Storage, typer.Option(help="Blocks of the scene's file: deflate, or none for as they are.")
+    ] = Storage.DEFLATE,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Map a simulated scene with every runtime: seconds per km2, overhead over the bare network, memory, IoU lost.
@@ -65,6 +69,7 @@ def scene(
         rounds=rounds,
         footprints=footprints,
         seed=seed,
+        storage=stored,
     )
     about = facts(request.threads)
 

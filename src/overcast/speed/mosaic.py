@@ -17,6 +17,7 @@ from overcast.data.radiometry import LookDirection
 from overcast.inference.model import SceneModel
 from overcast.simulate.options import CRS, CityOptions, Preset, SarOptions, SimulationOptions, preset
 from overcast.simulate.place import place_ids, simulate_place
+from overcast.speed.storage import Storage
 
 PLACES, PLACE_PX = 4, 1024
 """Different places, and the side of each; a mosaic of them is repeated over the scene."""
@@ -59,9 +60,9 @@ def repeated(values: NDArray[Any], first_row: int, rows: int, width: int) -> NDA
     return np.take(picked, range(width), axis=-1, mode="wrap")
 
 
-def write_scene(path: Path, ground: Ground, size_px: int, gsd_m: float) -> None:
-    """The scene as float32 GeoTIFF in compressed tiles of 512 px."""
-    layout = {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "compress": "deflate", "num_threads": "2"}
+def write_scene(path: Path, ground: Ground, size_px: int, gsd_m: float, storage: Storage = Storage.DEFLATE) -> None:
+    """The scene as float32 GeoTIFF in tiles of 512 px."""
+    layout = {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "compress": storage.value, "num_threads": "2"}
     place = {"crs": CRS, "transform": Affine(gsd_m, 0, 593_000, 0, -gsd_m, 5_750_000), "nodata": 0}
     shape = {"count": len(ground.values), "height": size_px, "width": size_px, "dtype": "float32"}
     with rasterio.open(path, "w", driver="GTiff", **shape, **place, **layout) as dataset:

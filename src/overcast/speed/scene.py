@@ -27,6 +27,7 @@ from overcast.processes import end_with_parent
 from overcast.runtime.options import Precision, Runtime, RuntimeOptions
 from overcast.speed.measure import Case, Measured, Seconds, Setting, first_ready, measure
 from overcast.speed.mosaic import Ground, make_ground, repeated, write_scene
+from overcast.speed.storage import Storage
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,6 +51,8 @@ class Request:
     rounds: int = 3
     footprints: bool = False
     seed: int = 0
+    storage: Storage = Storage.DEFLATE
+    """Of the scene's file."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def bench_scene(request: Request, *, isolate: bool = True, told: Callable[[Row],
     with termination_as_interrupt(), tempfile.TemporaryDirectory(prefix="overcast-bench-") as folder:
         scene = Path(folder) / "scene.tif"
         ground = make_ground(model, request.seed)
-        write_scene(scene, ground, request.size_px, model.sensor.gsd_m)
+        write_scene(scene, ground, request.size_px, model.sensor.gsd_m, request.storage)
         setting = Setting(
             model=request.model,
             scene=scene,
