@@ -41,7 +41,7 @@ def text(found: Bench, about: dict[str, Any]) -> str:
     lines = [
         f"{about['date']}; {about['machine']}{load}",
         f"model {request.model.name}; tiles of up to {request.tile} px; {request.rounds} rounds",
-        f"scene {request.size_px} x {request.size_px} px, {km2:.3g} km2, seed {request.seed}; "
+        f"scene {request.size_px} x {request.size_px} px, {km2:.3g} km2, seed {request.seed}",
         f"compression of its file: {request.storage}",
         "",
         _line("elapsed", heads),
