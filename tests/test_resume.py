@@ -47,7 +47,7 @@ WORK = ".probability.tif.partial"
 LARGE_TILES = replace(
     OPTIONS,
     scene=SceneOptions(tile=512, overlap=16, margin=4),
-    polygons=replace(OPTIONS.polygons, strip_pixels=1_000_000),
+    polygons=replace(OPTIONS.polygons, strip_pixels=100_000),
 )
 GENTLE = replace(OPTIONS, style=True, stac=True, polygons=replace(OPTIONS.polygons, outlines=Outlines.GENTLE))
 
@@ -141,7 +141,9 @@ def write_sparse_scene(path: Path, side: int) -> Path:
 def grown_memory(folder: Path) -> None:
     """Write down by how many MB the peak of this process rises with a scene of nine times the area.
 
-    The small one is mapped twice: gaps in the heap that any second run leaves are not growth.
+    The small one is mapped twice, since the first run loads libraries and leaves gaps in the heap. The peak comes while
+    footprints are drawn beside the copying, whose threads take 30 to 60 MB, depending on how far they run ahead: strips
+    are narrow here, so that drawing does not vary too.
     """
     predict_module.CACHE_BYTES = 4 * 2**20
     peaks = []
