@@ -23,6 +23,7 @@ def loaded(name: str) -> ModuleType:
 
 measures = loaded("measures")
 common = loaded("common")
+table = loaded("table")
 
 
 def test_a_ramp_has_no_seam_and_a_step_has_one() -> None:
@@ -73,3 +74,13 @@ def test_the_control_lines_are_no_borders() -> None:
     rows, cols = measures.aside(((64, 128), (75, 64)), (136, 200))
     assert rows == (75,)
     assert cols == (86,)
+
+
+def test_the_run_of_median_seconds_is_shown_with_the_spread() -> None:
+    runs = [table.Row("a", "A", facts={"seconds": seconds, "peak_mb": seconds}) for seconds in (3.0, 1.0, 2.0)]
+    row = table.median_row(runs)
+    assert (row.facts["peak_mb"], row.spread) == (2.0, (1.0, 3.0))
+    assert table.median_row(runs[:2]).facts["seconds"] == 3.0
+    assert table.median_row(runs[:1]) == runs[0]
+    failed = table.Row("a", "A", failure="exit 1")
+    assert table.median_row([*runs, failed]) == failed

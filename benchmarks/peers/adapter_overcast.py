@@ -55,7 +55,7 @@ def predict(job: Job, loaded: Loaded) -> Done:
         footprints=job.footprints,
         probability=job.probability,
         options=PredictOptions(
-            loaded.options, PolygonOptions(outlines=Outlines.OFF), Encoding.FLOAT32, style=False, stac=False
+            loaded.options, PolygonOptions(outlines=Outlines.OFF), Encoding(job.encoding), style=False, stac=False
         ),
     )
     plan = plan_scene(loaded.grid, loaded.options)

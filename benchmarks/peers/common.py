@@ -51,6 +51,8 @@ class Job:
     """Of Overcast."""
     precision: str
     """Of Overcast."""
+    encoding: str
+    """Of Overcast's probability: float32 as all others write it, or uint8."""
 
     @property
     def probability(self) -> Path:

@@ -38,7 +38,8 @@ class Result:
     def read(cls, folder: Path) -> Result:
         """Of probability.tif and footprints.*."""
         with rasterio.open(folder / "probability.tif") as source:
-            probability, transform, crs = source.read(1), source.transform, source.crs
+            stored, transform, crs = source.read(1), source.transform, source.crs
+            probability = (stored * source.scales[0]).astype(np.float32)  # the scene has no gaps, so no nodata
         (path,) = (one for one in folder.glob("footprints.*") if one.suffix in {".gpkg", ".geojson"})
         table = geopandas.read_file(path).to_crs(crs).explode()
         numbered = zip(table.geometry, range(1, len(table) + 1), strict=True)

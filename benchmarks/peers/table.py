@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ class Row:
     comparison: dict[str, Any] = field(default_factory=dict)
     """With the untiled result."""
     failure: str | None = None
+    spread: tuple[float, float] | None = None
+    """Least and most seconds of several runs."""
 
     def line(self) -> str:
         """Of the table."""
@@ -36,10 +38,11 @@ class Row:
         facts, found = self.facts, self.comparison
         above = facts["peak_mb"] - facts["base_mb"]
         seams = "" if found["seam"] is None else f"{found['seam']:.3f} ({found['seam_untiled']:.3f})"
+        spread = "" if self.spread is None else f" ({self.spread[0]:.1f} to {self.spread[1]:.1f})"
         cells = [
             self.label,
             f"{facts['load_s']:.1f}",
-            f"{facts['seconds']:.1f}",
+            f"{facts['seconds']:.1f}{spread}",
             f"{facts['processor_s']:.1f}",
             f"{max(facts['peak_mb'], facts['load_peak_mb']):.0f}",
             f"{above:.0f}",
@@ -51,6 +54,16 @@ class Row:
             facts["tiles"],
         ]
         return f"| {' | '.join(cells)} |"
+
+
+def median_row(runs: list[Row]) -> Row:
+    """The run of median seconds (of two in the middle the slower), with the spread of all; the first that failed."""
+    failed = [row for row in runs if row.failure is not None]
+    if failed or len(runs) == 1:
+        return [*failed, *runs][0]
+    ordered = sorted(runs, key=lambda row: row.facts["seconds"])
+    spread = ordered[0].facts["seconds"], ordered[-1].facts["seconds"]
+    return replace(ordered[len(ordered) // 2], spread=spread)
 
 
 def print_table(rows: list[Row], size: int, output: Path | None) -> None:
