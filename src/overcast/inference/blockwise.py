@@ -26,8 +26,8 @@ from overcast.inference.scene import SceneSummary, StripPredictor, plan_scene, s
 from overcast.inference.tiles import Plan
 from overcast.inference.work import Facts, WorkFolder
 
-FORMAT = 3
-"""Of blocks; raised when they can no longer be read."""
+FORMAT = 4
+"""Of blocks; raised when they can no longer be read, or when the same request computes other bits."""
 
 
 def request_facts(job: Job, grid: Georeference, *, rotate: bool) -> Facts:
