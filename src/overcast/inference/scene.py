@@ -243,7 +243,10 @@ def _prepared(network: nn.Module, options: SceneOptions, maps: int) -> Infer:
             needed = "one of one class" if maps == 1 else str(maps)
             raise ConfigError(f"the network returns {logits.shape[1]} maps; scene prediction needs {needed}.")
         chosen = logits[:, 0] if maps == 1 else logits
-        return sigmoid(chosen.float().cpu().numpy())
+        if chosen.is_cpu:
+            return sigmoid(chosen.float().numpy())
+        probability: NDArray[np.float32] = torch.sigmoid(chosen.float()).cpu().numpy()
+        return probability
 
     return infer
 
@@ -252,7 +255,7 @@ def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities of logits, in one thread.
 
     PyTorch would wake its threads for half a millisecond of work. Where another runtime computes the network they
-    sleep and the cores are busy: waiting for them took 5 ms a tile.
+    sleep and the cores are busy: waiting for them takes longer than the work.
 
     >>> sigmoid(np.array([-200, 0, 200], np.float32))
     array([0. , 0.5, 1. ], dtype=float32)
