@@ -142,8 +142,8 @@ def grown_memory(folder: Path) -> None:
     """Write down by how many MB the peak of this process rises with a scene of nine times the area.
 
     The small one is mapped twice, since the first run loads libraries and leaves gaps in the heap. The peak comes while
-    footprints are drawn beside the copying, whose threads take tens of MB, depending on how far they run ahead: strips are
-    narrow here, so that drawing does not vary too.
+    footprints are drawn beside the copying, whose threads take tens of MB, depending on how far they run ahead: strips
+    are narrow here, so that drawing does not vary too.
     """
     predict_module.CACHE_BYTES = 4 * 2**20
     peaks = []

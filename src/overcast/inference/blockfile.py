@@ -31,8 +31,8 @@ from overcast.inference.tiles import Plan
 T = TypeVar("T", bound=np.generic)
 _LENGTH = struct.Struct("<I")
 _STORED = 0
-"""Level of zlib: nothing is compressed, but each stream has a checksum. Blocks live while their scene is mapped: smaller
-ones are not worth the time."""
+"""Level of zlib: nothing is compressed, but each stream has a checksum. Blocks live while their scene is mapped:
+smaller ones are not worth the time."""
 
 
 @dataclass(frozen=True)
