@@ -4,9 +4,10 @@
     python benchmarks/peers/run.py --environments ../peers --folder ../peers/scene --size 4096 --prepare
 
 Each peer runs in a process and, where it needs one, an environment of its own (made when missing, from
-requirements-<peer>.txt), from the scene's file to a raster of float32 probability and a file of polygons along pixel
-edges. `--prepare` makes environments, scene and weights and stops; `--folder` keeps scene, weights and results. With
-`--rounds` all peers run again and again in turn; the table has medians of the seconds, least and most in brackets.
+requirements-<peer>.txt), from the scene's file to a raster of probability, float32 but for the row of 8 bits, and a
+file of polygons along pixel edges. `--prepare` makes environments, scene and weights and stops; `--folder` keeps
+scene, weights and results. With `--rounds` all peers run again and again in turn; the table has medians of the
+seconds, least and most in brackets.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.size % 32:
         parser.error("--size must be a multiple of 32")
+    if given.rounds < 1:
+        parser.error("--rounds must be at least 1")
     names = ordered(given.peers)
     pythons = {name: python_of(PEERS[name].environment, given.environments) for name in names}
     with tempfile.TemporaryDirectory() as temporary:

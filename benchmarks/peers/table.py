@@ -59,8 +59,10 @@ class Row:
 def median_row(runs: list[Row]) -> Row:
     """The run of median seconds (of two in the middle the slower), with the spread of all; the first that failed."""
     failed = [row for row in runs if row.failure is not None]
-    if failed or len(runs) == 1:
-        return [*failed, *runs][0]
+    if failed:
+        return failed[0]
+    if len(runs) == 1:
+        return runs[0]
     ordered = sorted(runs, key=lambda row: row.facts["seconds"])
     spread = ordered[0].facts["seconds"], ordered[-1].facts["seconds"]
     return replace(ordered[len(ordered) // 2], spread=spread)

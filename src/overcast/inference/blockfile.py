@@ -3,8 +3,8 @@
 The file is a sequence of records, one for each column of tiles: the length of a zlib stream (4 bytes, little-endian;
 0 where the column has no data, and nothing follows), the stream, and float32 sums as they are. The stream holds one bit
 of validity per pixel of the rows that are shared with the strips above and below, then, for the rows between, which are
-final, the probability as it will be stored; the sums are those of the shared rows, which hardly shrink; sums and
-probabilities of several maps one map after the other. Joining adds the same numbers in the same order as a single pass.
+final, the probability as it will be stored; the sums are those of the shared rows; sums and probabilities of several
+maps one map after the other. Joining adds the same numbers in the same order as a single pass.
 """
 
 from __future__ import annotations
