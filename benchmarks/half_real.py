@@ -131,7 +131,7 @@ def description(gsd_m: float) -> dict[str, object]:
             "unit": SAR.unit.value,
             "nodata": NODATA,
             "gsd_m": gsd_m,
-            "look_direction": "north",
+            "radar_side": "north",
         },
         "optical": {
             "folders": ["optical"],

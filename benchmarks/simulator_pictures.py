@@ -22,7 +22,7 @@ from PIL import Image
 from scipy.ndimage import uniform_filter
 from simulator_realism import Chip, decibel, real_chip, simulated_chip
 
-from overcast.data.radiometry import LookDirection
+from overcast.data.radiometry import RadarSide
 from overcast.evaluation.panels import (
     Captioned,
     SheetStyle,
@@ -93,7 +93,7 @@ def district_panel() -> bytes:
     rows = []
     for name, weight in DISTRICTS.items():
         seed = fullest(weight)
-        north, south = (district(weight, seed, look) for look in (LookDirection.NORTH, LookDirection.SOUTH))
+        north, south = (district(weight, seed, look) for look in (RadarSide.NORTH, RadarSide.SOUTH))
         sar = north.sar
         rows.append(
             [
@@ -117,7 +117,7 @@ def tile(picture: NDArray[np.uint8], levels: int) -> NDArray[np.uint8]:
 
 def fullest(weight: str) -> int:
     """The seed of the place that is shown, found on coarse pixels: the ground does not depend on them."""
-    places = {seed: district(weight, seed, LookDirection.NORTH, gsd_m=4.0) for seed in range(SEEDS)}
+    places = {seed: district(weight, seed, RadarSide.NORTH, gsd_m=4.0) for seed in range(SEEDS)}
     return max(places, key=lambda seed: (places[seed].mask.mean() > BUILT_SHARE, things_on(places[seed])))
 
 
@@ -128,11 +128,11 @@ def things_on(place: SimulatedPlace) -> int:
     return sum(left < x < right and bottom < y < top for x, y in middles)
 
 
-def district(weight: str, seed: int, look: LookDirection, gsd_m: float = 0.5) -> SimulatedPlace:
+def district(weight: str, seed: int, look: RadarSide, gsd_m: float = 0.5) -> SimulatedPlace:
     """A place of one kind of district."""
     zero = {name: 0.0 for name in CityOptions.model_fields if name.endswith("_weight")}
     city = CityOptions(**zero | {weight: 1.0}, built_share=0.95, canal_probability=0.0, rail_probability=0.0)
-    sar = SarOptions(look=look, wedge_share=0.0)
+    sar = SarOptions(radar_side=look, wedge_share=0.0)
     options = SimulationOptions(
         seed=seed, places=1, place_m=PANEL_M, chip_px=round(PANEL_M / gsd_m), gsd_m=gsd_m, city=city, sar=sar
     )

@@ -50,7 +50,7 @@ DESCRIPTION = """\
 name: speckle
 class_name: building
 licence: CC0-1.0
-sar:     {folders: [sar], bands: [HH, HV, VH, VV], unit: dB, nodata: 0, gsd_m: 0.5, look_direction: north}
+sar:     {folders: [sar], bands: [HH, HV, VH, VV], unit: dB, nodata: 0, gsd_m: 0.5, radar_side: north}
 optical: {folders: [optical], bands: [red, green, blue], unit: digital_number, gsd_m: 0.5}
 label:   {folder: masks}
 """

@@ -23,7 +23,7 @@ DATASET_YAML = """\
 name: tiny squares
 class_name: building
 licence: CC0-1.0
-sar:     {folders: [sar], bands: [HH, HV], unit: dB, nodata: 0, gsd_m: 0.5, look_direction: north}
+sar:     {folders: [sar], bands: [HH, HV], unit: dB, nodata: 0, gsd_m: 0.5, radar_side: north}
 optical: {folders: [optical], bands: [red, green, blue], unit: digital_number, gsd_m: 0.5}
 label:   {folder: masks, foreground: 1, background: 0, ignore: 255}
 place_pattern: "^(?P<place>.+)_[0-9]+$"

@@ -11,7 +11,7 @@ from affine import Affine
 from torch import nn
 
 from overcast.batch import Modality
-from overcast.data.radiometry import BandStatistics, LookDirection, SensorRadiometry, Unit
+from overcast.data.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
 from overcast.inference.model import SceneModel
 
 BANDS = ("HH", "HV", "VH", "VV")
@@ -19,12 +19,12 @@ NORTH_UP = Affine(1, 0, 593000, 0, -1, 5750000)
 UTM31 = "EPSG:32631"
 
 
-def model(unit: Unit = Unit.DECIBEL, look: LookDirection | None = LookDirection.NORTH, **changes: object) -> SceneModel:
+def model(unit: Unit = Unit.DECIBEL, look: RadarSide | None = RadarSide.NORTH, **changes: object) -> SceneModel:
     """A model of four polarisations at 1 m, 20 dB bright."""
     level = {Unit.DECIBEL: (20.0, 8.0), Unit.AMPLITUDE: (10.0, 8.0), Unit.LINEAR_POWER: (200.0, 400.0)}.get(
         unit, (9, 9)
     )
-    sensor = SensorRadiometry(bands=BANDS, unit=unit, gsd_m=1.0, look_direction=look).model_copy(update=changes)
+    sensor = SensorRadiometry(bands=BANDS, unit=unit, gsd_m=1.0, radar_side=look).model_copy(update=changes)
     count = len(sensor.bands)
     statistics = BandStatistics(mean=(level[0],) * count, std=(level[1],) * count)
     return SceneModel(nn.Identity(), sensor, statistics, Modality.SAR, "building", "tiny", "ab" * 32, "CC0-1.0")

@@ -1,4 +1,4 @@
-"""Symmetries form a group, respect the look direction and move every sensor alike; jitter has the declared size."""
+"""Symmetries form a group, respect the radar side and move every sensor alike; jitter has the declared size."""
 
 from itertools import pairwise, product
 from typing import Any
@@ -17,7 +17,7 @@ from overcast.data.augment import (
     Symmetry,
     safe_geometry,
 )
-from overcast.data.radiometry import LookDirection, Radiometry, SensorRadiometry, Unit
+from overcast.data.radiometry import RadarSide, Radiometry, SensorRadiometry, Unit
 
 symmetries = st.builds(Symmetry, st.booleans(), st.booleans(), st.booleans())
 sizes = st.tuples(st.integers(1, 6), st.integers(1, 6))
@@ -59,34 +59,34 @@ def test_dihedral_holds_numpys_rotations_and_flips() -> None:
     assert members == oracle
 
 
-def shadow(look: LookDirection) -> np.ndarray:
+def shadow(look: RadarSide) -> np.ndarray:
     """A wall and, away from the radar, its shadow of value 2."""
     image = np.zeros((5, 5), int)
     image[2, 2] = 1
     row, col = {
-        LookDirection.NORTH: (3, 2),
-        LookDirection.SOUTH: (1, 2),
-        LookDirection.EAST: (2, 1),
-        LookDirection.WEST: (2, 3),
+        RadarSide.NORTH: (3, 2),
+        RadarSide.SOUTH: (1, 2),
+        RadarSide.EAST: (2, 1),
+        RadarSide.WEST: (2, 3),
     }[look]
     image[row, col] = 2
     return image
 
 
-@pytest.mark.parametrize("look", list(LookDirection))
-def test_the_safe_group_keeps_shadows_on_their_side_and_is_as_large_as_can_be(look: LookDirection) -> None:
+@pytest.mark.parametrize("look", list(RadarSide))
+def test_the_safe_group_keeps_shadows_on_their_side_and_is_as_large_as_can_be(look: RadarSide) -> None:
     image = shadow(look)
     safe = [s for s in Geometry.DIHEDRAL.symmetries if np.array_equal(s.apply(image), image)]
     assert set(safe_geometry(look).symmetries) == set(safe)
 
 
-def radiometry(look: LookDirection | None) -> Radiometry:
-    return Radiometry(sar=SensorRadiometry(bands=("VV",), unit=Unit.DECIBEL, gsd_m=1, look_direction=look))
+def radiometry(look: RadarSide | None) -> Radiometry:
+    return Radiometry(sar=SensorRadiometry(bands=("VV",), unit=Unit.DECIBEL, gsd_m=1, radar_side=look))
 
 
-def test_the_default_follows_the_declared_look_direction() -> None:
-    assert Augmentation.default(radiometry(LookDirection.NORTH)).geometry is Geometry.FLIP_LEFT_RIGHT
-    assert Augmentation.default(radiometry(LookDirection.EAST)).geometry is Geometry.FLIP_UP_DOWN
+def test_the_default_follows_the_declared_radar_side() -> None:
+    assert Augmentation.default(radiometry(RadarSide.NORTH)).geometry is Geometry.FLIP_LEFT_RIGHT
+    assert Augmentation.default(radiometry(RadarSide.EAST)).geometry is Geometry.FLIP_UP_DOWN
     undeclared = Augmentation.default(radiometry(None))
     assert undeclared == Augmentation(Geometry.DIHEDRAL, SAR_JITTER, OPTICAL_JITTER)
 

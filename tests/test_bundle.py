@@ -29,7 +29,7 @@ from overcast.bundle import (
 from overcast.data.chips import Chip
 from overcast.data.folder import folder_catalog
 from overcast.data.identity import chip_set_identity, training_data
-from overcast.data.radiometry import BandStatistics, LookDirection, Radiometry, SensorRadiometry, Statistics, Unit
+from overcast.data.radiometry import BandStatistics, RadarSide, Radiometry, SensorRadiometry, Statistics, Unit
 from overcast.errors import BundleError, RadiometryError
 from overcast.methods.base import Method
 from overcast.methods.options import (
@@ -47,7 +47,7 @@ from overcast.models.spec import NetworkSpec
 SPEC = NetworkSpec(
     encoder="tu-test_resnet", pretrained=False, decoder_channels=(8,) * 5, fusion_channels=8, sar_bands=2
 )
-SAR = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, gsd_m=0.5, look_direction=LookDirection.NORTH)
+SAR = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, gsd_m=0.5, radar_side=RadarSide.NORTH)
 OPTICAL = SensorRadiometry(bands=("red", "green", "blue"), unit=Unit.DIGITAL_NUMBER, gsd_m=0.5)
 STATISTICS = Statistics(
     sar=BandStatistics(mean=(20.0, 30.0), std=(4.0, 5.0)),
@@ -336,7 +336,7 @@ def test_weights_of_another_architecture(
 
 
 def test_scene_of_the_right_kind_is_accepted(bundle: Path) -> None:
-    load_bundle(bundle).check_scene(SAR.model_copy(update={"nodata": -99.0, "look_direction": None}), "scene.tif")
+    load_bundle(bundle).check_scene(SAR.model_copy(update={"nodata": -99.0, "radar_side": None}), "scene.tif")
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ def test_scene_of_the_right_kind_is_accepted(bundle: Path) -> None:
         ({"bands": ("VV", "VH")}, [r"['VV', 'VH']", r"['HH', 'HV']"]),
         ({"unit": Unit.AMPLITUDE}, ["amplitude", "dB"]),
         ({"gsd_m": 10.0}, ["10 m", "0.5 m"]),
-        ({"look_direction": LookDirection.SOUTH}, ["south", "north"]),
+        ({"radar_side": RadarSide.SOUTH}, ["south", "north"]),
     ],
 )
 def test_scene_of_another_kind_is_refused_by_name(bundle: Path, change: dict[str, Any], both_sides: list[str]) -> None:

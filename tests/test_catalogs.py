@@ -51,7 +51,7 @@ def assert_clean(catalog: Catalog, split: Split) -> None:
 def assert_uncalibrated_pair(catalog: Catalog, gsd_m: float) -> None:
     sar, optical = catalog.radiometry.sar, catalog.radiometry.optical
     assert optical is not None
-    assert (len(sar.bands), sar.unit, sar.nodata, sar.look_direction) == (1, Unit.DIGITAL_NUMBER, None, None)
+    assert (len(sar.bands), sar.unit, sar.nodata, sar.radar_side) == (1, Unit.DIGITAL_NUMBER, None, None)
     assert (optical.bands, optical.unit) == (("red", "green", "blue"), Unit.DIGITAL_NUMBER)
     assert sar.gsd_m == optical.gsd_m == pytest.approx(gsd_m, rel=0.02)
 

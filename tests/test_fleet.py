@@ -31,7 +31,7 @@ from typer.testing import CliRunner, Result
 from overcast.cli import app
 from overcast.cli import fleet as fleet_command
 from overcast.data.addresses import located
-from overcast.data.radiometry import LookDirection
+from overcast.data.radiometry import RadarSide
 from overcast.errors import ClusterError, InputError, OvercastError
 from overcast.inference.blockwise import Compute, compute_here
 from overcast.inference.fleet import worker as worker_module
@@ -141,9 +141,9 @@ def test_workers_give_the_bytes_of_one_process(scenes: Path, tmp_path: Path):
 
 
 def test_turned_scenes_are_turned_by_workers_too(scenes: Path, tmp_path: Path):
-    north = SENSOR.model_copy(update={"look_direction": LookDirection.NORTH})
+    north = SENSOR.model_copy(update={"radar_side": RadarSide.NORTH})
     model = replace(model_of(), sensor=north)
-    seen = {**DECLARED, "look_direction": "south"}
+    seen = {**DECLARED, "radar_side": "south"}
     specs = find_scenes([str(scenes / "s1.tif")], BANDS)
     for name in ("alone", "spread"):
         (tmp_path / name).mkdir()

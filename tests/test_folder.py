@@ -15,14 +15,14 @@ from overcast.data.chips import Bounds, read_chip
 from overcast.data.folder import folder_catalog, read_description
 from overcast.data.georeference import Georeference, is_metric
 from overcast.data.labels import LabelSpec
-from overcast.data.radiometry import LookDirection
+from overcast.data.radiometry import RadarSide
 from overcast.errors import InputError, RadiometryError
 
 DESCRIPTION = """
 name: two towns
 class_name: building
 licence: CC0-1.0
-sar: {folders: [sar], bands: [HH, VV], unit: dB, nodata: 0, gsd_m: 0.5, look_direction: north}
+sar: {folders: [sar], bands: [HH, VV], unit: dB, nodata: 0, gsd_m: 0.5, radar_side: north}
 optical: {folders: [optical], bands: [red, green, blue], unit: digital_number, gsd_m: 0.5}
 label: {folder: masks, foreground: 1, background: 0, ignore: 255}
 place_pattern: "^(?P<place>.+)_[0-9]+$"
@@ -55,7 +55,7 @@ def test_a_described_folder_becomes_a_catalog(root: Path) -> None:
     assert [chip.key for chip in catalog.chips] == list(NAMES)
     assert [chip.place for chip in catalog.chips] == ["delft", "delft", "leiden"]
     assert (catalog.name, catalog.class_name, catalog.licence) == ("two towns", "building", "CC0-1.0")
-    assert catalog.radiometry.sar.look_direction is LookDirection.NORTH
+    assert catalog.radiometry.sar.radar_side is RadarSide.NORTH
     assert catalog.radiometry.sar.nodata == 0
     assert catalog.label == LabelSpec(1, 0, 255)
     assert catalog["leiden_1"].mask == root / "masks" / "leiden_1.tif"
@@ -154,9 +154,10 @@ def refusal(root: Path, text: str = DESCRIPTION) -> str:
     [
         ("class_name", "clas_name", "class_name: Field required"),
         ("ignore: 255", "ignored: 255", r"label.ignored is no known key; did you mean ignore"),
-        ("gsd_m: 0.5, look", "gsd: 0.5, look", "sar.gsd_m: Field required"),
-        ("gsd_m: 0.5, look", "gsd_m: -1, look", "sar.gsd_m: Input should be greater than 0"),
+        ("gsd_m: 0.5, radar", "gsd: 0.5, radar", "sar.gsd_m: Field required"),
+        ("gsd_m: 0.5, radar", "gsd_m: -1, radar", "sar.gsd_m: Input should be greater than 0"),
         ("unit: dB", "unit: decibels", "sar.unit"),
+        ("radar_side: north", "look_direction: south", "sar: look_direction is called radar_side: the side on which"),
         ("foreground: 1", "foreground: 0", "dataset.yaml: label: label values must differ"),
         ("(?P<place>.+)_", "(.+)_", "place_pattern: the pattern needs a group"),
         ("(?P<place>.+)_", "(?P<place>.+_", "not a regular expression"),
@@ -217,7 +218,7 @@ def test_files_on_different_grids_are_refused_with_the_command(root: Path, folde
 
 
 def test_a_wrong_pixel_size_is_refused(root: Path) -> None:
-    (root / "dataset.yaml").write_text(DESCRIPTION.replace("gsd_m: 0.5, look", "gsd_m: 5, look"))
+    (root / "dataset.yaml").write_text(DESCRIPTION.replace("gsd_m: 0.5, radar", "gsd_m: 5, radar"))
     with pytest.raises(RadiometryError, match=r"pixels of 0\.5 m, but gsd_m is declared as 5"):
         folder_catalog(root)
 

@@ -1,4 +1,4 @@
-"""Look directions of single chips and masks of optical pixels, as any folder data set may declare them."""
+"""Radar sides of single chips and masks of optical pixels, as any folder data set may declare them."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from overcast.data.chips import read_chip
 from overcast.data.folder import folder_catalog
 from overcast.data.identity import chip_set_identity
 from overcast.data.orientation import read_orientations, write_orientations
-from overcast.data.units import LookDirection
+from overcast.data.units import RadarSide
 from overcast.errors import InputError
 from overcast.grid import Window
 
@@ -21,7 +21,7 @@ DESCRIPTION = """
 name: two sides
 class_name: building
 licence: CC0-1.0
-sar: {folders: [sar], bands: [HH], unit: dB, nodata: 0, gsd_m: 0.5, look_direction: south, orientations: looks.csv}
+sar: {folders: [sar], bands: [HH], unit: dB, nodata: 0, gsd_m: 0.5, radar_side: south, orientations: looks.csv}
 optical: {folders: [optical], bands: [grey], unit: digital_number, gsd_m: 0.5, invalid: {folder: haze, values: [3, 7]}}
 label: {folder: masks}
 """
@@ -38,17 +38,17 @@ def root(tmp_path: Path) -> Path:
         write_tiff(tmp_path / "haze" / f"{name}.tif", rng.choice([0, 3, 5, 7], (8, 8)).astype(np.uint8), NORTH_UP)
     (tmp_path / "dataset.yaml").write_text(DESCRIPTION)
     write_orientations(
-        tmp_path / "looks.csv", dict(zip(NAMES, map(LookDirection, ("south", "north", "north")), strict=True))
+        tmp_path / "looks.csv", dict(zip(NAMES, map(RadarSide, ("south", "north", "north")), strict=True))
     )
     return tmp_path
 
 
 def test_table_survives_a_round_trip(tmp_path: Path) -> None:
-    looks = {"x": LookDirection.NORTH, "w": LookDirection.SOUTH}
+    looks = {"x": RadarSide.NORTH, "w": RadarSide.SOUTH}
     write_orientations(tmp_path / "looks.csv", looks)
-    assert (tmp_path / "looks.csv").read_text() == "key,look_direction\nw,south\nx,north\n"
-    assert read_orientations(tmp_path / "looks.csv", looks, LookDirection.NORTH) == {"w"}
-    assert read_orientations(tmp_path / "looks.csv", looks, LookDirection.SOUTH) == {"x"}
+    assert (tmp_path / "looks.csv").read_text() == "key,radar_side\nw,south\nx,north\n"
+    assert read_orientations(tmp_path / "looks.csv", looks, RadarSide.NORTH) == {"w"}
+    assert read_orientations(tmp_path / "looks.csv", looks, RadarSide.SOUTH) == {"x"}
 
 
 def test_windows_and_masks_turn_with_the_chip(root: Path) -> None:
@@ -79,7 +79,7 @@ def test_named_values_alone_count_as_missing_whatever_else_is_read(root: Path) -
 
 def test_turns_and_masks_belong_to_the_identity_of_a_data_set(root: Path) -> None:
     before = chip_set_identity(folder_catalog(root).chips)
-    write_orientations(root / "looks.csv", dict.fromkeys(NAMES, LookDirection.SOUTH))
+    write_orientations(root / "looks.csv", dict.fromkeys(NAMES, RadarSide.SOUTH))
     turned = chip_set_identity(folder_catalog(root).chips)
     (root / "dataset.yaml").write_text(DESCRIPTION.replace(", invalid: {folder: haze, values: [3, 7]}", ""))
     unmasked = chip_set_identity(folder_catalog(root).chips)
@@ -89,11 +89,11 @@ def test_turns_and_masks_belong_to_the_identity_of_a_data_set(root: Path) -> Non
 @pytest.mark.parametrize(
     ("table", "expected"),
     [
-        ("key,look_direction\na_1,south\n", r"lacks 2 chips \(a_2, b_1\)"),
-        ("key,look_direction\na_1,south\na_2,east\nb_1,north\n", "a_2 was seen from the east"),
-        ("key,look_direction\na_1,up\n", "line 2: 'up' is no look direction"),
-        ("key,look_direction\na_1,north\na_1,south\n", "names a_1 twice"),
-        ("name,side\na_1,north\n", "lacks the columns key,look_direction"),
+        ("key,radar_side\na_1,south\n", r"lacks 2 chips \(a_2, b_1\)"),
+        ("key,radar_side\na_1,south\na_2,east\nb_1,north\n", "a_2 was seen from the east"),
+        ("key,radar_side\na_1,up\n", "line 2: 'up' is no radar side"),
+        ("key,radar_side\na_1,north\na_1,south\n", "names a_1 twice"),
+        ("name,side\na_1,north\n", "lacks the columns key,radar_side"),
         (None, "looks.csv does not exist"),
     ],
 )
@@ -108,7 +108,7 @@ def test_a_wrong_table_is_one_clear_sentence(root: Path, table: str | None, expe
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("look_direction: south, ", "", "sar: orientations needs look_direction"),
+        ("radar_side: south, ", "", "sar: orientations needs radar_side"),
         ("orientations:", "orientation:", "sar.orientation is no known key; did you mean orientations"),
         ("values: [3, 7]", "values: []", "optical.invalid.values"),
         ("values: [3, 7]", "value: [3, 7]", "optical.invalid.value"),

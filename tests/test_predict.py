@@ -26,7 +26,7 @@ from torch import nn
 import overcast
 from overcast.batch import Modality
 from overcast.bundle import Bundle, BundleInfo
-from overcast.data.radiometry import BandStatistics, LookDirection, Radiometry, SensorRadiometry, Statistics, Unit
+from overcast.data.radiometry import BandStatistics, RadarSide, Radiometry, SensorRadiometry, Statistics, Unit
 from overcast.errors import BundleError, ConfigError, InputError, RadiometryError
 from overcast.inference import cog, outputs
 from overcast.inference.cog import ProbabilityWriter
@@ -225,9 +225,9 @@ class Directed(nn.Module):
 
 @pytest.mark.parametrize(("declared", "rotated"), [("south", True), ("north", False), (None, False)])
 def test_scene_from_the_opposite_side_is_turned_and_turned_back(tmp_path: Path, declared: str | None, rotated: bool):
-    north = SENSOR.model_copy(update={"look_direction": LookDirection.NORTH})
+    north = SENSOR.model_copy(update={"radar_side": RadarSide.NORTH})
     model = replace(MODEL, network=Directed(), sensor=north)
-    sensor = SENSOR.model_copy(update={"look_direction": declared and LookDirection(declared)})
+    sensor = SENSOR.model_copy(update={"radar_side": declared and RadarSide(declared)})
     values = speckle()
     scene = write_scene(tmp_path / "scene.tif", values)
     summary = predict(tmp_path, scene, bundle=model, sensor=sensor)
@@ -296,13 +296,13 @@ OTHER_SENSORS = [
     ({"bands": ("VV", "VH")}, "bands"),
     ({"unit": Unit.AMPLITUDE}, "unit"),
     ({"gsd_m": 0.6}, "pixels of"),
-    ({"look_direction": LookDirection.EAST}, "look direction"),
+    ({"radar_side": RadarSide.EAST}, "radar side"),
 ]
 
 
 @pytest.mark.parametrize(("change", "named"), OTHER_SENSORS)
 def test_scene_for_another_model_is_refused_by_name(tmp_path: Path, change: dict[str, object], named: str):
-    model = replace(MODEL, sensor=SENSOR.model_copy(update={"look_direction": LookDirection.NORTH}))
+    model = replace(MODEL, sensor=SENSOR.model_copy(update={"radar_side": RadarSide.NORTH}))
     scene = write_scene(tmp_path / "scene.tif", speckle())
     with pytest.raises(RadiometryError, match=rf"scene\.tif has .*{named}.*model city"):
         predict(tmp_path, scene, bundle=model, sensor=SENSOR.model_copy(update=change))
@@ -502,9 +502,9 @@ def test_radiometry_is_declared_by_user_side_car_or_file(tmp_path: Path):
         scene_radiometry([scene])
     assert scene_radiometry([scene], {"unit": "dB", "nodata": None}) == SENSOR
     with rasterio.open(scene, "r+") as dataset:
-        dataset.update_tags(**{TAG: json.dumps({"unit": "amplitude", "look_direction": "south"})})
+        dataset.update_tags(**{TAG: json.dumps({"unit": "amplitude", "radar_side": "south"})})
     tagged = scene_radiometry([scene])
-    assert (tagged.unit, tagged.look_direction, tagged.gsd_m) == (Unit.AMPLITUDE, LookDirection.SOUTH, 0.5)
+    assert (tagged.unit, tagged.radar_side, tagged.gsd_m) == (Unit.AMPLITUDE, RadarSide.SOUTH, 0.5)
     side_car = tmp_path / "scene.yaml"
     side_car.write_text("unit: dB\nnodata: 0\n", encoding="utf-8")
     assert scene_radiometry([scene]) == tagged.model_copy(update={"unit": Unit.DECIBEL, "nodata": 0.0})

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from overcast import __version__
 from overcast.cli import app
-from overcast.data.radiometry import LookDirection, Unit
+from overcast.data.radiometry import RadarSide, Unit
 from overcast.errors import ConfigError, InputError, RadiometryError
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.model import SceneModel
@@ -29,7 +29,7 @@ from overcast.prepare.run import PrepareSummary, prepare_scene
 
 
 def stated(**changes: object) -> PrepareOptions:
-    return PrepareOptions(**{"look": LookDirection.NORTH, "stac": False, **changes})  # type: ignore[arg-type]
+    return PrepareOptions(**{"radar_side": RadarSide.NORTH, "stac": False, **changes})  # type: ignore[arg-type]
 
 
 def prepare(folder: Path, *inputs: str | Path, to: SceneModel | None = None, **changes: object) -> np.ndarray:
@@ -171,10 +171,10 @@ def test_prepared_scene_declares_itself(tmp_path: Path):
     scene = write(tmp_path / "scene.tif", power(700, 600), names=BANDS)
     target = model(gsd_m=2.0)
     summary = prepare_scene(
-        [scene], target, tmp_path / "out.tif", stated(unit=Unit.LINEAR_POWER, look=LookDirection.SOUTH)
+        [scene], target, tmp_path / "out.tif", stated(unit=Unit.LINEAR_POWER, radar_side=RadarSide.SOUTH)
     )
     sensor = scene_radiometry([tmp_path / "out.tif"])
-    assert sensor == target.sensor.model_copy(update={"look_direction": LookDirection.SOUTH})
+    assert sensor == target.sensor.model_copy(update={"radar_side": RadarSide.SOUTH})
     assert target.must_rotate(sensor, "out.tif")
     assert cog_validate(tmp_path / "out.tif", strict=True) == (True, [], [])
     with rasterio.open(tmp_path / "out.tif") as dataset:
@@ -208,9 +208,9 @@ REFUSALS: list[tuple[str, dict[str, object], dict[str, object], str]] = [
     ("names odd", {"names": ("a", "b", "c", "d")}, {}, r"band 1 is described as 'a', so nobody knows its polarisation"),
     ("names twice", {"names": ("HH", "HH", "VH", "VV")}, {}, r"are both called HH; give each band its name"),
     ("too few names", {}, {"bands": ("VV", "VH")}, r"--bands VV,VH names 2 bands, but the files hold 4"),
-    ("look unknown", {}, {"look": None}, r"does not say from which side .* --look-direction .* --look-azimuth"),
-    ("look sideways", {}, {"look": LookDirection.WEST}, r"stood in the west .* trained on north .* --rotate"),
-    ("look diagonal", {}, {"look": None, "look_azimuth_deg": 45.0}, r"225 degrees .* two sides .* --rotate"),
+    ("look unknown", {}, {"radar_side": None}, r"does not say from which side .* --radar-side .* --look-azimuth"),
+    ("look sideways", {}, {"radar_side": RadarSide.WEST}, r"stood in the west .* trained on north .* --rotate"),
+    ("look diagonal", {}, {"radar_side": None, "look_azimuth_deg": 45.0}, r"225 degrees .* two sides .* --rotate"),
     ("not dB", {}, {"unit": Unit.DECIBEL, "times": 100}, r"are no dB; correct --unit"),
     ("linear as dB", {}, {"unit": Unit.DECIBEL, "times": 1e-4}, r"look linear, not like dB"),
     ("dB as amplitude", {"db": True, "less": 25}, {"unit": Unit.AMPLITUDE}, r"below 0, which amplitude never is"),
@@ -425,12 +425,21 @@ def test_calibration_given_twice():
 def test_command_says_what_it_would_do(tmp_path: Path):
     """For the installed model, as JSON."""
     scene = write(tmp_path / "quad.tif", power() * 20, names=BANDS)
-    command = ["prepare", str(scene), "-o", str(tmp_path / "out.tif"), "--unit", "linear_power", "--look", "south"]
+    command = [
+        "prepare",
+        str(scene),
+        "-o",
+        str(tmp_path / "out.tif"),
+        "--unit",
+        "linear_power",
+        "--radar-side",
+        "south",
+    ]
     result = CliRunner().invoke(app, [*command, "--dry-run", "--json"])
     assert result.exception is None, result.output
     told = json.loads(result.stdout)
     assert told["scene"] is None
-    assert told["radiometry"]["look_direction"] == "south"
+    assert told["radiometry"]["radar_side"] == "south"
     assert told["steps"][0] == "HH: band 1 of quad.tif, linear_power, to dB"
     assert names(tmp_path) == ["quad.tif"]
     both = CliRunner().invoke(app, [*command, "--look-azimuth", "3"])

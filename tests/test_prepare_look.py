@@ -20,7 +20,7 @@ from test_predict import Directed
 from typer.testing import CliRunner
 
 from overcast.cli import app
-from overcast.data.radiometry import LookDirection, Unit
+from overcast.data.radiometry import RadarSide, Unit
 from overcast.errors import ConfigError, InputError, RadiometryError
 from overcast.inference.cog import Encoding
 from overcast.inference.declare import scene_radiometry
@@ -88,7 +88,7 @@ def test_metadata_say_where_the_radar_stood(
     summary = prepare_scene([scene], model(), tmp_path / "out.tif", options, dry_run=True)
     assert summary.plan.radar is not None
     assert difference(summary.plan.radar.azimuth_deg, azimuth) == pytest.approx(0, abs=tolerance)
-    assert summary.plan.sensor.look_direction is LookDirection.NORTH
+    assert summary.plan.sensor.radar_side is RadarSide.NORTH
 
 
 UNKNOWN = [
@@ -118,7 +118,7 @@ def test_named_metadata_must_be_readable(tmp_path: Path):
 
 def test_stated_comes_before_declared_before_metadata(tmp_path: Path):
     tags = {
-        "OVERCAST_RADIOMETRY": '{"look_direction": "south", "unit": "linear_power"}',
+        "OVERCAST_RADIOMETRY": '{"radar_side": "south", "unit": "linear_power"}',
         "platform": "S1A",
         "pass": "Ascending",
     }
@@ -131,7 +131,7 @@ def test_stated_comes_before_declared_before_metadata(tmp_path: Path):
 
     assert radar() == pytest.approx(180, abs=2)  # grid north is 1 degree off here
     assert radar(look_azimuth_deg=175.0) == 355
-    assert radar(look=LookDirection.NORTH) == 0
+    assert radar(radar_side=RadarSide.NORTH) == 0
 
 
 @pytest.mark.parametrize(("latitude", "heading"), [(0, 348.2), (45, 346.0), (60, 342.0)])
@@ -177,13 +177,13 @@ def test_turned_scene_keeps_every_pixel_on_its_ground(tmp_path: Path):
     np.testing.assert_allclose(read(tmp_path / "out.tif"), values, atol=1e-5)
     with rasterio.open(tmp_path / "out.tif") as dataset:
         np.testing.assert_allclose(dataset.transform[:6], turned[:6], atol=1e-3)
-    assert scene_radiometry([tmp_path / "out.tif"]).look_direction is LookDirection.NORTH
+    assert scene_radiometry([tmp_path / "out.tif"]).radar_side is RadarSide.NORTH
 
 
 def test_rotate_needs_a_side_to_turn_to(tmp_path: Path):
     scene = write(tmp_path / "scene.tif", power(), names=BANDS)
     options = PrepareOptions(unit=Unit.LINEAR_POWER, rotate=True, look_azimuth_deg=50)
-    with pytest.raises(ConfigError, match="--rotate: model tiny was trained on no look direction"):
+    with pytest.raises(ConfigError, match="--rotate: model tiny was trained on no radar side"):
         prepare_scene([scene], model(look=None), tmp_path / "out.tif", options)
 
 
@@ -193,17 +193,19 @@ def test_scene_from_the_opposite_side_is_mapped_as_if_it_were_not(tmp_path: Path
     network = replace(model(), network=Directed())
     options = PredictOptions(encoding=Encoding.FLOAT32, stac=False)
     made = {}
-    for look, transform in ((LookDirection.NORTH, NORTH_UP), (LookDirection.SOUTH, NORTH_UP @ Affine.rotation(180))):
+    for look, transform in ((RadarSide.NORTH, NORTH_UP), (RadarSide.SOUTH, NORTH_UP @ Affine.rotation(180))):
         folder = tmp_path / look.value
         folder.mkdir()
         scene = write(folder / "in.tif", values, names=BANDS, transform=transform)
-        prepare_scene([scene], network, folder / "s.tif", PrepareOptions(unit=Unit.DECIBEL, look=look, stac=False))
+        prepare_scene(
+            [scene], network, folder / "s.tif", PrepareOptions(unit=Unit.DECIBEL, radar_side=look, stac=False)
+        )
         sensor = scene_radiometry([folder / "s.tif"])
         done = predict_file([folder / "s.tif"], network, sensor=sensor, probability=folder / "p.tif", options=options)
-        assert done.rotated is (look is LookDirection.SOUTH)
+        assert done.rotated is (look is RadarSide.SOUTH)
         made[look] = read(folder / "p.tif")[0]
-    np.testing.assert_array_equal(made[LookDirection.SOUTH], made[LookDirection.NORTH][::-1, ::-1])
-    assert np.ptp(made[LookDirection.NORTH]) > 0.5
+    np.testing.assert_array_equal(made[RadarSide.SOUTH], made[RadarSide.NORTH][::-1, ::-1])
+    assert np.ptp(made[RadarSide.NORTH]) > 0.5
 
 
 def odd_form(original: Path, folder: Path, transform: Affine) -> list[str]:

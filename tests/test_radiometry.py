@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from overcast.data.radiometry import (
     BandStatistics,
-    LookDirection,
+    RadarSide,
     Radiometry,
     SensorRadiometry,
     Statistics,
@@ -18,9 +18,7 @@ from overcast.data.radiometry import (
 )
 from overcast.errors import RadiometryError
 
-SENSOR = SensorRadiometry(
-    bands=("HH", "VV"), unit=Unit.DECIBEL, nodata=0, gsd_m=0.5, look_direction=LookDirection.NORTH
-)
+SENSOR = SensorRadiometry(bands=("HH", "VV"), unit=Unit.DECIBEL, nodata=0, gsd_m=0.5, radar_side=RadarSide.NORTH)
 
 
 def test_a_pixel_is_valid_where_every_band_has_data() -> None:
@@ -62,7 +60,7 @@ def test_nan_at_invalid_pixels_does_not_survive() -> None:
         ({"bands": ("VV", "HH")}, r"scene\.tif has bands \['VV', 'HH'\], but the model has \['HH', 'VV'\]"),
         ({"unit": Unit.LINEAR_POWER}, r"scene\.tif has unit linear_power, but the model has dB"),
         ({"gsd_m": 1.0}, r"scene\.tif has pixels of 1 m, but the model has 0\.5 m; resample .* gdalwarp -tr"),
-        ({"look_direction": LookDirection.EAST}, r"look direction east, but the model has north; rotate"),
+        ({"radar_side": RadarSide.EAST}, r"radar side east, but the model has north; rotate"),
     ],
 )
 def test_a_mismatch_names_both_sides_and_the_way_out(change: dict[str, object], expected: str) -> None:
@@ -70,8 +68,8 @@ def test_a_mismatch_names_both_sides_and_the_way_out(change: dict[str, object], 
         check_same(SENSOR, SENSOR.model_copy(update=change), expected_name="the model", found_name="scene.tif")
 
 
-@pytest.mark.parametrize("change", [{"nodata": -9999.0}, {"gsd_m": 0.52}, {"look_direction": None}, {}])
-def test_nodata_small_differences_of_pixel_size_and_unknown_look_directions_fit(change: dict[str, object]) -> None:
+@pytest.mark.parametrize("change", [{"nodata": -9999.0}, {"gsd_m": 0.52}, {"radar_side": None}, {}])
+def test_nodata_small_differences_of_pixel_size_and_unknown_radar_sides_fit(change: dict[str, object]) -> None:
     found = SENSOR.model_copy(update=change)
     assert check_same(SENSOR, found, expected_name="the model", found_name="a") is None
     assert check_same(found, SENSOR, expected_name="the model", found_name="a") is None
@@ -85,7 +83,7 @@ def test_nodata_small_differences_of_pixel_size_and_unknown_look_directions_fit(
         {"gsd_m": 0},
         {"unit": "decibel"},
         {"colour": "grey"},
-        {"look_direction": "up"},
+        {"radar_side": "up"},
     ],
 )
 def test_senseless_declarations_are_refused(wrong: dict[str, object]) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from overcast.batch import Modality
 from overcast.bundle import load_bundle
-from overcast.data.radiometry import BandStatistics, LookDirection, SensorRadiometry, Unit
+from overcast.data.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
 from overcast.data.raster import ArraySource
 from overcast.data.targets import Targets, draw_targets
 from overcast.errors import ConfigError
@@ -41,9 +41,7 @@ from overcast.inference.separate import Separate
 from overcast.models.views import Tta
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-SENSOR = SensorRadiometry(
-    bands=("HH", "HV"), unit=Unit.DECIBEL, gsd_m=0.5, look_direction=LookDirection.NORTH, nodata=-99
-)
+SENSOR = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, gsd_m=0.5, radar_side=RadarSide.NORTH, nodata=-99)
 STATISTICS = BandStatistics(mean=(0.0, 0.0), std=(1.0, 1.0))
 OPTIONS = PredictOptions(
     scene=SceneOptions(tile=64, overlap=16, margin=4),
@@ -137,7 +135,7 @@ def test_footprints_come_apart_along_learnt_walls_whatever_the_tiles(tmp_path: P
 def test_scenes_from_the_other_side_are_turned_with_their_walls(tmp_path: Path):
     values = pixels(row_houses())
     _, here = mapped(tmp_path / "north", write_scene(tmp_path / "n.tif", values))
-    opposite = SENSOR.model_copy(update={"look_direction": LookDirection.SOUTH})
+    opposite = SENSOR.model_copy(update={"radar_side": RadarSide.SOUTH})
     summary, there = mapped(tmp_path / "south", write_scene(tmp_path / "s.tif", values), sensor=opposite)
     assert summary.rotated
     assert len(here) == len(there)

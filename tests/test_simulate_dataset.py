@@ -52,7 +52,7 @@ def test_layout_and_description(folder):
         "unit": "dB",
         "nodata": 0.0,
         "gsd_m": 1.0,
-        "look_direction": "north",
+        "radar_side": "north",
     }
     assert sorted(p.name for p in (folder / "scenes" / "scene0000").iterdir()) == [
         "footprints.gpkg",

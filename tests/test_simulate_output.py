@@ -1,4 +1,4 @@
-"""What the simulator leaves on disk beyond pixels: STAC, look directions, cloud masks; and what a kill leaves."""
+"""What the simulator leaves on disk beyond pixels: STAC, radar sides, cloud masks; and what a kill leaves."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from overcast.batch import Modality
 from overcast.data.chips import read_chip
 from overcast.data.dataset import ChipDataset, SampleOptions
 from overcast.data.folder import folder_catalog
-from overcast.data.radiometry import LookDirection
+from overcast.data.radiometry import RadarSide
 from overcast.data.samples import collate
 from overcast.data.statistics import compute_statistics
 from overcast.inference.declare import scene_radiometry
@@ -38,7 +38,7 @@ OPTIONS = SimulationOptions(
     scenes=1,
     scene_m=96,
     seed=5,
-    sar=SarOptions(look="mixed", wedge_share=0.3),
+    sar=SarOptions(radar_side="mixed", wedge_share=0.3),
     optical=OpticalOptions(cloud_share=0.3),
     city=SimulationOptions().city.model_copy(update={"margin_m": 16.0}),
 )
@@ -121,7 +121,7 @@ def test_stac_tells_the_nuisances_that_were_drawn(folder):
     for place in place_ids(OPTIONS):
         simulated = simulate_place(place, OPTIONS)
         told = records(folder)[f"{place.name}.json"]["properties"]
-        assert told["overcast:look_direction"] == simulated.strip.look == ("south" if place.index % 2 else "north")
+        assert told["overcast:radar_side"] == simulated.strip.radar_side == ("south" if place.index % 2 else "north")
         assert told["overcast:incidence_deg"] == OPTIONS.sar.incidence_deg
         np.testing.assert_allclose(list(told["overcast:gain_db"].values()), simulated.strip.gain_db, atol=1e-4)
         np.testing.assert_allclose(list(told["overcast:noise_db"].values()), simulated.strip.noise_db, atol=1e-4)
@@ -136,7 +136,7 @@ def test_stac_tells_the_nuisances_that_were_drawn(folder):
 
 def test_chips_seen_from_the_south_are_turned_to_the_declared_north(folder):
     catalog = folder_catalog(folder)
-    assert catalog.radiometry.sar.look_direction is LookDirection.NORTH
+    assert catalog.radiometry.sar.radar_side is RadarSide.NORTH
     assert {chip.place: chip.rotate_180 for chip in catalog.chips} == {"place0000": False, "place0001": True}
     for chip in (catalog["place0000_001"], catalog["place0001_001"]):
         arrays = read_chip(replace(chip, optical_invalid=None), catalog.radiometry, catalog.label, EVERY)
@@ -149,7 +149,7 @@ def test_chips_seen_from_the_south_are_turned_to_the_declared_north(folder):
 
 def test_every_building_is_bright_on_the_declared_side_and_dark_behind(tmp_path):
     """Layover and double bounce towards the radar, shadow away from it, in chips of both sides once they are read."""
-    sar = SarOptions(look="mixed", wedge_share=0, speckle=False, misregistration_px=0)
+    sar = SarOptions(radar_side="mixed", wedge_share=0, speckle=False, misregistration_px=0)
     city = OPTIONS.city.model_copy(update={"built_share": 1, "canal_probability": 0, "trees": 0})
     options = SimulationOptions(places=2, place_m=128, chip_px=128, gsd_m=1.0, sar=sar, city=city, seed=2)
     catalog = folder_catalog(simulate_dataset(tmp_path / "city", options))
@@ -162,10 +162,10 @@ def test_every_building_is_bright_on_the_declared_side_and_dark_behind(tmp_path)
 
 
 def test_scenes_declare_the_side_that_they_were_seen_from(folder):
-    assert scene_radiometry([folder / "scenes" / "scene0000" / "sar.tif"]).look_direction is LookDirection.NORTH
-    one = OPTIONS.model_copy(update={"places": 0, "sar": SarOptions(look="south")})
+    assert scene_radiometry([folder / "scenes" / "scene0000" / "sar.tif"]).radar_side is RadarSide.NORTH
+    one = OPTIONS.model_copy(update={"places": 0, "sar": SarOptions(radar_side="south")})
     place = place_ids(one)[0]
-    assert simulate_place(place, one).strip.look is LookDirection.SOUTH
+    assert simulate_place(place, one).strip.radar_side is RadarSide.SOUTH
 
 
 def test_optical_is_missing_exactly_under_clouds_and_their_shadows(folder):

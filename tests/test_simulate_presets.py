@@ -61,7 +61,7 @@ def test_speckle_of_each_preset_has_its_looks(name):
     power = np.zeros((3, 400, 400), np.float32)
     power[Mechanism.VOLUME] = 0.1
     steady = sar.model_copy(update={"ripple_db": 0.0, "noise_floor_db": -60.0})
-    strip = Strip(steady.look, (0.0, 0.0), (0.0, 0.0, 0.0, 0.0), (0.0, 1.0), None)
+    strip = Strip(steady.radar_side, (0.0, 0.0), (0.0, 0.0, 0.0, 0.0), (0.0, 1.0), None)
     bands = form_image(power, steady, strip, np.random.default_rng(2)).reshape(len(sar.polarisations), -1)
     looks = bands.astype(float).mean(1) ** 2 / bands.astype(float).var(1)
     independent = bands.shape[1] / max(1.0, sar.resolution_px) ** 2
@@ -101,7 +101,7 @@ def test_coarse_cells_keep_the_mean_power_of_fine_ones():
     options = SarOptions(vegetation=False)
     means = []
     for gsd_m in (0.5, 2.0):
-        frame = RadarFrame(radar_grid(bounds, gsd_m, options.look, (0, 0)), options.incidence_deg)
+        frame = RadarFrame(radar_grid(bounds, gsd_m, options.radar_side, (0, 0)), options.incidence_deg)
         runs = [
             expected_power(city, rasterize_city(city, frame.grid), frame, options, np.random.default_rng(seed))
             for seed in range(3)
@@ -115,7 +115,7 @@ def test_c_band_sees_surfaces_darker_and_looks_deeper_into_crowns():
     assert ((c - x) < -0.9).all()
     assert c[Surface.ASPHALT] - x[Surface.ASPHALT] < c[Surface.FIELD] - x[Surface.FIELD]
     bounds = Extent(0, 0, 100, 100, CRS)
-    frame = RadarFrame(radar_grid(bounds, 1.0, SarOptions().look, (0, 0)), 35.0)
+    frame = RadarFrame(radar_grid(bounds, 1.0, SarOptions().radar_side, (0, 0)), 35.0)
     bare = city_of(bounds, [], [], Surface.GRASS)
     scene = rasterize_city(bare, frame.grid)
     scene.canopy[:] = 10.0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import shapely
 
-from overcast.data.radiometry import LookDirection
+from overcast.data.radiometry import RadarSide
 from overcast.simulate.footprints import city_of
 from overcast.simulate.geometry import City, Extent, Surface
 from overcast.simulate.options import CRS, SarOptions
@@ -23,7 +23,7 @@ def power(**furniture: list[tuple[float, ...]]) -> tuple[City, np.ndarray]:
     bare = city_of(BOUNDS, [], [], ground=Surface.ASPHALT)
     rows = {name: np.array(values, float) for name, values in furniture.items()}
     city = dataclasses.replace(bare, furniture=dataclasses.replace(bare.furniture, **rows))
-    frame = RadarFrame(radar_grid(BOUNDS, 0.5, LookDirection.NORTH, (0, 0)), 35.0)
+    frame = RadarFrame(radar_grid(BOUNDS, 0.5, RadarSide.NORTH, (0, 0)), 35.0)
     return city, expected_power(city, rasterize_city(city, frame.grid), frame, SarOptions(), np.random.default_rng(0))
 
 
@@ -38,7 +38,7 @@ def test_quay_with_water_on_the_radar_side_is_bright_and_the_other_dark():
     assert line_strength(facing) > 1000
     assert line_strength(turned) == 0
     rows, cols = np.nonzero(facing[Mechanism.DOUBLE] > 1)
-    frame = RadarFrame(radar_grid(BOUNDS, 0.5, LookDirection.NORTH, (0, 0)), 35.0)
+    frame = RadarFrame(radar_grid(BOUNDS, 0.5, RadarSide.NORTH, (0, 0)), 35.0)
     ends = frame.coordinates(np.array([[20.0, 50.0], [80.0, 50.0]])) / 0.5
     assert abs(rows.mean() - ends[:, 0].mean()) <= 1
     assert np.ptp(cols) == pytest.approx(120, abs=2)
@@ -70,7 +70,7 @@ def test_lattice_nodes_are_laid_over_by_their_height():
 def test_a_house_hides_the_quay_behind_it():
     bare = city_of(BOUNDS, [], [])
     quays = np.array([(*EAST_WEST, 3.0)])
-    frame = RadarFrame(radar_grid(BOUNDS, 0.5, LookDirection.NORTH, (0, 0)), 35.0)
+    frame = RadarFrame(radar_grid(BOUNDS, 0.5, RadarSide.NORTH, (0, 0)), 35.0)
     sums = []
     for houses in ([], [shapely.box(15, 52, 85, 60)]):
         city = city_of(BOUNDS, houses, [20.0] * len(houses))

@@ -4,7 +4,7 @@ import shapely
 from shapely import Polygon
 from shapely.affinity import rotate
 
-from overcast.data.radiometry import LookDirection, Unit
+from overcast.data.radiometry import RadarSide, Unit
 from overcast.simulate.footprints import city_of
 from overcast.simulate.geometry import Extent, Surface
 from overcast.simulate.options import CRS, SarOptions
@@ -25,7 +25,7 @@ from overcast.simulate.speckle import (
 
 GSD_M = 0.5
 BOUNDS = Extent(0, 0, 150, 150, CRS)
-NORTH, SOUTH = LookDirection.NORTH, LookDirection.SOUTH
+NORTH, SOUTH = RadarSide.NORTH, RadarSide.SOUTH
 CLEAN = SarOptions(
     looks=1,
     speckle=False,
@@ -45,12 +45,12 @@ CLEAN = SarOptions(
 BOX = shapely.box(60, 60, 90, 80)  # rows 140..180 of a north-up image of 300 rows
 
 
-def strip(look: LookDirection = NORTH, wedge: tuple[float, float] | None = None) -> Strip:
+def strip(look: RadarSide = NORTH, wedge: tuple[float, float] | None = None) -> Strip:
     return Strip(look, (0.0, 0.0), (0.0, 0.0, 0.0, 0.0), (0.0, 1.0), wedge)
 
 
 def power_of(
-    footprint: Polygon | None, height: float, options: SarOptions = CLEAN, look: LookDirection = NORTH
+    footprint: Polygon | None, height: float, options: SarOptions = CLEAN, look: RadarSide = NORTH
 ) -> np.ndarray:
     """(3, R, A) power by mechanism in the radar frame."""
     city = city_of(BOUNDS, [footprint] if footprint else [], [height] if footprint else [], Surface.PAVING)
@@ -77,7 +77,7 @@ def test_shadow_reaches_h_tan_behind(incidence, height):
     assert abs(length - height * np.tan(np.radians(incidence)) / GSD_M) <= 1
 
 
-@pytest.mark.parametrize("look", list(LookDirection))
+@pytest.mark.parametrize("look", list(RadarSide))
 def test_layover_falls_towards_the_radar_and_shadow_away(look):
     square = shapely.box(65, 65, 85, 85)
     city = city_of(BOUNDS, [square], [10.0], Surface.PAVING)
@@ -328,7 +328,10 @@ def test_switches_remove_their_effect():
 
 
 def test_mixed_looks_alternate_between_places():
-    looks = [draw_strip(SarOptions(look="mixed"), 0.5, place, np.random.default_rng(0)).look for place in range(4)]
+    looks = [
+        draw_strip(SarOptions(radar_side="mixed"), 0.5, place, np.random.default_rng(0)).radar_side
+        for place in range(4)
+    ]
     assert looks == [NORTH, SOUTH, NORTH, SOUTH]
 
 
@@ -374,7 +377,7 @@ def test_layover_onto_a_neighbour_has_a_switch():
     assert roof([low, tower], [4.0, 25.0], False) == pytest.approx(roof([low], [4.0], False), rel=0.05)
 
 
-@pytest.mark.parametrize("look", [NORTH, LookDirection.EAST])
+@pytest.mark.parametrize("look", [NORTH, RadarSide.EAST])
 @pytest.mark.parametrize("offset", [-45.0, -20.0, 30.0])
 def test_layover_falls_towards_a_radar_that_stands_askew(look, offset):
     """The mean place of what a post adds lies in the radar's true azimuth, about half of h / tan(incidence) away."""
@@ -389,7 +392,7 @@ def test_layover_falls_towards_a_radar_that_stands_askew(look, offset):
     rows, cols = np.mgrid[:300, :300] + 0.5
     east, north = (gain * (cols - 150)).sum() / gain.sum(), -(gain * (rows - 150)).sum() / gain.sum()
     azimuth = np.degrees(np.arctan2(east, north))
-    assert azimuth == pytest.approx({NORTH: 0.0, LookDirection.EAST: 90.0}[look] + offset, abs=3)
+    assert azimuth == pytest.approx({NORTH: 0.0, RadarSide.EAST: 90.0}[look] + offset, abs=3)
     assert np.hypot(east, north) * GSD_M == pytest.approx(12 / np.tan(np.radians(35)) / 2, rel=0.2)
 
 

@@ -10,7 +10,7 @@ from spacenet6_miniature import BUILDING, NORTH_STRIP, SIDE_PX, SOUTH_STRIP, TIL
 
 from overcast.batch import IGNORE_LABEL, Modality
 from overcast.data.chips import ChipArrays, read_chip
-from overcast.data.radiometry import LookDirection, Unit
+from overcast.data.radiometry import RadarSide, Unit
 from overcast.data.spacenet6 import TileCorner, cell, corners_of, spacenet6_catalog, tiles_from_csv
 from overcast.errors import InputError
 
@@ -45,7 +45,7 @@ def test_layers_are_matched_by_tile_and_described(root: Path) -> None:
         assert chip.mask is None
     sar = catalog.radiometry.sar
     assert (sar.bands, sar.unit, sar.nodata) == (("HH", "HV", "VH", "VV"), Unit.DIGITAL_NUMBER, 0)
-    assert (sar.gsd_m, sar.look_direction) == (0.5, LookDirection.NORTH)
+    assert (sar.gsd_m, sar.radar_side) == (0.5, RadarSide.NORTH)
 
 
 def test_strips_seen_from_the_south_are_rotated_and_the_others_not(root: Path) -> None:

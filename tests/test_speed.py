@@ -153,7 +153,7 @@ def test_every_case_that_is_possible_is_measured_after_the_reference():
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Request:
     """A bench of one convolution, in this process, on small places."""
-    model = replace(MODEL, sensor=SENSOR.model_copy(update={"look_direction": None}), network=edges())
+    model = replace(MODEL, sensor=SENSOR.model_copy(update={"radar_side": None}), network=edges())
     monkeypatch.setattr(SceneModel, "of", lambda *_, **__: model)
     monkeypatch.setattr(scene, "load_bundle", lambda path: path)
     monkeypatch.setattr(measure, "load_bundle", lambda path: path)

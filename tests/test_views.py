@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from overcast.batch import Batch
 from overcast.config.predictor import seen
 from overcast.data.augment import Symmetry, safe_geometry
-from overcast.data.radiometry import LookDirection
+from overcast.data.radiometry import RadarSide
 from overcast.models.views import SCALES, Averaged, Tta, View, averaged, views_of
 
-LOOKS = [*LookDirection, None]
+LOOKS = [*RadarSide, None]
 views = st.builds(View, st.booleans(), st.booleans(), st.sampled_from(SCALES))
 
 
@@ -55,23 +55,23 @@ def test_undoing_a_view_brings_every_pixel_back(view: View, height: int, width: 
 
 @pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("tta", list(Tta))
-def test_no_view_mirrors_the_range(tta: Tta, look: LookDirection | None):
+def test_no_view_mirrors_the_range(tta: Tta, look: RadarSide | None):
     found = views_of(tta, look)
     assert found[0] == View()
     assert len(set(found)) == len(found)
     safe = safe_geometry(look).symmetries if look is not None else (Symmetry(),)
     assert {Symmetry(False, view.flip_rows, view.flip_cols) for view in found} <= set(safe)
-    from_above = look in (LookDirection.NORTH, LookDirection.SOUTH)
+    from_above = look in (RadarSide.NORTH, RadarSide.SOUTH)
     assert not any(view.flip_rows for view in found if from_above or look is None)
     assert not any(view.flip_cols for view in found if not from_above)
     flips = 1 if look is None else 2
     assert len(found) == {Tta.OFF: 1, Tta.FLIP: flips, Tta.FULL: 3 * flips}[tta]
 
 
-@pytest.mark.parametrize("look", list(LookDirection))
-def test_a_network_that_looks_along_the_range_is_not_fooled(look: LookDirection):
+@pytest.mark.parametrize("look", list(RadarSide))
+def test_a_network_that_looks_along_the_range_is_not_fooled(look: RadarSide):
     """Its answer would change sign under a mirror across the range; the safe flip leaves it as it is."""
-    side = -2 if look in (LookDirection.NORTH, LookDirection.SOUTH) else -1
+    side = -2 if look in (RadarSide.NORTH, RadarSide.SOUTH) else -1
     x = noise()
     plain = Gradient(side)(x)
     safe = Averaged(Gradient(side), views_of(Tta.FLIP, look))(x)
@@ -84,16 +84,16 @@ def test_a_network_that_looks_along_the_range_is_not_fooled(look: LookDirection)
 def test_an_equivariant_network_answers_as_without_views():
     x = noise()
     plain = Pointwise()(x)
-    flipped = Averaged(Pointwise(), views_of(Tta.FLIP, LookDirection.EAST))(x)
+    flipped = Averaged(Pointwise(), views_of(Tta.FLIP, RadarSide.EAST))(x)
     torch.testing.assert_close(flipped, plain, atol=1e-4, rtol=1e-4)
     flat = x.mean((-1, -2), keepdim=True).expand_as(x).contiguous()  # what no scale changes
-    full = Averaged(Pointwise(), views_of(Tta.FULL, LookDirection.WEST))(flat)
+    full = Averaged(Pointwise(), views_of(Tta.FULL, RadarSide.WEST))(flat)
     torch.testing.assert_close(full, Pointwise()(flat), atol=1e-4, rtol=1e-4)
 
 
 def test_one_view_is_passed_through_to_the_last_bit():
     x = noise()
-    assert Averaged(Pointwise(), views_of(Tta.OFF, LookDirection.NORTH))(x).equal(Pointwise()(x))
+    assert Averaged(Pointwise(), views_of(Tta.OFF, RadarSide.NORTH))(x).equal(Pointwise()(x))
 
 
 def test_probabilities_are_averaged_not_logits():

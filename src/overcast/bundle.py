@@ -61,7 +61,7 @@ class BundleFacts(BaseModel):
     method: MethodOptions
     network: NetworkSpec
     radiometry: Radiometry
-    """Bands, unit, ground sampling distance and look direction that the model was trained for."""
+    """Bands, unit, ground sampling distance and radar side that the model was trained for."""
     statistics: Statistics
     """Of the training pixels; inputs are standardised with them."""
     class_name: str
@@ -106,7 +106,7 @@ class Bundle:
         """Raise an error, naming both sides, where a scene of one sensor is not what the model was trained for.
 
         Raises:
-            RadiometryError: Bands, unit, ground sampling distance or look direction differ.
+            RadiometryError: Bands, unit, ground sampling distance or radar side differ.
             BundleError: The model needs images of both sensors.
         """
         if len(self.info.inputs) != 1:

@@ -54,7 +54,7 @@ def _summary(record: Mapping[str, Any]) -> str:
     )
     use = (
         f"Mapping *{class_name}* in {sensor} images of the kind described below: same bands in the same order, unit, "
-        "pixel size and look direction. Other images are refused. Scores were measured on the data set named "
+        "pixel size and radar side. Other images are refused. Scores were measured on the data set named "
         "below; expect less on other ground, seasons, incidence angles and sensors, and check a sample before the map "
         "is relied on. Not for decisions about single buildings or persons without a look at other sources."
     )
@@ -76,11 +76,11 @@ def _sensor_name(modality: str) -> str:
 
 
 def _radiometry(record: Mapping[str, Any]) -> str:
-    lines = ["## Radiometry", "", "| | bands | unit | pixel | look direction |", "|---|---|---|---|---|"]
+    lines = ["## Radiometry", "", "| | bands | unit | pixel | radar side |", "|---|---|---|---|---|"]
     for name, sensor in record["radiometry"].items():
         if sensor is not None:
             bands = ", ".join(sensor["bands"])
-            look = sensor["look_direction"] or "not declared"
+            look = sensor["radar_side"] or "not declared"
             lines.append(f"| {_sensor_name(name)} | {bands} | {sensor['unit']} | {sensor['gsd_m']:g} m | {look} |")
     return "\n".join(lines)
 

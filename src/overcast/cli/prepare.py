@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from overcast.cli.console import counting_bar, print_json
-from overcast.data.units import LookDirection, Unit
+from overcast.data.units import RadarSide, Unit
 from overcast.prepare.options import Level, PrepareOptions, Resampling, calibration
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ def prepare(
     calibration_lut: Annotated[
         list[str] | None, typer.Option(help="A of power = DN^2 / A^2, as in Sentinel-1's tables: 474, or VV=474.")
     ] = None,
-    look: Annotated[
-        LookDirection | None, typer.Option("--look-direction", "--look", help="Side on which the radar stood.")
-    ] = None,
+    radar_side: Annotated[RadarSide | None, typer.Option(help="Side on which the radar stood.")] = None,
     look_azimuth: Annotated[
         float | None, typer.Option(help="Direction into which it looked, degrees clockwise from north.")
     ] = None,
@@ -69,18 +67,18 @@ def prepare(
     overwrite: Annotated[bool, typer.Option(help="Replace outputs that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Make a scene that a model accepts: its bands, unit, pixel size and look direction, declared in the file.
+    """Make a scene that a model accepts: its bands, unit, pixel size and radar side, declared in the file.
 
     Nothing is guessed: what the files do not say has to be stated. `overcast predict` then needs no options.
 
-    Example: `overcast prepare quad.tif --bands VV,VH,HV,HH --unit amplitude --look-direction north -o scene.tif`
+    Example: `overcast prepare quad.tif --bands VV,VH,HV,HH --unit amplitude --radar-side north -o scene.tif`
     """
     from overcast.bundle import BUNDLED, load_bundle
     from overcast.errors import ConfigError
     from overcast.prepare.run import prepare_scene
 
-    if look is not None and look_azimuth is not None:
-        raise ConfigError("--look-direction and --look-azimuth say the same: give one of them.")
+    if radar_side is not None and look_azimuth is not None:
+        raise ConfigError("--radar-side and --look-azimuth say the same: give one of them.")
     if model is None:
         model = BUNDLED
         typer.echo(f"model {model.name}: installed with Overcast, trained on simulated radar", err=True)
@@ -89,7 +87,7 @@ def prepare(
         unit=unit,
         nodata=tuple(nodata or ()),
         calibration_db=calibration(calibration_factor_db or (), calibration_lut or ()),
-        look=look,
+        radar_side=radar_side,
         look_azimuth_deg=look_azimuth,
         metadata=tuple(metadata or ()),
         rotate=rotate,

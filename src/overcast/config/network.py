@@ -98,6 +98,6 @@ def build_augmentation(options: AugmentationOptions, radiometry: Radiometry) -> 
     """The augmentation for a data set."""
     if not options.enabled:
         return None
-    geometry = options.geometry or safe_geometry(radiometry.sar.look_direction)
+    geometry = options.geometry or safe_geometry(radiometry.sar.radar_side)
     warp = WarpRange(options.scale, options.rotation_deg)
     return Augmentation(geometry, options.sar.jitter, options.optical.jitter, warp)

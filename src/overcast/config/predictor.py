@@ -56,7 +56,7 @@ def _predictor(
             f"method {method.name!r} has learnt neither edges nor contacts to separate touching buildings by: train it "
             "with targets.edge=true or targets.contact=true, or evaluate with --separate off."
         )
-    views = views_of(options.tta, run.catalog.radiometry.sar.look_direction)
+    views = views_of(options.tta, run.catalog.radiometry.sar.radar_side)
     training, place = run.config.training, torch.device(device)
     method.to(place)
 

@@ -1,4 +1,4 @@
-"""Augmentation: paired geometry that respects the radar's look direction, and drift of each sensor's radiometry.
+"""Augmentation: paired geometry that respects the radar's radar side, and drift of each sensor's radiometry.
 
 Radar shadow and layover point away from and towards the sensor. A flip along the flight direction keeps that true; a
 flip across it or a quarter turn shows the network scenes that cannot occur and was found to hurt on SpaceNet 6.
@@ -13,7 +13,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from overcast.data.radiometry import LookDirection, Radiometry
+from overcast.data.radiometry import RadarSide, Radiometry
 from overcast.data.warp import NO_WARP, WarpRange
 
 
@@ -45,7 +45,7 @@ class Geometry(StrEnum):
     FLIP_UP_DOWN = "flip_up_down"
     """Safe for a radar that looks from the east or the west."""
     DIHEDRAL = "dihedral"
-    """All eight; for data without one look direction."""
+    """All eight; for data without one radar side."""
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
@@ -64,12 +64,12 @@ class Geometry(StrEnum):
                 assert_never(self)
 
 
-def safe_geometry(look: LookDirection | None) -> Geometry:
+def safe_geometry(look: RadarSide | None) -> Geometry:
     """The largest group that keeps radar shadows on their side; every symmetry where no direction is declared."""
     match look:
-        case LookDirection.NORTH | LookDirection.SOUTH:
+        case RadarSide.NORTH | RadarSide.SOUTH:
             return Geometry.FLIP_LEFT_RIGHT
-        case LookDirection.EAST | LookDirection.WEST:
+        case RadarSide.EAST | RadarSide.WEST:
             return Geometry.FLIP_UP_DOWN
         case None:
             return Geometry.DIHEDRAL
@@ -129,8 +129,8 @@ class Augmentation:
 
     @classmethod
     def default(cls, radiometry: Radiometry) -> Augmentation:
-        """The safe geometry of the declared look direction, and the default jitters."""
-        return cls(safe_geometry(radiometry.sar.look_direction))
+        """The safe geometry of the declared radar side, and the default jitters."""
+        return cls(safe_geometry(radiometry.sar.radar_side))
 
     def draw_symmetry(self, rng: np.random.Generator) -> Symmetry:
         """One member of the group, all equally likely."""

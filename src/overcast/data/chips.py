@@ -78,7 +78,7 @@ class Chip:
     optical_invalid: InvalidMask | None = None
     """Where the optical image counts as missing; None: its own nodata alone says so."""
     rotate_180: bool = False
-    """True where SAR, optical and label are rotated by 180 degrees to reach the catalog's look direction."""
+    """True where SAR, optical and label are rotated by 180 degrees to reach the catalog's radar side."""
 
     @property
     def labelled(self) -> bool:

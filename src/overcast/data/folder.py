@@ -45,13 +45,13 @@ class SarFolders(SensorFolders):
     """The same for the radar, which may have seen chips from two opposite sides."""
 
     orientations: str | None = None
-    """CSV with key,look_direction of each chip, beside the sub-folders: chips seen from the side opposite to the
-    declared look_direction are turned by 180 degrees on reading."""
+    """CSV with key,radar_side of each chip, beside the sub-folders: chips seen from the side opposite to the
+    declared radar_side are turned by 180 degrees on reading."""
 
     @model_validator(mode="after")
     def _names_a_side(self) -> SarFolders:
-        if self.orientations is not None and self.look_direction is None:
-            raise ValueError("orientations needs look_direction, the side from which all chips are to be seen")
+        if self.orientations is not None and self.radar_side is None:
+            raise ValueError("orientations needs radar_side, the side from which all chips are to be seen")
         return self
 
 
@@ -243,9 +243,9 @@ def _chips(base: Path, description: FolderDescription, prefix: str) -> Iterator[
 
 def _turned(base: Path, sar: SarFolders, stems: Sequence[str]) -> frozenset[str]:
     """Chips that are turned by 180 degrees."""
-    if sar.orientations is None or sar.look_direction is None:
+    if sar.orientations is None or sar.radar_side is None:
         return frozenset()
-    return read_orientations(base / sar.orientations, stems, sar.look_direction)
+    return read_orientations(base / sar.orientations, stems, sar.radar_side)
 
 
 def _files(folder: Path, endings: AbstractSet[str]) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""Look directions of single chips: a table that says which ones are turned by 180 degrees on reading."""
+"""Radar sides of single chips: a table that says which ones are turned by 180 degrees on reading."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import csv
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from overcast.data.units import LookDirection
+from overcast.data.units import RadarSide
 from overcast.errors import InputError
 
-COLUMNS = ("key", "look_direction")
+COLUMNS = ("key", "radar_side")
 LISTED_NAMES = 5
 """How many chip names an error lists."""
 
 
-def read_orientations(path: Path, names: Collection[str], declared: LookDirection) -> frozenset[str]:
+def read_orientations(path: Path, names: Collection[str], declared: RadarSide) -> frozenset[str]:
     """The chips that are turned by 180 degrees to be seen from the `declared` side.
 
     Args:
-        path: CSV with the columns key,look_direction.
+        path: CSV with the columns key,radar_side.
         names: Chips that the table must hold; rows of others are left alone.
         declared: Side from which every chip is to be seen.
 
@@ -30,7 +30,7 @@ def read_orientations(path: Path, names: Collection[str], declared: LookDirectio
     missing = sorted(set(names) - set(looks))
     if missing:
         listed = ", ".join(missing[:LISTED_NAMES]) + (", ..." if len(missing) > LISTED_NAMES else "")
-        raise InputError(f"{path} lacks {len(missing)} chips ({listed}); add a row key,look_direction for each.")
+        raise InputError(f"{path} lacks {len(missing)} chips ({listed}); add a row key,radar_side for each.")
     for name in names:
         if looks[name] not in (declared, declared.opposite):
             raise InputError(
@@ -40,26 +40,26 @@ def read_orientations(path: Path, names: Collection[str], declared: LookDirectio
     return frozenset(name for name in names if looks[name] is declared.opposite)
 
 
-def write_orientations(path: Path, looks: Mapping[str, LookDirection]) -> None:
+def write_orientations(path: Path, looks: Mapping[str, RadarSide]) -> None:
     """Write the table, sorted by key."""
     rows = [",".join(COLUMNS), *(f"{name},{look.value}" for name, look in sorted(looks.items()))]
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
-def _read(path: Path) -> dict[str, LookDirection]:
+def _read(path: Path) -> dict[str, RadarSide]:
     if not path.is_file():
         raise InputError(f"{path} does not exist; write it with the columns {','.join(COLUMNS)} or leave the key out.")
-    looks: dict[str, LookDirection] = {}
+    looks: dict[str, RadarSide] = {}
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file)
         if not set(COLUMNS).issubset(rows.fieldnames or ()):
             raise InputError(f"{path} lacks the columns {','.join(COLUMNS)}; name them in its first line.")
         for row in rows:
-            name, look = row["key"], row["look_direction"]
+            name, look = row["key"], row["radar_side"]
             if name in looks:
                 raise InputError(f"{path} names {name} twice, again in line {rows.line_num}; keep one row.")
-            if look not in set(LookDirection):
-                known = ", ".join(LookDirection)
-                raise InputError(f"{path} line {rows.line_num}: {look!r} is no look direction; choose from {known}.")
-            looks[name] = LookDirection(look)
+            if look not in set(RadarSide):
+                known = ", ".join(RadarSide)
+                raise InputError(f"{path} line {rows.line_num}: {look!r} is no radar side; choose from {known}.")
+            looks[name] = RadarSide(look)
     return looks

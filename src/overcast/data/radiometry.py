@@ -6,16 +6,18 @@ names both sides.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from overcast.data.units import LookDirection, Unit
+from overcast.data.units import RadarSide, Unit
 from overcast.errors import RadiometryError
 
 __all__ = [
     "BandStatistics",
-    "LookDirection",
+    "RadarSide",
     "Radiometry",
     "SensorRadiometry",
     "Statistics",
@@ -37,8 +39,18 @@ class SensorRadiometry(BaseModel):
     """Value that means 'no data'; NaN always does."""
     gsd_m: float = Field(gt=0)
     """Ground sampling distance in metres per pixel."""
-    look_direction: LookDirection | None = None
-    """SAR only; None when it is unknown or mixed."""
+    radar_side: RadarSide | None = None
+    """SAR only: the side on which the radar stood; None when it is unknown or mixed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_look_direction(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "look_direction" in given:
+            raise ValueError(
+                "look_direction is called radar_side: the side on which the radar stood, which is the opposite of "
+                "the direction in which it looked"
+            )
+        return given
 
     @field_validator("bands")
     @classmethod
@@ -116,9 +128,9 @@ GSD_TOLERANCE = 0.1
 
 
 def check_same(expected: SensorRadiometry, found: SensorRadiometry, *, expected_name: str, found_name: str) -> None:
-    """Raise RadiometryError, naming both sides, where bands, unit, ground sampling distance or look direction differ.
+    """Raise RadiometryError, naming both sides, where bands, unit, ground sampling distance or radar side differ.
 
-    Nodata may differ: it is translated into the validity mask on reading. A look direction of None is not compared.
+    Nodata may differ: it is translated into the validity mask on reading. A radar side of None is not compared.
     """
 
     def refuse(what: str, left: object, right: object, hint: str) -> None:
@@ -130,6 +142,6 @@ def check_same(expected: SensorRadiometry, found: SensorRadiometry, *, expected_
         refuse("unit", expected.unit.value, found.unit.value, "convert the image or declare its unit correctly")
     if abs(found.gsd_m / expected.gsd_m - 1) > GSD_TOLERANCE:
         refuse("pixels of", f"{expected.gsd_m:g} m", f"{found.gsd_m:g} m", "resample the image with gdalwarp -tr")
-    wanted, given = expected.look_direction, found.look_direction
+    wanted, given = expected.radar_side, found.radar_side
     if wanted is not None and given is not None and wanted is not given:
-        refuse("look direction", wanted.value, given.value, "rotate the image to the model's look direction")
+        refuse("radar side", wanted.value, given.value, "rotate the image to the model's radar side")

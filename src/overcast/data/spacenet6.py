@@ -17,7 +17,7 @@ from overcast.data.catalog import Catalog
 from overcast.data.chips import Bounds, Chip, check_chip
 from overcast.data.labels import LabelSpec
 from overcast.data.layout import folders_with, some
-from overcast.data.radiometry import LookDirection, Radiometry, SensorRadiometry, Unit
+from overcast.data.radiometry import RadarSide, Radiometry, SensorRadiometry, Unit
 from overcast.errors import InputError
 
 OpticalLayer = Literal["PS-RGB", "PS-RGBNIR", "RGBNIR"]
@@ -124,7 +124,7 @@ def spacenet6_radiometry(optical: OpticalLayer | None) -> Radiometry:
         unit=Unit.DIGITAL_NUMBER,
         nodata=0,
         gsd_m=0.5,
-        look_direction=LookDirection.NORTH,
+        radar_side=RadarSide.NORTH,
     )
     colours = ("red", "green", "blue")
     bands: tuple[str, ...]

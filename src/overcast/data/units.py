@@ -1,4 +1,4 @@
-"""Units and look directions: names alone, so that the command line can offer them without heavy imports."""
+"""Units and sides of the radar: names alone, so that the command line can offer them without heavy imports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Unit(StrEnum):
     DIGITAL_NUMBER = "digital_number"
 
 
-class LookDirection(StrEnum):
+class RadarSide(StrEnum):
     """The side of the image on which the radar stood (its shadows point the other way)."""
 
     NORTH = "north"
@@ -23,7 +23,7 @@ class LookDirection(StrEnum):
     WEST = "west"
 
     @property
-    def opposite(self) -> LookDirection:
+    def opposite(self) -> RadarSide:
         """The side that a turn by 180 degrees exchanges it for."""
-        order = list(LookDirection)
+        order = list(RadarSide)
         return order[(order.index(self) + 2) % 4]

@@ -158,7 +158,7 @@ def metadata(model: SceneModel, kind: ImageKind, tile: int) -> dict[str, str]:
         "overcast_unit": sensor.unit.value,
         "overcast_nodata": 0 if kind is ImageKind.BYTES else sensor.nodata,
         "overcast_gsd_m": sensor.gsd_m,
-        "overcast_look_direction": sensor.look_direction,
+        "overcast_radar_side": sensor.radar_side,
         "overcast_mean": model.statistics.mean,
         "overcast_std": model.statistics.std,
         "overcast_temperature": model.temperature,

@@ -105,10 +105,10 @@ class SceneModel:
         Raises RadiometryError, naming both sides, where the scene is not what the model was trained for.
         """
         rotate = (
-            self.sensor.look_direction is not None
-            and scene.look_direction is not None
-            and scene.look_direction.opposite is self.sensor.look_direction
+            self.sensor.radar_side is not None
+            and scene.radar_side is not None
+            and scene.radar_side.opposite is self.sensor.radar_side
         )
-        seen = scene.model_copy(update={"look_direction": self.sensor.look_direction}) if rotate else scene
+        seen = scene.model_copy(update={"radar_side": self.sensor.radar_side}) if rotate else scene
         check_same(self.sensor, seen, expected_name=f"model {self.name}", found_name=scene_name)
         return rotate

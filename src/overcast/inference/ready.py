@@ -35,7 +35,7 @@ def ready(job: Job, grid: Georeference) -> Job:
         logging.getLogger("overcast").warning(made.note)
     elif made.note is not None:
         tell(made.note)
-    network = with_views(made.network, options.tta, job.model.sensor.look_direction)
+    network = with_views(made.network, options.tta, job.model.sensor.radar_side)
     return replace(
         job,
         model=replace(job.model, network=network, runtime=made.label),

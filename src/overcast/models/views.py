@@ -1,7 +1,7 @@
 """Look-safe test-time augmentation: what a network says of a few views of an image, averaged as probabilities.
 
 A view is a flip along the flight direction of the radar, a scale, or both. Flips across it would move layover and
-shadow to the wrong side: no view has one, and where no look direction is declared there are no flips at all.
+shadow to the wrong side: no view has one, and where no radar side is declared there are no flips at all.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from overcast.data.augment import safe_geometry
-from overcast.data.radiometry import LookDirection
+from overcast.data.radiometry import RadarSide
 
 SCALES = (1.0, 0.8, 1.25)
 """Sizes that `Tta.FULL` looks at; the first is the image as it is."""
@@ -68,10 +68,10 @@ class View:
         return F.interpolate(image, size, mode="bilinear", antialias=True)
 
 
-def views_of(tta: Tta, look: LookDirection | None) -> tuple[View, ...]:
+def views_of(tta: Tta, look: RadarSide | None) -> tuple[View, ...]:
     """The views for images seen from a side, the image itself first.
 
-    >>> [(view.flip_cols, view.scale) for view in views_of(Tta.FLIP, LookDirection.NORTH)]
+    >>> [(view.flip_cols, view.scale) for view in views_of(Tta.FLIP, RadarSide.NORTH)]
     [(False, 1.0), (True, 1.0)]
     """
     if tta is Tta.OFF:
@@ -98,7 +98,7 @@ def averaged(logits_of: Callable[[View], Tensor], views: Sequence[View], size: t
     return torch.logit(total / len(views), eps=1 - LARGEST_PROBABILITY)
 
 
-def with_views(network: nn.Module, tta: Tta, look: LookDirection | None) -> nn.Module:
+def with_views(network: nn.Module, tta: Tta, look: RadarSide | None) -> nn.Module:
     """A network of one image that looks at the views of it; the network itself where there is one view."""
     views = views_of(tta, look)
     return network if len(views) == 1 else Averaged(network, views)

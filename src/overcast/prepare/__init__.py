@@ -1,1 +1,1 @@
-"""What users have, turned into a scene that a model accepts: bands, unit, grid and look direction, declared in it."""
+"""What users have, turned into a scene that a model accepts: bands, unit, grid and radar side, declared in it."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pyproj import Geod, Transformer
 
-from overcast.data.units import LookDirection
+from overcast.data.units import RadarSide
 from overcast.errors import RadiometryError
 from overcast.prepare.look import Radar, azimuth_of, difference, orbit_heading, radar_behind
 from overcast.prepare.metadata import RadarFacts
@@ -19,15 +19,15 @@ CLEAR_DEG = 75.0
 _GEOD = Geod(ellps="WGS84")
 _SENTINEL1 = re.compile(r"sentinel[-_ ]?1|\bs1[a-d]\b|rtc-s1", re.IGNORECASE)
 _POLAR = re.compile(r"terrasar|tandem-?x|\bt[sd]x\b|\bpaz\b|cosmo|\bcsk|radarsat|\brcm|\balos|gaofen-?3|saocom", re.I)
-_HINT = "give --look-direction north|east|south|west (the side where the radar stood) or --look-azimuth DEGREES"
+_HINT = "give --radar-side north|east|south|west (the side where the radar stood) or --look-azimuth DEGREES"
 
 
 def stated_radar(options: PrepareOptions) -> Radar | None:
     """From the options."""
     if options.look_azimuth_deg is not None:
         return Radar((options.look_azimuth_deg + 180.0) % 360.0, f"--look-azimuth {options.look_azimuth_deg:g}")
-    if options.look is not None:
-        return Radar(azimuth_of(options.look), f"--look-direction {options.look.value}")
+    if options.radar_side is not None:
+        return Radar(azimuth_of(options.radar_side), f"--radar-side {options.radar_side.value}")
     return None
 
 
@@ -35,9 +35,9 @@ def declared_radar(look: object, up_deg: float, name: str) -> Radar | None:
     """From the side of the image that a declaration names. Raises RadiometryError for an unknown one."""
     if look is None:
         return None
-    if look not in set(LookDirection):
-        raise RadiometryError(f"{name} declares the look direction {look!r}; choose from {', '.join(LookDirection)}.")
-    return Radar((up_deg + azimuth_of(LookDirection(str(look)))) % 360.0, f"declared by {name}")
+    if look not in set(RadarSide):
+        raise RadiometryError(f"{name} declares the radar side {look!r}; choose from {', '.join(RadarSide)}.")
+    return Radar((up_deg + azimuth_of(RadarSide(str(look)))) % 360.0, f"declared by {name}")
 
 
 def metadata_radar(facts: RadarFacts, latitude_deg: float, names: Sequence[str], scene: str) -> Radar | None:
@@ -76,7 +76,7 @@ def _nearer_end(azimuth_deg: float, estimate_deg: float, orbit: str, source: str
     return Radar(ends[0], f"viewing azimuth {azimuth_deg:g}, {orbit}: {source}")
 
 
-def unknown_look(scene: str, model: str, side: LookDirection) -> RadiometryError:
+def unknown_look(scene: str, model: str, side: RadarSide) -> RadiometryError:
     """What to say where nobody knows."""
     return RadiometryError(
         f"{scene} does not say from which side the radar looked, and model {model} needs it (trained on "

@@ -1,7 +1,7 @@
 """Where the radar stood: compass azimuths, sides of images, and the grid that turns one into the other.
 
 An azimuth is in degrees clockwise from north. The radar's azimuth is that of the radar as seen from the scene; it
-looked the opposite way. A `LookDirection` is a side of the image: a side of the compass only where north is up.
+looked the opposite way. A `RadarSide` is a side of the image: a side of the compass only where north is up.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from pyproj import Geod
 
 from overcast.data.georeference import Georeference
-from overcast.data.units import LookDirection
+from overcast.data.units import RadarSide
 from overcast.errors import RadiometryError
 from overcast.inference.vector import to_degrees
 
@@ -47,19 +47,19 @@ def difference(one: float, other: float) -> float:
     return (one - other + 180.0) % 360.0 - 180.0
 
 
-def azimuth_of(side: LookDirection) -> float:
+def azimuth_of(side: RadarSide) -> float:
     """Azimuth of a side of an image whose upper side is north."""
-    return 90.0 * list(LookDirection).index(side)
+    return 90.0 * list(RadarSide).index(side)
 
 
-def side_of(radar_deg: float, up_deg: float) -> LookDirection | None:
+def side_of(radar_deg: float, up_deg: float) -> RadarSide | None:
     """Side of the image on which the radar stood, None where it is between two sides.
 
     Args:
         radar_deg: Its azimuth.
         up_deg: Azimuth of the upper side of the image.
     """
-    for side in LookDirection:
+    for side in RadarSide:
         if abs(difference(radar_deg, up_deg + azimuth_of(side))) <= TOLERANCE_DEG:
             return side
     return None
@@ -110,7 +110,7 @@ def _middle(grid: Georeference) -> tuple[tuple[float, float], tuple[float, float
     return (float(first[0]), float(first[1])), (float(second[0]), float(second[1]))
 
 
-def require_side(radar: Radar, up_deg: float, scene: str) -> LookDirection:
+def require_side(radar: Radar, up_deg: float, scene: str) -> RadarSide:
     """The side of the image on which the radar stood. Raises RadiometryError where it is between two sides."""
     side = side_of(radar.azimuth_deg, up_deg)
     if side is None:

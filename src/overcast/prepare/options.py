@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from overcast.data.units import LookDirection, Unit
+from overcast.data.units import RadarSide, Unit
 from overcast.errors import ConfigError
 
 Report = Callable[[float, float, str], None]
@@ -45,7 +45,7 @@ class PrepareOptions:
     """Further values without data; NaN and what the files declare always are."""
     calibration_db: Mapping[str, float] = field(default_factory=dict)
     """Band name, or "" for all others, to F: power is divided by 10^(F / 10)."""
-    look: LookDirection | None = None
+    radar_side: RadarSide | None = None
     """Side of the ground on which the radar stood, by the compass."""
     look_azimuth_deg: float | None = None
     """Direction into which the radar looked, clockwise from north."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from overcast.data.georeference import Georeference, same_grid
 from overcast.data.radiometry import SensorRadiometry
-from overcast.data.units import LookDirection, Unit
+from overcast.data.units import RadarSide, Unit
 from overcast.errors import ConfigError, RadiometryError
 from overcast.inference.declare import declared_beside
 from overcast.inference.model import SceneModel
@@ -109,7 +109,7 @@ def make_plan(inputs: Sequence[str | Path], model: SceneModel, options: PrepareO
 
     Raises:
         InputError: A file is missing or damaged, or does not say where it lies.
-        RadiometryError: Bands, unit, calibration or look direction are unknown, or not what the model needs.
+        RadiometryError: Bands, unit, calibration or radar side are unknown, or not what the model needs.
         ConfigError: Options contradict each other.
     """
     wanted = model.sensor
@@ -127,9 +127,7 @@ def make_plan(inputs: Sequence[str | Path], model: SceneModel, options: PrepareO
         return None if same_grid(source, grid) else Regridding(source, grid, options.resampling)
 
     bands = tuple(_band_plan(reader, regridding(reader.grid), model, options) for reader in readers)
-    sensor = SensorRadiometry(
-        bands=wanted.bands, unit=wanted.unit, nodata=None, gsd_m=wanted.gsd_m, look_direction=look
-    )
+    sensor = SensorRadiometry(bands=wanted.bands, unit=wanted.unit, nodata=None, gsd_m=wanted.gsd_m, radar_side=look)
     return Plan(bands, grid, sensor, radar, model, options)
 
 
@@ -140,10 +138,10 @@ def _documents(readers: Sequence[BandReader], options: PrepareOptions) -> list[D
 
 def _radar(first: BandReader, said: list[Document], model: SceneModel, options: PrepareOptions) -> Radar | None:
     """Where the radar stood; None where nobody says and the model does not need it."""
-    path, wanted = first.band.path, model.sensor.look_direction
+    path, wanted = first.band.path, model.sensor.radar_side
     radar = stated_radar(options)
     if radar is None:
-        declared = declared_beside(path).get("look_direction")
+        declared = declared_beside(path).get("radar_side")
         radar = declared_radar(declared, up_azimuth(first.grid), str(path))
     if radar is None:
         facts = radar_facts(said, str(path))
@@ -157,15 +155,15 @@ def _upwards(radar: Radar | None, model: SceneModel, options: PrepareOptions) ->
     """Azimuth that the upper side of the image shall have."""
     if not options.rotate:
         return None
-    side = model.sensor.look_direction
+    side = model.sensor.radar_side
     if side is None or radar is None:
-        raise ConfigError(f"--rotate: model {model.name} was trained on no look direction of its own; leave it out.")
+        raise ConfigError(f"--rotate: model {model.name} was trained on no radar side of its own; leave it out.")
     return (radar.azimuth_deg - azimuth_of(side)) % 360.0
 
 
-def _look(radar: Radar, grid: Georeference, model: SceneModel, scene: str) -> LookDirection:
+def _look(radar: Radar, grid: Georeference, model: SceneModel, scene: str) -> RadarSide:
     """Side of the image. Raises RadiometryError where it is neither the model's nor the opposite one."""
-    side, wanted = require_side(radar, up_azimuth(grid), scene), model.sensor.look_direction
+    side, wanted = require_side(radar, up_azimuth(grid), scene), model.sensor.radar_side
     if wanted is not None and side not in {wanted, wanted.opposite}:
         raise RadiometryError(
             f"{scene}: the radar stood in the {side.value} ({radar.azimuth_deg:.0f} degrees, {radar.source}), but "
@@ -242,6 +240,6 @@ def _grid_sentence(plan: Plan) -> str:
 def _look_sentences(plan: Plan) -> list[str]:
     if plan.radar is None:
         return []
-    side = plan.sensor.look_direction
+    side = plan.sensor.radar_side
     where = f"radar at {plan.radar.azimuth_deg:.1f} degrees from north ({plan.radar.source})"
     return [f"{where}: the image's {side.value if side else 'unknown'} side"]

@@ -7,7 +7,7 @@ from typing import Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from overcast.data.radiometry import LookDirection, Unit
+from overcast.data.radiometry import RadarSide, Unit
 
 CRS = "EPSG:32631"
 """Coordinate system of everything that is simulated (UTM zone 31 N, metres)."""
@@ -115,7 +115,7 @@ class SarOptions(_Options):
 
     incidence_deg: float = Field(default=35.0, ge=20, le=65)
     """Angle between the line of sight and the vertical."""
-    look: LookDirection | Literal["mixed"] = LookDirection.NORTH
+    radar_side: RadarSide | Literal["mixed"] = RadarSide.NORTH
     """Side on which the radar stands; `mixed` alternates north and south between places."""
     look_offset_deg: float = Field(default=0.0, ge=-45, le=45)
     """Turns the radar clockwise from that side; the image is then interpolated onto the map grid, which smooths it."""

@@ -15,7 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
-from overcast.data.radiometry import LookDirection
+from overcast.data.radiometry import RadarSide
 from overcast.data.raster import Georeference
 from overcast.simulate.geometry import Extent, Floats
 
@@ -55,20 +55,20 @@ class RadarFrame:
         return np.stack([rows, cols], 1) * self.grid.gsd_m
 
 
-QUARTER_TURNS: dict[LookDirection, int] = {
-    LookDirection.NORTH: 0,
-    LookDirection.EAST: 1,
-    LookDirection.SOUTH: 2,
-    LookDirection.WEST: 3,
+QUARTER_TURNS: dict[RadarSide, int] = {
+    RadarSide.NORTH: 0,
+    RadarSide.EAST: 1,
+    RadarSide.SOUTH: 2,
+    RadarSide.WEST: 3,
 }
 """`np.rot90(map, k)` turns a north-up raster so that the radar's side comes first."""
 
 
-SIDE_AZIMUTH_DEG: dict[LookDirection, float] = {
-    LookDirection.NORTH: 0.0,
-    LookDirection.EAST: 90.0,
-    LookDirection.SOUTH: 180.0,
-    LookDirection.WEST: 270.0,
+SIDE_AZIMUTH_DEG: dict[RadarSide, float] = {
+    RadarSide.NORTH: 0.0,
+    RadarSide.EAST: 90.0,
+    RadarSide.SOUTH: 180.0,
+    RadarSide.WEST: 270.0,
 }
 """Azimuth, clockwise from north, at which the radar stands."""
 EDGE_PX = 2
@@ -76,7 +76,7 @@ EDGE_PX = 2
 
 
 def radar_grid(
-    bounds: Extent, gsd_m: float, look: LookDirection, shift_m: tuple[float, float], offset_deg: float = 0.0
+    bounds: Extent, gsd_m: float, look: RadarSide, shift_m: tuple[float, float], offset_deg: float = 0.0
 ) -> Georeference:
     """Grid of the ground `bounds` seen from `look`, moved by `shift_m` (east, north) against the map.
 
@@ -89,13 +89,13 @@ def radar_grid(
     rows, cols = round((top - bottom) / gsd_m), round((right - left) / gsd_m)
     g = gsd_m
     match look:
-        case LookDirection.NORTH:
+        case RadarSide.NORTH:
             return Georeference(rows, cols, Affine(g, 0, left, 0, -g, top), bounds.crs)
-        case LookDirection.SOUTH:
+        case RadarSide.SOUTH:
             return Georeference(rows, cols, Affine(-g, 0, right, 0, g, bottom), bounds.crs)
-        case LookDirection.EAST:
+        case RadarSide.EAST:
             return Georeference(cols, rows, Affine(0, -g, right, -g, 0, top), bounds.crs)
-        case LookDirection.WEST:
+        case RadarSide.WEST:
             return Georeference(cols, rows, Affine(0, g, left, g, 0, bottom), bounds.crs)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from overcast.data.radiometry import LookDirection, Unit
+from overcast.data.radiometry import RadarSide, Unit
 from overcast.data.raster import Georeference
 from overcast.simulate.geometry import City, Extent
 from overcast.simulate.options import SarOptions
@@ -28,7 +28,7 @@ SMALLEST_VALUE = 0.01
 class Strip:
     """Faults of one acquisition."""
 
-    look: LookDirection
+    radar_side: RadarSide
     shift_m: tuple[float, float]
     """Shift of the image against the map, east and north."""
     gain_db: tuple[float, float, float, float]
@@ -45,9 +45,9 @@ class Strip:
 
 def draw_strip(options: SarOptions, gsd_m: float, place: int, rng: np.random.Generator) -> Strip:
     """The faults of the strip that images place number `place`."""
-    look = options.look
+    look = options.radar_side
     if look == "mixed":
-        look = LookDirection.NORTH if place % 2 == 0 else LookDirection.SOUTH
+        look = RadarSide.NORTH if place % 2 == 0 else RadarSide.SOUTH
     shift = rng.normal(0, options.misregistration_px * gsd_m, 2)
     common = rng.normal(0, options.gain_drift_db)
     gains = common + rng.normal(0, options.gain_drift_db / 2, 4)
@@ -58,7 +58,7 @@ def draw_strip(options: SarOptions, gsd_m: float, place: int, rng: np.random.Gen
     wedge = (depth, float(rng.uniform(-0.12, 0.12))) if cut else None
     noise, phase = rng.normal(0, options.noise_drift_db, 2), rng.uniform(-np.pi, np.pi, 2)
     return Strip(
-        LookDirection(look),
+        RadarSide(look),
         (float(shift[0]), float(shift[1])),
         (float(gains[0]), float(gains[1]), float(gains[2]), float(gains[3])),
         ripple,
@@ -77,7 +77,7 @@ def simulate_sar(
     """
     scatter_seed, speckle_seed = seed.spawn(2)
     border, fine = _margin_px(city, bounds, gsd_m), supersampling(gsd_m)
-    image_grid = radar_grid(bounds, gsd_m, strip.look, strip.shift_m, options.look_offset_deg)
+    image_grid = radar_grid(bounds, gsd_m, strip.radar_side, strip.shift_m, options.look_offset_deg)
     frame = RadarFrame(finer(image_grid, border, fine), options.incidence_deg)
     scene = rasterize_city(city, frame.grid)
     power = expected_power(city, scene, frame, options, np.random.default_rng(scatter_seed))
@@ -98,9 +98,9 @@ def _north_up(
     """Multi-look power and the wedge on the map: turned by quarters, or interpolated where the radar stands askew."""
     offset_deg, strip = turned
     if offset_deg == 0:
-        quarters = -QUARTER_TURNS[strip.look]
+        quarters = -QUARTER_TURNS[strip.radar_side]
         return np.rot90(bands, quarters, axes=(1, 2)), np.rot90(empty, quarters)
-    ground = radar_grid(bounds, grid.gsd_m, LookDirection.NORTH, strip.shift_m)
+    ground = radar_grid(bounds, grid.gsd_m, RadarSide.NORTH, strip.shift_m)
     held = onto_map(empty[None].astype(np.float32), grid, ground, order=0)[0] > 0
     return onto_map(bands, grid, ground, order=1), held
 

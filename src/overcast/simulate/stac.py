@@ -16,7 +16,7 @@ from rasterio.crs import CRS
 from rasterio.warp import transform
 
 from overcast.data.georeference import Georeference
-from overcast.data.units import LookDirection
+from overcast.data.units import RadarSide
 from overcast.simulate.optical import BANDS as OPTICAL_BANDS
 from overcast.simulate.options import SimulationOptions
 from overcast.simulate.place import SimulatedPlace
@@ -31,10 +31,10 @@ EXTENSIONS = tuple(
     for name in ("projection/v2.0.0", "sar/v1.0.0", "view/v1.0.0", "eo/v1.1.0", "raster/v1.1.0")
 )
 VIEW_AZIMUTH_DEG = {
-    LookDirection.NORTH: 180.0,
-    LookDirection.EAST: 270.0,
-    LookDirection.SOUTH: 0.0,
-    LookDirection.WEST: 90.0,
+    RadarSide.NORTH: 180.0,
+    RadarSide.EAST: 270.0,
+    RadarSide.SOUTH: 0.0,
+    RadarSide.WEST: 90.0,
 }
 """Direction from the radar to the scene, clockwise from north, by the side on which the radar stands."""
 GEOTIFF, GEOPACKAGE, YAML, JSON = (
@@ -72,10 +72,10 @@ def read_items(root: Path) -> list[Record]:
     return [json.loads(path.read_text()) for path in paths if path.name not in (CATALOG, COLLECTION)]
 
 
-def chip_looks(items: Sequence[Record]) -> dict[str, LookDirection]:
+def chip_looks(items: Sequence[Record]) -> dict[str, RadarSide]:
     """Chip name to the side on which the radar stood; scenes have none."""
     return {
-        Path(asset["href"]).stem: LookDirection(item["properties"]["overcast:look_direction"])
+        Path(asset["href"]).stem: RadarSide(item["properties"]["overcast:radar_side"])
         for item in items
         for key, asset in item["assets"].items()
         if key.startswith(f"{Layer.SAR}_")
@@ -99,7 +99,7 @@ def write_collection(root: Path, options: SimulationOptions, items: Sequence[Rec
         "summaries": {
             "gsd": [options.gsd_m],
             "sar:polarizations": list(options.sar.polarisations),
-            "overcast:look_direction": sorted({item["properties"]["overcast:look_direction"] for item in items}),
+            "overcast:radar_side": sorted({item["properties"]["overcast:radar_side"] for item in items}),
         },
         "links": [
             _link("root", CATALOG),
@@ -148,7 +148,7 @@ def _properties(place: SimulatedPlace, options: SimulationOptions) -> Record:
         "view:sun_azimuth": round(exposure.sun_azimuth_deg, 4),
         "view:sun_elevation": round(exposure.sun_elevation_deg, 4),
         "overcast:seed": options.seed,
-        "overcast:look_direction": strip.look.value,
+        "overcast:radar_side": strip.radar_side.value,
         "overcast:look_offset_deg": sar.look_offset_deg,
         "overcast:incidence_deg": sar.incidence_deg,
         "overcast:gain_db": {name: round(gains[name], 4) for name in sar.polarisations},
@@ -174,7 +174,10 @@ def _asset(root: Path, file: Written, place: SimulatedPlace, options: Simulation
     match file.layer:
         case Layer.SAR:
             band = {"data_type": "float32", "nodata": NODATA, "unit": sar.unit.value} | size
-            angle_deg, azimuth_deg = sar.incidence_deg, (VIEW_AZIMUTH_DEG[place.strip.look] + sar.look_offset_deg) % 360
+            angle_deg, azimuth_deg = (
+                sar.incidence_deg,
+                (VIEW_AZIMUTH_DEG[place.strip.radar_side] + sar.look_offset_deg) % 360,
+            )
             view = {"view:incidence_angle": angle_deg, "view:off_nadir": angle_deg, "view:azimuth": azimuth_deg}
             told = _file(GEOTIFF, "data") | {"raster:bands": [band for _ in sar.polarisations]} | view | grid
         case Layer.OPTICAL:

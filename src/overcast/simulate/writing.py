@@ -20,7 +20,7 @@ from rasterio.io import MemoryFile
 
 from overcast.data.georeference import Georeference
 from overcast.data.orientation import write_orientations
-from overcast.data.radiometry import LookDirection
+from overcast.data.radiometry import RadarSide
 from overcast.grid import Window
 from overcast.simulate.clouds import CLOUD, CLOUD_SHADOW
 from overcast.simulate.geometry import City, polygons
@@ -117,7 +117,7 @@ def write_scene(root: Path, name: str, place: SimulatedPlace, options: Simulatio
         paths[Layer.CLOUDS] = folder / "clouds.tif"
     _write_layers(paths, place, footprint_table(place.city), window, options.sar.polarisations)
     paths[Layer.DECLARATION] = folder / "sar.yaml"
-    declared = _declared_sar(options) | {"look_direction": place.strip.look.value}
+    declared = _declared_sar(options) | {"radar_side": place.strip.radar_side.value}
     save(paths[Layer.DECLARATION], yaml.safe_dump(declared, sort_keys=False).encode())
     return [Written(layer.value, path, layer, window) for layer, path in paths.items()]
 
@@ -227,7 +227,7 @@ def _declared_sar(options: SimulationOptions) -> dict[str, Any]:
     }
 
 
-def write_description(root: Path, options: SimulationOptions, looks: Mapping[str, LookDirection]) -> None:
+def write_description(root: Path, options: SimulationOptions, looks: Mapping[str, RadarSide]) -> None:
     """Write dataset.yaml, the declaration that the folder catalog reads.
 
     Args:
@@ -235,10 +235,10 @@ def write_description(root: Path, options: SimulationOptions, looks: Mapping[str
         options: What was simulated.
         looks: Side of the radar of each chip; where there are two, `orientations.csv` lists them.
     """
-    sides = sorted(set(looks.values()), key=list(LookDirection).index)
+    sides = sorted(set(looks.values()), key=list(RadarSide).index)
     sar: dict[str, Any] = {"folders": [CHIP_FOLDERS[Layer.SAR]]} | _declared_sar(options)
     if sides:
-        sar["look_direction"] = sides[0].value
+        sar["radar_side"] = sides[0].value
     if len(sides) > 1:
         sar["orientations"] = ORIENTATIONS
         write_orientations(root / ORIENTATIONS, looks)

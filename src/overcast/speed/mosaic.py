@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from overcast.batch import Modality
-from overcast.data.radiometry import LookDirection
+from overcast.data.radiometry import RadarSide
 from overcast.inference.model import SceneModel
 from overcast.simulate.options import CRS, CityOptions, Preset, SarOptions, SimulationOptions, preset
 from overcast.simulate.place import place_ids, simulate_place
@@ -83,7 +83,7 @@ def _options(model: SceneModel, seed: int, places: int, place_px: int) -> Simula
         {
             "polarisations": sensor.bands,
             "unit": sensor.unit,
-            "look": sensor.look_direction or LookDirection.NORTH,
+            "radar_side": sensor.radar_side or RadarSide.NORTH,
             "looks": 4,
             "wedge_share": 0.03,
         }

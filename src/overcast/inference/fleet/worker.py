@@ -94,7 +94,7 @@ class BlockWorker:
         if self._predictor is None or self._predictor[0] != options:
             runtime = RuntimeOptions(options.runtime, options.precision, options.device, options.keep_exports)
             model = self._model
-            network = with_views(fast_network(model.network, runtime), options.tta, model.sensor.look_direction)
+            network = with_views(fast_network(model.network, runtime), options.tta, model.sensor.radar_side)
             self._predictor = (options, StripPredictor(network, model.statistics, options, model.maps))
         return self._predictor[1]
 
