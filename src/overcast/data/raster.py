@@ -128,8 +128,8 @@ class RasterioSource:
         self._georeference = grid_of(self._files[0].dataset)
 
     @classmethod
-    def open(cls, paths: Sequence[Path], sensor: SensorRadiometry) -> Self:
-        """Open and check the files.
+    def open(cls, paths: Sequence[Path], sensor: SensorRadiometry, *, virtual: bool = False) -> Self:
+        """Open and check the files. `virtual`: the user named them, so they may be virtual rasters.
 
         Raises:
             InputError: A file is missing, damaged or complex; the number of bands is not the declared one; the files
@@ -138,7 +138,8 @@ class RasterioSource:
         if not paths:
             raise InputError(f"no file was given for the bands {list(sensor.bands)}; name at least one.")
         with ExitStack() as stack:
-            files = choose_bands(paths, [stack.enter_context(open_raster(path)) for path in paths], sensor)
+            opened = [stack.enter_context(open_raster(path, virtual=virtual)) for path in paths]
+            files = choose_bands(paths, opened, sensor)
             for file in files[1:]:
                 require_same_grid(
                     grid_of(files[0].dataset),

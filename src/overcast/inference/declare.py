@@ -61,7 +61,7 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
 
 def declared_beside(path: Path) -> dict[str, object]:
     """What a file's own metadata and the YAML file beside it declare, the latter first; nothing has to be there."""
-    with open_raster(path) as dataset:
+    with open_raster(path, virtual=True) as dataset:
         tag = dataset.tags().get(TAG)
     return {**({} if tag is None else _from_tag(path, tag)), **_from_side_car(path.with_suffix(".yaml"))}
 
@@ -83,7 +83,7 @@ def _from_files(paths: Sequence[Path]) -> dict[str, object]:
     parts: dict[str, object] = {}
     names: list[str | None] = []
     for path in paths:
-        with open_raster(path) as dataset:
+        with open_raster(path, virtual=True) as dataset:
             names += dataset.descriptions
             grid, tag = grid_of(dataset), dataset.tags().get(TAG)
         if path == paths[0] and grid.crs is not None and grid.transform.determinant != 0:

@@ -131,7 +131,7 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
     rotate = job.model.must_rotate(job.sensor, file_name(paths[0]))
     with ExitStack() as stack:
         stack.enter_context(bounded_cache())
-        source = stack.enter_context(RasterioSource.open(paths, job.sensor))
+        source = stack.enter_context(RasterioSource.open(paths, job.sensor, virtual=True))
         check_grid(job, source.georeference)
         stack.enter_context(termination_as_interrupt())
         row_bytes = sum(_row_bytes(path) for path in paths)
@@ -161,7 +161,7 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
 
 def _row_bytes(path: Path) -> int:
     """Bytes of a row of pixels in a file that is stored in whole rows; 0 for one stored in blocks."""
-    with open_raster(path) as dataset:
+    with open_raster(path, virtual=True) as dataset:
         striped = any(block_width >= dataset.width for _, block_width in dataset.block_shapes)
         return dataset.width * sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes) if striped else 0
 

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rasterio.enums import ColorInterp
-
-from overcast.data.files import grid_of, open_raster, require_complete
+from overcast.data.files import grid_of, opaque_bands, open_raster, require_complete
 from overcast.data.georeference import Georeference
 from overcast.errors import InputError, RadiometryError
 from overcast.inference.declare import declared_beside
@@ -85,7 +83,7 @@ def find_bands(
     datasets: dict[Path, Any] = {}
     for one in inputs:
         if one.path not in datasets:
-            datasets[one.path] = stack.enter_context(open_raster(one.path))
+            datasets[one.path] = stack.enter_context(open_raster(one.path, virtual=True))
             require_complete(one.path, datasets[one.path])
     plain = [(one, index) for one in inputs if one.name is None for index in _indexes(one, datasets[one.path])]
     names = _plain_names(plain, datasets, wanted, declared)
@@ -122,7 +120,7 @@ def _indexes(one: Input, dataset: Any) -> list[int]:
         if one.index > dataset.count:
             raise InputError(f"{one.path} has {dataset.count} bands, no band {one.index}; correct the number after @.")
         return [one.index]
-    return [index for index in dataset.indexes if dataset.colorinterp[index - 1] is not ColorInterp.alpha]
+    return list(opaque_bands(dataset))
 
 
 def _named(one: Input, dataset: Any) -> Band:

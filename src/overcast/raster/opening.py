@@ -1,0 +1,96 @@
+"""The one place that opens rasters for reading."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import rasterio
+from rasterio.env import getenv, hasenv
+
+from overcast.errors import InputError
+from overcast.raster.drivers import ENDINGS, Driver, local_driver
+from overcast.raster.sides import require_no_pointer, require_plain_side, sides_of
+from overcast.raster.virtual import checked_description, require_no_address
+
+MOST_BANDS = 1024
+"""More than any sensor has. GDAL looks at each band several times."""
+NETWORK_LIMITS: Mapping[str, str] = {
+    "GDAL_HTTP_CONNECTTIMEOUT": "30",
+    "GDAL_HTTP_LOW_SPEED_TIME": "30",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
+    "GDAL_HTTP_TIMEOUT": "600",
+}
+"""Seconds until a server must have accepted, may send less than a byte a second, and must have answered a request.
+What the environment sets counts instead."""
+
+
+def open_dataset(path: Path, *, remote_name: str | None, virtual: bool) -> Any:
+    """The rasterio data set of a file.
+
+    Args:
+        path: A local file that exists, or what GDAL fetches.
+        remote_name: File name in the address of the latter, else None. Nothing is looked for beside such a file.
+        virtual: True where the user named the file, so that it may be a virtual raster with sources in its folder.
+
+    Raises:
+        InputError: The file is not what its name says, or would make GDAL open others.
+        RasterioError: GDAL cannot read it.
+    """
+    if remote_name is not None:
+        return _checked(path, str(path), _remote_driver(remote_name), "EMPTY_DIR")
+    driver = local_driver(path)
+    if driver is not Driver.VIRTUAL:
+        for side in sides_of(path):
+            require_plain_side(side)
+        return _checked(path, str(path.absolute()), driver, "TRUE")
+    if not virtual:
+        raise InputError(
+            f"{path} is a virtual raster, which is read only where you name it yourself; write it as GeoTIFF."
+        )
+    description, sources = checked_description(path)
+    for source in sources:
+        _checked(source, str(source), local_driver(source), "FALSE").close()
+    return _checked(path, description, driver, "TRUE")
+
+
+def open_own(path: Path) -> Any:
+    """The rasterio data set of a GeoTIFF that this package just wrote, whatever its name. Raises RasterioError."""
+    return _checked(path, str(path.absolute()), Driver.GEOTIFF, "EMPTY_DIR")
+
+
+def _checked(path: Path, name: str, driver: Driver, listing: str) -> Any:
+    """`name` opened by `driver`; `listing` is GDAL's word for whether it lists the folder."""
+    options = {**_unset_limits(), "GDAL_DISABLE_READDIR_ON_OPEN": listing}
+    with rasterio.Env(**options):
+        dataset = rasterio.open(name, driver=driver.value)
+        try:
+            _require_plausible(path, dataset)
+        except BaseException:
+            dataset.close()
+            raise
+    return dataset
+
+
+def _require_plausible(path: Path, dataset: Any) -> None:
+    if dataset.count > MOST_BANDS:
+        raise InputError(f"{path} has {dataset.count} bands, and no image has more than {MOST_BANDS}; copy it again.")
+    require_no_pointer(path, dataset)
+    if dataset.crs is not None:
+        require_no_address(path, dataset.crs.to_wkt())
+
+
+def _remote_driver(name: str) -> Driver:
+    """By the ending that the address shows; addresses of downloads may have none, and what they send is GeoTIFF."""
+    driver = ENDINGS.get(Path(name).suffix.lower(), Driver.GEOTIFF)
+    if driver in {Driver.VIRTUAL, Driver.ENVI}:
+        raise InputError(f"{name} is made of several files, which are read from this machine only; copy them here.")
+    return driver
+
+
+def _unset_limits() -> dict[str, str]:
+    """The limits that neither the environment nor the caller sets."""
+    given = {*os.environ, *(getenv() if hasenv() else ())}
+    return {name: value for name, value in NETWORK_LIMITS.items() if name not in given}
