@@ -14,7 +14,15 @@ from rasterio.windows import Window as RasterioWindow
 
 from overcast.batch import Modality
 from overcast.data.coco import Outlines
-from overcast.data.files import grid_of, open_grid, open_raster, reading, require_complete
+from overcast.data.files import (
+    among,
+    grid_of,
+    open_grid,
+    open_raster,
+    reading,
+    require_complete,
+    require_readable_whole,
+)
 from overcast.data.georeference import Georeference, require_same_grid
 from overcast.data.labels import LabelSpec, mask_invalid, rasterize_footprints, read_mask
 from overcast.data.radiometry import Radiometry, SensorRadiometry
@@ -152,6 +160,7 @@ def read_chip(
     with RasterioSource.open(*reference) as source:
         image = (reference[0][0], source.georeference)
         at = _in_file(window or image[1].whole, image[1], rotated=chip.rotate_180)
+        require_readable_whole(image[0], at.height, at.width)
         first = source.read_native(at)
     sar, optical = (first, None) if reference[0] is chip.sar else (None, first)
     if optical is None and Modality.OPTICAL in modalities and radiometry.optical is not None and chip.optical:
@@ -231,7 +240,7 @@ def without_invalid(
         at = RasterioWindow(window.col, window.row, window.width, window.height)
         with reading(mask.path):
             values = dataset.read(1, window=at)
-    valid = optical.valid & ~np.isin(values, mask.values)
+    valid = optical.valid & ~among(values, mask.values)
     return NativePixels(np.where(valid, optical.values, 0).astype(optical.values.dtype, copy=False), valid)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
-from overcast.data.addresses import address, file_name, is_remote
+from overcast.data.addresses import address, file_name, is_remote, located
 from overcast.data.georeference import Georeference
 from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError
@@ -26,6 +26,8 @@ warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 # A file without georeference (most PNG) is normal here; where one is needed, our own error says so. The filter is for
 # the whole process because `warnings.catch_warnings` is not safe in the threads that read chips.
 
+LARGEST_WHOLE_PIXELS = 2**27
+"""Pixels that are read at once where a file is read whole: 11585 x 11585. A file of a few kB may claim more."""
 PNG_END = b"IEND\xaeB`\x82"
 """Last chunk of a PNG: its name and checksum."""
 PNG_TAIL_BYTES = 4096
@@ -39,10 +41,11 @@ def open_raster(path: Path, *, virtual: bool = False) -> Iterator[Any]:
     `virtual` is for files that the user named: they may be virtual rasters of images in their own folder. Raises
     InputError where the file is missing, unreadable, or something else than its name says.
     """
-    if not is_remote(path) and not path.is_file():
+    remote_name = file_name(located(path)) if is_remote(path) else None
+    if remote_name is None and not path.is_file():
         raise InputError(f"{path} does not exist; check the path.")
     with reading(path):
-        dataset = open_dataset(path, remote_name=file_name(path) if is_remote(path) else None, virtual=virtual)
+        dataset = open_dataset(path, remote_name=remote_name, virtual=virtual)
     with dataset:
         yield dataset
 
@@ -80,6 +83,23 @@ def open_grid(path: Path) -> Georeference:
     """Size and place of a raster file; reads only its header."""
     with open_raster(path) as dataset:
         return grid_of(dataset)
+
+
+def require_readable_whole(path: Path, height: int, width: int) -> None:
+    """Raise InputError for more pixels than are read at once, before memory is asked for."""
+    if height * width > LARGEST_WHOLE_PIXELS:
+        raise InputError(
+            f"{path}: {height} x {width} pixels are more than a chip can have ({LARGEST_WHOLE_PIXELS} pixels); "
+            "cut the image and its mask into chips."
+        )
+
+
+def among(values: NDArray[Any], wanted: Iterable[float]) -> NDArray[np.bool_]:
+    """True where a value is one of those wanted; needs a byte a pixel, where `numpy.isin` may need eight."""
+    found = np.zeros(values.shape, np.bool_)
+    for value in wanted:
+        found |= values == value
+    return found
 
 
 def require_complete(path: Path, dataset: Any) -> None:

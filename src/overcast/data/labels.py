@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
 from overcast.batch import IGNORE_LABEL
-from overcast.data.files import grid_of, opaque_bands, open_raster, reading, require_complete
+from overcast.data.files import (
+    among,
+    grid_of,
+    opaque_bands,
+    open_raster,
+    reading,
+    require_complete,
+    require_readable_whole,
+)
 from overcast.data.georeference import Georeference, require_same_grid
 from overcast.data.vectors import read_table
 from overcast.errors import InputError
@@ -51,9 +59,9 @@ class LabelSpec:
     def translate(self, values: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Mask values as a label (0 background, 1 the class, 255 ignored), and where they are none of the named."""
         label = np.full(values.shape, IGNORE_LABEL, np.uint8)
-        label[np.isin(values, _several(self.foreground))] = 1
-        label[np.isin(values, _several(self.background))] = 0
-        return label, ~np.isin(values, self.values)
+        label[among(values, _several(self.foreground))] = 1
+        label[among(values, _several(self.background))] = 0
+        return label, ~among(values, self.values)
 
     def __str__(self) -> str:
         """The meanings in words, for errors."""
@@ -94,8 +102,10 @@ def read_mask(
                 f"{path} has {len(bands)} bands, but a mask has one; "
                 f"keep one of them: gdal_translate -b 1 {path} {path.stem}_mask.tif"
             )
+        window = window or grid_of(dataset).whole
+        require_readable_whole(path, window.height, window.width)
         require_complete(path, dataset)
-        at = None if window is None else RasterioWindow(window.col, window.row, window.width, window.height)
+        at = RasterioWindow(window.col, window.row, window.width, window.height)
         with reading(path):
             values = dataset.read(bands[0], window=at)
         nodata = dataset.nodatavals[bands[0] - 1]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rasterio
 from rasterio.env import getenv, hasenv
 
@@ -15,6 +16,8 @@ from overcast.raster.drivers import ENDINGS, Driver, local_driver
 from overcast.raster.sides import require_no_pointer, require_plain_side, sides_of
 from overcast.raster.virtual import checked_description, require_no_address
 
+_NUMPY = {"complex_int16": "int32"}
+"""Types of pixels that NumPy has no name for."""
 MOST_BANDS = 1024
 """More than any sensor has. GDAL looks at each band several times."""
 NETWORK_LIMITS: Mapping[str, str] = {
@@ -25,6 +28,10 @@ NETWORK_LIMITS: Mapping[str, str] = {
 }
 """Seconds until a server must have accepted, may send less than a byte a second, and must have answered a request.
 What the environment sets counts instead."""
+
+
+LARGEST_BLOCK_BYTES = 2**30
+"""GDAL holds a whole block of a file to read one pixel of it, and a file of a few kB may claim a block of any size."""
 
 
 def open_dataset(path: Path, *, remote_name: str | None, virtual: bool) -> Any:
@@ -77,6 +84,14 @@ def _checked(path: Path, name: str, driver: Driver, listing: str) -> Any:
 def _require_plausible(path: Path, dataset: Any) -> None:
     if dataset.count > MOST_BANDS:
         raise InputError(f"{path} has {dataset.count} bands, and no image has more than {MOST_BANDS}; copy it again.")
+    together = dataset.count if dataset.profile.get("interleave") == "pixel" else 1
+    block = max(height * width for height, width in dataset.block_shapes)
+    block_bytes = block * together * max(np.dtype(_NUMPY.get(dtype, dtype)).itemsize for dtype in dataset.dtypes)
+    if block_bytes > LARGEST_BLOCK_BYTES:
+        raise InputError(
+            f"{path} is stored in blocks of {block_bytes / 1e9:.1f} GB, of which each is read whole; store it in "
+            f"tiles: gdal_translate -co TILED=YES {path.name} tiled.tif"
+        )
     require_no_pointer(path, dataset)
     if dataset.crs is not None:
         require_no_address(path, dataset.crs.to_wkt())
