@@ -114,7 +114,7 @@ def run_demo(output: Path, seed: int = 0) -> DemoFiles:
 
     Each stage that is complete is left as it is, so that an interrupted demo goes on where it stopped.
     """
-    files, console = DemoFiles(output), Console(stderr=True)
+    files, console = DemoFiles(output), Console(stderr=True, markup=False)
     console.print("1/4 simulating a city, optical and SAR, with exact footprints", highlight=False)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("places")
