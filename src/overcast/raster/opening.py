@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from rasterio.enums import Interleaving
 from rasterio.env import getenv, hasenv
 
 from overcast.errors import InputError
@@ -84,7 +85,7 @@ def _checked(path: Path, name: str, driver: Driver, listing: str) -> Any:
 def _require_plausible(path: Path, dataset: Any) -> None:
     if dataset.count > MOST_BANDS:
         raise InputError(f"{path} has {dataset.count} bands, and no image has more than {MOST_BANDS}; copy it again.")
-    together = dataset.count if dataset.profile.get("interleave") == "pixel" else 1
+    together = dataset.count if dataset.interleaving is Interleaving.pixel else 1
     block = max(height * width for height, width in dataset.block_shapes)
     block_bytes = block * together * max(np.dtype(_NUMPY.get(dtype, dtype)).itemsize for dtype in dataset.dtypes)
     if block_bytes > LARGEST_BLOCK_BYTES:
