@@ -26,7 +26,7 @@ from overcast.batch import Modality
 from overcast.cli.console import ERROR_CONSOLE, print_table
 from overcast.data.addresses import located
 from overcast.data.chips import Chip, read_chip
-from overcast.data.files import LARGEST_WHOLE_PIXELS, opaque_bands, open_raster
+from overcast.data.files import LARGEST_READ_PIXELS, opaque_bands, open_grid, open_raster
 from overcast.data.georeference import Georeference
 from overcast.data.labels import LabelSpec, number_footprints, read_mask
 from overcast.data.radiometry import Radiometry, SensorRadiometry
@@ -560,7 +560,7 @@ def claiming(path: Path, side: int, **layout: object) -> Path:
 
 def test_sizes_are_bounded_before_pixels_are_decoded(tmp_path: Path) -> None:
     side = 40_000
-    assert side**2 > LARGEST_WHOLE_PIXELS
+    assert side**2 > LARGEST_READ_PIXELS
     layout = {"tiled": True, "blockxsize": 4096, "blockysize": 4096}
     mask, image = claiming(tmp_path / "mask.tif", side, **layout), claiming(tmp_path / "a.tif", side, **layout)
     assert mask.stat().st_size < 4000
@@ -569,6 +569,8 @@ def test_sizes_are_bounded_before_pixels_are_decoded(tmp_path: Path) -> None:
     chip = Chip("a", "a", sar=(image,), optical=(), mask=mask)
     with pytest.raises(InputError, match=r"a\.tif: 40000 x 40000 pixels are more than"):
         read_chip(chip, Radiometry(sar=SENSOR), LabelSpec(), {Modality.SAR})
+    with pytest.raises(InputError, match=r"f\.gpkg: 40000 x 40000 pixels are more than"):
+        number_footprints(shapes_file(tmp_path / "f.gpkg"), open_grid(image))
     with pytest.raises(InputError, match=r"mask\.tif .*is not on the grid of"):
         read_mask(mask, None, LabelSpec(), (tmp_path / "b.tif", GRID))
     assert read_mask(mask, Window(0, 0, 4, 4), LabelSpec()).shape == (4, 4)

@@ -21,7 +21,6 @@ from overcast.data.files import (
     open_raster,
     reading,
     require_complete,
-    require_readable_whole,
 )
 from overcast.data.georeference import Georeference, require_same_grid
 from overcast.data.labels import LabelSpec, mask_invalid, rasterize_footprints, read_mask
@@ -160,7 +159,6 @@ def read_chip(
     with RasterioSource.open(*reference) as source:
         image = (reference[0][0], source.georeference)
         at = _in_file(window or image[1].whole, image[1], rotated=chip.rotate_180)
-        require_readable_whole(image[0], at.height, at.width)
         first = source.read_native(at)
     sar, optical = (first, None) if reference[0] is chip.sar else (None, first)
     if optical is None and Modality.OPTICAL in modalities and radiometry.optical is not None and chip.optical:

@@ -26,8 +26,8 @@ warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 # A file without georeference (most PNG) is normal here; where one is needed, our own error says so. The filter is for
 # the whole process because `warnings.catch_warnings` is not safe in the threads that read chips.
 
-LARGEST_WHOLE_PIXELS = 2**27
-"""Pixels that are read at once where a file is read whole: 11585 x 11585. A file of a few kB may claim more."""
+LARGEST_READ_PIXELS = 2**27
+"""Pixels that are read at once: 11585 x 11585. Scenes are read in parts; a chip of a few kB may claim more."""
 PNG_END = b"IEND\xaeB`\x82"
 """Last chunk of a PNG: its name and checksum."""
 PNG_TAIL_BYTES = 4096
@@ -85,11 +85,11 @@ def open_grid(path: Path) -> Georeference:
         return grid_of(dataset)
 
 
-def require_readable_whole(path: Path, height: int, width: int) -> None:
+def require_readable(path: Path, height: int, width: int) -> None:
     """Raise InputError for more pixels than are read at once, before memory is asked for."""
-    if height * width > LARGEST_WHOLE_PIXELS:
+    if height * width > LARGEST_READ_PIXELS:
         raise InputError(
-            f"{path}: {height} x {width} pixels are more than a chip can have ({LARGEST_WHOLE_PIXELS} pixels); "
+            f"{path}: {height} x {width} pixels are more than a chip can have ({LARGEST_READ_PIXELS} pixels); "
             "cut the image and its mask into chips."
         )
 

@@ -21,7 +21,7 @@ from overcast.data.files import (
     open_raster,
     reading,
     require_complete,
-    require_readable_whole,
+    require_readable,
 )
 from overcast.data.georeference import Georeference, require_same_grid
 from overcast.data.vectors import read_table
@@ -103,7 +103,7 @@ def read_mask(
                 f"keep one of them: gdal_translate -b 1 {path} {path.stem}_mask.tif"
             )
         window = window or grid_of(dataset).whole
-        require_readable_whole(path, window.height, window.width)
+        require_readable(path, window.height, window.width)
         require_complete(path, dataset)
         at = RasterioWindow(window.col, window.row, window.width, window.height)
         with reading(path):
@@ -143,6 +143,7 @@ def number_footprints(path: Path, georeference: Georeference) -> NDArray[np.int3
 
     As `rasterize_footprints`; where footprints overlap the last one counts.
     """
+    require_readable(path, georeference.height, georeference.width)
     polygons = _polygons_on(path, georeference.crs)
     if not len(polygons):
         return np.zeros((georeference.height, georeference.width), np.int32)

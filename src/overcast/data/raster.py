@@ -13,7 +13,15 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from overcast.data.files import RasterFile, choose_bands, grid_of, open_grid, open_raster, require_complete
+from overcast.data.files import (
+    RasterFile,
+    choose_bands,
+    grid_of,
+    open_grid,
+    open_raster,
+    require_complete,
+    require_readable,
+)
 from overcast.data.georeference import Georeference, require_same_grid
 from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError
@@ -181,6 +189,7 @@ class RasterioSource:
     def read_native(self, window: Window) -> NativePixels:
         """The same in the files' own data type (the common one of several files)."""
         _require_inside(window, self._georeference)
+        require_readable(self._files[0].path, window.height, window.width)
         with self._lock:
             parts = [file.read(window) for file in self._files]
         values = parts[0][0] if len(parts) == 1 else np.concatenate([part for part, _ in parts])
