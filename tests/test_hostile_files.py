@@ -521,6 +521,9 @@ def test_links_of_a_record_are_addresses(tmp_path: Path) -> None:
         for record in (str(tmp_path / "item.json"), (tmp_path / "item.json").as_uri()):
             (scene,) = find_scenes([record], ("VV",))
             assert scene.files == (tmp_path / "sar scene.tif",)
+    links = [{"rel": "item", "href": (tmp_path / "item.json").as_uri()}]
+    (tmp_path / "all.json").write_text(json.dumps({"type": "Collection", "links": links}))
+    assert find_scenes([str(tmp_path / "all.json")], ("VV",))[0].files == (tmp_path / "sar scene.tif",)
 
 
 # sizes

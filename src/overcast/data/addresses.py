@@ -71,13 +71,18 @@ def _of_gdal(text: str) -> Path:
 def joined(place: str, href: str) -> str:
     """The address or path of a link, as seen from the document at `place` that holds it.
 
+    Raises InputError where it is no valid address.
+
     >>> joined("https://host/a/item.json", "b.tif"), joined("maps/item.json", "./b.tif")
     ('https://host/a/b.tif', 'maps/b.tif')
     """
     if "://" in href or href.startswith("/vsi"):
         return href
     if "://" in place:
-        return urljoin(place, href)
+        try:
+            return urljoin(place, href)
+        except ValueError as error:
+            raise InputError(f"{place} names {href[:80]!r}, which is no valid address; correct it.") from error
     path = Path(place).parent / href
     return str(path if os.path.lexists(path) else Path(place).parent / unquote(href))
 

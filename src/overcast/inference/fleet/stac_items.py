@@ -51,7 +51,7 @@ def stac_scenes(path: Path, bands: Sequence[str]) -> Iterator[StacScene]:
             links = [link["href"] for link in record.get("links", []) if link.get("rel") == "item" and "href" in link]
             _require_some(links, place)
             for href in links:
-                there = joined(place, href)
+                there = address(located(joined(place, href)))
                 yield _scene(_read(there), there, bands)
         case other:
             raise InputError(f"{place} is no STAC item, item collection or collection (its type is {other!r}).")
@@ -64,7 +64,6 @@ def _require_some(items: Sequence[object], place: str) -> None:
 
 def _read(place: str) -> dict[str, Any]:
     """The JSON object at a path or a web address."""
-    place = str(located(place)) if place.lower().startswith("file://") else place
     scheme = urlsplit(place).scheme if "://" in place else ""
     try:
         if scheme in {"http", "https"}:
