@@ -226,6 +226,7 @@ def hostile_vrts(secret: Path, address: str) -> dict[str, str]:
         ),
         "empty": "",
         "nothing": "<VRTDataset/>",
+        "no band": '<VRTDataset rasterXSize="8" rasterYSize="8"/>',
     }
 
 
@@ -289,6 +290,23 @@ def test_metadata_inside_an_image_point_to_no_other(tmp_path: Path, secret: Path
         dataset.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=str(tmp_path / "b.txt"))
     assert not (tmp_path / "a.tif.aux.xml").exists()
     with pytest.raises(InputError, match="names another file as its overviews"), open_raster(image):
+        pass
+
+
+@pytest.mark.parametrize("side", ["ovr", "msk"])
+@pytest.mark.parametrize("inside", [True, False])
+def test_metadata_of_files_beside_an_image_point_to_no_other(
+    tmp_path: Path, secret: Path, side: str, inside: bool
+) -> None:
+    image = write_tiff(tmp_path / "a.tif", np.ones((64, 64), np.uint8))
+    beside = write_tiff(tmp_path / f"a.tif.{side}", np.ones((32, 32), np.uint8))
+    (tmp_path / "b.txt").write_text(raw_vrt(secret, 16))
+    if inside:
+        with rasterio.open(beside, "r+") as dataset:
+            dataset.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=str(tmp_path / "b.txt"))
+    else:
+        (tmp_path / f"a.tif.{side}.aux.xml").write_text(pointing(tmp_path / "b.txt"))
+    with pytest.raises(InputError, match=rf"a\.tif\.{side} names another file as its overviews"), open_raster(image):
         pass
 
 
@@ -535,7 +553,7 @@ def test_bands_are_counted_first(tmp_path: Path) -> None:
     with rasterio.open(path, "w", driver="GTiff", interleave="band", **shape):
         pass
     for reading in (lambda: read_mask(path, None, LabelSpec()), lambda: RasterioSource.open([path], SENSOR)):
-        with pytest.raises(InputError, match="has 4000 bands, and no image has more"):
+        with pytest.raises(InputError, match="has 4000 bands, and an image has 1 to 1024"):
             reading()
 
 

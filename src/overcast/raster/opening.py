@@ -14,7 +14,7 @@ from rasterio.env import getenv, hasenv
 
 from overcast.errors import InputError
 from overcast.raster.drivers import ENDINGS, Driver, local_driver
-from overcast.raster.sides import require_no_pointer, require_plain_side, sides_of
+from overcast.raster.sides import is_side, require_no_pointer, side_driver, sides_of
 from overcast.raster.virtual import checked_description, require_no_address
 
 _NUMPY = {"complex_int16": "int32"}
@@ -29,8 +29,6 @@ NETWORK_LIMITS: Mapping[str, str] = {
 }
 """Seconds until a server must have accepted, may send less than a byte a second, and must have answered a request.
 What the environment sets counts instead."""
-
-
 LARGEST_BLOCK_BYTES = 2**30
 """GDAL holds a whole block of a file to read one pixel of it, and a file of a few kB may claim a block of any size."""
 
@@ -52,13 +50,15 @@ def open_dataset(path: Path, *, remote_name: str | None, virtual: bool) -> Any:
     driver = local_driver(path)
     if driver is not Driver.VIRTUAL:
         for side in sides_of(path):
-            require_plain_side(side)
+            _require_picture(side)
         return _checked(path, str(path.absolute()), driver, "TRUE")
     if not virtual:
         raise InputError(
             f"{path} is a virtual raster, which is read only where you name it yourself; write it as GeoTIFF."
         )
     description, sources = checked_description(path)
+    for side in (file for folder in {one.parent for one in sources} for file in folder.iterdir() if is_side(file)):
+        _require_picture(side)  # GDAL lists the folder of a source, and takes names in any case
     for source in sources:
         _checked(source, str(source), local_driver(source), "FALSE").close()
     return _checked(path, description, driver, "TRUE")
@@ -69,11 +69,18 @@ def open_own(path: Path) -> Any:
     return _checked(path, str(path.absolute()), Driver.GEOTIFF, "EMPTY_DIR")
 
 
-def _checked(path: Path, name: str, driver: Driver, listing: str) -> Any:
+def _require_picture(side: Path) -> None:
+    """Raise InputError where a file beside an image is no picture, or sends GDAL to other files in its turn."""
+    driver = side_driver(side)
+    if driver is not None:
+        _checked(side, str(side.absolute()), driver, "FALSE").close()
+
+
+def _checked(path: Path, name: str, driver: str, listing: str) -> Any:
     """`name` opened by `driver`; `listing` is GDAL's word for whether it lists the folder."""
     options = {**_unset_limits(), "GDAL_DISABLE_READDIR_ON_OPEN": listing}
     with rasterio.Env(**options):
-        dataset = rasterio.open(name, driver=driver.value)
+        dataset = rasterio.open(name, driver=str(driver))
         try:
             _require_plausible(path, dataset)
         except BaseException:
@@ -83,8 +90,8 @@ def _checked(path: Path, name: str, driver: Driver, listing: str) -> Any:
 
 
 def _require_plausible(path: Path, dataset: Any) -> None:
-    if dataset.count > MOST_BANDS:
-        raise InputError(f"{path} has {dataset.count} bands, and no image has more than {MOST_BANDS}; copy it again.")
+    if not 0 < dataset.count <= MOST_BANDS:
+        raise InputError(f"{path} has {dataset.count} bands, and an image has 1 to {MOST_BANDS}; copy it again.")
     together = dataset.count if dataset.interleaving is Interleaving.pixel else 1
     block = max(height * width for height, width in dataset.block_shapes)
     block_bytes = block * together * max(np.dtype(_NUMPY.get(dtype, dtype)).itemsize for dtype in dataset.dtypes)

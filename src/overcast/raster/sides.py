@@ -37,17 +37,19 @@ def is_side(path: Path) -> bool:
     return path.suffix.lower() in {*PICTURES, _ERDAS}
 
 
-def require_plain_side(path: Path) -> None:
-    """Raise InputError where a file beside an image would be opened as anything but a picture."""
-    head = read_head(path)
-    if path.suffix.lower() == _ERDAS:
-        plain = not head.upper().startswith(_ERDAS_BYTES) or head == _ERDAS_BYTES + b"\0"
-    else:
-        plain = driver_by_content(head) is Driver.GEOTIFF
-    if not plain:
-        raise InputError(
-            f"{path} would be read as overviews or mask of the image beside it, but is no TIFF; remove it."
-        )
+def side_driver(path: Path) -> str | None:
+    """The driver that GDAL opens such a file with; None where it leaves the file alone.
+
+    Raises InputError where that may be the driver of a text.
+    """
+    head, erdas = read_head(path), path.suffix.lower() == _ERDAS
+    if erdas and not head.upper().startswith(_ERDAS_BYTES):
+        return None
+    if erdas and head == _ERDAS_BYTES + b"\0":
+        return "HFA"
+    if not erdas and driver_by_content(head) is Driver.GEOTIFF:
+        return Driver.GEOTIFF.value
+    raise InputError(f"{path} would be read as overviews or mask of the image beside it, but is no TIFF; remove it.")
 
 
 def require_no_pointer(path: Path, dataset: Any) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from overcast.errors import InputError
 from overcast.raster.drivers import Driver, local_driver
-from overcast.raster.sides import is_side, require_plain_side
 
 LARGEST_BYTES = 64 * 2**20
 SOURCE_DRIVERS = frozenset({Driver.GEOTIFF, Driver.PNG})
@@ -49,7 +48,6 @@ def checked_description(path: Path) -> tuple[str, tuple[Path, ...]]:
             element.set("relativeToVRT", "0")
         elif element.tag in {"SRS", "GCPList"}:
             require_no_address(path, " ".join([element.text or "", *element.attrib.values()]))
-    _require_plain_sides({source.parent for source in sources.values()})
     return ET.tostring(root, encoding="unicode"), tuple(dict.fromkeys(sources.values()))
 
 
@@ -88,11 +86,3 @@ def _source(path: Path, folder: Path, text: str, *, relative: bool) -> Path:
     if local_driver(source) not in SOURCE_DRIVERS:
         raise InputError(f"{path} takes pixels from {text[:200]!r}, which is neither GeoTIFF nor PNG; {_REMEDY}.")
     return source
-
-
-def _require_plain_sides(folders: set[Path]) -> None:
-    """GDAL lists the folder of a source for files beside it, so that each of them counts whatever its case."""
-    for folder in folders:
-        for file in folder.iterdir():
-            if is_side(file):
-                require_plain_side(file)
