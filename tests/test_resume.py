@@ -29,7 +29,7 @@ from torch import nn
 
 from overcast.data.raster import ArraySource
 from overcast.errors import InputError
-from overcast.inference import blockfile, staging
+from overcast.inference import blockfile, publication, scratch
 from overcast.inference import predict as predict_module
 from overcast.inference.blend import StripJoiner
 from overcast.inference.blockfile import Block, BlockWriter, read_block
@@ -103,7 +103,7 @@ def in_child() -> Iterator[Child]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
 
         def start(function: Callable[..., object], *arguments: object, **keywords: object) -> int | None:
             process = context.Process(target=function, args=arguments, kwargs=keywords)
@@ -157,17 +157,16 @@ def grown_memory(folder: Path) -> None:
 
 
 def run_killed_renaming(folder: Path) -> None:
-    """Run until the second output is renamed."""
-    path_replace, renamed = Path.replace, []
+    """Run until the second output gets its name."""
+    link, linked = os.link, []
 
-    def dying(self: Path, target: Path) -> Path:
-        if target.parent == folder:
-            renamed.append(target)
-            if len(renamed) == 2:
-                kill()
-        return path_replace(self, target)
+    def dying(grown: Path, target: Path, **given: object) -> None:
+        if linked:
+            kill()
+        linked.append(target)
+        link(grown, target, **given)
 
-    Path.replace = dying
+    publication.os.link = dying
     run(folder)
 
 
@@ -175,12 +174,12 @@ def run_killed_tidying(folder: Path) -> None:
     """Run until all outputs are renamed and the blocks are to be removed."""
     rmtree = shutil.rmtree
 
-    def dying(path: Path, **given: object) -> None:
-        if path.name == "blocks" and (folder / "f.stac.json").exists():
+    def dying(name: str, **given: object) -> None:
+        if name == "blocks" and (folder / "f.stac.json").exists():
             kill()
-        rmtree(path, **given)
+        rmtree(name, **given)
 
-    staging.shutil.rmtree = dying
+    scratch.shutil.rmtree = dying
     run(folder)
 
 
@@ -320,7 +319,7 @@ def test_scene_that_can_be_read_in_part_only(scene: Path):
 
 def test_two_runs_on_one_output_do_not_mix(scene: Path):
     def second(_state: Progress) -> None:
-        with pytest.raises(InputError, match=r"^another run is at work on probability\.tif"):
+        with pytest.raises(InputError, match=r"^another run is at work on f\.gpkg"):
             run(scene)
 
     run(scene, progress=second)
@@ -345,6 +344,39 @@ def test_kill_after_the_last_rename_leaves_complete_outputs(scene: Path, in_chil
         run(scene)
     assert contents(scene) == made
     assert names(scene)[0] != WORK
+
+
+def changed_scene(path: Path, how: str) -> None:
+    """What may happen to a file while it is read."""
+    other = write_scene(path.with_name("other.tif"), speckle(560, 150, seed=5))
+    match how:
+        case "replaced":
+            other.replace(path)
+        case "in place":
+            path.write_bytes(other.read_bytes())
+        case "removed":
+            path.unlink()
+        case "mask":
+            with rasterio.open(f"{path}.msk", "w", driver="GTiff", width=150, height=560, count=1, dtype="uint8"):
+                pass
+    other.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("how", ["replaced", "in place", "removed", "mask"])
+def test_scene_that_changes_while_it_is_mapped_gives_nothing(scene: Path, how: str):
+    def change(state: Progress) -> None:
+        if state.stage is Stage.JOIN and not changes:
+            changes.append(state)
+            changed_scene(scene / "scene.tif", how)
+
+    changes: list[Progress] = []
+    with pytest.raises(InputError, match=r"scene.* was changed .*nothing was written"):
+        run(scene, progress=change)
+    assert set(outputs_in(scene)) <= {"scene.tif", "scene.tif.msk"}
+    if how == "replaced":
+        network, states = Counted(), list[Progress]()
+        run(scene, network, progress=states.append)
+        assert states[0].note.endswith("for another scene; starting anew")
 
 
 def test_same_number_of_threads_is_used_again(scene: Path, in_child: Child):
