@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import multiprocessing
 import os
@@ -39,6 +40,7 @@ from overcast.inference.predict import PredictionSummary, predict_file
 from overcast.inference.progress import Progress, Stage
 from overcast.inference.scene import SceneOptions, StripPredictor, plan_scene, predict_scene
 from overcast.inference.staging import staged
+from overcast.inference.work import earlier_threads, open_work, store_block
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -269,6 +271,57 @@ def test_work_for_another_request_is_not_used(scene: Path, in_child: Child, othe
     assert states[0].note.endswith("starting anew")
     assert {"tile": "options", "temperature": "model"}.get(other, other) in states[0].note
     assert names(scene) == ["probability.stac.json", "probability.tif", "scene.tif"]
+
+
+def damaged_lines(line: dict[str, object], folder: Path) -> list[object]:
+    """What a journal may hold instead of a line."""
+    outside = folder.parent / "row-000001.block"
+    changes = [{"strip": [1]}, {"strip": -1}, {"strip": True}, {"strip": "1"}, {"size": None}, {"tiles": "9"}]
+    changes += [{"computed": 1.5}, {"name": 5}, {"name": str(outside)}, {"name": "../row-000001.block"}, {"more": 1}]
+    return [*({**line, **change} for change in changes), [1], None, 5, "text", {}]
+
+
+def test_damaged_journal_and_request_are_never_believed(tmp_path: Path):
+    """A line that names a file elsewhere, holds values of other kinds or cannot be read at all is passed over."""
+    folder, request = tmp_path / ".p.tif.partial" / "blocks", {"threads": 1, "scene": "a"}
+    folder.parent.mkdir()
+    content = b"precious"
+    sha256 = hashlib.sha256(content).hexdigest()
+    good = Block(1, blockfile.block_name(1), len(content), sha256, 3, 4)
+    for place in (folder.parent, tmp_path):
+        (place / blockfile.block_name(1)).write_bytes(content)
+    work = open_work(folder, request)
+    (folder / blockfile.block_name(1)).write_bytes(content)
+    work.record(good)
+    assert open_work(folder, request).blocks == {1: good}
+    journal = folder / "journal.jsonl"
+    lines = [json.dumps(line) for line in damaged_lines(good.to_dict(), folder)]
+    journal.write_bytes("\n".join([*lines, "[" * 50_000, "\0", ""]).encode() + b"\xff\xfe\n")
+    assert open_work(folder, request).blocks == {}
+    for text in ("[" * 50_000, "\0", "[]", '{"threads": -4}', '{"threads": 1e400}', "9" * 5000):
+        (folder / "request.json").write_text(text)
+        assert earlier_threads(folder) is None
+        assert open_work(folder, request).blocks == {}
+    (folder / "row-000002.block").mkdir()
+    assert open_work(folder, request).blocks == {}
+    assert names(folder) == ["request.json"]
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "request.json", "row-000003.block.growing"])
+def test_links_among_blocks_are_refused(tmp_path: Path, name: str):
+    folder, mine = tmp_path / ".p.tif.partial" / "blocks", tmp_path / "mine"
+    folder.parent.mkdir()
+    mine.write_text("precious")
+    work = open_work(folder, {"scene": "a"})
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(mine)
+    with pytest.raises(InputError, match=rf"{name} is a symbolic link, but unfinished work on p\.tif belongs there"):
+        open_work(folder, {"scene": "a"})
+    late = Block(3, "row-000003.block", 3, hashlib.sha256(b"new").hexdigest(), 1, 1)
+    if name != "request.json":  # which is written once, at the beginning
+        with pytest.raises(InputError, match="a symbolic link lies where"):
+            store_block(work, late, b"new")
+    assert mine.read_text() == "precious"
 
 
 class FullDisk(struct.Struct):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +17,13 @@ import pytest
 from overcast.errors import InputError
 from overcast.inference import locks, publication
 from overcast.inference.locks import lock_path
-from overcast.inference.outputs import require_writable, scratch_path
+from overcast.inference.outputs import (
+    raise_if_interrupted,
+    require_writable,
+    scratch_path,
+    termination_as_interrupt,
+    writing,
+)
 from overcast.inference.staging import Staging, recover_publication, staged
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="symbolic links, flock")
@@ -142,7 +151,7 @@ def test_lock_that_is_a_link_is_refused(tmp_path: Path, to: str):
     home = behind(tmp_path)
     before = contents(home)
     lock_path(tmp_path / "f.gpkg").symlink_to(home / to)
-    with pytest.raises(InputError, match=r"\.f\.gpkg\.lock is a symbolic link"):
+    with pytest.raises(InputError, match=r"\.f\.gpkg\.locked is a symbolic link"):
         publish(targets(tmp_path))
     assert contents(home) == before
 
@@ -186,7 +195,7 @@ def file_at(path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "make"),
     [
-        (".f.gpkg.lock", folder_at),
+        (".f.gpkg.locked", folder_at),
         (".p.tif.partial", file_at),
         (".p.tif.partial/publishing", folder_at),
         (".p.tif.partial/out", file_at),
@@ -259,9 +268,14 @@ def test_lock_file_that_was_removed_before_it_was_locked_is_opened_again(
 
 
 def test_lock_file_of_a_killed_run_holds_nobody_up(tmp_path: Path):
-    lock_path(tmp_path / "f.gpkg").touch()
-    publish(targets(tmp_path))
-    assert names(tmp_path) == sorted(NAMES)
+    for name in ("f.gpkg", "other.gpkg"):
+        lock_path(tmp_path / name).touch()
+    lock_path(tmp_path / "mine.txt").write_text("not empty")
+    scratch_path(tmp_path / "p.tif").mkdir()
+    with staged([tmp_path / "held.tif"]):
+        publish(targets(tmp_path))
+        assert lock_path(tmp_path / "held.tif").exists()
+    assert names(tmp_path) == sorted([*NAMES, ".mine.txt.locked"])
 
 
 # -- the moment of publication -----------------------------------------------------------------------------------------
@@ -414,3 +428,68 @@ def test_kill_at_any_step_leaves_all_or_nothing(tmp_path: Path):
         assert set(states) == {"all", "none"}, (overwrite, folder, states)
         assert states == sorted(states, reverse=True)  # from one step on all of them are there
         assert steps > 20
+
+
+# -- what is said, and when --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, r"GB are free on its disk\); free some space, or write elsewhere\.$"),
+        (errno.EDQUOT, r"GB are free on its disk\); free some space, or write elsewhere\.$"),
+        (errno.EACCES, r"\(Permission denied\); change its permissions, or write elsewhere\.$"),
+        (errno.ELOOP, r"; a symbolic link lies where"),
+        (errno.ENAMETOOLONG, r"; choose a shorter name\.$"),
+        (errno.EIO, r"\(Input/output error\); write elsewhere\.$"),
+    ],
+)
+def test_advice_fits_the_error(tmp_path: Path, number: int, advice: str):
+    with pytest.raises(InputError, match=rf"^o\.gpkg cannot be written .*{advice}"), writing(tmp_path / "o.gpkg"):
+        raise OSError(number, os.strerror(number))
+
+
+def test_error_without_a_number_advises_space_only_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for free, advice in ((10**12, r"\(layer \[1\]\); write elsewhere"), (1000, "free some space")):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _path, free=free: type("Usage", (), {"free": free})())
+        with pytest.raises(InputError, match=advice), writing(tmp_path / "gone" / "o.gpkg"):
+            raise OSError("layer\n[1].")
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_that_a_library_makes_an_error_of_stays_one(tmp_path: Path, number: signal.Signals):
+    def library() -> None:
+        try:
+            os.kill(os.getpid(), number)
+        except KeyboardInterrupt:
+            raise OSError("Error while accessing batch from stream") from None
+
+    with termination_as_interrupt(), pytest.raises(KeyboardInterrupt), writing(tmp_path / "o.gpkg"):
+        library()
+    with termination_as_interrupt():
+        with pytest.raises(OSError, match="batch"):
+            library()
+        with pytest.raises(KeyboardInterrupt):
+            raise_if_interrupted()
+    raise_if_interrupted()  # forgotten with the end of the run
+
+
+@posix
+def test_names_that_cannot_be_written_are_refused_first(tmp_path: Path):
+    longest = tmp_path / f"{'x' * 241}.gpkg"
+    require_writable(longest, overwrite=False)
+    publish([longest])
+    for length in (247, 250, 255, 300):
+        target = tmp_path / f"{'ü' * 100}{'x' * (length - 205)}.gpkg"
+        with pytest.raises(InputError, match=rf"is {length - 246} bytes too long .*; choose a shorter name\.$"):
+            require_writable(target, overwrite=True)
+    for name in (b"\xff.gpkg", b"caf\xe9/o.gpkg"):
+        target = tmp_path / os.fsdecode(name)
+        target.parent.mkdir(exist_ok=True)
+        with pytest.raises(InputError, match=r"\\x.*has a name that is not UTF-8; rename it\.$") as caught:
+            require_writable(target, overwrite=True)
+        assert str(caught.value).isascii()
+    os.mkfifo(tmp_path / "pipe.gpkg")
+    with pytest.raises(InputError, match="neither a file nor a folder"):
+        require_writable(tmp_path / "pipe.gpkg", overwrite=True)

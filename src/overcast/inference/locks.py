@@ -1,4 +1,4 @@
-"""One run at a time for each output: the lock of `map.gpkg` is the hidden file `.map.gpkg.lock` beside it.
+"""One run at a time for each output: the lock of `map.gpkg` is the hidden file `.map.gpkg.locked` beside it.
 
 The system gives a lock back when its process ends, however it ends. The file itself is removed with the lock; a file
 that a kill has left holds nobody up. The package filelock would leave the file behind after every run, and where a file
@@ -17,18 +17,19 @@ from overcast.errors import InputError
 from overcast.inference.outputs import unusable_part, writing
 from overcast.processes import try_lock
 
+_ENDING = ".locked"
 _ATTEMPTS = 100
 """Times that a lock file is opened again because its holder removed it between opening and locking."""
-_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_FLAGS = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def lock_path(target: Path) -> Path:
     """The lock of an output.
 
     >>> lock_path(Path("maps/town.gpkg")).name
-    '.town.gpkg.lock'
+    '.town.gpkg.locked'
     """
-    return target.with_name(f".{target.name}.lock")
+    return target.with_name(f".{target.name}{_ENDING}")
 
 
 @contextmanager
@@ -41,6 +42,20 @@ def sole_writer(targets: Iterable[Path]) -> Iterator[None]:
         for target in sorted(set(targets)):
             stack.enter_context(_held(target))
         yield
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove the lock files that killed runs have left in a folder: they are empty, and nobody holds them."""
+    for path in folder.glob(f".*{_ENDING}"):
+        with suppress(OSError):
+            handle = os.open(path, _FLAGS)
+            try:
+                status = os.fstat(handle)
+                unused = stat.S_ISREG(status.st_mode) and not status.st_size and try_lock(handle)
+                if unused and _is_named(handle, path):
+                    path.unlink()
+            finally:
+                os.close(handle)
 
 
 @contextmanager
@@ -74,7 +89,7 @@ def _opened(path: Path, target: Path) -> int:
         if not stat.S_ISREG(path.lstat().st_mode):
             raise unusable_part(path, target.name)
     with writing(path, target.name):
-        return os.open(path, _FLAGS, 0o666)
+        return os.open(path, _FLAGS | os.O_CREAT, 0o666)
 
 
 def _is_named(handle: int, path: Path) -> bool:

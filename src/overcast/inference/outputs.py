@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,6 +20,8 @@ from overcast.errors import InputError
 
 NEARLY_FULL_BYTES = 64 * 2**20
 """A disk with less than this free is taken for full where a library does not say why it could not write."""
+LONGEST_NAME = 255
+"""Bytes that file systems take for the name of a file."""
 _ADVICE = {
     errno.EACCES: "change its permissions, or write elsewhere",
     errno.EPERM: "change its permissions, or write elsewhere",
@@ -75,8 +77,9 @@ def destination(target: Path) -> Path:
         found = target.resolve()
     except (OSError, RuntimeError):
         found = target
-    if found.is_symlink():
-        raise InputError(f"{shown(target)} is a symbolic link that leads nowhere; remove it, or name another file.")
+    with suppress(OSError):  # a name that is too long
+        if found.is_symlink():
+            raise InputError(f"{shown(target)} is a symbolic link that leads nowhere; remove it, or name another file.")
     return found
 
 
@@ -108,9 +111,9 @@ def require_writable(target: Path, *, overwrite: bool) -> None:
     """Raise InputError where `target` cannot be written: a bad name, no such folder, no permission, or it exists."""
     final = destination(target)
     folder = final.parent
-    if not folder.is_dir():
-        raise InputError(f"{shown(folder)} is not a folder; create it, or write elsewhere.")
     _require_name(final)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; create it, or write elsewhere.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"{folder} is not writable; change its permissions, or write elsewhere.")
     if final.is_dir():
@@ -132,8 +135,7 @@ def require_utf8(path: Path) -> None:
 def _require_name(final: Path) -> None:
     """Raise InputError where a name is not UTF-8, or leaves no room for that of its hidden folder."""
     require_utf8(final)
-    longest = os.pathconf(final.parent, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
-    excess = len(os.fsencode(scratch_path(final).name)) - longest
+    excess = max(len(os.fsencode(part)) for part in (*final.parts[:-1], scratch_path(final).name)) - LONGEST_NAME
     if excess > 0:
         raise InputError(
             f"{shown(final)[:100]}... has a name that is {excess} bytes too long for a file that is written step by "

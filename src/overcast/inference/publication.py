@@ -72,9 +72,7 @@ def publish(grown: Mapping[Path, Path], folders: Folders, *, overwrite: bool) ->
         _take_back(list(grown), marks, folders)
         _forget(folders)
         raise
-    _forget(folders)
-    for scratch in folders.values():
-        scratch.remove(BLOCKS)
+    _complete(folders)
 
 
 def recover(targets: Sequence[Path], folders: Folders) -> None:
@@ -86,13 +84,11 @@ def recover(targets: Sequence[Path], folders: Folders) -> None:
         marks = _marks(scratch, targets)
         if marks is None:
             continue
-        whole = marks[-1].stands(targets[-1])
-        if not whole:
+        if marks[-1].stands(targets[-1]):
+            _complete(folders)
+        else:
             _take_back(targets, marks, folders)
-        _forget(folders)
-        if whole:
-            for one in folders.values():
-                one.remove(BLOCKS)
+            _forget(folders)
         return
 
 
@@ -150,6 +146,12 @@ def _take_back(targets: Sequence[Path], marks: Sequence[Mark], folders: Folders)
             former.replace(target)
         elif new:
             target.unlink()
+
+
+def _complete(folders: Folders) -> None:
+    for scratch in folders.values():
+        scratch.remove(BLOCKS)
+    _forget(folders)
 
 
 def _forget(folders: Folders) -> None:

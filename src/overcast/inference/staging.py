@@ -6,12 +6,13 @@ that. See `scratch` for what is in the folder, `locks` for who may use it and `p
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from overcast.errors import InputError
-from overcast.inference.locks import sole_writer
+from overcast.inference.locks import remove_stale, sole_writer
 from overcast.inference.outputs import destination, scratch_path, writing
 from overcast.inference.publication import Folders, publish, recover, require_absent
 from overcast.inference.scratch import BLOCKS, OUT, PUBLISHING, Scratch
@@ -76,10 +77,9 @@ def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[Stag
 
 
 def recover_publication(targets: Sequence[Path]) -> None:
-    """Complete or take back the outputs of a run that was killed while it renamed them."""
+    """Complete or take back the outputs of a run that was killed while it renamed them, and tidy up behind it."""
     finals = [destination(target) for target in targets]
-    paths = _scratch_paths(finals)
-    if not any((path / PUBLISHING).is_file() for path in paths.values()):
+    if not any(map(os.path.lexists, _scratch_paths(finals).values())):
         return
     with sole_writer(finals), ExitStack() as stack, writing(finals[0]):
         folders = _opened(finals, stack)
@@ -91,6 +91,8 @@ def recover_publication(targets: Sequence[Path]) -> None:
 def _opened(finals: Iterable[Path], stack: ExitStack) -> dict[Path, Scratch]:
     folders: dict[Path, Scratch] = {}
     for parent, path in _scratch_paths(finals).items():
+        if path.exists():
+            remove_stale(parent)
         folders[parent] = Scratch.create(path)
         stack.callback(folders[parent].close)
     return folders
