@@ -52,6 +52,9 @@ OPTIONS = PredictOptions(
 )
 
 
+BESIDE = replace(OPTIONS, style=True, stac=True)
+
+
 class Mean(nn.Module):
     """Logit = three times the mean of the bands: buildings are bright."""
 
@@ -365,6 +368,12 @@ def test_outputs_are_checked_before_the_first_pixel(tmp_path: Path):
     refused("is not a folder", footprints=tmp_path / "none" / "f.gpkg")
     refused("exists; name another file", footprints=tmp_path / "there.gpkg")
     refused("is a folder; name a file", footprints=tmp_path / "folder.gpkg")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", "garbage")
+        refused("SOURCE_DATE_EPOCH is 'garbage'", ConfigError, probability=tmp_path / "p.tif")
+    refused("has a name that is .* bytes too long", probability=tmp_path / f"{'x' * 246}.tif")
+    refused("has a name that is .* bytes too long", footprints=tmp_path / f"{'x' * 242}.gpkg", options=BESIDE)
+    refused("has a name that is not UTF-8", footprints=tmp_path / os.fsdecode(b"\xff.gpkg"))
     refused("is the scene itself", probability=scene, options=replace(OPTIONS, overwrite=True))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outputs.shutil, "disk_usage", lambda _path: type("Usage", (), {"free": 1000})())
