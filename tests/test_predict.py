@@ -374,7 +374,7 @@ def test_outputs_are_checked_before_the_first_pixel(tmp_path: Path):
     refused("has a name that is .* bytes too long", probability=tmp_path / f"{'x' * 246}.tif")
     refused("has a name that is .* bytes too long", footprints=tmp_path / f"{'x' * 242}.gpkg", options=BESIDE)
     refused("has a name that is not UTF-8", footprints=tmp_path / os.fsdecode(b"\xff.gpkg"))
-    refused("is the scene itself", probability=scene, options=replace(OPTIONS, overwrite=True))
+    refused("is the scene itself", probability=scene)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outputs.shutil, "disk_usage", lambda _path: type("Usage", (), {"free": 1000})())
         refused(r"0\.00 GB free, but p\.tif needs", probability=tmp_path / "p.tif")

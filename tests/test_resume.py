@@ -372,7 +372,7 @@ def test_scene_that_can_be_read_in_part_only(scene: Path):
 
 def test_two_runs_on_one_output_do_not_mix(scene: Path):
     def second(_state: Progress) -> None:
-        with pytest.raises(InputError, match=r"^another run is at work on f\.gpkg"):
+        with pytest.raises(InputError, match=r"^another run is at work on probability\.tif"):
             run(scene)
 
     run(scene, progress=second)

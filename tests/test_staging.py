@@ -151,7 +151,7 @@ def test_lock_that_is_a_link_is_refused(tmp_path: Path, to: str):
     home = behind(tmp_path)
     before = contents(home)
     lock_path(tmp_path / "f.gpkg").symlink_to(home / to)
-    with pytest.raises(InputError, match=r"\.f\.gpkg\.locked is a symbolic link"):
+    with pytest.raises(InputError, match=r"\.~f\.gpkg\.lock is a symbolic link"):
         publish(targets(tmp_path))
     assert contents(home) == before
 
@@ -195,7 +195,7 @@ def file_at(path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "make"),
     [
-        (".f.gpkg.locked", folder_at),
+        (".~f.gpkg.lock", folder_at),
         (".p.tif.partial", file_at),
         (".p.tif.partial/publishing", folder_at),
         (".p.tif.partial/out", file_at),
@@ -275,7 +275,7 @@ def test_lock_file_of_a_killed_run_holds_nobody_up(tmp_path: Path):
     with staged([tmp_path / "held.tif"]):
         publish(targets(tmp_path))
         assert lock_path(tmp_path / "held.tif").exists()
-    assert names(tmp_path) == sorted([*NAMES, ".mine.txt.locked"])
+    assert names(tmp_path) == sorted([*NAMES, ".~mine.txt.lock"])
 
 
 # -- the moment of publication -----------------------------------------------------------------------------------------

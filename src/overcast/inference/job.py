@@ -121,6 +121,8 @@ def check_outputs(job: Job) -> None:
     for path in job.scene:
         require_utf8(path)
     for target in job.targets:
+        if destination(target) in {path.resolve() for path in job.scene}:
+            raise InputError(f"{target} is the scene itself; write elsewhere.")
         require_writable(target, overwrite=job.options.overwrite)
     if footprints is not None:
         final = destination(footprints)
@@ -131,7 +133,7 @@ def check_apart(job: Job, inputs: Identities) -> None:
     """Raise an error where an output is one of the files that the scene is read from."""
     for target in job.targets:
         if str(destination(target)) in inputs:
-            raise InputError(f"{target} is the scene itself, or a part of it; write elsewhere.")
+            raise InputError(f"{target} is a part of the scene; write elsewhere.")
 
 
 def check_grid(job: Job, grid: Georeference) -> None:

@@ -64,7 +64,7 @@ def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[Stag
     finals = {target: destination(target) for target in targets}
     if len(set(finals.values())) < len(finals):
         raise InputError(f"two of the outputs {', '.join(map(str, targets))} are one file; name different ones.")
-    with sole_writer(finals.values()), ExitStack() as stack:
+    with sole_writer(list(finals.values())), ExitStack() as stack:
         if not overwrite:
             for final in finals.values():
                 require_absent(final)

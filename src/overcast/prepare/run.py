@@ -137,9 +137,9 @@ def _check_outputs(plan: Plan, targets: Sequence[Path], inputs: Identities) -> N
     if output.suffix.lower() not in {".tif", ".tiff"}:
         raise InputError(f"{output.name} does not end in .tif: the scene is written as GeoTIFF; rename it.")
     for target in targets:
-        require_writable(target, overwrite=plan.options.overwrite)
         if str(destination(target)) in inputs:
             raise InputError(f"{target} is the input itself, or a part of it; write elsewhere.")
+        require_writable(target, overwrite=plan.options.overwrite)
     side_car = output.with_suffix(".yaml")
     if side_car.exists():
         raise InputError(
