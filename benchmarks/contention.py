@@ -39,7 +39,7 @@ from overcast.inference.model import SceneModel
 from overcast.inference.outputs import termination_as_interrupt
 from overcast.speed.mosaic import make_ground, write_scene
 
-SCENE_PX = 768
+SCENE_PX = 384
 PAIRS = {
     "all": (("-o", "o.gpkg", "-p", "p.tif"), ("-o", "o.gpkg", "-p", "p.tif")),
     "some": (("-o", "o.gpkg"), ("-o", "o.gpkg", "-p", "p.tif")),

@@ -528,6 +528,19 @@ def test_radiometry_is_declared_by_user_side_car_or_file(tmp_path: Path):
         scene_radiometry([scene])
 
 
+def test_name_of_a_scene_that_cannot_be_read_is_told(tmp_path: Path):
+    declared = {"unit": "dB", "bands": ["HH", "HV"]}
+    long = write_scene(tmp_path / "scene.tif", speckle()).rename(tmp_path / f"{'x' * 251}.tif")  # no room for .yaml
+    assert scene_radiometry([long], declared) == SENSOR
+    for name, match in (
+        (b"\xff.tif", r"\\xff\.tif has a name that is not UTF-8; rename it"),
+        (b"x" * 5000, "more than 255"),
+    ):
+        with pytest.raises(InputError, match=match) as caught:
+            scene_radiometry([tmp_path / os.fsdecode(name)], declared)
+        assert len(str(caught.value)) < 300
+
+
 @pytest.mark.parametrize("tag", ["{", "[1]"])
 def test_damaged_declaration_in_the_file_is_an_error(tmp_path: Path, tag: str):
     scene = write_scene(tmp_path / "scene.tif", speckle())

@@ -20,7 +20,7 @@ from overcast.inference.encoding import Encoding
 from overcast.inference.formats import require_openable, vector_format
 from overcast.inference.inputs import Identities
 from overcast.inference.model import SceneModel
-from overcast.inference.outputs import destination, require_space, require_utf8, require_writable, scratch_path
+from overcast.inference.outputs import destination, require_space, require_writable, scratch_path
 from overcast.inference.polygons import PolygonOptions
 from overcast.inference.progress import Progress, Report
 from overcast.inference.scene import SceneOptions
@@ -118,8 +118,6 @@ def check_outputs(job: Job) -> None:
     if probability is not None and probability.suffix.lower() not in {".tif", ".tiff"}:
         raise InputError(f"{probability.name} does not end in .tif: the probability is written as GeoTIFF; rename it.")
     fixed_now()  # raises where SOURCE_DATE_EPOCH is no time
-    for path in job.scene:
-        require_utf8(path)
     for target in job.targets:
         if destination(target) in {path.resolve() for path in job.scene}:
             raise InputError(f"{target} is the scene itself; write elsewhere.")

@@ -111,7 +111,7 @@ def require_writable(target: Path, *, overwrite: bool) -> None:
     """Raise InputError where `target` cannot be written: a bad name, no such folder, no permission, or it exists."""
     final = destination(target)
     folder = final.parent
-    _require_name(final)
+    _require_room_for_name(final)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; create it, or write elsewhere.")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -124,23 +124,26 @@ def require_writable(target: Path, *, overwrite: bool) -> None:
         raise InputError(f"{target} exists; name another file, or allow overwriting (--overwrite).")
 
 
-def require_utf8(path: Path) -> None:
-    """Raise InputError for a name that libraries cannot be given: its bytes are not UTF-8."""
+def require_name(path: Path) -> None:
+    """Raise InputError for a name that no file can have, or that libraries cannot be given: it is not UTF-8."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
         raise InputError(f"{shown(path)} has a name that is not UTF-8; rename it.") from None
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
+        raise InputError(f"{shown(path)[:100]}... has a name of more than {LONGEST_NAME} bytes; check the path.")
 
 
-def _require_name(final: Path) -> None:
-    """Raise InputError where a name is not UTF-8, or leaves no room for that of its hidden folder."""
-    require_utf8(final)
-    excess = max(len(os.fsencode(part)) for part in (*final.parts[:-1], scratch_path(final).name)) - LONGEST_NAME
+def _require_room_for_name(final: Path) -> None:
+    """Raise InputError where a name cannot be, or leaves no room for that of its hidden folder."""
+    require_name(final.parent)
+    excess = len(os.fsencode(scratch_path(final).name)) - LONGEST_NAME
     if excess > 0:
         raise InputError(
             f"{shown(final)[:100]}... has a name that is {excess} bytes too long for a file that is written step by "
             "step; choose a shorter name."
         )
+    require_name(final)
 
 
 def require_space(target: Path, needed_bytes: int) -> None:

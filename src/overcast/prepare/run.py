@@ -19,6 +19,7 @@ from overcast.inference.model import SceneModel
 from overcast.inference.outputs import (
     destination,
     raise_if_interrupted,
+    require_name,
     require_space,
     require_writable,
     termination_as_interrupt,
@@ -86,6 +87,8 @@ def prepare_scene(
     targets = (output, item) if item is not None else (output,)
     with ExitStack() as stack:
         paths = [parse_input(one).path for one in inputs]
+        for path in paths:
+            require_name(path)
         before = input_identities(paths)
         plan = make_plan(inputs, model, options, stack)
         recover_publication(targets)
