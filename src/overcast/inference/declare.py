@@ -11,11 +11,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from overcast.data.addresses import address
+from overcast.data.addresses import address, is_remote
 from overcast.data.files import grid_of, open_raster
 from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError, RadiometryError
 from overcast.inference.area import measure_area
+from overcast.inference.outputs import require_name
 
 TAG = "OVERCAST_RADIOMETRY"
 """GeoTIFF metadata item that holds the declaration as JSON."""
@@ -42,6 +43,9 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
         RadiometryError: A part is missing or impossible; the message says how to declare it.
         InputError: A file is missing or unreadable.
     """
+    for path in paths:
+        if not is_remote(path):
+            require_name(path)
     side_car = paths[0].with_suffix(".yaml")
     given = {key: value for key, value in (declared or {}).items() if value is not None}
     parts: dict[str, object] = {**_from_files(paths), **_from_side_car(side_car), **given}
@@ -67,7 +71,10 @@ def declared_beside(path: Path) -> dict[str, object]:
 
 
 def _from_side_car(path: Path) -> dict[str, object]:
-    if not path.is_file():
+    try:
+        if not path.is_file():
+            return {}
+    except OSError:  # a name that is too long by its ending
         return {}
     try:
         parts: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
