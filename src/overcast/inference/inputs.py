@@ -29,7 +29,7 @@ def input_identities(paths: Sequence[Path], beside: Sequence[Path] = ()) -> Iden
     found: dict[str, Sequence[object]] = {}
     files = list(beside)
     for path in paths:
-        with open_raster(path) as dataset, reading(path):
+        with open_raster(path, virtual=True) as dataset, reading(path):
             found[f"header of {address(path)}"] = [_header_digest(dataset, with_pixels=is_remote(path))]
             files += [path, *map(Path, dataset.files)]
     local = [file for file in files if not is_remote(file) and not file.name.endswith(_WITHOUT_PIXELS)]
