@@ -20,11 +20,12 @@ from typer.testing import CliRunner
 from overcast import __version__
 from overcast.cli import app
 from overcast.data.radiometry import RadarSide, Unit
+from overcast.data.units import Resampling
 from overcast.errors import ConfigError, InputError, RadiometryError
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.model import SceneModel
 from overcast.prepare.convert import Conversion
-from overcast.prepare.options import Level, PrepareOptions, Resampling, calibration
+from overcast.prepare.options import Level, PrepareOptions, calibration
 from overcast.prepare.run import PrepareSummary, prepare_scene
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from overcast.cli.console import counting_bar, print_json
-from overcast.data.units import RadarSide, Unit
-from overcast.prepare.options import Level, PrepareOptions, Resampling, calibration
+from overcast.data.units import RadarSide, Resampling, Unit
+from overcast.prepare.options import Level, PrepareOptions, calibration
 
 if TYPE_CHECKING:
     from overcast.prepare.run import PrepareSummary

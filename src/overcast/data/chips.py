@@ -6,13 +6,13 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
-from overcast.batch import Modality
+from overcast.batch import IGNORE_LABEL, Modality
 from overcast.data.coco import Outlines
 from overcast.data.files import grid_of, open_grid, open_raster, reading, require_complete
 from overcast.data.georeference import Georeference, require_same_grid
@@ -56,37 +56,6 @@ class InvalidMask:
 
 
 @dataclass(frozen=True)
-class Chip:
-    """One co-registered sample on disk."""
-
-    key: str
-    """Unique name within the catalog."""
-    place: str
-    """Group that splits never cut and that the bootstrap resamples: one piece of ground."""
-    sar: tuple[Path, ...]
-    """Files whose bands, concatenated in this order, are the declared SAR bands."""
-    optical: tuple[Path, ...]
-    """Same for the optical bands; empty when there is no optical image."""
-    mask: Path | None = None
-    """Label raster on the same grid."""
-    footprints: Path | None = None
-    """Vector file of footprints (exclusive with `mask`)."""
-    outlines: Outlines | None = None
-    """Footprints in pixels of the image, from a COCO file (exclusive with both)."""
-    bounds: Bounds | None = None
-    """Ground covered; None for files without georeference."""
-    optical_invalid: InvalidMask | None = None
-    """Where the optical image counts as missing; None: its own nodata alone says so."""
-    rotate_180: bool = False
-    """True where SAR, optical and label are rotated by 180 degrees to reach the catalog's radar side."""
-
-    @property
-    def labelled(self) -> bool:
-        """True where there is a mask, a footprint file or outlines."""
-        return not (self.mask is None and self.footprints is None and self.outlines is None)
-
-
-@dataclass(frozen=True)
 class ChipArrays:
     """Pixels of a chip, or of a window of it, in the data types of its files, rotated where the chip asks for it."""
 
@@ -117,6 +86,14 @@ class ChipArrays:
         truth = [array for array in (self.label, self.targets, self.instances) if array is not None]
         return sum(array.nbytes for array in (*images, *truth))
 
+    @property
+    def counted_share(self) -> float:
+        """Share of pixels with a label that counts; without labels, of pixels with data."""
+        if self.label is not None:
+            return float(np.mean(self.label != IGNORE_LABEL))
+        image = self.sar or self.optical
+        return 0.0 if image is None else float(image.valid.mean())
+
     def crop(self, window: Window) -> ChipArrays:
         """Views of a window."""
         return self._map(lambda array: array[..., *window.slices])
@@ -131,6 +108,73 @@ class ChipArrays:
 
         truth = (None if array is None else function(array) for array in (self.label, self.targets, self.instances))
         return ChipArrays(apply(self.sar), apply(self.optical), *truth)
+
+
+class ScenePart(Protocol):
+    """A part of a scene that brings the pixels of its images and footprints onto one grid by itself."""
+
+    @property
+    def labelled(self) -> bool:
+        """True where the label of some of its ground is known."""
+        ...
+
+    @property
+    def grid(self) -> Georeference:
+        """Size and place."""
+        ...
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that it is read from."""
+        ...
+
+    @property
+    def definition(self) -> str:
+        """What beside the files decides its pixels."""
+        ...
+
+    def read(self, modalities: AbstractSet[Modality], window: Window | None = None) -> ChipArrays:
+        """As `read_chip`."""
+        ...
+
+    def instances(self) -> Instances:
+        """Buildings by number, (h, w)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One co-registered sample on disk."""
+
+    key: str
+    """Unique name within the catalog."""
+    place: str
+    """Group that splits never cut and that the bootstrap resamples: one piece of ground."""
+    sar: tuple[Path, ...]
+    """Files whose bands, concatenated in this order, are the declared SAR bands."""
+    optical: tuple[Path, ...]
+    """Same for the optical bands; empty when there is no optical image."""
+    mask: Path | None = None
+    """Label raster on the same grid."""
+    footprints: Path | None = None
+    """Vector file of footprints (exclusive with `mask`)."""
+    outlines: Outlines | None = None
+    """Footprints in pixels of the image, from a COCO file (exclusive with both)."""
+    bounds: Bounds | None = None
+    """Ground covered; None for files without georeference."""
+    optical_invalid: InvalidMask | None = None
+    """Where the optical image counts as missing; None: its own nodata alone says so."""
+    rotate_180: bool = False
+    """True where SAR, optical and label are rotated by 180 degrees to reach the catalog's radar side."""
+    scene: ScenePart | None = None
+    """Where its pixels come from if it is a part of a larger scene; `sar` and `optical` then only say what is there."""
+
+    @property
+    def labelled(self) -> bool:
+        """True where there is a mask, a footprint file or outlines, or its part of a scene is labelled."""
+        if self.scene is not None:
+            return self.scene.labelled
+        return not (self.mask is None and self.footprints is None and self.outlines is None)
 
 
 def read_chip(
@@ -148,6 +192,8 @@ def read_chip(
     Raises:
         InputError: A file is missing, damaged, of another band count, or not on the grid of the others.
     """
+    if chip.scene is not None:
+        return chip.scene.read(modalities, window)
     reference = _reference(chip, modalities, radiometry)
     with RasterioSource.open(*reference) as source:
         image = (reference[0][0], source.georeference)
@@ -186,6 +232,8 @@ def check_chip(chip: Chip, radiometry: Radiometry) -> Georeference:
 
 def chip_grid(chip: Chip, modalities: AbstractSet[Modality], radiometry: Radiometry) -> Georeference:
     """Grid of a chip from the header of one file that `read_chip` opens for these modalities."""
+    if chip.scene is not None:
+        return chip.scene.grid
     return open_grid(_reference(chip, modalities, radiometry)[0][0])
 
 

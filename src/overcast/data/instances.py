@@ -23,6 +23,8 @@ def read_instances(chip: Chip, spec: LabelSpec) -> Instances | None:
     """
     if not chip.labelled:
         return None
+    if chip.scene is not None:
+        return chip.scene.instances()
     numbered = _in_file(chip, spec)
     return np.ascontiguousarray(numbered[::-1, ::-1]) if chip.rotate_180 else numbered
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from overcast.data.georeference import Georeference, same_grid
 from overcast.data.radiometry import SensorRadiometry
-from overcast.data.units import RadarSide, Unit
+from overcast.data.resample import Regridding
+from overcast.data.units import RadarSide, Resampling, Unit
 from overcast.errors import ConfigError, RadiometryError
 from overcast.inference.declare import declared_beside
 from overcast.inference.model import SceneModel
@@ -20,8 +21,7 @@ from overcast.prepare.convert import Conversion
 from overcast.prepare.found_look import declared_radar, metadata_radar, stated_radar, unknown_look
 from overcast.prepare.look import Radar, azimuth_of, place_of, require_side, up_azimuth
 from overcast.prepare.metadata import Document, documents, radar_facts, scale_factor
-from overcast.prepare.options import PrepareOptions, Resampling
-from overcast.prepare.resample import Regridding
+from overcast.prepare.options import PrepareOptions
 from overcast.prepare.source import BandReader, open_reader, unit_of
 from overcast.prepare.target import target_crs, target_grid
 
