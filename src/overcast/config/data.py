@@ -23,7 +23,7 @@ from overcast.data.chips import Chip
 from overcast.data.clusters import cluster_places
 from overcast.data.folder import folder_catalog
 from overcast.data.scenes.catalog import scenes_catalog
-from overcast.data.scenes.splits import labelled_only, scene_blocks, scene_places, scene_polygons
+from overcast.data.scenes.splits import by_block, labelled_only, scene_blocks, scene_places, scene_polygons
 from overcast.data.spacenet6 import corners_of, spacenet6_catalog
 from overcast.data.splitfile import read_split
 from overcast.data.splits import Split, block_split, cluster_split, hold_out_side, spacenet6_split, subfolder_split
@@ -131,7 +131,10 @@ def _folder(options: FolderData) -> tuple[Catalog, Split]:
 
 def _scenes(options: ScenesData) -> tuple[Catalog, Split]:
     catalog = replace(scenes_catalog(options.root, options.tile_px), around_footprints=options.around_footprints)
-    rule, chips = options.split, catalog.chips
+    rule = options.split
+    if isinstance(rule, SceneBlocks):
+        catalog = replace(catalog, chips=by_block(catalog.chips, rule.block_m))
+    chips = catalog.chips
     match rule:
         case SceneBlocks():
             split = scene_blocks(chips, **rule.model_dump(exclude={"by"}))

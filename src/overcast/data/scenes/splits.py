@@ -40,6 +40,12 @@ def scene_blocks(
     return _drawn(chips, blocks(chips, block_m), shares, (buffer_m, seed, "blocks"), definition)
 
 
+def by_block(chips: Sequence[Chip], block_m: float) -> tuple[Chip, ...]:
+    """The chips with their block as their place, the unit that confidence intervals resample."""
+    names = {key: name for name, keys in blocks(chips, block_m).items() for key in keys}
+    return tuple(replace(chip, place=f"{chip.place} {names[chip.key]}") for chip in chips)
+
+
 def scene_places(
     chips: Sequence[Chip], test_share: float, validation_share: float, buffer_m: float, seed: int
 ) -> Split:
