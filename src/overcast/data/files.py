@@ -39,8 +39,10 @@ def open_raster(path: Path) -> Iterator[Any]:
         raise InputError(f"{path} does not exist; check the path.")
     with reading(path):
         dataset = rasterio.open(path)
-    with dataset:
+    try:  # not `with dataset`: it belongs to one thread, and a file may be closed by another than opened it
         yield dataset
+    finally:
+        dataset.close()
 
 
 @contextmanager
