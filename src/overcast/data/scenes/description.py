@@ -109,6 +109,14 @@ class PlaceOptions(_Section):
     shift_m: Shifts = Shifts()
     """Correction of known offsets."""
 
+    @property
+    def files(self) -> dict[str, tuple[str, ...]]:
+        """Files by layer, as the description names them; layers that the place lacks are left out."""
+        vectors = {"footprints": self.footprints, "labelled_area": self.labelled_area}
+        found = {"sar": self.sar, "optical": self.optical, "clouds": (self.clouds,) if self.clouds else None}
+        found |= {name: (chosen.file,) if chosen else None for name, chosen in vectors.items()}
+        return {name: files for name, files in found.items() if files}
+
     @model_validator(mode="after")
     def _something(self) -> PlaceOptions:
         if self.sar is None and self.optical is None:
