@@ -38,9 +38,10 @@ def check_data(
     from overcast.errors import InputError
 
     found = take_inventory(name, root, partial=partial)
-    if as_json:
+    places = name is DatasetName.SCENES and found.complete
+    if as_json and not places:
         print_json(found.as_json())
-    else:
+    elif not as_json:
         rows = [
             (
                 part.name + ("" if part.needed else " (optional)"),
@@ -53,7 +54,7 @@ def check_data(
         print_table(("part", "found", "expected", "missing"), rows, title=f"{name.value} in {root}")
     if not found.complete:
         raise InputError(found.sentence)
-    if name is DatasetName.SCENES:
+    if places:
         _check_places(root, pictures, as_json=as_json)
         return
     chips = len(_open(name, root).chips) if headers else None

@@ -9,19 +9,17 @@ from pathlib import Path
 from affine import Affine
 
 from overcast.data.georeference import Georeference
-from overcast.data.scenes.description import ScenesDescription, description_file, read_scenes
+from overcast.data.scenes.description import description_file, read_scenes
 from overcast.data.scenes.layers import Mosaic
 from overcast.data.scenes.offsets import NEAR_PX, Offset, measure_offsets
 from overcast.data.scenes.opening import labels_outside, native_gsd_m, open_place
 from overcast.data.scenes.place import Place
-from overcast.data.units import RadarSide
 from overcast.errors import InputError
 
 SURE = 0.8
 """Confidence from which on an offset is taken as measured."""
-RADAR_LEAN_M, OPTICAL_LEAN_M = 10.0, 3.0
-"""Metres by which edges of a built-up place may lie nearer to the radar than the ground in SAR images, and in any
-direction in optical images that are not taken from straight above."""
+LEAN_M = 3.0
+"""Metres by which roofs may lie beside their footprints in an optical image that is not taken from straight above."""
 BETTER = 1.3
 """A turned image is the right one where its edges correlate better by this factor."""
 TURNS = {
@@ -61,15 +59,13 @@ def check_scenes(path: Path) -> Iterator[PlaceFinding]:
         except InputError as error:
             yield PlaceFinding(name, None, (), (str(error),), ())
             continue
-        yield _compared(place, description)
+        yield _compared(place)
 
 
-def _compared(place: Place, description: ScenesDescription) -> PlaceFinding:
+def _compared(place: Place) -> PlaceFinding:
     offsets = tuple(measure_offsets(place))
     problems = list(_turned(place, offsets))
-    warnings = [] if problems else [
-        sentence for offset in offsets if (sentence := _sentence(place, offset, description.sar.radar_side))
-    ]  # fmt: skip
+    warnings = [] if problems else list(_sentences(place, offsets))
     if place.footprints is not None and place.area is not None:
         outside = labels_outside(place.footprints, place.area)
         if outside:
@@ -80,40 +76,34 @@ def _compared(place: Place, description: ScenesDescription) -> PlaceFinding:
     return PlaceFinding(place.name, place, offsets, tuple(problems), tuple(warnings))
 
 
-def _sentence(place: Place, offset: Offset, side: RadarSide | None) -> str | None:
-    """A warning about an offset that is more than what leaning buildings explain."""
-    rows, cols = without_lean(offset, place.grid.gsd_m, side)
-    if max(abs(rows), abs(cols)) <= NEAR_PX or offset.confidence < SURE:
-        return None
-    return (
-        f"place {place.name}: the {offset.layer} must be moved by {offset.east_m:+.1f} m east and "
-        f"{offset.north_m:+.1f} m north ({offset.px:.1f} px) to lie on the {_called(offset.reference)} (confidence "
-        f"{offset.confidence:.2f}); look at the picture, and correct it with shift_m if that is so, less what "
-        "buildings lean towards the radar or away from the camera."
-    )
+def _sentences(place: Place, offsets: tuple[Offset, ...]) -> Iterator[str]:
+    """A warning about each offset of more than `NEAR_PX`.
+
+    High things lean: towards the radar in SAR images, whose edges in a town may lie 10 m nearer to it, and away from
+    the camera in optical ones. Footprints show the ground. Where both images have been compared with them, they are not
+    judged by each other.
+    """
+    sure = [offset for offset in offsets if offset.confidence >= SURE]
+    with_footprints = {offset.reference for offset in sure if offset.layer == "footprints"}
+    for offset in sure:
+        allowed, lean = NEAR_PX, ""
+        if offset.layer == "optical":
+            if with_footprints == {"sar", "optical"}:
+                continue
+            lean = ", less what buildings lean towards the radar, which may be 10 m"
+        elif offset.reference == "optical":
+            allowed = NEAR_PX + LEAN_M / place.grid.gsd_m
+        if offset.px > allowed:
+            yield (
+                f"place {place.name}: the {offset.layer} must be moved by {offset.east_m:+.1f} m east and "
+                f"{offset.north_m:+.1f} m north ({offset.px:.1f} px) to lie on the {_called(offset.reference)} "
+                f"(confidence {offset.confidence:.2f}); look at the picture and, if that is so, correct it with "
+                f"shift_m{lean}."
+            )
 
 
 def _called(layer: str) -> str:
-    return "SAR image" if layer == "sar" else layer
-
-
-def without_lean(offset: Offset, gsd_m: float, side: RadarSide | None) -> tuple[float, float]:
-    """Rows and columns of an offset beyond what the lean of buildings explains.
-
-    Edges of the SAR image lie up to `RADAR_LEAN_M` nearer to the radar than those of the other layer; where nobody says
-    on which side it stood, in any direction.
-    """
-    radar = RADAR_LEAN_M / gsd_m if offset.reference == "sar" else 0.0
-    optical = OPTICAL_LEAN_M / gsd_m if "optical" in (offset.layer, offset.reference) else 0.0
-    up, down, left, right = (
-        optical + (radar if side in (None, toward) else 0.0)
-        for toward in (RadarSide.NORTH, RadarSide.SOUTH, RadarSide.WEST, RadarSide.EAST)
-    )
-    return _rest(offset.rows, -up, down), _rest(offset.cols, -left, right)
-
-
-def _rest(value: float, low: float, high: float) -> float:
-    return value - min(max(value, low), high)
+    return f"{'SAR' if layer == 'sar' else layer} image"
 
 
 def _turned(place: Place, offsets: tuple[Offset, ...]) -> Iterator[str]:
