@@ -55,15 +55,17 @@ def check_data(
     if not found.complete:
         raise InputError(found.sentence)
     if places:
-        _check_places(root, pictures, as_json=as_json)
+        count = _check_places(root, pictures, as_json=as_json)
+        if not as_json:
+            typer.echo(f"{found.sentence} The headers of {count} places agree.")
         return
     chips = len(_open(name, root).chips) if headers else None
     if not as_json:
         typer.echo(found.sentence + ("" if chips is None else f" The headers of {chips} chips agree."))
 
 
-def _check_places(root: Path, pictures: Path | None, *, as_json: bool) -> None:
-    """Measure and draw each place of scenes."""
+def _check_places(root: Path, pictures: Path | None, *, as_json: bool) -> int:
+    """Measure and draw each place of scenes; their number. Raises InputError where one has a problem."""
     from overcast.data.scenes.checking import check_scenes
     from overcast.data.scenes.description import description_file
     from overcast.errors import InputError
@@ -87,6 +89,7 @@ def _check_places(root: Path, pictures: Path | None, *, as_json: bool) -> None:
         typer.echo(f"error: {problem}", err=True)
     if problems:
         raise InputError(problems[-1])
+    return len(findings)
 
 
 def _finding_as_json(finding: PlaceFinding) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,16 @@ from rasterio.windows import Window as RasterioWindow
 from overcast.batch import IGNORE_LABEL, Modality
 from overcast.data.coco import Outlines
 from overcast.data.files import grid_of, open_grid, open_raster, reading, require_complete
-from overcast.data.georeference import Georeference, require_same_grid
+from overcast.data.georeference import Georeference, is_metric, require_same_grid
 from overcast.data.labels import LabelSpec, mask_invalid, rasterize_footprints, read_mask
-from overcast.data.radiometry import Radiometry, SensorRadiometry
+from overcast.data.radiometry import GSD_TOLERANCE, Radiometry, SensorRadiometry
 from overcast.data.raster import NativePixels, RasterioSource
 from overcast.data.targets import Instances
-from overcast.errors import InputError
+from overcast.errors import InputError, RadiometryError
 from overcast.grid import Window
+
+if TYPE_CHECKING:
+    from overcast.data.scene_part import ScenePart
 
 
 @dataclass(frozen=True)
@@ -110,38 +113,6 @@ class ChipArrays:
         return ChipArrays(apply(self.sar), apply(self.optical), *truth)
 
 
-class ScenePart(Protocol):
-    """A part of a scene that brings the pixels of its images and footprints onto one grid by itself."""
-
-    @property
-    def labelled(self) -> bool:
-        """True where the label of some of its ground is known."""
-        ...
-
-    @property
-    def grid(self) -> Georeference:
-        """Size and place."""
-        ...
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """Every file that it is read from."""
-        ...
-
-    @property
-    def definition(self) -> str:
-        """What beside the files decides its pixels."""
-        ...
-
-    def read(self, modalities: AbstractSet[Modality], window: Window | None = None) -> ChipArrays:
-        """As `read_chip`."""
-        ...
-
-    def instances(self) -> Instances:
-        """Buildings by number, (h, w)."""
-        ...
-
-
 @dataclass(frozen=True)
 class Chip:
     """One co-registered sample on disk."""
@@ -158,6 +129,8 @@ class Chip:
     """Label raster on the same grid."""
     footprints: Path | None = None
     """Vector file of footprints (exclusive with `mask`)."""
+    labelled_area: Path | None = None
+    """Vector file of the ground on which the label is complete; elsewhere it is 255. None: the whole chip."""
     outlines: Outlines | None = None
     """Footprints in pixels of the image, from a COCO file (exclusive with both)."""
     bounds: Bounds | None = None
@@ -230,6 +203,15 @@ def check_chip(chip: Chip, radiometry: Radiometry) -> Georeference:
     return grid
 
 
+def require_gsd(chip: Chip, grid: Georeference, radiometry: Radiometry) -> None:
+    """Raise RadiometryError where the file says another pixel size than the description."""
+    declared = radiometry.sar.gsd_m
+    if grid.crs is not None and is_metric(grid.crs) and abs(grid.gsd_m / declared - 1) > GSD_TOLERANCE:
+        raise RadiometryError(
+            f"{chip.sar[0]} has pixels of {grid.gsd_m:g} m, but gsd_m is declared as {declared:g}; correct one of them."
+        )
+
+
 def chip_grid(chip: Chip, modalities: AbstractSet[Modality], radiometry: Radiometry) -> Georeference:
     """Grid of a chip from the header of one file that `read_chip` opens for these modalities."""
     if chip.scene is not None:
@@ -284,6 +266,15 @@ def without_invalid(
 
 
 def _read_label(
+    chip: Chip, spec: LabelSpec, window: Window, image: tuple[Path, Georeference]
+) -> NDArray[np.uint8] | None:
+    label = _drawn_label(chip, spec, window, image)
+    if label is None or chip.labelled_area is None:
+        return label
+    return mask_invalid(label, rasterize_footprints(chip.labelled_area, image[1].crop(window)) == 1)
+
+
+def _drawn_label(
     chip: Chip, spec: LabelSpec, window: Window, image: tuple[Path, Georeference]
 ) -> NDArray[np.uint8] | None:
     if chip.mask is not None:

@@ -53,7 +53,8 @@ def _files(chip: Chip) -> tuple[Path, ...]:
     if chip.scene is not None:
         return chip.scene.files
     outlines = chip.outlines.path if chip.outlines else None
-    others = (chip.mask, chip.footprints, outlines, chip.optical_invalid.path if chip.optical_invalid else None)
+    invalid = chip.optical_invalid.path if chip.optical_invalid else None
+    others = (chip.mask, chip.footprints, chip.labelled_area, outlines, invalid)
     return (*chip.sar, *chip.optical, *(path for path in others if path is not None))
 
 

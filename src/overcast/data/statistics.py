@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overcast.batch import Modality
-from overcast.data.chips import Chip, InvalidMask, ScenePart, without_invalid
+from overcast.data.chips import Chip, InvalidMask, without_invalid
 from overcast.data.radiometry import BandStatistics, Radiometry, SensorRadiometry, Statistics
 from overcast.data.raster import RasterioSource
+from overcast.data.scene_part import ScenePart
 from overcast.errors import InputError
 
 LARGEST_SAMPLE = 256

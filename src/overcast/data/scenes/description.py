@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from overcast.data.addresses import is_remote, located
+from overcast.data.stated import Stated
 from overcast.data.units import RadarSide, Unit
 from overcast.errors import InputError
 from overcast.settings import read_settings
@@ -137,7 +138,7 @@ class ScenesDescription(_Section):
     """Name of the data set, for reports and model cards."""
     class_name: str = "building"
     """What the footprints outline."""
-    licence: str
+    licence: Stated
     """SPDX identifier, or the words of the publisher."""
     simulated: bool = False
     """true where the images were computed, not measured."""
