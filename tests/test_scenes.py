@@ -1,9 +1,11 @@
 """Scenes: windows that do not depend on how they are read, labels on known ground alone, files that do not fit."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from affine import Affine
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from raster_files import write_tiff
 from rasterio.enums import Resampling as GdalResampling
 from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as RasterioWindow
 from scene_files import GSD_M, LEFT, OTHER, SIDE, TOP, UTM, burn, houses, radar, with_place, write_town, write_vector
 
 from overcast.batch import IGNORE_LABEL, Modality
@@ -219,6 +222,37 @@ def test_what_does_not_fit_is_said_in_one_sentence(town: Path, changes: dict[str
     with pytest.raises(OvercastError, match=sentence) as caught:
         open_places(with_place(town, **changes))
     assert "\n" not in str(caught.value)
+
+
+def test_memory_does_not_grow_with_the_scene(tmp_path: Path) -> None:
+    """Blocks that were never written take no space on disk; they are read as zeros all the same."""
+
+    def peak(side: int) -> int:
+        root = tmp_path / str(side)
+        root.mkdir()
+        corner, size = Affine(1, 0, LEFT, 0, -1, TOP), {"height": side, "width": side, "crs": UTM}
+        sparse = {"driver": "GTiff", "tiled": True, "blockxsize": 256, "blockysize": 256, "sparse_ok": True}
+        for name, count, kind in (("sar", 2, "float32"), ("ortho", 3, "uint8")):
+            turned = corner * Affine.rotation(0 if name == "sar" else 20)
+            with rasterio.open(
+                root / f"{name}.tif", "w", count=count, dtype=kind, transform=turned, **size, **sparse
+            ) as file:
+                file.write(np.ones((count, 64, 64), kind), window=RasterioWindow(0, 0, 64, 64))
+        (root / "town.yaml").write_text(
+            "{name: a, licence: b, sar: {bands: [VV, VH], unit: amplitude}, optical: {bands: [r, g, b]}, "
+            "places: {a: {sar: sar.tif, optical: ortho.tif}}}"
+        )
+        tracemalloc.start()
+        catalog = scenes_catalog(root, 512)
+        for chip in catalog.chips[::4]:
+            assert chip.scene is not None
+            chip.scene.read(BOTH, Window(10, 10, 128, 128))
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    small = peak(1024)
+    assert peak(4096) < 1.2 * small
 
 
 def test_a_folder_with_one_description_stands_for_it(town: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from overcast.grid import Window
 
 WHOLE_PX = 1e-3
 """Offset of two grids, in pixels, up to which one is a part of the other and nothing is resampled."""
-LONGEST_SIDE = 4096
+LONGEST_SIDE = 1024
 """Largest side of the thinned image from which `coverage` is read."""
 
 
