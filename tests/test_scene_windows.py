@@ -92,7 +92,7 @@ def test_batches_do_not_depend_on_the_number_of_threads(data: tuple[Catalog, Spl
 
 
 @given(index=st.integers(0, 13), stream=st.integers(0, 2**40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_window_holds_training_ground_and_nothing_else(data: tuple[Catalog, Split], index: int, stream: int) -> None:
     catalog, split = data
     chips = catalog.select(split.train)

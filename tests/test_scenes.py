@@ -48,7 +48,7 @@ windows = st.builds(
 
 
 @given(window=windows)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_window_is_that_window_of_the_whole_place(place: Place, window: Window) -> None:
     whole, part = place.read(place.grid.whole, BOTH).crop(window), place.read(window, BOTH)
     for mine, theirs in ((part.sar, whole.sar), (part.optical, whole.optical)):

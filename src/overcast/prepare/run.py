@@ -16,6 +16,7 @@ from overcast.inference.cog import BLOCK, CACHE_BYTES, bounded_cache, write_cog
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import require_space, require_writable, termination_as_interrupt
 from overcast.inference.staging import recover_publication, staged
+from overcast.prepare.aim import ForTraining
 from overcast.prepare.checks import at_level, check_values
 from overcast.prepare.options import PrepareOptions, Report
 from overcast.prepare.plan import Plan, make_plan
@@ -48,7 +49,7 @@ class PrepareSummary:
 
 def prepare_scene(
     inputs: Sequence[str | Path],
-    bundle: Bundle | SceneModel,
+    bundle: Bundle | SceneModel | ForTraining,
     output: Path,
     options: PrepareOptions | None = None,
     *,
@@ -59,7 +60,8 @@ def prepare_scene(
 
     Args:
         inputs: Files: `scene.tif`, `HV=b.tif`, or `HV=scene.tif@2` for its second band.
-        bundle: The model that decides bands, unit, pixel size and radar side.
+        bundle: The model that decides bands, unit, pixel size and radar side; or `ForTraining`, which takes every band
+            and calibrates it.
         output: Cloud-optimised GeoTIFF, .tif or .tiff; a STAC item is written beside it.
         options: What the files do not say.
         dry_run: Decide and check everything, and write nothing.
@@ -71,12 +73,12 @@ def prepare_scene(
         ConfigError: Options contradict each other.
     """
     started, options = time.monotonic(), options or PrepareOptions()
-    model = bundle if isinstance(bundle, SceneModel) else SceneModel.of(bundle)
+    aim = bundle if isinstance(bundle, SceneModel | ForTraining) else SceneModel.of(bundle)
     # not scene.stac.json, which predict writes beside footprints called scene.gpkg
     item = output.with_suffix(".prepared.stac.json") if options.stac else None
     targets = (output, item) if item is not None else (output,)
     with ExitStack() as stack:
-        plan = make_plan(inputs, model, options, stack)
+        plan = make_plan(inputs, aim, options, stack)
         recover_publication(targets)
         _check_outputs(plan, targets)
         stack.enter_context(termination_as_interrupt())
