@@ -206,7 +206,10 @@ def swapped(shapes: list[shapely.Polygon]) -> list[shapely.Polygon]:
         ({"footprints": "abroad.gpkg"}, r"abroad.gpkg lies elsewhere: its nearest shape is 25 km"),
         ({"footprints": "nowhere.parquet"}, r"nowhere.parquet has no coordinate reference system"),
         ({"footprints": {"file": "houses.gpkg", "where": "fid > 1000"}}, r"holds no polygon where fid > 1000"),
-        ({"footprints": {"file": "houses.gpkg", "where": "colour = 1"}}, r"cannot be read where colour = 1"),
+        (
+            {"footprints": {"file": "houses.gpkg", "where": "colour = 1"}},
+            r"cannot be read as footprints where colour",
+        ),
         ({"labelled_area": "corner.gpkg"}, r"every footprint of houses.gpkg lies outside of the labelled area"),
         ({"sar": "plain.tif"}, r"plain.tif has no coordinate reference system"),
     ],

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import geopandas
 import numpy as np
-import pyogrio
 import rasterio.features
 import shapely
 from affine import Affine
@@ -18,7 +15,7 @@ from numpy.typing import NDArray
 
 from overcast.data.georeference import Georeference
 from overcast.data.scenes.description import VectorFile
-from overcast.data.vectors import PARQUET, geometry_layer, read_shapes
+from overcast.data.vectors import read_shapes
 from overcast.errors import InputError
 from overcast.grid import Window
 
@@ -91,7 +88,7 @@ def read_polygons(
     Raises:
         InputError: The file cannot be read, has no CRS or shapes other than polygons, or none lies on the grid.
     """
-    table = _table(path, chosen)
+    table = read_shapes(path, chosen.layer, chosen.where)
     table = table[~(table.geometry.isna() | table.geometry.is_empty)]
     if table.empty:
         raise InputError(f"{path} holds no polygon{_condition(chosen)}; leave it out, or give one that does.")
@@ -112,25 +109,6 @@ def read_polygons(
     matrix, origin = np.array([[t.a, t.b], [t.d, t.e]]), np.array([t.c, t.f])
     pixels = shapely.transform(placed[inside], lambda xy: np.round((xy @ matrix.T + origin) * STEPS) / STEPS)
     return Polygons(np.asarray(shapely.make_valid(pixels)))
-
-
-def _table(path: Path, chosen: VectorFile) -> geopandas.GeoDataFrame:
-    if chosen.where is None:
-        return read_shapes(path, chosen.layer)
-    source: Any = path
-    if path.suffix.lower() in PARQUET:  # GDAL's own reader of Parquet is not built in everywhere
-        source = BytesIO()
-        pyogrio.write_dataframe(read_shapes(path), source, driver="FlatGeobuf", SPATIAL_INDEX="NO")
-        source = source.getvalue()
-    elif not path.is_file():
-        raise InputError(f"{path} does not exist; check the path.")
-    try:
-        layer = chosen.layer or (None if isinstance(source, bytes) else geometry_layer(path))
-        found = geopandas.read_file(source, layer=layer, where=chosen.where, engine="pyogrio")
-    except (ValueError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} cannot be read where {chosen.where} ({reason}); check the condition.") from error
-    return found
 
 
 def _condition(chosen: VectorFile) -> str:

@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-import geopandas
 import numpy as np
-import pyogrio
 import shapely
 from rasterio.warp import transform_bounds
 
 from overcast.data.files import open_raster
 from overcast.data.georeference import Georeference, same_grid
-from overcast.data.vectors import PARQUET
+from overcast.data.vectors import read_shapes
 from overcast.errors import OvercastError
 
-RASTERS = frozenset({".tif", ".tiff", ".jp2", ".vrt", ".img"})
-VECTORS = frozenset({".gpkg", ".geojson", ".shp", ".parquet", ".geoparquet"})
+RASTERS = frozenset({".tif", ".tiff", ".jp2", ".img"})
+VECTORS = frozenset({".gpkg", ".geojson", ".shp", ".parquet", ".geoparquet", ".fgb"})
 SAR_WORDS = ("sar", "vv", "vh", "hh", "hv", "s1", "sentinel1", "grd", "sigma0", "gamma0", "radar", "icdr", "umbra")
 OPTICAL_WORDS = ("ortho", "optical", "rgb", "rgbn", "s2", "sentinel2", "aerial", "dop", "photo", "ms", "psh")
 CLOUD_WORDS = ("cloud", "clouds", "scl", "cldmask")
@@ -65,7 +63,7 @@ def _look_at(path: Path) -> FoundFile | None:
         if ending in RASTERS:
             return _raster(path)
         return _vector(path) if ending in VECTORS else None
-    except (OvercastError, pyogrio.errors.DataSourceError, ValueError):
+    except OvercastError:
         return None  # what cannot be read is no part of a data set
 
 
@@ -92,18 +90,14 @@ def _role(path: Path, bands: int, kind: str) -> Role:
 
 
 def _vector(path: Path) -> FoundFile | None:
-    if path.suffix.lower() in PARQUET:
-        table = geopandas.read_parquet(path)
-        crs, bounds, count = table.crs, table.total_bounds, len(table)
-    else:
-        info = pyogrio.read_info(path, force_total_bounds=True, force_feature_count=True)
-        crs, bounds, count = info["crs"], info["total_bounds"], info["features"]
-    if crs is None or bounds is None or not np.isfinite(bounds).all():
+    table = read_shapes(path)
+    crs, bounds = table.crs, table.total_bounds
+    if crs is None or not np.isfinite(bounds).all():
         return None
     words = set(re.split(r"[^a-z0-9]+", path.stem.lower()))
     role = Role.AREA if words & set(AREA_WORDS) else Role.FOOTPRINTS
     box = transform_bounds(crs, "EPSG:4326", *bounds)
-    return FoundFile(path, role, box, f"{count} shapes, {crs}", (), None, None)
+    return FoundFile(path, role, box, f"{len(table)} shapes, {crs.to_string()}", (), None, None)
 
 
 def group_by_place(files: Sequence[FoundFile]) -> Iterator[list[FoundFile]]:
