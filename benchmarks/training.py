@@ -32,6 +32,7 @@ from rasterio import Affine
 from rich.console import Console
 from torch.optim import AdamW
 
+from overcast.arithmetic import Precision
 from overcast.batch import Batch
 from overcast.config import build_plan, load_config
 from overcast.data.dataset import ChipDataset, SampleOptions
@@ -40,7 +41,6 @@ from overcast.data.statistics import compute_statistics
 from overcast.methods.options import build_method
 from overcast.training.loader import TrainLoader, to_device
 from overcast.training.module import MethodModule, parameter_groups
-from overcast.training.options import Precision
 from overcast.training.order import ONE_PROCESS, SampleOrder
 from overcast.training.plan import Plan
 from overcast.training.run import train

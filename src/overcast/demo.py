@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
+from overcast.arithmetic import AUTO, Precision
 from overcast.batch import IGNORE_LABEL
 from overcast.bundle import BUNDLED, load_bundle
 from overcast.compare import Request, compare_runs
@@ -140,7 +141,11 @@ def run_demo(output: Path, seed: int = 0) -> DemoFiles:
 def map_scene(files: DemoFiles) -> PredictionSummary:
     """Footprints and probability of the scene from its SAR image."""
     sar = files.scene / "sar.tif"
-    options = PredictOptions(scene=SceneOptions(tile=512), polygons=PolygonOptions(min_area_m2=20.0), overwrite=True)
+    options = PredictOptions(
+        scene=SceneOptions(tile=512, precision=Precision.AUTO, device=AUTO),
+        polygons=PolygonOptions(min_area_m2=20.0),
+        overwrite=True,
+    )
     return predict_file(
         [sar],
         load_bundle(BUNDLED),

@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +99,26 @@ def open_work(path: Path, request: Facts) -> WorkFolder:
     return WorkFolder(path, {}, "" if found is None else _differs_note(found, wanted))
 
 
-def earlier_threads(path: Path) -> int | None:
-    """Threads of the run whose blocks lie in a folder; None without."""
-    threads = (_read_json(path / _REQUEST) or {}).get("threads")
-    return threads if isinstance(threads, int) else None
+@dataclass(frozen=True)
+class Earlier:
+    """How the run computed whose blocks lie in a folder; None is what it does not say."""
+
+    threads: int | None = None
+    runtime: str | None = None
+    precision: str | None = None
+    device: str | None = None
+
+
+def earlier_run(path: Path) -> Earlier:
+    """Of the run whose blocks lie in a folder; nothing is known without."""
+    request = _read_json(path / _REQUEST) or {}
+    options = request.get("options")
+    options = options if isinstance(options, dict) else {}
+    threads = request.get("threads")
+    said = (request.get("runtime"), options.get("precision"), options.get("device"))
+    return Earlier(
+        threads if isinstance(threads, int) else None, *(one if isinstance(one, str) else None for one in said)
+    )
 
 
 def _resumed_note(whole: int, damaged: Sequence[str]) -> str:
