@@ -15,6 +15,7 @@ import sys
 import time
 
 import torch
+from limits import as_command
 
 from overcast.arithmetic import Precision, capabilities, settled_precision
 from overcast.evaluation.machine import describe_machine
@@ -62,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 import torch
+from limits import as_command, at_least
 from rasterio import Affine
 from rich.console import Console
 from torch.optim import AdamW
@@ -164,14 +165,16 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--method", default="cmhcl")
     parser.add_argument("--preset", default="tiny")
-    parser.add_argument("--crop", type=int, default=128)
-    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--crop", type=at_least(32), default=128)
+    parser.add_argument("--batch-size", type=at_least(2), default=8)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--chips", type=int, default=40, help="of 256 x 256 px (SAR 4 x float32, optical 3 x uint8)")
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch")
+    parser.add_argument("--workers", type=at_least(0), default=2)
+    parser.add_argument(
+        "--chips", type=at_least(20), default=40, help="of 256 x 256 px (SAR 4 x float32, optical 3 x uint8)"
+    )
+    parser.add_argument("--steps", type=at_least(WARM_UP_STEPS + 1), default=30)
+    parser.add_argument("--rounds", type=at_least(1), default=3)
+    parser.add_argument("--threads", type=at_least(1), default=os.cpu_count(), help="of torch")
     parser.add_argument("--scratch", type=Path, help="folder for data and runs; by default a temporary one")
     return parser.parse_args()
 
@@ -221,4 +224,4 @@ def report(options: argparse.Namespace, pairs: list[tuple[Rate, Rate]], loader_s
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -12,7 +12,6 @@ import rasterio
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import Progress
 
 from overcast.arithmetic import AUTO, Precision
 from overcast.batch import IGNORE_LABEL
@@ -25,7 +24,9 @@ from overcast.inference.cog import ProbabilitySource
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.polygons import PolygonOptions
 from overcast.inference.predict import PredictionSummary, PredictOptions, predict_file
+from overcast.inference.progress import Report
 from overcast.inference.scene import SceneOptions
+from overcast.lifesigns import shown
 from overcast.simulate.dataset import simulate_dataset
 from overcast.simulate.options import CityOptions, Preset, SarOptions, SimulationOptions, preset
 
@@ -117,17 +118,20 @@ def run_demo(output: Path, seed: int = 0) -> DemoFiles:
     """
     files, console = DemoFiles(output), Console(stderr=True)
     console.print("1/4 simulating a city, optical and SAR, with exact footprints", highlight=False)
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("places")
-        simulate_dataset(files.city, demo_city(seed), lambda done, n: progress.update(task, completed=done, total=n))
+    with shown("simulating", "places", console) as update:
+        simulate_dataset(files.city, demo_city(seed), update)
     console.print(f"2/4 training {', '.join(METHODS)} at the same budget", highlight=False)
     for method in METHODS:
         train(demo_config(files, method, seed), files.run(method), console=console)
     console.print("3/4 evaluating on places that no model saw, with SAR alone", highlight=False)
     request = Request(title="Overcast demo: buildings from SAR alone", command=f"overcast demo --output {output}")
-    comparison = compare_runs([files.run(method) for method in METHODS], output, request)
+    with shown("evaluating", "chips", console) as update:
+        comparison = compare_runs(
+            [files.run(method) for method in METHODS], output, request, lambda name, done, n: update(done, n, name)
+        )
     console.print("4/4 mapping an unseen scene of 4.2 km2 from SAR alone with the installed model", highlight=False)
-    summary = map_scene(files)
+    with shown("mapping", "km²", console) as update:
+        summary = map_scene(files, lambda state: update(state.done, state.total, state.stage.value))
     files.picture.write_bytes(scene_picture(files))
     for result in comparison.results:
         interval = result.evaluation.iou_interval()
@@ -138,7 +142,7 @@ def run_demo(output: Path, seed: int = 0) -> DemoFiles:
     return files
 
 
-def map_scene(files: DemoFiles) -> PredictionSummary:
+def map_scene(files: DemoFiles, progress: Report | None = None) -> PredictionSummary:
     """Footprints and probability of the scene from its SAR image."""
     sar = files.scene / "sar.tif"
     options = PredictOptions(
@@ -153,6 +157,7 @@ def map_scene(files: DemoFiles) -> PredictionSummary:
         footprints=files.footprints,
         probability=files.probability,
         options=options,
+        progress=progress,
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from overcast.arithmetic import AUTO, Precision, capabilities, settled_device
-from overcast.cli.console import ERROR_CONSOLE, print_json
+from overcast.cli.console import ERROR_CONSOLE, counting_bar, print_json
 from overcast.runtime.options import Runtime
 from overcast.speed.storage import Storage
 
@@ -59,7 +60,7 @@ def scene(
 
     from overcast.bundle import BUNDLED
     from overcast.speed.report import facts, plain, text
-    from overcast.speed.scene import Request, bench_scene, measured_precisions
+    from overcast.speed.scene import Request, bench_scene, cases, measured_precisions
 
     folder, machine = model or BUNDLED, capabilities()
     place = settled_device(device, machine)
@@ -76,12 +77,15 @@ def scene(
         seed=seed,
         storage=stored,
     )
-    about = facts(request.threads)
+    about, numbers = facts(request.threads), count(1)
 
     def told(row: Row) -> None:
+        update(next(numbers), total)
         ERROR_CONSOLE.print(f"{row.case.name}: {row.failure or 'measured'}", highlight=False, soft_wrap=True)
 
-    found = bench_scene(request, told=told)
+    total = len(cases(request))
+    with counting_bar("measuring", "runtimes") as update:
+        found = bench_scene(request, told=told)
     if as_json:
         print_json(plain(found, about))
     else:
