@@ -167,7 +167,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--crop", type=at_least(32), default=128)
     parser.add_argument("--batch-size", type=at_least(2), default=8)
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     parser.add_argument("--workers", type=at_least(0), default=2)
     parser.add_argument(
         "--chips", type=at_least(20), default=40, help="of 256 x 256 px (SAR 4 x float32, optical 3 x uint8)"
@@ -200,16 +200,16 @@ def main() -> None:
         statistics_ = compute_statistics(plan.catalog.select(plan.split.train), plan.catalog.radiometry)
         pairs = [(real(plan, root / "run"), bare(plan, statistics_)) for _ in range(options.rounds)]
         loader_s = loading(plan, statistics_)
-    report(options, pairs, loader_s)
+    report(options, plan.options.precision, pairs, loader_s)
 
 
-def report(options: argparse.Namespace, pairs: list[tuple[Rate, Rate]], loader_s: float) -> None:
+def report(options: argparse.Namespace, settled: Precision, pairs: list[tuple[Rate, Rate]], loader_s: float) -> None:
     """Rates and overheads."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     load = os.getloadavg()[0]
     print(f"{dt.datetime.now(dt.UTC):%Y-%m-%d}  {platform.machine()}, {os.cpu_count()} cores, {gpu}, torch "
           f"{torch.__version__}, {options.threads} torch threads, load average {load:.1f}")  # fmt: skip
-    print(f"{options.method}, preset {options.preset}, {options.batch_size} x {options.crop} px, {options.precision}, "
+    print(f"{options.method}, preset {options.preset}, {options.batch_size} x {options.crop} px, {settled}, "
           f"{options.workers} loader threads, {options.steps} steps, median of {options.rounds} rounds")  # fmt: skip
     for name in ("elapsed", "processor"):
         training, step = (statistics.median(getattr(pair[side], name) for pair in pairs) for side in (0, 1))

@@ -108,7 +108,7 @@ def in_child() -> Iterator[Child]:
         def start(function: Callable[..., object], *arguments: object, **keywords: object) -> int | None:
             process = context.Process(target=function, args=arguments, kwargs=keywords)
             process.start()
-            process.join(timeout=200)
+            process.join()
             return process.exitcode
 
         yield start

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
 import rasterio
 import typer
+from affine import Affine
 from numpy.typing import NDArray
 from rich.console import Console
 
@@ -18,7 +21,7 @@ from overcast.batch import IGNORE_LABEL
 from overcast.bundle import BUNDLED, load_bundle
 from overcast.compare import Request, compare_runs
 from overcast.config import RunConfig, train
-from overcast.evaluation.panels import Captioned, SheetStyle, composite, contact_sheet, overlay_outlines
+from overcast.evaluation.panels import Captioned, SheetStyle, composite, contact_sheet, draw_rings, probability_map
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.inference.cog import ProbabilitySource
 from overcast.inference.declare import scene_radiometry
@@ -69,7 +72,7 @@ class DemoFiles:
 
     @property
     def picture(self) -> Path:
-        """SAR, footprints and truth side by side."""
+        """SAR, footprints, probability and truth side by side."""
         return self.root / "scene.png"
 
     def run(self, method: str) -> Path:
@@ -170,27 +173,37 @@ def scene_counts(files: DemoFiles) -> PixelCounts:
 
 
 def scene_picture(files: DemoFiles) -> bytes:
-    """PNG: the SAR image, the footprints found in it, and the truth on the optical image that the model never saw."""
+    """PNG: the SAR image, the footprints that were written, the probability behind them, and the truth.
+
+    The truth is drawn on the optical image, which the model never saw.
+    """
     sar, valid = _read(files.scene / "sar.tif")
     optical, seen = _read(files.scene / "optical.tif")
     with ProbabilitySource.open(files.probability) as source:
-        pixels = source.read(source.georeference.whole)
-    truth = _read(files.scene / "mask.tif")[0][0] == 1
-    found = (pixels.values[0] >= PolygonOptions().threshold) & pixels.valid
-    top, left = _most_built(truth & valid, PICTURE_PX)
+        pixels, transform = source.read(source.georeference.whole), source.georeference.transform
+    top, left = _most_built((_read(files.scene / "mask.tif")[0][0] == 1) & valid, PICTURE_PX)
     part = (slice(top, top + PICTURE_PX), slice(left, left + PICTURE_PX))
     radar = composite(sar[:, *part], valid[part], (0, 1, 3))
     photo = composite(optical[:, *part], seen[part], (0, 1, 2))
+    to_part = Affine.translation(-left, -top) * ~transform
+    found = draw_rings(radar, _rings(files.footprints, to_part), OUTLINE)
+    truth = draw_rings(photo, _rings(files.scene / "footprints.gpkg", to_part), OUTLINE)
+    likely = probability_map(pixels.values[0][part], pixels.valid[part])
     return contact_sheet(
         [
-            [
-                Captioned(radar, "SAR: all that the model sees"),
-                Captioned(overlay_outlines(radar, found[part], OUTLINE), "footprints from SAR alone"),
-                Captioned(overlay_outlines(photo, truth[part], OUTLINE), "truth on the optical image"),
-            ]
+            [Captioned(radar, "SAR: all that the model sees"), Captioned(found, "footprints from SAR alone")],
+            [Captioned(likely, "probability, 0 dark to 1 yellow"), Captioned(truth, "truth on the optical image")],
         ],
         SheetStyle(tile_px=2 * PICTURE_PX, text_px=22),
     )
+
+
+def _rings(path: Path, to_pixels: Affine) -> Iterator[NDArray[np.float64]]:
+    """Outlines and holes of polygons in columns and rows of a picture."""
+    layer = geopandas.read_file(path, layer=path.stem)
+    for polygon in layer.geometry.affine_transform(to_pixels.to_shapely()).explode():
+        for ring in (polygon.exterior, *polygon.interiors):
+            yield np.asarray(ring.coords, np.float64)[:, :2]
 
 
 def _read(path: Path) -> tuple[NDArray[Any], NDArray[np.bool_]]:
