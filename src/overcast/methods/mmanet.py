@@ -40,7 +40,7 @@ class MmanetOptions(DistillationOptions):
     name: Literal["mmanet"] = "mmanet"
     weight: float = Field(default=1.0, ge=0)
     """Weight of the margin-aware term."""
-    cell_px: int = Field(default=16, ge=1, le=256)
+    cell_px: int = Field(default=16, multiple_of=2, ge=2, le=256)
     """Side in pixels of the places that are related to one another."""
 
 
@@ -58,7 +58,9 @@ class Mmanet(Distillation):
 
     def _relations(self, taught: TwinOutput, learned: TwinOutput, batch: Batch) -> Tensor:
         cell_px, valid = self.options.cell_px, both_valid(batch)
-        teacher, student = _cells(taught.features, cell_px), _cells(learned.features, cell_px)
+        teacher, student = (
+            _cells(output.features, cell_px // self.spec.decoded_stride) for output in (taught, learned)
+        )
         inside = torch.ones_like(taught.fused[:, :1])
         size = teacher.shape[-2:]
         share = area_share(inside if valid is None else valid, size, cell_px)

@@ -9,7 +9,7 @@ from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import Tensor, nn
 
 from overcast.models.blocks import ConvBlock
-from overcast.models.encoders import DEPTH, build_encoder
+from overcast.models.encoders import build_encoder
 
 
 class Branch(nn.Module):
@@ -39,7 +39,7 @@ class Branch(nn.Module):
         """Channels of what `encode` returns, the input first."""
         self.decoder_channels = decoder_channels[-1]
         """D, channels of what `decode` returns."""
-        self.decoder = UnetDecoder(widths, tuple(decoder_channels), n_blocks=DEPTH)
+        self.decoder = UnetDecoder(widths, tuple(decoder_channels), n_blocks=len(decoder_channels))
         initialization.initialize_decoder(self.decoder)
 
     def encode(self, x: Tensor) -> list[Tensor]:
@@ -48,6 +48,6 @@ class Branch(nn.Module):
         return [*features[:-1], self.projection(features[-1])]
 
     def decode(self, features: Sequence[Tensor]) -> Tensor:
-        """F_de (B, D, H, W) from the six entries of `encode`; of the first only the size counts."""
+        """F_de (B, D, H, W), of four stages at stride 2, from what `encode` gives; of the input only the size counts."""
         decoded: Tensor = self.decoder(list(features))
         return decoded

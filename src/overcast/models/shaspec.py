@@ -65,7 +65,7 @@ class ShaSpecSarNetwork(Network):
         deepest = self.shared.encoder_channels[-1]
         self.compose = nn.Conv2d(2 * deepest, deepest, 3, padding=1, bias=False)
         self.joint = ConvBlock(2 * deepest, deepest, kernel_size=1)
-        self.head = logit_head(self.shared.decoder_channels, spec.logits)
+        self.head = logit_head(self.shared.decoder_channels, spec.logits, spec.decoded_stride)
 
     def forward(self, sar: Tensor) -> Tensor:
         """Logits (B, K, H, W) of a standardised SAR image (B, C_s, H, W)."""

@@ -104,14 +104,21 @@ def _lightning_precision(precision: Precision) -> Any:
 @contextmanager
 def restored_switches() -> Iterator[None]:
     """Give the caller's process back with torch's global switches and random state as they were."""
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    deterministic, fill = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,
+    )
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     cudnn = torch.backends.cudnn
     benchmark, cudnn_deterministic = cudnn.benchmark, cudnn.deterministic
     with torch.random.fork_rng(devices=[]):
+        torch.utils.deterministic.fill_uninitialized_memory = (
+            False  # a tenth of a step, and no operation of ours needs it
+        )
         try:
             yield
         finally:
+            torch.utils.deterministic.fill_uninitialized_memory = fill
             torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
             cudnn.benchmark, cudnn.deterministic = benchmark, cudnn_deterministic
 
