@@ -25,6 +25,7 @@ from torch import Tensor
 
 from overcast.batch import Batch
 from overcast.data.radiometry import Statistics
+from overcast.errors import ConfigError
 from overcast.methods.base import both_valid
 from overcast.methods.distances import entropy_of, margin_aware_distance
 from overcast.methods.distillation import Distillation, DistillationOptions
@@ -40,7 +41,7 @@ class MmanetOptions(DistillationOptions):
     name: Literal["mmanet"] = "mmanet"
     weight: float = Field(default=1.0, ge=0)
     """Weight of the margin-aware term."""
-    cell_px: int = Field(default=16, multiple_of=2, ge=2, le=256)
+    cell_px: int = Field(default=16, ge=1, le=256)
     """Side in pixels of the places that are related to one another."""
 
 
@@ -48,6 +49,11 @@ class Mmanet(Distillation):
     """`mmanet`."""
 
     def __init__(self, options: MmanetOptions, spec: NetworkSpec, statistics: Statistics | None = None) -> None:
+        if options.cell_px % spec.decoded_stride:
+            raise ConfigError(
+                f"method.cell_px must be a multiple of {spec.decoded_stride} where the decoder ends at stride "
+                f"{spec.decoded_stride}, got {options.cell_px}."
+            )
         super().__init__(options, spec, TaughtNetwork(spec, twin=True, both=True), statistics)
         self.options = options
 

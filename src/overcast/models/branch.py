@@ -27,9 +27,10 @@ class Branch(nn.Module):
         *,
         pretrained: bool,
         deepest_channels: int | None = None,
+        encoder_blocks: int | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = build_encoder(encoder, in_channels, pretrained=pretrained)
+        self.encoder = build_encoder(encoder, in_channels, pretrained=pretrained, blocks=encoder_blocks)
         widths: list[int] = list(self.encoder.out_channels)  # type: ignore[arg-type]
         self.projection: nn.Module = nn.Identity()
         if deepest_channels is not None:
@@ -48,6 +49,9 @@ class Branch(nn.Module):
         return [*features[:-1], self.projection(features[-1])]
 
     def decode(self, features: Sequence[Tensor]) -> Tensor:
-        """F_de (B, D, H, W), of four stages at stride 2, from what `encode` gives; of the input only the size counts."""
+        """F_de from the six entries of `encode`; of the first only the size counts.
+
+        (B, D, H, W) of five decoder stages, (B, D, H / 2, W / 2) of four.
+        """
         decoded: Tensor = self.decoder(list(features))
         return decoded

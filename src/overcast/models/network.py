@@ -84,6 +84,7 @@ def branch(spec: NetworkSpec, bands: int) -> Branch:
         spec.decoder_channels,
         pretrained=spec.pretrained,
         deepest_channels=spec.shared_channels,
+        encoder_blocks=spec.encoder_blocks,
     )
 
 

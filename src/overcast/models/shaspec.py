@@ -39,7 +39,7 @@ class DeepestEncoder(nn.Module):
 
     def __init__(self, spec: NetworkSpec, bands: int) -> None:
         super().__init__()
-        self.encoder = build_encoder(spec.encoder, bands, pretrained=spec.pretrained)
+        self.encoder = build_encoder(spec.encoder, bands, pretrained=spec.pretrained, blocks=spec.encoder_blocks)
         widths: list[int] = list(self.encoder.out_channels)  # type: ignore[arg-type]
         wanted = spec.shared_channels
         self.projection = nn.Identity() if wanted is None else ConvBlock(widths[-1], wanted, kernel_size=1)

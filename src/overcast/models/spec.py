@@ -30,6 +30,8 @@ class NetworkSpec(BaseModel):
 
     encoder: str = LITE0
     """segmentation_models_pytorch encoder of depth 5 (`mit_b*` excluded for its licence)."""
+    encoder_blocks: int | None = Field(default=None, ge=1)
+    """Blocks that are kept of each encoder stage, from its first one on; None keeps all."""
     pretrained: bool = True
     """Start from ImageNet weights."""
     decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
@@ -97,7 +99,10 @@ class Preset(StrEnum):
     """Named sizes."""
 
     TINY = "tiny"
-    """Trains on a CPU: a narrow decoder that ends at half resolution."""
+    """Trains on a CPU: a short encoder and a narrow decoder that ends at half resolution."""
+    THIN = "thin"
+    """The whole encoder and a narrow decoder of full resolution: what `tiny` was when the published results were
+    made."""
     BASE = "base"
     PAPER = "paper"
     """The recipe of the paper's sibling projects: ResNet-50 with a 128-channel decoder."""
@@ -107,7 +112,9 @@ def preset(name: Preset) -> NetworkSpec:
     """The architecture of a preset, for one SAR band and three optical ones: adapt it with `with_bands`."""
     match name:
         case Preset.TINY:
-            return NetworkSpec(decoder_channels=(64, 48, 32, 24))
+            return NetworkSpec(encoder_blocks=1, decoder_channels=(64, 48, 32, 24))
+        case Preset.THIN:
+            return NetworkSpec(decoder_channels=(64, 48, 32, 24, 16))
         case Preset.BASE:
             return NetworkSpec()
         case Preset.PAPER:

@@ -46,7 +46,6 @@ def build_trainer(plan: Plan, folder: Path, events: TensorBoardLogger, callbacks
         precision=_lightning_precision(options.precision),
         max_epochs=options.rounds,
         reload_dataloaders_every_n_epochs=1,
-        gradient_clip_val=options.optimiser.clip_norm or None,
         deterministic=deterministic,
         benchmark=gpu and not deterministic,
         sync_batchnorm=options.batch_norm is NormMode.SYNCED,
