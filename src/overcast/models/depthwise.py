@@ -33,7 +33,7 @@ class _SmallDepthwise(torch.autograd.Function):
         (gradient,) = gradients
         of_x = of_weight = None
         if ctx.needs_input_grad[0]:
-            of_x = conv2d_input(x.shape, weight, gradient, ctx.stride, ctx.padding, 1, len(weight))
+            of_x = conv2d_input(x.shape, weight, gradient, ctx.stride, ctx.padding, 1, len(weight))  # type: ignore[no-untyped-call]
         if ctx.needs_input_grad[1]:
             of_weight = _gradient_of_weight(x, gradient, weight.shape, ctx.stride, ctx.padding)
         return of_x, of_weight, None, None
@@ -115,7 +115,7 @@ class DepthwiseConv2d(nn.Conv2d):
         if max(x.shape[2:]) > SMALL_MAP_PX or self.dilation != (1, 1) or self.padding_mode != "zeros":
             return super().forward(x)
         assert isinstance(self.padding, tuple)
-        y: Tensor = _SmallDepthwise.apply(x, self.weight, self.stride, self.padding)  # type: ignore[no-untyped-call]
+        y: Tensor = _SmallDepthwise.apply(x, self.weight, self.stride, self.padding)
         return y if self.bias is None else y + self.bias[:, None, None]
 
     def _pad_same(self, x: Tensor) -> Tensor:

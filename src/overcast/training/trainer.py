@@ -103,21 +103,18 @@ def _lightning_precision(precision: Precision) -> Any:
 @contextmanager
 def restored_switches() -> Iterator[None]:
     """Give the caller's process back with torch's global switches and random state as they were."""
-    deterministic, fill = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.utils.deterministic.fill_uninitialized_memory,
-    )
+    deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     cudnn = torch.backends.cudnn
     benchmark, cudnn_deterministic = cudnn.benchmark, cudnn.deterministic
+    memory: Any = torch.utils.deterministic
+    fill = memory.fill_uninitialized_memory
     with torch.random.fork_rng(devices=[]):
-        torch.utils.deterministic.fill_uninitialized_memory = (
-            False  # a tenth of a step, and no operation of ours needs it
-        )
+        memory.fill_uninitialized_memory = False  # a tenth of a step, and every value is written before it is read
         try:
             yield
         finally:
-            torch.utils.deterministic.fill_uninitialized_memory = fill
+            memory.fill_uninitialized_memory = fill
             torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
             cudnn.benchmark, cudnn.deterministic = benchmark, cudnn_deterministic
 
