@@ -11,6 +11,7 @@ switches of `overcast train` on a CPU. Three kinds take turns, round by round, i
     thin     preset `thin` by today's step
     tiny     preset `tiny` by today's step
 
+and any other architecture with --network, which changes `tiny`: --network '{"encoder_blocks": 2}'.
 Medians over the rounds, of processor time (which other work on the machine disturbs least) and of elapsed time.
 """
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import json
 import os
 import statistics
 import sys
@@ -35,7 +37,7 @@ from overcast.batch import Batch
 from overcast.evaluation.machine import describe_machine
 from overcast.methods.options import MethodOptions, build_method
 from overcast.models import depthwise
-from overcast.models.spec import Preset, preset
+from overcast.models.spec import PRESETS, NetworkSpec, Preset
 from overcast.training.module import parameter_groups
 from overcast.training.options import OptimiserOptions
 from overcast.training.trainer import restored_switches
@@ -49,11 +51,15 @@ class Kind:
     """What is measured."""
 
     name: str
-    preset: Preset
+    network: NetworkSpec
     former: bool = False
 
 
-KINDS = (Kind("former", Preset.THIN, former=True), Kind("thin", Preset.THIN), Kind("tiny", Preset.TINY))
+KINDS = (
+    Kind("former", PRESETS[Preset.THIN], former=True),
+    Kind("thin", PRESETS[Preset.THIN]),
+    Kind("tiny", PRESETS[Preset.TINY]),
+)
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", default=["sar", "sar_twin", "cmhcl"])
     parser.add_argument("--precisions", nargs="+", choices=["fp32", "bf16"], default=["fp32"])
     parser.add_argument("--avx2", action="store_true", help="imitate a processor without AVX-512 and AMX")
+    parser.add_argument("--network", nargs="+", type=changed, default=[], metavar="JSON", help="changes to tiny")
     parser.add_argument("--crop", type=positive, default=64)
     parser.add_argument("--batch-size", type=positive, default=16)
     parser.add_argument("--steps", type=positive, default=3, help="of a round")
@@ -104,11 +111,19 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def changed(text: str) -> Kind:
+    """Preset `tiny` with changes."""
+    try:
+        return Kind(text, NetworkSpec.model_validate(PRESETS[Preset.TINY].model_dump() | json.loads(text)))
+    except (ValueError, TypeError) as error:
+        raise argparse.ArgumentTypeError(f"cannot change the network by {text!r}: {error}") from error
+
+
 def measured(method: str, precision: str, given: argparse.Namespace) -> dict[str, list[Seconds]]:
     """Seconds per step of each kind, round by round; the kinds take turns."""
     batch = random_batch(given.batch_size, given.crop)
-    steps = {kind: step_of(kind, method, precision, batch) for kind in KINDS}
-    found: dict[str, list[Seconds]] = {kind.name: [] for kind in KINDS}
+    steps = {kind: step_of(kind, method, precision, batch) for kind in (*KINDS, *given.network)}
+    found: dict[str, list[Seconds]] = {kind.name: [] for kind in steps}
     for counted in (False, *[True] * given.rounds):
         for kind, step in steps.items():
             processor, elapsed = time.process_time(), time.perf_counter()
@@ -139,7 +154,7 @@ def random_batch(size: int, side: int) -> Batch:
 def step_of(kind: Kind, name: str, precision: str, batch: Batch) -> Callable[[], None]:
     """One optimiser step on the batch."""
     options: Any = TypeAdapter(MethodOptions).validate_python({"name": name})
-    spec = preset(kind.preset).untrained().with_bands(SAR_BANDS, OPTICAL_BANDS)
+    spec = kind.network.untrained().with_bands(SAR_BANDS, OPTICAL_BANDS)
     method = build_method(options, spec).train().to(memory_format=torch.channels_last)
     optimiser = AdamW(parameter_groups(method, OptimiserOptions()), lr=1e-3, fused=not kind.former)
 
