@@ -387,6 +387,7 @@ def test_global_state_is_given_back(tiny_sets: list[str], tmp_path: Path) -> Non
     _train([*tiny_sets, "training.steps=1"], tmp_path)
     assert torch.equal(torch.rand(3), expected)
     assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory
 
 
 @pytest.mark.slow

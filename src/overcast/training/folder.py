@@ -30,6 +30,7 @@ from overcast.training.plan import TrainResult
 
 LATER_SETTINGS: Mapping[str, Any] = {
     "recipe": "plain",
+    "network.encoder_blocks": None,
     "targets.edge": False,
     "targets.contact": False,
     "targets.edge_px": 2.0,
