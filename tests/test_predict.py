@@ -453,7 +453,7 @@ def test_file_system_that_takes_no_more_leaves_no_output(tmp_path: Path, limit: 
     """The limit on the size of files stands in for a full disk, in the raster that grows or in the last copy."""
     write_scene(tmp_path / "scene.tif", speckle(700, 700))
     command = [sys.executable, "-c", FULL, str(Path(__file__).parent), str(tmp_path), str(limit)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.startswith(f"{named} cannot be written ("), done.stdout + done.stderr
     assert outputs_in(tmp_path) == ["scene.tif"]
     assert not leftovers(tmp_path)
@@ -499,7 +499,7 @@ def test_signal_leaves_no_output(tmp_path: Path, number: signal.Signals):
             assert process.stdout.readline() == "on\n"
         assert ".probability.tif.partial" in names(tmp_path)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate()
     assert process.returncode != 0
     assert "KeyboardInterrupt" in errors
     assert outputs_in(tmp_path) == ["scene.tif"]

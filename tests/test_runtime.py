@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from runtime_cases import KINDS, Funnel, Moody, deployable, edges
 from torch import nn
 
+from overcast.arithmetic import Precision
 from overcast.errors import ConfigError
 from overcast.inference.model import Tempered
 from overcast.runtime import apart, cache, exports, prepare
@@ -30,7 +31,7 @@ from overcast.runtime.exports import exported
 from overcast.runtime.identity import export_key
 from overcast.runtime.network import CompiledNetwork, ExportedNetwork, release
 from overcast.runtime.onnx_export import export_onnx, sealed
-from overcast.runtime.options import Precision, Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
+from overcast.runtime.options import Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
 from overcast.runtime.resize import resized
 from overcast.runtime.sessions import open_session
 
@@ -338,7 +339,8 @@ import os, sys
 import numpy as np
 from runtime_cases import edges
 from overcast.runtime.exports import exported
-from overcast.runtime.options import Precision, Runtime, TileShape
+from overcast.arithmetic import Precision
+from overcast.runtime.options import Runtime, TileShape
 from overcast.runtime.sessions import open_session
 
 shape = TileShape(1, 2, 32, 64)
@@ -360,7 +362,8 @@ SIGNALLED = """
 import signal, sys, threading
 from runtime_cases import edges
 from overcast.runtime.exports import exported
-from overcast.runtime.options import Precision, Runtime, TileShape
+from overcast.arithmetic import Precision
+from overcast.runtime.options import Runtime, TileShape
 from overcast.runtime.sessions import open_session
 
 shape = TileShape(1, 2, 32, 64)

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from overcast import __version__
+from overcast.arithmetic import Precision
 from overcast.batch import Modality
 from overcast.card import model_card
 from overcast.data.identity import TrainingData
@@ -75,6 +76,8 @@ class BundleFacts(BaseModel):
     """Training steps behind these weights."""
     temperature: float | None = Field(default=None, gt=0)
     """Logits are divided by it before they become probabilities; fitted on the validation chips. None: not known."""
+    precision: Precision | None = None
+    """Arithmetic of the training; None: not known."""
 
 
 class BundleInfo(BundleFacts):

@@ -46,8 +46,10 @@ def open_raster(path: Path, *, virtual: bool = False) -> Iterator[Any]:
         raise InputError(f"{path} does not exist; check the path.")
     with reading(path):
         dataset = open_dataset(path, remote_name=remote_name, virtual=virtual)
-    with dataset:
+    try:  # not `with dataset`: it belongs to one thread, and a file may be closed by another than opened it
         yield dataset
+    finally:
+        dataset.close()
 
 
 @contextmanager
@@ -131,15 +133,17 @@ class RasterFile:
     masked: bool
     """True where a mask band, internal or beside the file, or an alpha band says which pixels are data."""
 
-    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def read(self, window: Window, shape: tuple[int, ...] | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values (C, h, w) in the file's data type, and (h, w) False at the file's own nodata or mask.
 
-        NaN is left to the caller. Raises InputError for a damaged file.
+        With a `shape` (h, w) the window is thinned to it: nearest pixels, of an overview where there is one. NaN is
+        left to the caller. Raises InputError for a damaged file.
         """
         at = RasterioWindow(window.col, window.row, window.width, window.height)
+        size = (window.height, window.width) if shape is None else shape
         with reading(self.path):
-            values = self.dataset.read(self.indexes, window=at)
-            mask = self.dataset.dataset_mask(window=at) if self.masked else None
+            values = self.dataset.read(self.indexes, window=at, out_shape=(len(self.indexes), *size))
+            mask = self.dataset.dataset_mask(window=at, out_shape=size) if self.masked else None
         valid = np.ones(values.shape[1:], np.bool_) if mask is None else mask != 0
         for band, index in zip(values, self.indexes, strict=True):
             nodata = self.dataset.nodatavals[index - 1]

@@ -194,3 +194,13 @@ def _reprojected(shapes: geopandas.GeoDataFrame, crs: str | None, path: Path) ->
 def mask_invalid(label: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """The label (H, W) with 255 where `valid` (H, W) is False."""
     return np.where(valid, label, np.uint8(IGNORE_LABEL))
+
+
+def area_file(base: Path, name: str | None) -> Path | None:
+    """The vector file of a labelled area; None for no name. Raises InputError where it does not exist."""
+    if name is None:
+        return None
+    path = base / name
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; correct label.labelled_area in the description or add the file.")
+    return path

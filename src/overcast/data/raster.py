@@ -198,6 +198,15 @@ class RasterioSource:
             values[:, ~valid] = 0
         return NativePixels(values, valid)
 
+    def thinned(self, longest_side: int) -> NativePixels:
+        """The whole grid with rows and columns left out so that no side is longer; overviews are used."""
+        scale = max(1.0, max(self._georeference.height, self._georeference.width) / longest_side)
+        shape = tuple(max(1, round(side / scale)) for side in (self._georeference.height, self._georeference.width))
+        with self._lock:
+            parts = [file.read(self._georeference.whole, shape) for file in self._files]
+        values = np.concatenate([part for part, _ in parts])
+        return NativePixels(values, np.logical_and.reduce([mask for _, mask in parts]) & self._sensor.valid(values))
+
 
 def _require_inside(window: Window, grid: Georeference) -> None:
     if window.intersect(grid.whole) != window:

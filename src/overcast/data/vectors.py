@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +103,14 @@ def geometry_layer(name: str, path: Path) -> str | None:
     return names[0] if names else None
 
 
-def read_table(path: Path, layer: str | None = None, columns: list[str] | None = None) -> Any:
+def read_table(path: Path, layer: str | None = None, columns: list[str] | None = None, where: str | None = None) -> Any:
     """What a vector file holds: a GeoDataFrame where it has geometry, else a DataFrame.
 
     Args:
         path: GeoPackage, GeoJSON, FlatGeobuf, Shapefile or GeoParquet.
         layer: Name of the layer; None for the only one with geometry.
         columns: Which columns beside the geometry; None for all.
+        where: Condition in SQL that rows must meet.
 
     Raises:
         InputError: The file is missing, cannot be read, is something else than its name says, has several layers with
@@ -118,21 +120,32 @@ def read_table(path: Path, layer: str | None = None, columns: list[str] | None =
         try:
             if ENDINGS[path.suffix.lower()] is VectorKind.GEOPARQUET:
                 table = geopandas.read_parquet(name)
+                if where is not None:  # GDAL's own reader of Parquet is not built in everywhere
+                    table = pyogrio.read_dataframe(_in_memory(table), where=where)
             else:
-                table = pyogrio.read_dataframe(name, layer=layer or geometry_layer(name, path), columns=columns)
+                layer = layer or geometry_layer(name, path)
+                table = pyogrio.read_dataframe(name, layer=layer, columns=columns, where=where)
         except InputError:
             raise
         except Exception as error:  # readers raise their own types; whatever it is, the file cannot be used
             reason = next(iter(str(error).replace(name, path.name).splitlines()), type(error).__name__)
-            raise InputError(f"{path} cannot be read as footprints: {reason}") from error
+            chosen = f" where {where}" if where else ""
+            raise InputError(f"{path} cannot be read as footprints{chosen}: {reason}") from error
     if isinstance(table, geopandas.GeoDataFrame) and table.crs is not None:
         require_no_address(path, table.crs.to_wkt())
     return table
 
 
-def read_shapes(path: Path, layer: str | None = None) -> geopandas.GeoDataFrame:
+def _in_memory(table: geopandas.GeoDataFrame) -> bytes:
+    """The table as FlatGeobuf, rows in their order."""
+    content = BytesIO()
+    pyogrio.write_dataframe(table, content, driver="FlatGeobuf", SPATIAL_INDEX="NO")
+    return content.getvalue()
+
+
+def read_shapes(path: Path, layer: str | None = None, where: str | None = None) -> geopandas.GeoDataFrame:
     """As `read_table`; raises InputError where the file has no geometry too."""
-    table = read_table(path, layer)
+    table = read_table(path, layer, where=where)
     if not isinstance(table, geopandas.GeoDataFrame):
         raise InputError(f"{path} holds no geometry: give a layer of polygons.")
     return table

@@ -10,6 +10,7 @@ import numpy as np
 from affine import Affine
 
 from overcast import __version__
+from overcast.arithmetic import AUTO, Precision
 from overcast.data.addresses import address, file_name
 from overcast.data.radiometry import GSD_TOLERANCE, SensorRadiometry
 from overcast.data.raster import Georeference
@@ -31,7 +32,7 @@ from overcast.inference.vector import require_placeable
 class PredictOptions:
     """How a scene becomes files."""
 
-    scene: SceneOptions = field(default_factory=SceneOptions)
+    scene: SceneOptions = field(default_factory=lambda: SceneOptions(precision=Precision.AUTO, device=AUTO))
     polygons: PolygonOptions = field(default_factory=lambda: PolygonOptions(min_area_m2=10.0))
     encoding: Encoding = Encoding.UINT8
     overwrite: bool = False
@@ -171,6 +172,7 @@ def tags(job: Job) -> dict[str, str]:
         "OVERCAST_TEMPERATURE": "none" if job.model.temperature is None else f"{job.model.temperature:.6g}",
         "OVERCAST_PROVENANCE": job.model.modality.value,
         "OVERCAST_RUNTIME": job.model.runtime,
+        "OVERCAST_PRECISION": job.options.scene.precision.value,
         "OVERCAST_TTA": job.options.scene.tta.value,
         "OVERCAST_SCENE": ", ".join(file_name(path) for path in job.scene),
         "OVERCAST_SCENE_RADIOMETRY": job.sensor.model_dump_json(),

@@ -48,7 +48,7 @@ from overcast.inference.stac import ItemFacts, utc_text, write_item
 from overcast.inference.staging import Staging, recover_publication, staged
 from overcast.inference.style import write_style
 from overcast.inference.vector import Origin, write_footprints
-from overcast.inference.work import earlier_threads, open_work
+from overcast.inference.work import earlier_run, open_work
 from overcast.runtime.network import release
 
 __all__ = ["PredictOptions", "PredictionSummary", "predict_file"]
@@ -139,8 +139,9 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
         row_bytes = sum(_row_bytes(path) for path in paths)
         stack.enter_context(bounded_cache(_cache_bytes(row_bytes, source.georeference, options)))
         staging = stack.enter_context(staged(job.targets, overwrite=options.overwrite))
-        stack.enter_context(torch_threads(options.scene.threads or earlier_threads(staging.blocks)))
-        job = ready(job, source.georeference)
+        earlier = earlier_run(staging.blocks)
+        stack.enter_context(torch_threads(options.scene.threads or earlier.threads))
+        job = ready(job, source.georeference, earlier)
         seen: RasterSource = RotatedSource(source) if rotate else source
         work = open_work(staging.blocks, request_facts(job, inputs, source.georeference, rotate=rotate))
         together = 1 if row_bytes else TOGETHER  # the cache holds one row of tiles of a scene stored in whole rows
@@ -247,6 +248,7 @@ def _write_side_files(job: Job, grid: Georeference, staging: Staging, made: _Mad
     polygons = job.polygons
     facts: dict[str, object] = {
         "overcast:scene_radiometry": job.sensor.model_dump(mode="json"),
+        "overcast:precision": job.options.scene.precision.value,
         "overcast:tta": job.options.scene.tta.value,
     }
     if made is not None:

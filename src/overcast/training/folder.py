@@ -23,12 +23,14 @@ from typing import Any
 
 import yaml
 
+from overcast.arithmetic import Precision
 from overcast.data.radiometry import Statistics
 from overcast.errors import ConfigError, InputError
 from overcast.training.plan import TrainResult
 
 LATER_SETTINGS: Mapping[str, Any] = {
     "recipe": "plain",
+    "network.encoder_blocks": None,
     "targets.edge": False,
     "targets.contact": False,
     "targets.edge_px": 2.0,
@@ -150,6 +152,12 @@ class RunFolder:
         except (yaml.YAMLError, UnicodeDecodeError):
             return None
         return content if isinstance(content, dict) and "training" in content else None
+
+    @property
+    def precision(self) -> Precision | None:
+        """Arithmetic of the run that is there; None where there is none, or none that is settled."""
+        before = dict(_flatten(self._settings() or {})).get("training.precision")
+        return Precision(before) if before in {Precision.FP32, Precision.BF16} else None
 
     def remove_leftovers(self) -> None:
         """Delete what a killed process was writing."""
