@@ -10,7 +10,6 @@ from typing import Any
 
 import geopandas
 import numpy as np
-import rasterio
 import typer
 from affine import Affine
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from overcast.batch import IGNORE_LABEL
 from overcast.bundle import BUNDLED, load_bundle
 from overcast.compare import Request, compare_runs
 from overcast.config import RunConfig, train
+from overcast.data.files import open_raster
 from overcast.evaluation.panels import Captioned, SheetStyle, composite, contact_sheet, draw_rings, probability_map
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.inference.cog import ProbabilitySource
@@ -119,7 +119,7 @@ def run_demo(output: Path, seed: int = 0) -> DemoFiles:
 
     Each stage that is complete is left as it is, so that an interrupted demo goes on where it stopped.
     """
-    files, console = DemoFiles(output), Console(stderr=True)
+    files, console = DemoFiles(output), Console(stderr=True, markup=False)
     console.print("1/4 simulating a city, optical and SAR, with exact footprints", highlight=False)
     with shown("simulating", "places", console) as update:
         simulate_dataset(files.city, demo_city(seed), update)
@@ -207,7 +207,7 @@ def _rings(path: Path, to_pixels: Affine) -> Iterator[NDArray[np.float64]]:
 
 
 def _read(path: Path) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    with rasterio.open(path) as dataset:
+    with open_raster(path) as dataset:
         return dataset.read(), dataset.dataset_mask() > 0
 
 

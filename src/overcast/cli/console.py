@@ -15,8 +15,9 @@ from rich.table import Table
 
 from overcast.lifesigns import Update, shown
 
-ERROR_CONSOLE = Console(stderr=True)
-"""Progress goes to standard error, results to standard output."""
+ERROR_CONSOLE = Console(stderr=True, markup=False)
+"""Progress goes to standard error, results to standard output. Names of files and data sets may hold brackets, so that
+no text of ours is read as markup."""
 
 
 def counting_bar(title: str, unit: str) -> AbstractContextManager[Update]:
@@ -59,4 +60,4 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
         table.add_column(column, justify="right" if index else "left")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(markup=False).print(table)
