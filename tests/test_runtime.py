@@ -22,6 +22,7 @@ from method_cases import SPEC
 from runtime_cases import KINDS, Funnel, Moody, deployable, edges
 from torch import nn
 
+from overcast.arithmetic import Precision
 from overcast.errors import ConfigError
 from overcast.inference.model import Tempered
 from overcast.runtime import apart, cache, exports, prepare
@@ -31,7 +32,7 @@ from overcast.runtime.exports import exported
 from overcast.runtime.identity import export_key
 from overcast.runtime.network import CompiledNetwork, ExportedNetwork, release
 from overcast.runtime.onnx_export import export_onnx, sealed
-from overcast.runtime.options import Precision, Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
+from overcast.runtime.options import Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
 from overcast.runtime.resize import resized
 from overcast.runtime.sessions import open_session
 
@@ -184,6 +185,16 @@ def test_folder_that_cannot_be_written_keeps_nothing(tmp_path: Path):
     kept = ExportCache(tmp_path / "file" / "exports")
     assert kept.get(KEY, lambda: b"a") == b"a"
     assert kept.get(KEY, lambda: b"b") == b"b"
+
+
+@pytest.mark.parametrize("home", ["nonexistent", "nonexistent/x"])
+def test_home_that_does_not_exist_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / home))
+    kept = ExportCache(cache_folder() / "exports")
+    assert kept.get(KEY, lambda: b"a") == b"a"
+    assert kept.get(KEY, lambda: b"b") == b"b"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_full_disk_leaves_no_half_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -340,7 +351,8 @@ import os, sys
 import numpy as np
 from runtime_cases import edges
 from overcast.runtime.exports import exported
-from overcast.runtime.options import Precision, Runtime, TileShape
+from overcast.arithmetic import Precision
+from overcast.runtime.options import Runtime, TileShape
 from overcast.runtime.sessions import open_session
 
 shape = TileShape(1, 2, 32, 64)
@@ -362,7 +374,8 @@ SIGNALLED = """
 import signal, sys, threading
 from runtime_cases import edges
 from overcast.runtime.exports import exported
-from overcast.runtime.options import Precision, Runtime, TileShape
+from overcast.arithmetic import Precision
+from overcast.runtime.options import Runtime, TileShape
 from overcast.runtime.sessions import open_session
 
 shape = TileShape(1, 2, 32, 64)

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from overcast import __version__
+from overcast.arithmetic import Precision
 from overcast.batch import Modality
 from overcast.card import model_card
 from overcast.data.identity import TrainingData
@@ -75,6 +76,8 @@ class BundleFacts(BaseModel):
     """Training steps behind these weights."""
     temperature: float | None = Field(default=None, gt=0)
     """Logits are divided by it before they become probabilities; fitted on the validation chips. None: not known."""
+    precision: Precision | None = None
+    """Arithmetic of the training; None: not known."""
 
 
 class BundleInfo(BundleFacts):
@@ -172,7 +175,12 @@ def _write_bundle(
         (folder / ITEM).write_text(json.dumps(item, indent=2) + "\n", encoding="utf-8")
         if path.exists():
             path.rename(beside / "old")
-        folder.rename(path)
+        try:
+            folder.rename(path)
+        except BaseException:
+            if (beside / "old").exists():
+                (beside / "old").rename(path)
+            raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return info

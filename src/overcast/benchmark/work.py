@@ -117,7 +117,7 @@ def carry_out(job: Job, test: Test, *, quiet: bool = False) -> Outcome:
 
 
 def _trained(job: Job, test: Test, *, quiet: bool) -> Outcome:
-    plan = build_plan(job.config)
+    plan = build_plan(job.config, job.run)
     result = train(plan, job.run, console=Console(quiet=True) if quiet else None)
     validation = result.metrics[f"validation {plan.facts.primary.value}"]["iou"]
     if job.trial is not None:

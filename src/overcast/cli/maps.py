@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from overcast.arithmetic import AUTO, Precision
 from overcast.cli.console import counting_bar, print_json
 from overcast.data.units import RadarSide, Unit
-from overcast.runtime.options import Precision, Runtime
+from overcast.runtime.options import Runtime
 
 if TYPE_CHECKING:
     from overcast.inference.predict import PredictionSummary
@@ -109,10 +110,11 @@ def predict(
         ),
     ] = Views.OFF,
     tile: Annotated[int, typer.Option(help="Side of the tiles in pixels.")] = 768,
-    device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
+    device: Annotated[str, typer.Option(help="auto: a GPU where there is one; or cpu, cuda ...")] = AUTO,
     precision: Annotated[
-        Precision, typer.Option(help="Arithmetic of the network; bf16 is faster where the processor has it.")
-    ] = Precision.FP32,
+        Precision,
+        typer.Option(help="Arithmetic of the network; auto: bf16 where processor or GPU compute it themselves."),
+    ] = Precision.AUTO,
     runtime: Annotated[
         Runtime, typer.Option(help="What runs the network; auto: the fastest that works, for large scenes.")
     ] = Runtime.AUTO,

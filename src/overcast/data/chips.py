@@ -6,22 +6,25 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
-from overcast.batch import Modality
+from overcast.batch import IGNORE_LABEL, Modality
 from overcast.data.coco import Outlines
-from overcast.data.files import grid_of, open_grid, open_raster, reading, require_complete
-from overcast.data.georeference import Georeference, require_same_grid
+from overcast.data.files import among, grid_of, open_grid, open_raster, reading, require_complete
+from overcast.data.georeference import Georeference, is_metric, require_same_grid
 from overcast.data.labels import LabelSpec, mask_invalid, rasterize_footprints, read_mask
-from overcast.data.radiometry import Radiometry, SensorRadiometry
+from overcast.data.radiometry import GSD_TOLERANCE, Radiometry, SensorRadiometry
 from overcast.data.raster import NativePixels, RasterioSource
 from overcast.data.targets import Instances
-from overcast.errors import InputError
+from overcast.errors import InputError, RadiometryError
 from overcast.grid import Window
+
+if TYPE_CHECKING:
+    from overcast.data.scene_part import ScenePart
 
 
 @dataclass(frozen=True)
@@ -56,37 +59,6 @@ class InvalidMask:
 
 
 @dataclass(frozen=True)
-class Chip:
-    """One co-registered sample on disk."""
-
-    key: str
-    """Unique name within the catalog."""
-    place: str
-    """Group that splits never cut and that the bootstrap resamples: one piece of ground."""
-    sar: tuple[Path, ...]
-    """Files whose bands, concatenated in this order, are the declared SAR bands."""
-    optical: tuple[Path, ...]
-    """Same for the optical bands; empty when there is no optical image."""
-    mask: Path | None = None
-    """Label raster on the same grid."""
-    footprints: Path | None = None
-    """Vector file of footprints (exclusive with `mask`)."""
-    outlines: Outlines | None = None
-    """Footprints in pixels of the image, from a COCO file (exclusive with both)."""
-    bounds: Bounds | None = None
-    """Ground covered; None for files without georeference."""
-    optical_invalid: InvalidMask | None = None
-    """Where the optical image counts as missing; None: its own nodata alone says so."""
-    rotate_180: bool = False
-    """True where SAR, optical and label are rotated by 180 degrees to reach the catalog's radar side."""
-
-    @property
-    def labelled(self) -> bool:
-        """True where there is a mask, a footprint file or outlines."""
-        return not (self.mask is None and self.footprints is None and self.outlines is None)
-
-
-@dataclass(frozen=True)
 class ChipArrays:
     """Pixels of a chip, or of a window of it, in the data types of its files, rotated where the chip asks for it."""
 
@@ -117,6 +89,14 @@ class ChipArrays:
         truth = [array for array in (self.label, self.targets, self.instances) if array is not None]
         return sum(array.nbytes for array in (*images, *truth))
 
+    @property
+    def counted_share(self) -> float:
+        """Share of pixels with a label that counts; without labels, of pixels with data."""
+        if self.label is not None:
+            return float(np.mean(self.label != IGNORE_LABEL))
+        image = self.sar or self.optical
+        return 0.0 if image is None else float(image.valid.mean())
+
     def crop(self, window: Window) -> ChipArrays:
         """Views of a window."""
         return self._map(lambda array: array[..., *window.slices])
@@ -131,6 +111,43 @@ class ChipArrays:
 
         truth = (None if array is None else function(array) for array in (self.label, self.targets, self.instances))
         return ChipArrays(apply(self.sar), apply(self.optical), *truth)
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One co-registered sample on disk."""
+
+    key: str
+    """Unique name within the catalog."""
+    place: str
+    """Group that splits never cut and that the bootstrap resamples: one piece of ground."""
+    sar: tuple[Path, ...]
+    """Files whose bands, concatenated in this order, are the declared SAR bands."""
+    optical: tuple[Path, ...]
+    """Same for the optical bands; empty when there is no optical image."""
+    mask: Path | None = None
+    """Label raster on the same grid."""
+    footprints: Path | None = None
+    """Vector file of footprints (exclusive with `mask`)."""
+    labelled_area: Path | None = None
+    """Vector file of the ground on which the label is complete; elsewhere it is 255. None: the whole chip."""
+    outlines: Outlines | None = None
+    """Footprints in pixels of the image, from a COCO file (exclusive with both)."""
+    bounds: Bounds | None = None
+    """Ground covered; None for files without georeference."""
+    optical_invalid: InvalidMask | None = None
+    """Where the optical image counts as missing; None: its own nodata alone says so."""
+    rotate_180: bool = False
+    """True where SAR, optical and label are rotated by 180 degrees to reach the catalog's radar side."""
+    scene: ScenePart | None = None
+    """Where its pixels come from if it is a part of a larger scene; `sar` and `optical` then only say what is there."""
+
+    @property
+    def labelled(self) -> bool:
+        """True where there is a mask, a footprint file or outlines, or its part of a scene is labelled."""
+        if self.scene is not None:
+            return self.scene.labelled
+        return not (self.mask is None and self.footprints is None and self.outlines is None)
 
 
 def read_chip(
@@ -148,6 +165,8 @@ def read_chip(
     Raises:
         InputError: A file is missing, damaged, of another band count, or not on the grid of the others.
     """
+    if chip.scene is not None:
+        return chip.scene.read(modalities, window)
     reference = _reference(chip, modalities, radiometry)
     with RasterioSource.open(*reference) as source:
         image = (reference[0][0], source.georeference)
@@ -184,8 +203,19 @@ def check_chip(chip: Chip, radiometry: Radiometry) -> Georeference:
     return grid
 
 
+def require_gsd(chip: Chip, grid: Georeference, radiometry: Radiometry) -> None:
+    """Raise RadiometryError where the file says another pixel size than the description."""
+    declared = radiometry.sar.gsd_m
+    if grid.crs is not None and is_metric(grid.crs) and abs(grid.gsd_m / declared - 1) > GSD_TOLERANCE:
+        raise RadiometryError(
+            f"{chip.sar[0]} has pixels of {grid.gsd_m:g} m, but gsd_m is declared as {declared:g}; correct one of them."
+        )
+
+
 def chip_grid(chip: Chip, modalities: AbstractSet[Modality], radiometry: Radiometry) -> Georeference:
     """Grid of a chip from the header of one file that `read_chip` opens for these modalities."""
+    if chip.scene is not None:
+        return chip.scene.grid
     return open_grid(_reference(chip, modalities, radiometry)[0][0])
 
 
@@ -231,11 +261,20 @@ def without_invalid(
         at = RasterioWindow(window.col, window.row, window.width, window.height)
         with reading(mask.path):
             values = dataset.read(1, window=at)
-    valid = optical.valid & ~np.isin(values, mask.values)
+    valid = optical.valid & ~among(values, mask.values)
     return NativePixels(np.where(valid, optical.values, 0).astype(optical.values.dtype, copy=False), valid)
 
 
 def _read_label(
+    chip: Chip, spec: LabelSpec, window: Window, image: tuple[Path, Georeference]
+) -> NDArray[np.uint8] | None:
+    label = _drawn_label(chip, spec, window, image)
+    if label is None or chip.labelled_area is None:
+        return label
+    return mask_invalid(label, rasterize_footprints(chip.labelled_area, image[1].crop(window)) == 1)
+
+
+def _drawn_label(
     chip: Chip, spec: LabelSpec, window: Window, image: tuple[Path, Georeference]
 ) -> NDArray[np.uint8] | None:
     if chip.mask is not None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import torch
 from lightning.pytorch import LightningDataModule
 from rich.console import Console
-from rich.progress import Progress
 
 from overcast.batch import Batch
 from overcast.data.dataset import ChipDataset, SampleOptions
@@ -16,6 +15,7 @@ from overcast.data.radiometry import Statistics
 from overcast.data.splitfile import write_split
 from overcast.data.statistics import compute_statistics
 from overcast.errors import InputError
+from overcast.lifesigns import shown
 from overcast.training.folder import RunFolder, read_statistics, write_atomic
 from overcast.training.loader import TrainLoader, WholeChipLoader, to_device, whole_chips
 from overcast.training.order import SampleOrder, Share
@@ -53,12 +53,11 @@ def prepare_folder(plan: Plan, folder: RunFolder, console: Console) -> None:
 
 
 def _statistics(plan: Plan, console: Console) -> Statistics:
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("statistics of the training chips", total=len(plan.split.train))
+    with shown("statistics of the training chips", "chips", console) as update:
         return compute_statistics(
             plan.catalog.select(plan.split.train),
             plan.catalog.radiometry,
-            lambda done, _: progress.update(task, completed=done),
+            update,
         )
 
 
@@ -112,6 +111,13 @@ class RunData(LightningDataModule):
 
 def _train_set(plan: Plan, statistics: Statistics, cache_bytes: int) -> ChipDataset:
     catalog, options = plan.catalog, plan.options
-    samples = SampleOptions(options.crop, plan.augmentation, options.seed, cache_bytes, targets=plan.network.targets)
+    samples = SampleOptions(
+        options.crop,
+        plan.augmentation,
+        options.seed,
+        cache_bytes,
+        targets=plan.network.targets,
+        around_footprints=catalog.around_footprints,
+    )
     chips = catalog.select(plan.split.train)
     return ChipDataset(chips, catalog.radiometry, catalog.label, statistics, samples, plan.facts.needs)

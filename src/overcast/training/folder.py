@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from overcast.arithmetic import Precision
 from overcast.data.radiometry import Statistics
 from overcast.errors import ConfigError, InputError
 from overcast.training.plan import TrainResult
@@ -152,11 +153,17 @@ class RunFolder:
             return None
         return content if isinstance(content, dict) and "training" in content else None
 
+    @property
+    def precision(self) -> Precision | None:
+        """Arithmetic of the run that is there; None where there is none, or none that is settled."""
+        before = dict(_flatten(self._settings() or {})).get("training.precision")
+        return Precision(before) if before in {Precision.FP32, Precision.BF16} else None
+
     def remove_leftovers(self) -> None:
         """Delete what a killed process was writing."""
         for folder in (self.path, self.path / "checkpoints"):
             for item in folder.glob(".*.tmp-*"):
-                shutil.rmtree(item) if item.is_dir() else item.unlink(missing_ok=True)
+                shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Delete the run, and nothing that a run did not write."""

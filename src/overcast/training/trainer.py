@@ -16,9 +16,10 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
+from overcast.arithmetic import Precision
 from overcast.errors import ConfigError
 from overcast.training.checkpoints import AtomicCheckpoints
-from overcast.training.options import Accelerator, NormMode, Precision, TrainingOptions
+from overcast.training.options import Accelerator, NormMode, TrainingOptions
 from overcast.training.plan import Plan
 
 LIGHTNING_LOGGERS = ("lightning.pytorch", "lightning.fabric")
@@ -96,6 +97,8 @@ def _lightning_precision(precision: Precision) -> Any:
             return "32-true"
         case Precision.BF16:
             return "bf16-mixed"
+        case Precision.AUTO:
+            raise ValueError("auto has to be settled first")
         case _:
             assert_never(precision)
 
