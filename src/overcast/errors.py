@@ -2,12 +2,18 @@
 
 import errno
 
+from overcast.redact import redacted
+
 
 class OvercastError(Exception):
     """Base of every error that a user can mend.
 
-    The message is one sentence: which file or setting, what is wrong, what to do.
+    The message is one sentence: which file or setting, what is wrong, what to do. It never holds the password or the
+    signature of an address, whatever text it was made of.
     """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redacted(message))
 
 
 class InputError(OvercastError):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from overcast.redact import redacted
+
 _STORES = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/", "abfs": "/vsiaz/", "swift": "/vsiswift/"}
 _WEB = "/vsicurl?url="
 
@@ -35,11 +37,16 @@ def is_remote(path: Path) -> bool:
 
 
 def address(path: Path) -> str:
-    """What the user calls a file.
+    """What the user calls a file, as it is kept and shown: without password, signature or other query.
 
-    >>> address(located("https://host/scene.tif")), address(located("s3://bucket/scene.tif"))
+    >>> address(located("https://me:secret@host/scene.tif?key=1")), address(located("s3://bucket/scene.tif"))
     ('https://host/scene.tif', 's3://bucket/scene.tif')
     """
+    return redacted(url_of(path))
+
+
+def url_of(path: Path) -> str:
+    """The address with all that its server needs to know; never kept or shown."""
     text = str(path)
     if text.startswith(_WEB):
         return unquote(text.removeprefix(_WEB))
