@@ -112,7 +112,7 @@ def test_named_metadata_must_be_readable(tmp_path: Path):
     scene = write(tmp_path / "scene.tif", power(), names=BANDS)
     (tmp_path / "odd.xml").write_text("<open>", encoding="utf-8")
     options = PrepareOptions(unit=Unit.LINEAR_POWER, metadata=(tmp_path / "odd.xml",))
-    with pytest.raises(InputError, match=r"odd\.xml cannot be read as JSON or XML"):
+    with pytest.raises(InputError, match=r"odd\.xml is not readable XML"):
         prepare_scene([scene], model(), tmp_path / "out.tif", options)
 
 

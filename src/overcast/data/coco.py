@@ -152,8 +152,8 @@ def read_coco(path: Path, category: str = "building") -> dict[str, Outlines]:
 def _image(path: Path, entry: Any) -> tuple[ImageId, tuple[str, tuple[int, int]]]:
     """Id, stem of the file name, height and width of an image."""
     try:
-        size = (_whole(entry["height"], LARGEST_SIDE), _whole(entry["width"], LARGEST_SIDE))
-        return _identifier(entry["id"]), (_stem(entry["file_name"]), size)
+        key, stem = _identifier(entry["id"]), _stem(entry["file_name"])
+        return key, (stem, (_whole(entry["height"], LARGEST_SIDE), _whole(entry["width"], LARGEST_SIDE)))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: an image entry lacks {first_line(error)}; copy the file again.") from error
 

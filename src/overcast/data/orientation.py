@@ -7,7 +7,7 @@ from pathlib import Path
 
 from overcast.data.units import RadarSide
 from overcast.errors import InputError
-from overcast.reading import quoted, read_table
+from overcast.reading import quoted, read_table, shortened
 
 COLUMNS = ("key", "radar_side")
 LISTED_NAMES = 5
@@ -53,7 +53,7 @@ def _read(path: Path) -> dict[str, RadarSide]:
     for row in read_table(path, InputError, COLUMNS, "name them in its first line"):
         name, look = row["key"], row["radar_side"]
         if name in looks:
-            raise InputError(f"{path} names {quoted(name)} twice, again in line {row.line}; keep one row.")
+            raise InputError(f"{path} names {shortened(name, 60)} twice, again in line {row.line}; keep one row.")
         if look not in set(RadarSide):
             known = ", ".join(RadarSide)
             raise InputError(f"{path} line {row.line}: {quoted(look)} is no radar side; choose from {known}.")

@@ -43,6 +43,9 @@ def read_table(path: Path, error: type[OvercastError], columns: Collection[str],
     header = rows[0][1] if rows else []
     if not set(columns) <= set(header):
         raise error(f"{named(path)} lacks the columns {','.join(columns)}; {remedy}.")
+    for line, cells in rows[1:]:
+        if any(cell.strip() for cell in cells[len(header) :]):
+            raise error(f"{named(path)} line {line} has more cells than the first line names columns; {SAVE}.")
     empty = dict.fromkeys(header, "")
     return [Row(line, {**empty, **dict(zip(header, cells, strict=False))}) for line, cells in rows[1:]]
 
