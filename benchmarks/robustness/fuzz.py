@@ -83,7 +83,9 @@ class Record:
                 place.mkdir(parents=True, exist_ok=True)
                 if len(list(place.glob("case-*"))) < KEPT:
                     (place / f"case-{case}").write_bytes(desk.content(chunk.seed, case))
-                    (place / "failure.txt").write_text(f"{found.kind}: {found.failure}\n{found.detail}\n", encoding="utf-8")
+                    (place / "failure.txt").write_text(
+                        f"{found.kind}: {found.failure}\n{found.detail}\n", encoding="utf-8"
+                    )
 
 
 def _code() -> str:
@@ -136,7 +138,9 @@ def run(surfaces: Sequence[Surface], cases: int, seed: int, workers: int, record
         done += len(chunk.cases)
         rate = done / (time.monotonic() - started)
         failed = len(chunk.failures)
-        print(f"{done}/{every} {rate:.0f}/s {chunk.surface.name}: {failed} of {len(chunk.cases)} failed", file=sys.stderr)
+        print(
+            f"{done}/{every} {rate:.0f}/s {chunk.surface.name}: {failed} of {len(chunk.cases)} failed", file=sys.stderr
+        )
 
 
 def _missing(record: Record, chunk: Chunk) -> bool:
@@ -145,8 +149,9 @@ def _missing(record: Record, chunk: Chunk) -> bool:
 
 
 def chosen(name: str) -> tuple[Surface, ...]:
-    """The surfaces of a name: all, or those whose names begin with it."""
-    found = tuple(surface for surface in SURFACES if name == "all" or surface.name.lower().startswith(name.lower()))
+    """The surfaces of a name: all, or those whose names begin with it, or with one of several apart by commas."""
+    starts = tuple("" if start == "all" else start.strip().lower() for start in name.split(","))
+    found = tuple(surface for surface in SURFACES if surface.name.lower().startswith(starts))
     if not found:
         raise SystemExit(f"no surface {name!r}; there are: {', '.join(surface.name for surface in SURFACES)}")
     return found
@@ -161,7 +166,9 @@ def replay(surface: Surface, path: Path) -> Outcome:
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--surface", default="all", help="a name, the beginning of several, or all")
+    parser.add_argument(
+        "--surface", default="all", help="a name, its beginning, several of them apart by commas, or all"
+    )
     parser.add_argument("--cases", type=int, default=1000, help="in all, spread evenly over the surfaces")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
@@ -178,7 +185,9 @@ def main() -> int:
     record = Record(given.output, given.seed)
     run(surfaces, each, given.seed, given.workers, record)
     found = table(record, surfaces, each)
-    command = f"python benchmarks/robustness/fuzz.py --surface '{given.surface}' --cases {given.cases} --seed {given.seed}"
+    command = (
+        f"python benchmarks/robustness/fuzz.py --surface '{given.surface}' --cases {given.cases} --seed {given.seed}"
+    )
     head = f"`{command}`, {describe_machine()}, {os.cpu_count()} cores, {dt.date.today()}.\n\n"
     print(head + found)
     if given.report is not None:

@@ -99,7 +99,9 @@ def of_xml(content: bytes, rng: random.Random) -> bytes:
         return f"<!DOCTYPE r [{entity}]>{text.replace('</', '&a;</', 1)}".encode()
     if kind < 0.55:
         name = rng.choice(["ISO-8859-1", "UTF-16", "US-ASCII", "windows-1252", "UTF-32", "none", "utf-7", "euc_jp"])
-        return f'<?xml version="1.0" encoding="{name}"?>{text}ü'.encode(rng.choice(["utf-8", "utf-16", "latin-1"]), "replace")
+        return f'<?xml version="1.0" encoding="{name}"?>{text}ü'.encode(
+            rng.choice(["utf-8", "utf-16", "latin-1"]), "replace"
+        )
     if kind < 0.6:
         return (text[:-1] + "<a>" * DEEP).encode()
     return text.encode()
@@ -134,7 +136,9 @@ def of_text(content: bytes, rng: random.Random) -> bytes:
     text = content.decode("utf-8", "replace")
     match rng.randrange(8):
         case 0:
-            return (text + "ü").encode(rng.choice(["latin-1", "utf-16", "utf-16-le", "utf-32", "utf-8-sig", "cp037"]), "replace")
+            return (text + "ü").encode(
+                rng.choice(["latin-1", "utf-16", "utf-16-le", "utf-32", "utf-8-sig", "cp037"]), "replace"
+            )
         case 1:
             return b""
         case _:
@@ -158,7 +162,9 @@ def of_bytes(content: bytes, rng: random.Random) -> bytes:
             case 4:
                 data[at:at] = data[at : at + length]
             case 5:
-                data[at:at] = rng.choice([b"\0", b"\xff\xff\xff\xff", b"\xc3", b'"', b"[" * 50, b"\n", b"9" * 40, b"\xef\xbb\xbf"])
+                data[at:at] = rng.choice(
+                    [b"\0", b"\xff\xff\xff\xff", b"\xc3", b'"', b"[" * 50, b"\n", b"9" * 40, b"\xef\xbb\xbf"]
+                )
             case _:
                 del data[at:]
     return bytes(data)
@@ -181,7 +187,9 @@ def of_tiff(content: bytes, rng: random.Random) -> bytes:
             case 2:
                 struct.pack_into("<I", data, entry + 8, rng.choice([0, 1, 2, 8, 16, 4000, 65535, 2**31, 2**32 - 1]))
             case _:
-                struct.pack_into("<H", data, entry, rng.choice([256, 257, 258, 259, 262, 277, 322, 324, 339, 33922, 42113]))
+                struct.pack_into(
+                    "<H", data, entry, rng.choice([256, 257, 258, 259, 262, 277, 322, 324, 339, 33922, 42113])
+                )
     return bytes(data)
 
 

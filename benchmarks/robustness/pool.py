@@ -72,6 +72,9 @@ class Desk:
         self._surface, self._folder = surface, folder
         self._file = self._fresh()
         self._content = self._file.read_bytes()
+        valid = self.outcome(self._content)
+        if valid.kind != "ok":
+            raise RuntimeError(f"the undamaged file of {surface.name} is refused: {valid}")
 
     def _fresh(self) -> Path:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -112,7 +115,7 @@ def _told(error: OvercastError, folder: str) -> Outcome:
         if found
     ]
     if not flaws:
-        return Outcome("documented")
+        return Outcome("documented", "", message)
     return Outcome("bad message", f"{type(error).__name__} {_frame(error)} {' '.join(flaws)}", message[:400])
 
 
@@ -155,7 +158,8 @@ class _Worker:
 def run_chunks(chunks: Iterable[Chunk], workers: int) -> Iterator[Chunk]:
     """Do chunks in `workers` processes at a time, and yield each when it is done."""
     todo, running = iter(chunks), list[_Worker]()
-    with tempfile.TemporaryDirectory(prefix="fuzz-") as root:
+    memory = Path("/dev/shm")  # noqa: S108  # files in memory are written sooner
+    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=memory if memory.is_dir() else None) as root:
         while True:
             while len(running) < workers and (chunk := next(todo, None)) is not None:
                 running.append(_started(chunk, deque(chunk.cases), Path(root)))

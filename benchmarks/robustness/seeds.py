@@ -40,6 +40,7 @@ TRANSFORM = Affine(0.5, 0, LEFT, 0, -0.5, TOP)
 CRS = "EPSG:32631"
 GRID = Georeference(SIDE_PX, SIDE_PX, TRANSFORM, CRS)
 REQUEST = {"scene": [["a.tif", "00"]], "options": {"tile": 64}, "threads": 2}
+SETTINGS = RunConfig.model_validate({"data": {"name": "folder", "root": "data"}})
 FOUR = ("HH", "HV", "VH", "VV")
 DATASET = """name: tiny
 class_name: building
@@ -78,7 +79,11 @@ def _json(path: Path, value: Any) -> Path:
 
 def _tiff(path: Path, count: int = 1, kind: str = "float32", names: Sequence[str] = (), **profile: Any) -> Path:
     rng = np.random.default_rng(0)
-    values = rng.integers(0, 2, (count, SIDE_PX, SIDE_PX)) if kind == "uint8" else rng.normal(20, 3, (count, SIDE_PX, SIDE_PX))
+    values = (
+        rng.integers(0, 2, (count, SIDE_PX, SIDE_PX))
+        if kind == "uint8"
+        else rng.normal(20, 3, (count, SIDE_PX, SIDE_PX))
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     shape = {"count": count, "height": SIDE_PX, "width": SIDE_PX, "dtype": kind, "transform": TRANSFORM, "crs": CRS}
     with rasterio.open(path, "w", driver="GTiff", **shape | profile) as file:
@@ -90,11 +95,7 @@ def _tiff(path: Path, count: int = 1, kind: str = "float32", names: Sequence[str
 
 def run_config(folder: Path) -> Path:
     """Configuration of a training, every key given."""
-    return _text(folder / "config.yaml", to_yaml(_config()))
-
-
-def _config() -> RunConfig:
-    return RunConfig.model_validate({"data": {"name": "folder", "root": "data"}})
+    return _text(folder / "config.yaml", to_yaml(SETTINGS))
 
 
 def benchmark_config(folder: Path) -> Path:
@@ -104,7 +105,14 @@ def benchmark_config(folder: Path) -> Path:
 
 def overrides(folder: Path) -> Path:
     """Keys of the command line."""
-    keys = ("training.steps=5", "training.seed=3", "network.encoder=resnet18", "data.root=a", "method={name: kd}", "data.split.by=places")
+    keys = (
+        "training.steps=5",
+        "training.seed=3",
+        "network.encoder=resnet18",
+        "data.root=a",
+        "method={name: kd}",
+        "data.split.by=places",
+    )
     return _text(folder / "sets.txt", "\n".join(keys))
 
 
@@ -129,7 +137,9 @@ def split_json(folder: Path) -> Path:
     """A split with its definition."""
     keys = {"train": ["a", "b"], "validation": ["c"], "test": ["d"]}
     dropped = [{"reason": "too near", "count": 1, "keys": ["e"]}]
-    return _json(folder / "split.json", {"definition": "by hand", "counts": {"train": 2}, "keys": keys, "dropped": dropped})
+    return _json(
+        folder / "split.json", {"definition": "by hand", "counts": {"train": 2}, "keys": keys, "dropped": dropped}
+    )
 
 
 def split_csv(folder: Path) -> Path:
@@ -144,7 +154,7 @@ def keys(folder: Path) -> Path:
 
 def scene_list(folder: Path) -> Path:
     """A list of scenes."""
-    return _text(folder / "scenes.txt", "# scenes\na.tif\nb_HH.tif\tb_HV.tif\n\"c d.tif\"\nhttp://127.0.0.1:9/e.tif\n")
+    return _text(folder / "scenes.txt", '# scenes\na.tif\nb_HH.tif\tb_HV.tif\n"c d.tif"\nhttp://127.0.0.1:9/e.tif\n')
 
 
 def orientations(folder: Path) -> Path:
@@ -251,7 +261,13 @@ def capella(folder: Path) -> Path:
 
 def iceye(folder: Path) -> Path:
     """Metadata of ICEYE beside a scene."""
-    fields = {"satellite_name": "ICEYE-X7", "look_side": "right", "orbit_direction": "DESCENDING", "heading": 191.2, "a": [{"b": [1, None]}]}
+    fields = {
+        "satellite_name": "ICEYE-X7",
+        "look_side": "right",
+        "orbit_direction": "DESCENDING",
+        "heading": 191.2,
+        "a": [{"b": [1, None]}],
+    }
     return _json(folder / "scene.json", fields)
 
 
@@ -262,7 +278,7 @@ def annotation(folder: Path) -> Path:
 
 def prepared_capella(folder: Path) -> Path:
     """A scene of four polarisations with metadata beside it."""
-    tiff_four(folder)
+    _tiff(folder / "scene.tif", 4, names=FOUR)
     return capella(folder)
 
 
@@ -313,7 +329,9 @@ def _identity() -> TrainingData:
 
 def bundle(folder: Path) -> Path:
     """The record of a bundle with the smallest network."""
-    spec = NetworkSpec(encoder="tu-test_resnet", pretrained=False, decoder_channels=(8,) * 5, fusion_channels=8, sar_bands=2)
+    spec = NetworkSpec(
+        encoder="tu-test_resnet", pretrained=False, decoder_channels=(8,) * 5, fusion_channels=8, sar_bands=2
+    )
     sar = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, gsd_m=0.5, radar_side=RadarSide.NORTH)
     optical = SensorRadiometry(bands=("red", "green", "blue"), unit=Unit.DIGITAL_NUMBER, gsd_m=0.5)
     facts = BundleFacts(
@@ -388,9 +406,22 @@ def evaluation(folder: Path) -> Path:
     label[:, 4:14, 6:20] = 1
     valid = torch.ones((4, 1, 32, 32), dtype=torch.bool)
     sar = torch.from_numpy(rng.normal(size=(4, 2, 32, 32)).astype(np.float32))
-    batch = Batch(sar=sar, sar_valid=valid, optical=None, optical_valid=None, label=torch.from_numpy(label), keys=("a", "b", "c", "d"))
+    batch = Batch(
+        sar=sar,
+        sar_valid=valid,
+        optical=None,
+        optical_valid=None,
+        label=torch.from_numpy(label),
+        keys=("a", "b", "c", "d"),
+    )
     places = {"a": "x", "b": "x", "c": "y", "d": "y"}
-    found = evaluate(lambda one: (one.require("label")[:, None].float() - 0.4) * 5, [batch], places, 0.5, EvaluationOptions(curve_steps=4))
+    found = evaluate(
+        lambda one: (one.require("label")[:, None].float() - 0.4) * 5,
+        [batch],
+        places,
+        0.5,
+        EvaluationOptions(curve_steps=4),
+    )
     found.write(folder / "evaluation.json")
     return folder / "evaluation.json"
 
@@ -407,7 +438,12 @@ def _scratch(folder: Path) -> Path:
     for strip in range(3):
         content = f"block {strip}".encode() * 20
         _text(blocks / f"row-{strip}.block", content)
-        entry = {"strip": strip, "name": f"row-{strip}.block", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        entry = {
+            "strip": strip,
+            "name": f"row-{strip}.block",
+            "size": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
         lines.append(json.dumps({**entry, "tiles": 2, "computed": 8192}))
     _text(blocks / "journal.jsonl", "\n".join(lines) + "\n")
     _json(blocks / "request.json", REQUEST)
@@ -442,7 +478,14 @@ def manifest(folder: Path) -> Path:
     _text(folder / "a.gpkg", b"12345")
     entries = [
         {"scene": "a", "status": "begun", "files": ["a.tif"], "begun": "2026-01-01T00:00:00Z", "request": "0123"},
-        {"scene": "a", "status": "done", "files": ["a.tif"], "request": "0123", "outputs": {"a.gpkg": 5}, "ended": "2026"},
+        {
+            "scene": "a",
+            "status": "done",
+            "files": ["a.tif"],
+            "request": "0123",
+            "outputs": {"a.gpkg": 5},
+            "ended": "2026",
+        },
         {"scene": "b", "status": "failed", "files": ["b.tif"], "request": "0123", "error": "why"},
     ]
     return _text(folder / "manifest.jsonl", "".join(json.dumps(entry) + "\n" for entry in entries))

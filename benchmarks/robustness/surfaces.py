@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import seeds
 from mutations import (
     Mutate,
@@ -32,7 +29,7 @@ from overcast.benchmark.jobs import Job
 from overcast.benchmark.options import load_benchmark
 from overcast.benchmark.work import kept_outcome
 from overcast.bundle import load_bundle
-from overcast.config.run import RunConfig, load_config
+from overcast.config.run import load_config
 from overcast.data.coco import read_coco
 from overcast.data.files import open_grid
 from overcast.data.folder import folder_catalog
@@ -40,7 +37,7 @@ from overcast.data.labels import LabelSpec, number_footprints, read_mask
 from overcast.data.orientation import read_orientations
 from overcast.data.raster import RasterioSource
 from overcast.data.splitfile import read_keys, read_split
-from overcast.data.units import RadarSide
+from overcast.data.units import RadarSide, Unit
 from overcast.evaluation.footprints import score_footprints
 from overcast.evaluation.history import read_history
 from overcast.evaluation.result import Evaluation
@@ -126,16 +123,16 @@ def _beside(path: Path) -> None:
 def _prepared(path: Path) -> None:
     scene = path if path.suffix == ".tif" else path.parent / "scene.tif"
     with ExitStack() as stack:
-        make_plan([scene], seeds.scene_model(), PrepareOptions(rotate=True), stack)
+        make_plan([scene], seeds.scene_model(), PrepareOptions(unit=Unit.DECIBEL, rotate=True), stack)
 
 
 def _run_settings(path: Path) -> None:
-    RunFolder(path.parent).check(RunConfig().model_dump(mode="json"))
+    RunFolder(path.parent).check(seeds.SETTINGS.model_dump(mode="json"))
     load_config(path)
 
 
 def _outcome(path: Path) -> None:
-    kept_outcome(Job("a", "b", (), 0, RunConfig(), path.parent))
+    kept_outcome(Job("a", "b", (), 0, seeds.SETTINGS, path.parent))
 
 
 def _evaluation(path: Path) -> None:
@@ -182,7 +179,8 @@ def _mask(path: Path) -> None:
 
 
 def _overrides(path: Path) -> None:
-    load_config(None, path.read_text(encoding="utf-8", errors="surrogateescape").split("\n"))
+    given = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    load_config(None, ["data={name: folder, root: data}", *given])
 
 
 def _stac(path: Path) -> None:
@@ -203,7 +201,9 @@ SURFACES = (
     Surface("split.csv", seeds.split_csv, read_split, of_csv),
     Surface("keys.csv", seeds.keys, read_keys, of_csv),
     Surface("scene list", seeds.scene_list, _stac, of_text),
-    Surface("orientations.csv", seeds.orientations, lambda p: read_orientations(p, ["a", "b"], RadarSide.NORTH), of_csv),
+    Surface(
+        "orientations.csv", seeds.orientations, lambda p: read_orientations(p, ["a", "b"], RadarSide.NORTH), of_csv
+    ),
     Surface("COCO", seeds.coco, _read_coco, of_json),
     Surface("GeoJSON labels", seeds.geojson, _read_labels, of_json),
     Surface("GeoJSON score", seeds.geojson, _score, of_json),

@@ -6,13 +6,26 @@ GDAL names such a file by a path of its own: `/vsis3/bucket/scene.tif`. Web addr
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from overcast.redact import redacted
 
 _STORES = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/", "abfs": "/vsiaz/", "swift": "/vsiswift/"}
 _WEB = "/vsicurl?url="
+
+
+class _Redacted(logging.Filter):
+    """Takes passwords and signatures out of what rasterio logs."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redacted(record.getMessage()), ()
+        return True
+
+
+for _name in ("rasterio._base", "rasterio._env", "rasterio._err", "rasterio._io", "rasterio.env", "rasterio.vrt"):
+    logging.getLogger(_name).addFilter(_Redacted())
 
 
 def located(text: str | Path) -> Path:
@@ -62,4 +75,4 @@ def file_name(path: Path) -> str:
     >>> file_name(located("https://host/a/scene.tif?key=1"))
     'scene.tif'
     """
-    return urlsplit(address(path)).path.rpartition("/")[2] if is_remote(path) else path.name
+    return address(path).rstrip("/").rpartition("/")[2] if is_remote(path) else path.name

@@ -73,7 +73,9 @@ def read_keys(path: Path) -> tuple[str, ...]:
     rows = [cells for _, cells in read_rows(path, InputError)]
     rows = [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
     column = next((rows[0].index(name) for name in ("key", "ImageId") if rows and name in rows[0]), None)
-    keys = tuple(row[0] for row in rows) if column is None else tuple(row[column] for row in rows[1:])
+    keys = (
+        tuple(row[0] for row in rows) if column is None else tuple(row[column] for row in rows[1:] if len(row) > column)
+    )
     if not keys:
         raise InputError(f"{path} lists no chip; write one key on each line.")
     return keys

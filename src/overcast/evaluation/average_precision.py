@@ -34,6 +34,10 @@ class Detections:
     truths: int = 0
     """Footprints that count."""
 
+    def __post_init__(self) -> None:
+        if len(self.confidence) != 4 * (len(self.hits) // 2) or len(self.hits) % 2:
+            raise ValueError("each detection needs a confidence and its hits")
+
     def __add__(self, other: Detections) -> Detections:
         return Detections(self.confidence + other.confidence, self.hits + other.hits, self.truths + other.truths)
 

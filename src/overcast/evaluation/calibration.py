@@ -23,6 +23,10 @@ class CalibrationBins:
     probability_sum: tuple[float, ...]
     squared_error_sum: float
 
+    def __post_init__(self) -> None:
+        if not len(self.count) == len(self.positives) == len(self.probability_sum):
+            raise ValueError("each bin needs its sums")
+
     @classmethod
     def empty(cls, bins: int = 15) -> CalibrationBins:
         """Nothing counted yet."""

@@ -93,6 +93,10 @@ class ThresholdCounts:
     """Valid pixels that are the class."""
     negatives: int
 
+    def __post_init__(self) -> None:
+        if not len(self.thresholds) == len(self.tp) == len(self.fp):
+            raise ValueError("each threshold needs its counts")
+
     def __add__(self, other: ThresholdCounts) -> ThresholdCounts:
         if self.thresholds != other.thresholds:
             raise ValueError("counts at different thresholds do not add")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from overcast.errors import InputError
 from overcast.evaluation.average_precision import Detections
@@ -19,6 +19,8 @@ from overcast.evaluation.polis import PolisSum
 from overcast.evaluation.selection import Panel, PanelKind, PanelOptions
 from overcast.evaluation.separation import Separate
 from overcast.models.views import Tta
+from overcast.reading import parse_record, read_record
+from overcast.reading.files import LARGEST_DATA_BYTES
 
 
 class EvaluationOptions(BaseModel):
@@ -107,6 +109,12 @@ class Evaluation(BaseModel):
     timing: Timing
     panels: tuple[Panel, ...] = ()
 
+    @model_validator(mode="after")
+    def _counted_alike(self) -> Self:
+        if any(counts.curve.thresholds != self.options.thresholds for counts in self.places.values()):
+            raise ValueError("the places are not counted at the thresholds of the options")
+        return self
+
     @property
     def total(self) -> PlaceCounts:
         """Counts of the whole set."""
@@ -174,12 +182,7 @@ class Evaluation(BaseModel):
     @classmethod
     def from_json(cls, text: str) -> Self:
         """The evaluation of `to_json`. Raises InputError where the text is not one."""
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            reason = error.errors()[0]
-            where = ".".join(str(part) for part in reason["loc"]) or "the top"
-            raise InputError(f"not an evaluation: {reason['msg']} at {where}; run the evaluation again.") from error
+        return parse_record(cls, text, "the text of an evaluation", InputError, "run the evaluation again")
 
     def write(self, path: Path) -> None:
         """Write `to_json` to a file, complete or not at all."""
@@ -190,7 +193,4 @@ class Evaluation(BaseModel):
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read what `write` wrote. Raises InputError that names the file."""
-        try:
-            return cls.from_json(path.read_text(encoding="utf-8"))
-        except (InputError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: {error}") from error
+        return read_record(cls, path, InputError, "run the evaluation again", LARGEST_DATA_BYTES)
