@@ -94,7 +94,7 @@ class Desk:
             self._surface.read(self._file)
         except OvercastError as error:
             return _told(error, str(self._folder))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # any of them is an outcome
             if is_environment_error(error):  # the command line makes a sentence of these
                 return Outcome("documented")
             return Outcome("raw", f"{type(error).__name__} {_frame(error)}", " ".join(str(error).split())[:300])
@@ -208,7 +208,7 @@ def _work(chunk: Chunk, cases: Iterable[int], write: int, trace: Path) -> None:
             found = desk.outcome(desk.content(chunk.seed, case))
             os.write(write, (json.dumps([found.kind, found.failure, found.detail]) + "\n").encode())
         os._exit(0)
-    except BaseException:
+    except BaseException:  # noqa: BLE001  # a fault of the fuzzer; the process ends
         with suppress(OSError):
             trace.write_text(traceback.format_exc())
         os._exit(70)

@@ -46,7 +46,8 @@ DATASET = """name: tiny
 class_name: building
 licence: CC0-1.0
 sar: {folders: [sar], bands: [HH], unit: dB, nodata: 0, gsd_m: 0.5, radar_side: north, orientations: sides.csv}
-optical: {folders: [optical], bands: [red, green, blue], unit: digital_number, gsd_m: 0.5, invalid: {folder: clouds, values: [1]}}
+optical:
+  {folders: [optical], bands: [r, g, b], unit: digital_number, gsd_m: 0.5, invalid: {folder: clouds, values: [1]}}
 label: {folder: masks, foreground: 1, background: 0, ignore: 255}
 place_pattern: "^(?P<place>.+)_[0-9]+$"
 """
@@ -392,8 +393,9 @@ def outcome(folder: Path) -> Path:
     (folder / "run").mkdir()
     run_config(folder / "run")
     row = {
-        "dataset": "a", "label": "b", "method": "sar", "settings": "", "seed": 0, "available": "sar", "figures": {"iou": 0.5},
-        "parameters": 5, "multiply_adds": 6, "peak_bytes": 7, "steps": 8, "best_step": 8, "machine": "m", "date": "2026-01-01",
+        "dataset": "a", "label": "b", "method": "sar", "settings": "", "seed": 0, "available": "sar",
+        "figures": {"iou": 0.5}, "parameters": 5, "multiply_adds": 6, "peak_bytes": 7, "steps": 8, "best_step": 8,
+        "machine": "m", "date": "2026-01-01",
     }  # fmt: skip
     record = Outcome.model_validate({"validation": 0.5, "rows": [row], "seconds": 3.0})
     return _text(folder / "outcome.json", record.model_dump_json())

@@ -8,12 +8,13 @@ from overcast.redact import redacted
 class OvercastError(Exception):
     """Base of every error that a user can mend.
 
-    The message is one sentence: which file or setting, what is wrong, what to do. It never holds the password or the
-    signature of an address, whatever text it was made of.
+    The message is one sentence: which file or setting, what is wrong, what to do. Whatever text it was made of, it is
+    one printable line and never holds the password or the signature of an address.
     """
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(redacted(message))
+        line = redacted(" ".join(message.splitlines()))
+        super().__init__("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line))
 
 
 class InputError(OvercastError):

@@ -116,9 +116,8 @@ def _explain(
         return f"{where}: {key} is missing; set it in the file or with --set {key}=..."
     if details["type"] == "union_tag_invalid":
         return f"{where}: {key}: input should be one of {context['expected_tags']} (got {quoted(context['tag'])})"
-    given = details["input"]
-    shown = "" if isinstance(given, dict) else f" (got {quoted(given)})"
-    message = shortened(details["msg"].removeprefix("Value error, "))
+    message, given = shortened(details["msg"].removeprefix("Value error, ")), quoted(details["input"])
+    shown = "" if isinstance(details["input"], dict) or given in message else f" (got {given})"
     return f"{where}: {key}: {message[:1].lower()}{message[1:]}{shown}" if key else f"{where}: {message}"
 
 

@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict
 from overcast.data.identity import TrainingData
 from overcast.data.radiometry import Statistics
 from overcast.errors import ConfigError, InputError
-from overcast.reading import read_record, read_yaml
+from overcast.reading import read_record, read_yaml, shortened
 from overcast.training.plan import TrainResult
 
 LATER_SETTINGS: Mapping[str, Any] = {
@@ -151,9 +151,10 @@ class RunFolder:
         sides = [{**LATER_SETTINGS, **dict(_flatten(side))} for side in (before, settings)]
         differing = sorted(differing_keys(*sides) - FREE_SETTINGS)
         if differing and not afresh:
+            keys = shortened(", ".join(differing), 120)
             raise ConfigError(
-                f"{self.path} holds a run with other settings ({', '.join(differing)}): choose another output "
-                "folder, or start this run afresh without resuming."
+                f"{self.path} holds a run with other settings ({keys}): choose another output folder, or start this "
+                "run afresh without resuming."
             )
 
     def _settings(self) -> dict[str, Any] | None:
