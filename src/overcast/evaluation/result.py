@@ -13,6 +13,7 @@ from overcast.evaluation.average_precision import Detections
 from overcast.evaluation.bootstrap import Interval
 from overcast.evaluation.boundary import BoundaryCounts, band_width_px
 from overcast.evaluation.calibration import CalibrationBins
+from overcast.evaluation.counts import Count
 from overcast.evaluation.instances import SPACENET6_MIN_AREA_M2, InstanceCounts
 from overcast.evaluation.pixel import PixelCounts, ThresholdCounts, bootstrap_iou
 from overcast.evaluation.polis import PolisSum
@@ -75,8 +76,8 @@ class PlaceCounts:
 class Timing:
     """Wall-clock time of an evaluation."""
 
-    chips: int
-    pixels: int
+    chips: Count
+    pixels: Count
     """All pixels that went through the model, valid or not."""
     predict_s: float
     """Inside the model, the transfer of its output included."""

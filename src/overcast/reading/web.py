@@ -6,6 +6,7 @@ import time
 import urllib.request as web
 from base64 import b64encode
 from http.client import HTTPException
+from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from overcast.errors import OvercastError
@@ -34,6 +35,8 @@ def read_web(url: str, error: type[OvercastError], remedy: str, timeout_s: float
                 if time.monotonic() > end:
                     raise error(f"{name}: the server's answer took over {timeout_s:g} s; {remedy}.")
     except (OSError, HTTPException) as problem:
+        if isinstance(problem, HTTPError):
+            problem.close()
         reason = first_line(problem) if isinstance(problem, OSError) else "the server's answer is not valid"
         raise error(f"{name} cannot be fetched ({reason}); {remedy}.") from None
     except ValueError:  # its text may quote parts of the address

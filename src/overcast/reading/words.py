@@ -8,7 +8,17 @@ from overcast.redact import redacted
 
 _QUOTED = 60
 _REASON = 160
-_REPR = reprlib.Repr()
+_LONGEST = 10_000
+
+
+class _Repr(reprlib.Repr):
+    """Takes secrets out of a text before it is cut: half an address cannot be recognised."""
+
+    def repr_str(self, x: str, level: int) -> str:
+        return super().repr_str(redacted(x[:_LONGEST]), level)
+
+
+_REPR = _Repr()
 _REPR.maxlevel, _REPR.maxdict, _REPR.maxlist, _REPR.maxtuple, _REPR.maxset = 3, 4, 6, 6, 6
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = _QUOTED
 
@@ -18,12 +28,12 @@ class UnreadableError(ValueError):
 
 
 def shortened(text: str, limit: int = _REASON) -> str:
-    r"""The text on one line, printable, its middle left out beyond `limit` characters.
+    r"""The text on one line, printable, without passwords, its middle left out beyond `limit` characters.
 
     >>> shortened("a\n  b" + 20 * "c", 12)
     'a bcc...cccc'
     """
-    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(redacted(text).split()))
     if len(line) <= limit:
         return line
     tail = (limit - 3) // 2
@@ -49,4 +59,4 @@ def first_line(error: BaseException, limit: int = _REASON) -> str:
     'no such band'
     """
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return shortened(redacted(lines[0]), limit).rstrip(".")
+    return shortened(lines[0], limit).rstrip(".")
