@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+from overcast.errors import InputError
+
 FOLDER = Path(__file__).parent.parent / "benchmarks" / "robustness"
 sys.path.insert(0, str(FOLDER))
 
+import fuzz  # noqa: E402
+import pool  # noqa: E402
 from mutations import DEEP  # noqa: E402
-from pool import FAILURES, Desk  # noqa: E402
+from pool import FAILURES, Chunk, Desk, run_chunks  # noqa: E402
 from surfaces import SURFACES, Surface  # noqa: E402
 
 CASES = 20
@@ -68,22 +73,51 @@ def test_cases_are_the_same_each_time(tmp_path: Path) -> None:
         assert first.content(3, 0) != first.content(4, 0)
 
 
-def test_the_command_counts_goes_on_and_prints_a_table(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        str(FOLDER / "fuzz.py"),
-        "--surface",
-        "split.json",
-        "--cases",
-        "30",
-        "--output",
-        str(tmp_path),
-    ]
-    first, second = (subprocess.run(command, capture_output=True, text=True, check=False) for _ in range(2))
-    assert (first.returncode, second.returncode) == (0, 0)
-    assert first.stdout == second.stdout
-    assert "30/30" in first.stderr
-    assert second.stderr == ""
+@pytest.mark.filterwarnings("ignore")
+def test_the_command_counts_goes_on_and_prints_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["fuzz.py", "--surface", "split.json", "--cases", "30", "--workers", "1", "--output", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", given)
+    assert fuzz.main() == 0
+    first = capsys.readouterr()
+    assert fuzz.main() == 0
+    second = capsys.readouterr()
+    assert first.out == second.out
+    assert "30/30" in first.err
+    assert second.err == ""
     (chunk,) = map(json.loads, (tmp_path / "chunks.jsonl").read_text().splitlines())
     assert sum(chunk["outcomes"].values()) == 30
-    assert "| **all** | 30 |" in first.stdout
+    assert "| **all** | 30 |" in first.out
+
+
+def hang(path: Path) -> None:
+    while path.exists():
+        pass
+
+
+def test_hangs_and_crashes_are_outcomes_with_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "CPU_LIMIT_S", 0.2)
+
+    def read(path: Path) -> None:
+        match path.read_bytes():
+            case b"1":
+                hang(path)
+            case b"2":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case b"3":
+                raise InputError("a" * 301)
+            case b"4":
+                raise KeyError("b")
+
+    def write(folder: Path) -> Path:
+        (folder / "a").write_bytes(b"valid")
+        return folder / "a"
+
+    surface = Surface("odd", write, read, lambda content, rng: content)
+    monkeypatch.setattr(Surface, "damaged", lambda _self, _content, _seed, case: str(case).encode())
+    (done,) = run_chunks([Chunk(surface, 0, range(6))], 1)
+    assert [(case, found.kind) for case, found in done.failures] == [
+        (1, "hang"), (2, "crash"), (3, "bad message"), (4, "raw")
+    ]  # fmt: skip
+    assert done.counts["ok"] == 2
