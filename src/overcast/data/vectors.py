@@ -10,7 +10,6 @@ import pyproj
 import shapely
 
 from overcast.errors import InputError
-from overcast.reading import first_line
 
 PARQUET = frozenset({".parquet", ".geoparquet"})
 
@@ -45,7 +44,7 @@ def read_shapes(path: Path, layer: str | None = None) -> geopandas.GeoDataFrame:
     except InputError:
         raise
     except Exception as error:  # readers raise their own types; whatever it is, the file cannot be used
-        raise InputError(f"{path} cannot be read as footprints: {first_line(error)}; check the file.") from error
+        raise InputError(f"{path} cannot be read as footprints: {str(error).splitlines()[0]}") from error
     if not isinstance(table, geopandas.GeoDataFrame):
         raise InputError(f"{path} holds no geometry: give a layer of polygons.")
     return table
