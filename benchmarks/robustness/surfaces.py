@@ -153,7 +153,7 @@ def _checkpoint(path: Path) -> None:
 def _manifest(path: Path) -> None:
     manifest = Manifest(path.parent)
     for scene in ("a", "b"):
-        manifest.is_done(scene, "0123")
+        manifest.is_done(scene, "0123", [path.parent / f"{scene}.gpkg"])
         manifest.is_begun(scene, "0123")
 
 

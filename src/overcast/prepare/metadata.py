@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from overcast.data.addresses import file_name, is_remote
 from overcast.errors import InputError, RadiometryError
 from overcast.reading import looks_like_xml, parse_json, parse_xml, read_bytes
 from overcast.reading.json_text import json_value
@@ -189,6 +190,8 @@ def _number(text: str) -> float | None:
 
 def _beside(path: Path) -> list[Path]:
     """JSON and XML files that are named after a scene, with or without its last word, and the annotation of a SAFE."""
+    if is_remote(path):
+        return []
     stem = path.stem.lower()
     shorter = stem.rpartition("_")[0]
     prefix = shorter if len(shorter) >= SHORTEST_NAME and re.search(r"\d", shorter) else stem
@@ -215,7 +218,7 @@ def _tags(path: Path, tags: Mapping[str, str]) -> Document:
             except UnreadableError:
                 continue
             fields += _flat(content)
-    return Document(f"the metadata of {path.name}", tuple(fields), content)
+    return Document(f"the metadata of {file_name(path)}", tuple(fields), content)
 
 
 def _read(path: Path) -> Document:

@@ -13,8 +13,8 @@ from overcast.errors import InputError
 from overcast.inference.fleet.stac_items import StacScene, stac_scenes
 from overcast.reading import read_text
 
-RASTERS = (".tif", ".tiff", ".vrt")
-"""Endings that a folder is searched for."""
+RASTERS = (".tif", ".tiff")
+"""Endings that a folder is searched for; a virtual raster has to be named."""
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from overcast.data.addresses import address, located, url_of
+from overcast.data.addresses import address, file_name, joined, located, url_of
 from overcast.errors import InputError
 from overcast.reading import parse_json, quoted, read_json, read_web, shortened, validated
 
@@ -106,8 +106,8 @@ def stac_scenes(path: Path, bands: Sequence[str]) -> Iterator[StacScene]:
         case "Collection" | "Catalog":
             collection = validated(_Collection, record, address(path), InputError, _REMEDY)
             for href in _some([link.href for link in collection.links or () if link.rel == "item" and link.href], path):
-                there = _join(place, href)
-                yield _scene(_read(located(there), there), there, bands)
+                there = located(joined(place, href))
+                yield _scene(_read(there, url_of(there)), url_of(there), bands)
         case other:
             kind = f"its type is {quoted(other)}"
             raise InputError(f"{address(path)} is no STAC item, item collection or collection ({kind}); name one.")
@@ -139,7 +139,11 @@ def _scene(record: Any, place: str, bands: Sequence[str]) -> StacScene:
     item = validated(_Item, record, place, InputError, "correct the item")
     base = next((link.href for link in item.links or () if link.rel == "self"), "")
     here = base if "://" in base else place
-    files = tuple(located(_join(here, href)) for href in _images(item, place, bands))
+    files = tuple(located(joined(here, href)) for href in _images(item, place, bands))
+    if any(Path(file_name(file)).suffix.lower() == ".vrt" for file in files):
+        raise InputError(
+            f"{place}: item {shortened(item.id, 40)} has a virtual raster, which is read only if you name it yourself."
+        )
     return StacScene(item.name, files, _moment(item.properties.datetime if item.properties else None))
 
 
@@ -164,18 +168,6 @@ def _path_of(href: str) -> str:
         return urlsplit(href).path.lower()
     except ValueError:
         return ""
-
-
-def _join(place: str, href: str) -> str:
-    """An address as seen from the record that names it."""
-    if "://" in href or href.startswith("/vsi"):
-        return href
-    if "://" not in place:
-        return str(Path(place).parent / href)
-    try:
-        return urljoin(place, href)
-    except ValueError:
-        raise InputError(f"{place} names {quoted(href)}, which is no valid address; correct the item.") from None
 
 
 def _moment(text: object) -> datetime | None:
