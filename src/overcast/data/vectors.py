@@ -19,6 +19,7 @@ from overcast.data.geojson import require_plain_crs
 from overcast.errors import InputError
 from overcast.raster.drivers import read_head
 from overcast.raster.virtual import require_no_address
+from overcast.reading import first_line
 
 
 class VectorKind(StrEnum):
@@ -123,8 +124,8 @@ def read_table(path: Path, layer: str | None = None, columns: list[str] | None =
         except InputError:
             raise
         except Exception as error:  # readers raise their own types; whatever it is, the file cannot be used
-            reason = next(iter(str(error).replace(name, path.name).splitlines()), type(error).__name__)
-            raise InputError(f"{path} cannot be read as footprints: {reason}") from error
+            reason = first_line(error).replace(name, path.name)
+            raise InputError(f"{path} cannot be read as footprints: {reason}; copy or convert it again.") from error
     if isinstance(table, geopandas.GeoDataFrame) and table.crs is not None:
         require_no_address(path, table.crs.to_wkt())
     return table
