@@ -44,7 +44,10 @@ class Pixels:
 
 @dataclass(frozen=True)
 class NativePixels:
-    """The same in the data type of the file, so that 8-bit images stay small in memory."""
+    """The same in the data type of the file, so that 8-bit images stay small in memory.
+
+    Where a file declares a scale or an offset, these are applied, and values are float32.
+    """
 
     values: NDArray[Any]
     """(C, h, w) in the declared unit; 0 where invalid."""
@@ -117,8 +120,9 @@ class ArraySource:
 class RasterioSource:
     """A RasterSource over one or several files on one grid; their bands, stacked in order, are the declared ones.
 
-    A pixel is invalid where any band is NaN, infinite, the declared nodata, the file's own nodata, or masked by the
-    file's mask or alpha band. Reads are serialised by a lock: a GDAL data set is not to be shared between threads.
+    A scale and an offset that a file declares are applied. A pixel is invalid where any band is NaN or infinite, as
+    stored has the declared or the file's own nodata value, or is masked by the file's mask or alpha band. Reads are
+    serialised by a lock: a GDAL data set is not to be shared between threads.
     """
 
     def __init__(self, files: Sequence[RasterFile], sensor: SensorRadiometry, stack: ExitStack) -> None:
@@ -183,7 +187,7 @@ class RasterioSource:
         with self._lock:
             parts = [file.read(window) for file in self._files]
         values = parts[0][0] if len(parts) == 1 else np.concatenate([part for part, _ in parts])
-        valid = np.logical_and.reduce([mask for _, mask in parts]) & self._sensor.valid(values)
+        valid = np.logical_and.reduce([mask for _, mask in parts]) & np.isfinite(values).all(axis=0)
         if not valid.all():
             values[:, ~valid] = 0
         return NativePixels(values, valid)

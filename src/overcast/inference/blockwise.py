@@ -26,7 +26,7 @@ from overcast.inference.scene import SceneSummary, StripPredictor, plan_scene, s
 from overcast.inference.tiles import Plan
 from overcast.inference.work import Facts, WorkFolder
 
-FORMAT = 4
+FORMAT = 5
 """Of blocks; raised when they can no longer be read, or when the same request computes other bits."""
 
 
