@@ -150,7 +150,7 @@ def test_turned_scenes_are_turned_by_workers_too(scenes: Path, tmp_path: Path):
     map_scenes(FleetRequest(specs, tmp_path / "alone", model, seen, GENTLE))
     with threads(model) as backend:
         map_scenes(FleetRequest(specs, tmp_path / "spread", model, seen, GENTLE), compute_on(backend))
-    assert backend.tasks[0].rotate
+    assert backend.tasks[0].turn
     assert contents(tmp_path / "spread") == contents(tmp_path / "alone")
 
 

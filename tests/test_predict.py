@@ -311,7 +311,7 @@ def test_scene_for_another_model_is_refused_by_name(tmp_path: Path, change: dict
 
 def test_declared_pixel_size_must_be_that_of_the_geotransform(tmp_path: Path):
     scene = write_scene(tmp_path / "scene.tif", speckle(), transform=Affine(2.0, 0, 593000, 0, -2.0, 5750000))
-    with pytest.raises(RadiometryError, match=r"pixels of 2 m by its geotransform, but 0\.5 m are declared"):
+    with pytest.raises(RadiometryError, match=r"2 m x 2 m on the ground .* but 0\.5 m x 0\.5 m are declared"):
         predict(tmp_path, scene)
 
 

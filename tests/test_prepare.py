@@ -19,8 +19,10 @@ from typer.testing import CliRunner
 
 from overcast import __version__
 from overcast.cli import app
+from overcast.data.files import open_grid
 from overcast.data.radiometry import RadarSide, Unit
 from overcast.errors import ConfigError, InputError, RadiometryError
+from overcast.grid import HALF_TURN
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.model import SceneModel
 from overcast.prepare.convert import Conversion
@@ -175,7 +177,7 @@ def test_prepared_scene_declares_itself(tmp_path: Path):
     )
     sensor = scene_radiometry([tmp_path / "out.tif"])
     assert sensor == target.sensor.model_copy(update={"radar_side": RadarSide.SOUTH})
-    assert target.must_rotate(sensor, "out.tif")
+    assert target.turn_for(sensor, open_grid(tmp_path / "out.tif"), "out.tif") == HALF_TURN
     assert cog_validate(tmp_path / "out.tif", strict=True) == (True, [], [])
     with rasterio.open(tmp_path / "out.tif") as dataset:
         assert dataset.descriptions == BANDS

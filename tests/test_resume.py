@@ -103,7 +103,7 @@ def in_child() -> Iterator[Child]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
 
         def start(function: Callable[..., object], *arguments: object, **keywords: object) -> int | None:
             process = context.Process(target=function, args=arguments, kwargs=keywords)

@@ -21,7 +21,7 @@ from overcast.data.radiometry import Radiometry, SensorRadiometry
 from overcast.data.raster import NativePixels, RasterioSource
 from overcast.data.targets import Instances
 from overcast.errors import InputError
-from overcast.grid import Window
+from overcast.grid import HALF_TURN, Turn, Window
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,24 @@ class Chip:
     """Where the optical image counts as missing; None: its own nodata alone says so."""
     rotate_180: bool = False
     """True where SAR, optical and label are rotated by 180 degrees to reach the catalog's radar side."""
+    mirrored: bool = False
+    """True where the grid of the files is mirrored (rows that run northwards, columns that run westwards): rows are
+    reversed on reading, so that the ground is seen from above."""
 
     @property
     def labelled(self) -> bool:
         """True where there is a mask, a footprint file or outlines."""
         return not (self.mask is None and self.footprints is None and self.outlines is None)
 
+    @property
+    def turn(self) -> Turn:
+        """Axes that are reversed on reading."""
+        return (HALF_TURN if self.rotate_180 else Turn()).then(Turn(rows=self.mirrored))
+
 
 @dataclass(frozen=True)
 class ChipArrays:
-    """Pixels of a chip, or of a window of it, in the data types of its files, rotated where the chip asks for it."""
+    """Pixels of a chip, or of a window of it, in the data types of its files, turned where the chip asks for it."""
 
     sar: NativePixels | None
     """(C_s, h, w) with validity; None when not asked for."""
@@ -121,9 +129,9 @@ class ChipArrays:
         """Views of a window."""
         return self._map(lambda array: array[..., *window.slices])
 
-    def rotate_180(self) -> ChipArrays:
-        """Copies turned by 180 degrees."""
-        return self._map(lambda array: np.ascontiguousarray(array[..., ::-1, ::-1]))
+    def turned(self, turn: Turn) -> ChipArrays:
+        """Turned copies; the same arrays where there is nothing to turn."""
+        return self._map(turn.apply)
 
     def _map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> ChipArrays:
         def apply(image: NativePixels | None) -> NativePixels | None:
@@ -140,7 +148,7 @@ def read_chip(
     modalities: AbstractSet[Modality],
     window: Window | None = None,
 ) -> ChipArrays:
-    """Decode a chip, or a window of it given in its rotated frame.
+    """Decode a chip, or a window of it given in its turned frame.
 
     Only files of the modalities are opened, with one exception: a label is ignored (255) where the radar saw nothing,
     so that every modality is judged on the same pixels; where there is a label the SAR files are therefore read.
@@ -151,7 +159,7 @@ def read_chip(
     reference = _reference(chip, modalities, radiometry)
     with RasterioSource.open(*reference) as source:
         image = (reference[0][0], source.georeference)
-        at = _in_file(window or image[1].whole, image[1], rotated=chip.rotate_180)
+        at = chip.turn.window(window or image[1].whole, image[1].height, image[1].width)
         first = source.read_native(at)
     sar, optical = (first, None) if reference[0] is chip.sar else (None, first)
     if optical is None and Modality.OPTICAL in modalities and radiometry.optical is not None and chip.optical:
@@ -162,7 +170,7 @@ def read_chip(
     if label is not None and sar is not None:
         label = mask_invalid(label, sar.valid)
     arrays = ChipArrays(sar if Modality.SAR in modalities else None, optical, label)
-    return arrays.rotate_180() if chip.rotate_180 else arrays
+    return arrays.turned(chip.turn)
 
 
 def check_chip(chip: Chip, radiometry: Radiometry) -> Georeference:
@@ -198,14 +206,6 @@ def _reference(
     if not chip.optical or radiometry.optical is None:
         raise InputError(f"chip {chip.key} has no optical image; leave it out or ask for the SAR image.")
     return chip.optical, radiometry.optical
-
-
-def _in_file(window: Window, grid: Georeference, *, rotated: bool) -> Window:
-    """The window in the frame of the file."""
-    if not rotated:
-        return window
-    row, col = grid.height - window.stop[0], grid.width - window.stop[1]
-    return Window(row, col, window.height, window.width)
 
 
 def _read_aligned(

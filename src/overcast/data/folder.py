@@ -16,11 +16,11 @@ from pydantic_core import ErrorDetails
 
 from overcast.data.catalog import Catalog
 from overcast.data.chips import Bounds, Chip, InvalidMask, check_chip
-from overcast.data.georeference import Georeference, is_metric
 from overcast.data.labels import LabelSpec
-from overcast.data.orientation import read_orientations
-from overcast.data.radiometry import GSD_TOLERANCE, Radiometry, SensorRadiometry
-from overcast.errors import InputError, RadiometryError
+from overcast.data.orientation import oriented, read_orientations
+from overcast.data.pixel_size import require_pixels
+from overcast.data.radiometry import Radiometry, SensorRadiometry
+from overcast.errors import InputError
 
 DESCRIPTION_NAME = "dataset.yaml"
 RASTER_ENDINGS = frozenset({".tif", ".tiff", ".png"})
@@ -189,25 +189,17 @@ def folder_catalog(
     chips = tuple(_chips(base, description, f"{subset}/" if subset else ""))
     grids = [check_chip(chip, radiometry) for chip in chips]
     for chip, grid in zip(chips, grids, strict=True):
-        _require_gsd(chip, grid, radiometry)
+        require_pixels(grid, radiometry.sar.gsd_m, str(chip.sar[0]))
+    chips, sar = oriented(chips, grids, radiometry.sar)
     return Catalog(
         name=description.name,
         class_name=description.class_name,
         chips=tuple(replace(chip, bounds=Bounds.of(grid)) for chip, grid in zip(chips, grids, strict=True)),
-        radiometry=radiometry,
+        radiometry=Radiometry(sar=sar, optical=optical),
         label=description.label.spec if description.label else LabelSpec(),
         licence=description.licence,
         simulated=description.simulated,
     )
-
-
-def _require_gsd(chip: Chip, grid: Georeference, radiometry: Radiometry) -> None:
-    """Raise RadiometryError where the file says another pixel size than the description."""
-    declared = radiometry.sar.gsd_m
-    if grid.crs is not None and is_metric(grid.crs) and abs(grid.gsd_m / declared - 1) > GSD_TOLERANCE:
-        raise RadiometryError(
-            f"{chip.sar[0]} has pixels of {grid.gsd_m:g} m, but gsd_m is declared as {declared:g}; correct one of them."
-        )
 
 
 def _chips(base: Path, description: FolderDescription, prefix: str) -> Iterator[Chip]:

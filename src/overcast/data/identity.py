@@ -45,7 +45,8 @@ def chip_set_identity(chips: tuple[Chip, ...]) -> ChipSetIdentity:
         others = (chip.mask, chip.footprints, outlines, chip.optical_invalid.path if chip.optical_invalid else None)
         files = (*chip.sar, *chip.optical, *(path for path in others if path is not None))
         sizes = [(path.name, path.stat().st_size) for path in files]
-        digest.update(json.dumps([chip.key, sizes, *(["turned"] if chip.rotate_180 else [])]).encode())
+        turns = [word for word, done in (("turned", chip.rotate_180), ("mirrored", chip.mirrored)) if done]
+        digest.update(json.dumps([chip.key, sizes, *turns]).encode())
     return ChipSetIdentity(chips=len(chips), sha256=digest.hexdigest())
 
 

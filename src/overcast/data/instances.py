@@ -13,7 +13,7 @@ from overcast.data.targets import UNKNOWN, Instances
 
 
 def read_instances(chip: Chip, spec: LabelSpec) -> Instances | None:
-    """Buildings of a whole chip by number, (H, W), rotated where the chip asks for it; None without truth.
+    """Buildings of a whole chip by number, (H, W), turned where the chip asks for it; None without truth.
 
     In a mask, buildings are connected through the sides of their pixels, and ignored pixels are `UNKNOWN`. Pixels
     that the radar did not see are numbered all the same: a footprint does not end where the image does.
@@ -23,8 +23,7 @@ def read_instances(chip: Chip, spec: LabelSpec) -> Instances | None:
     """
     if not chip.labelled:
         return None
-    numbered = _in_file(chip, spec)
-    return np.ascontiguousarray(numbered[::-1, ::-1]) if chip.rotate_180 else numbered
+    return chip.turn.apply(_in_file(chip, spec))
 
 
 def _in_file(chip: Chip, spec: LabelSpec) -> Instances:

@@ -11,7 +11,7 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from overcast.data.vectors import in_metres, read_shapes, single_polygons
+from overcast.data.vectors import in_metres, joined, read_shapes, single_polygons
 from overcast.errors import InputError
 from overcast.evaluation.average_precision import Detections, detections
 from overcast.evaluation.instances import (
@@ -115,7 +115,7 @@ def _polygons(path: Path, like: geopandas.GeoDataFrame | None = None) -> geopand
         raise InputError(f"{path} names no coordinate system: save it with one.")
     table = table[~(table.geometry.isna() | table.geometry.is_empty)]
     if like is not None:
-        return single_polygons(table.to_crs(like.crs))
+        return single_polygons(joined(table).to_crs(like.crs))
     return single_polygons(in_metres(table)) if len(table) else table
 
 

@@ -17,6 +17,7 @@ from overcast import __version__
 from overcast.data.addresses import address, is_remote
 from overcast.data.files import open_raster, reading
 from overcast.data.raster import Georeference, RasterSink, RasterSource
+from overcast.grid import Turn
 from overcast.inference.blend import StripJoiner
 from overcast.inference.blockfile import BlockWriter, read_block
 from overcast.inference.encoding import Encoding
@@ -30,7 +31,7 @@ FORMAT = 5
 """Of blocks; raised when they can no longer be read, or when the same request computes other bits."""
 
 
-def request_facts(job: Job, grid: Georeference, *, rotate: bool) -> Facts:
+def request_facts(job: Job, grid: Georeference, *, turn: Turn) -> Facts:
     """What decides the bits of a block. Blocks of a request that differs in any of it are of no use.
 
     The number of threads is what torch is set to now.
@@ -45,7 +46,7 @@ def request_facts(job: Job, grid: Georeference, *, rotate: bool) -> Facts:
         "runtime": job.model.runtime,
         "options": options,
         "encoding": job.options.encoding.value,
-        "radiometry": [job.sensor.model_dump(mode="json"), rotate],
+        "radiometry": [job.sensor.model_dump(mode="json"), turn.rows, turn.cols],
         "scene": [file_identity(path) for path in job.scene],
         "grid": [grid.height, grid.width, list(grid.transform)[:6], grid.crs],
         "threads": torch.get_num_threads(),
@@ -88,8 +89,8 @@ class SceneWork:
     grid: Georeference
     """Of the scene as it is stored."""
     source: RasterSource
-    """Turned, where the scene was seen from the other side."""
-    rotate: bool
+    """Turned, where the scene is mirrored or was seen from the other side."""
+    turn: Turn
     work: WorkFolder
     """Where finished blocks go."""
     together: int = 1

@@ -44,7 +44,7 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
     """
     side_car = paths[0].with_suffix(".yaml")
     given = {key: value for key, value in (declared or {}).items() if value is not None}
-    parts: dict[str, object] = {**_from_files(paths), **_from_side_car(side_car), **given}
+    parts = _over(_over(_from_files(paths), _from_side_car(side_car)), given)
     for key, example in _EXAMPLES.items():
         if key not in parts:
             raise RadiometryError(
@@ -63,7 +63,13 @@ def declared_beside(path: Path) -> dict[str, object]:
     """What a file's own metadata and the YAML file beside it declare, the latter first; nothing has to be there."""
     with open_raster(path) as dataset:
         tag = dataset.tags().get(TAG)
-    return {**({} if tag is None else _from_tag(path, tag)), **_from_side_car(path.with_suffix(".yaml"))}
+    return _over({} if tag is None else _from_tag(path, tag), _from_side_car(path.with_suffix(".yaml")))
+
+
+def _over(lower: Mapping[str, object], upper: Mapping[str, object]) -> dict[str, object]:
+    """All parts, those of `upper` first; a radar side that it names makes the other's azimuth void."""
+    void = {"radar_azimuth_deg"} if "radar_side" in upper else set()
+    return {**{key: value for key, value in lower.items() if key not in void}, **upper}
 
 
 def _from_side_car(path: Path) -> dict[str, object]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from overcast.bundle import Bundle
 from overcast.data.addresses import file_name
+from overcast.data.compass import unmirrored
 from overcast.data.files import open_raster
 from overcast.data.radiometry import SensorRadiometry
 from overcast.data.raster import Georeference, RasterioSource, RasterSink, RasterSource
@@ -102,7 +103,8 @@ def predict_file(
 
     Args:
         scene: Files on one grid whose bands, in order, are those of `sensor`.
-        bundle: The model. A scene seen from the opposite side is turned by 180 degrees and its prediction back.
+        bundle: The model. A scene seen from the opposite side is turned by 180 degrees and its prediction back; a
+            scene whose grid is mirrored (rows that run northwards) is shown to the network unmirrored.
         sensor: What the scene's numbers mean (see `scene_radiometry`).
         footprints: .gpkg, .parquet or .geojson, by its ending; the scene must have a CRS.
         probability: Cloud-optimised GeoTIFF, .tif or .tiff.
@@ -128,21 +130,22 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
     started, paths, options = time.monotonic(), job.scene, job.options
     recover_publication(job.targets)
     check_outputs(job)
-    rotate = job.model.must_rotate(job.sensor, file_name(paths[0]))
     with ExitStack() as stack:
         stack.enter_context(bounded_cache())
         source = stack.enter_context(RasterioSource.open(paths, job.sensor))
-        check_grid(job, source.georeference)
+        grid = source.georeference
+        turn = job.model.turn_for(job.sensor, grid, file_name(paths[0]))
+        check_grid(job, grid)
         stack.enter_context(termination_as_interrupt())
         row_bytes = sum(_row_bytes(path) for path in paths)
-        stack.enter_context(bounded_cache(_cache_bytes(row_bytes, source.georeference, options)))
+        stack.enter_context(bounded_cache(_cache_bytes(row_bytes, grid, options)))
         staging = stack.enter_context(staged(job.targets))
         stack.enter_context(torch_threads(options.scene.threads or earlier_threads(staging.blocks)))
-        job = ready(job, source.georeference)
-        seen: RasterSource = RotatedSource(source) if rotate else source
-        work = open_work(staging.blocks, request_facts(job, source.georeference, rotate=rotate))
+        job = ready(job, grid)
+        seen: RasterSource = RotatedSource(source, turn) if turn else source
+        work = open_work(staging.blocks, request_facts(job, grid, turn=turn))
         together = 1 if row_bytes else TOGETHER  # the cache holds one row of tiles of a scene stored in whole rows
-        summary, made = _run(SceneWork(job, source.georeference, seen, rotate, work, together), staging, compute)
+        summary, made = _run(SceneWork(job, grid, seen, turn, work, together), staging, compute)
         staging.publish()
     return PredictionSummary(
         scene=summary,
@@ -152,7 +155,7 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
         unsplit=0 if made is None else made.unsplit,
         side_files=job.side_files,
         runtime=job.model.runtime,
-        rotated=rotate,
+        rotated=turn != unmirrored(grid),
         km2=summary.total_pixels * job.pixel_km2,
         valid_km2=summary.valid_pixels * job.pixel_km2,
         elapsed_s=time.monotonic() - started,
@@ -200,7 +203,7 @@ def _run(scene: SceneWork, staging: Staging, compute: Compute) -> tuple[SceneSum
     with ExitStack() as stack:
         writers = [ProbabilityWriter(path, grid, options.encoding, tags(job)) for path in rasters]
         sink: RasterSink = PlaneSinks([stack.enter_context(writer) for writer in writers])
-        sink = RotatedSink(sink, grid) if scene.rotate else sink
+        sink = RotatedSink(sink, grid, scene.turn) if scene.turn else sink
         summary = join(work, plan, options.encoding, sink, job.km2_report, job.model.maps)
     made = None
     with bounded_cache(_drawing_cache_bytes(grid, options)), _copying(job, rasters[0], staging, summary):

@@ -11,6 +11,7 @@ from overcast import __version__
 from overcast.data.radiometry import SensorRadiometry
 from overcast.data.raster import RasterioSource, RasterSource
 from overcast.errors import ClusterError, OvercastError
+from overcast.grid import Turn
 from overcast.inference.blockfile import Block, BlockWriter
 from overcast.inference.blockwise import torch_threads
 from overcast.inference.cog import bounded_cache
@@ -30,7 +31,7 @@ class BlockTask:
     scene: tuple[Path, ...]
     """Files as every worker can read them."""
     sensor: SensorRadiometry
-    rotate: bool
+    turn: Turn
     options: SceneOptions
     encoding: Encoding
     strip: int
@@ -78,7 +79,7 @@ class BlockWorker:
 
     def _compute(self, task: BlockTask, folder: Path) -> BlockResult:
         source: RasterSource = self._open(task)
-        source = RotatedSource(source) if task.rotate else source
+        source = RotatedSource(source, task.turn) if task.turn else source
         blocks: list[Block] = []
         plan = plan_scene(source.georeference, task.options)
         writer = BlockWriter(folder, plan, task.encoding, blocks.append, task.title)
