@@ -220,7 +220,7 @@ REFUSALS: list[tuple[str, dict[str, object], dict[str, object], str]] = [
     ("DN uncalibrated", {}, {"unit": Unit.DIGITAL_NUMBER}, r"without a calibration; give F of power"),
     ("DN with fractions", {}, {"unit": Unit.DIGITAL_NUMBER, "calibration_db": {"": 20.0}}, r"no whole numbers"),
     ("complex dB", {"complex": True}, {"unit": Unit.DECIBEL}, r"is complex, so its magnitude is an amplitude, not dB"),
-    ("zeros", {"hole": 0.0}, {}, r"% of its values are exactly 0, .* --nodata 0 if it means no data"),
+    ("zeros", {"hole": 0.0}, {}, r"% of its values are exactly 0, .* --nodata=0 if it means no data"),
     ("hidden nodata", {"hole": -9999.0}, {}, r"-9999 cannot be linear_power; give --nodata=-9999"),
     ("too dark", {}, {"times": 1e-4}, r"HH has a mean of -19\.\d+ dB, but model tiny was .* --level match"),
     ("no CRS", {"crs": None}, {}, r"has no coordinate reference system, so nobody knows where it lies"),

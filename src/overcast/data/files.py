@@ -120,16 +120,18 @@ class RasterFile:
             return None
         return found[0][:, None, None], found[1][:, None, None]
 
-    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def read(self, window: Window, shape: tuple[int, int] | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values (C, h, w) with the file's scale and offset applied, and (h, w) False where there are no data.
 
+        With a `shape` (h, w) that is smaller than the window, pixels are picked, from an overview where there is one.
         Without scale and offset values keep the data type of the file; scaled ones are float32. Nodata values are
         compared with what is stored. NaN is left to the caller. Raises InputError for a damaged file.
         """
         at = RasterioWindow(window.col, window.row, window.width, window.height)
         with reading(self.path):
-            values = self.dataset.read(self.indexes, window=at)
-            mask = self.dataset.dataset_mask(window=at) if self.masked else None
+            size = None if shape is None else (len(self.indexes), *shape)
+            values = self.dataset.read(self.indexes, window=at, out_shape=size)
+            mask = self.dataset.dataset_mask(window=at, out_shape=shape) if self.masked else None
         valid = np.ones(values.shape[1:], np.bool_) if mask is None else mask != 0
         for band, index in zip(values, self.indexes, strict=True):
             for nodata in (self.dataset.nodatavals[index - 1], *self.nodata):
@@ -170,6 +172,8 @@ def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorR
     found = " + ".join(str(len(indexes)) for indexes in every)
     palette = any(ColorInterp.palette in dataset.colorinterp for dataset in datasets)
     hint = "expand its palette with gdal_translate -expand rgb" if palette else "correct the declaration or the files"
+    if {"HH", "HV", "VH", "VV"} & set(sensor.bands) and any(map(is_photograph, datasets)):
+        hint = "this looks like a colour photograph (red, green, blue): give the radar's file"
     raise InputError(
         f"{', '.join(map(str, paths))}: {len(sensor.bands)} bands are declared {list(sensor.bands)}, "
         f"but {found} found; {hint}."
@@ -192,6 +196,13 @@ def _refuse_scaled_numbers(path: Path, dataset: Any, unit: Unit) -> None:
             "digital numbers; declare the unit that they have with them, or take them out "
             f"(gdal_edit.py -scale 1 -offset 0 {path})."
         )
+
+
+def is_photograph(dataset: Any) -> bool:
+    """True where three 8-bit bands call themselves red, green and blue, and none is described as anything else."""
+    colours = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
+    plain = all(dtype == "uint8" for dtype in dataset.dtypes) and not any(dataset.descriptions)
+    return plain and list(dataset.colorinterp[:3]) == colours
 
 
 def is_masked(dataset: Any, *, alpha_is_data: bool) -> bool:

@@ -46,6 +46,9 @@ class SensorRadiometry(BaseModel):
     """SAR only: the exact azimuth of the radar as seen from the scene, clockwise from north, where it is known. It
     counts instead of `radar_side`, which must be the side of the compass next to it."""
 
+    accept_values: bool = False
+    """True: the values are as declared, even where a sample of them looks otherwise."""
+
     @model_validator(mode="before")
     @classmethod
     def _refuse_look_direction(cls, given: Any) -> Any:

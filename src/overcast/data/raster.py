@@ -32,6 +32,10 @@ __all__ = [
 ]
 
 
+OVERVIEW_SIDE = 512
+"""Longest side of the overview that is looked at before a scene is mapped."""
+
+
 @dataclass(frozen=True)
 class Pixels:
     """What a source returns for a window."""
@@ -176,6 +180,22 @@ class RasterioSource:
         """Number of declared bands."""
         return len(self._sensor.bands)
 
+    @property
+    def datasets(self) -> tuple[Any, ...]:
+        """The open rasterio data sets, one a file."""
+        return tuple(file.dataset for file in self._files)
+
+    def overview(self) -> Pixels | None:
+        """All of the image, at most `OVERVIEW_SIDE` pixels along a side; None where a file has no overviews."""
+        if not all(
+            dataset.overviews(file.indexes[0]) for file, dataset in zip(self._files, self.datasets, strict=True)
+        ):
+            return None
+        grid = self._georeference
+        step = max(1.0, max(grid.height, grid.width) / OVERVIEW_SIDE)
+        native = self._read(grid.whole, (max(1, int(grid.height / step)), max(1, int(grid.width / step))))
+        return Pixels(native.values.astype(np.float32, copy=False), native.valid)
+
     def read(self, window: Window) -> Pixels:
         """Pixels of a window that lies inside the grid. Raises InputError for a damaged file."""
         native = self.read_native(window)
@@ -184,8 +204,11 @@ class RasterioSource:
     def read_native(self, window: Window) -> NativePixels:
         """The same in the files' own data type (the common one of several files)."""
         _require_inside(window, self._georeference)
+        return self._read(window, None)
+
+    def _read(self, window: Window, shape: tuple[int, int] | None) -> NativePixels:
         with self._lock:
-            parts = [file.read(window) for file in self._files]
+            parts = [file.read(window, shape) for file in self._files]
         values = parts[0][0] if len(parts) == 1 else np.concatenate([part for part, _ in parts])
         valid = np.logical_and.reduce([mask for _, mask in parts]) & np.isfinite(values).all(axis=0)
         if not valid.all():

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from overcast.data.addresses import address
-from overcast.data.files import grid_of, open_raster
+from overcast.data.files import grid_of, is_photograph, open_raster
 from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError, RadiometryError
 from overcast.inference.area import measure_area
@@ -47,6 +47,11 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
     parts = _over(_over(_from_files(paths), _from_side_car(side_car)), given)
     for key, example in _EXAMPLES.items():
         if key not in parts:
+            if key == "bands" and any(map(_is_photograph, paths)):
+                raise RadiometryError(
+                    f"{address(paths[0])} looks like a colour photograph (8-bit bands red, green, blue) and names no "
+                    "polarisation; give the radar's file, or name its bands (--bands)."
+                )
             raise RadiometryError(
                 f"{address(paths[0])} does not declare its {key}; give it on the command line, or write it into "
                 f"{side_car.name} beside the scene, for example: {example}"
@@ -105,6 +110,11 @@ def _from_files(paths: Sequence[Path]) -> dict[str, object]:
     if all(names):
         parts.setdefault("bands", tuple(names))
     return parts
+
+
+def _is_photograph(path: Path) -> bool:
+    with open_raster(path) as dataset:
+        return is_photograph(dataset)
 
 
 def _from_tag(path: Path, tag: str) -> dict[str, object]:

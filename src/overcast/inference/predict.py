@@ -26,6 +26,7 @@ from overcast.inference.blockwise import (
     request_facts,
     torch_threads,
 )
+from overcast.inference.checked import checked
 from overcast.inference.cog import (
     BLOCK,
     CACHE_BYTES,
@@ -136,13 +137,14 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
         grid = source.georeference
         turn = job.model.turn_for(job.sensor, grid, file_name(paths[0]))
         check_grid(job, grid)
+        looked_at = checked(source, job.sensor, job.model.modality, file_name(paths[0]))
         stack.enter_context(termination_as_interrupt())
         row_bytes = sum(_row_bytes(path) for path in paths)
         stack.enter_context(bounded_cache(_cache_bytes(row_bytes, grid, options)))
         staging = stack.enter_context(staged(job.targets))
         stack.enter_context(torch_threads(options.scene.threads or earlier_threads(staging.blocks)))
         job = ready(job, grid)
-        seen: RasterSource = RotatedSource(source, turn) if turn else source
+        seen: RasterSource = RotatedSource(looked_at, turn) if turn else looked_at
         work = open_work(staging.blocks, request_facts(job, grid, turn=turn))
         together = 1 if row_bytes else TOGETHER  # the cache holds one row of tiles of a scene stored in whole rows
         summary, made = _run(SceneWork(job, grid, seen, turn, work, together), staging, compute)

@@ -130,10 +130,10 @@ def make_plan(inputs: Sequence[str | Path], model: SceneModel, options: PrepareO
         return None if same_grid(source, grid) else Regridding(source, grid, options.resampling)
 
     bands = tuple(_band_plan(reader, regridding(reader.grid), model, options) for reader in readers)
-    return Plan(bands, grid, _declaration(wanted, radar), radar, model, options)
+    return Plan(bands, grid, _declaration(wanted, radar, options), radar, model, options)
 
 
-def _declaration(wanted: SensorRadiometry, radar: Radar | None) -> SensorRadiometry:
+def _declaration(wanted: SensorRadiometry, radar: Radar | None, options: PrepareOptions) -> SensorRadiometry:
     """What the output says of itself: the radar by the compass, its azimuth where no word of the compass says it."""
     side = None if radar is None else nearest_side(radar.azimuth_deg)
     exact = None if radar is None or side is None else round(radar.azimuth_deg % 360.0, 9) % 360.0
@@ -144,6 +144,7 @@ def _declaration(wanted: SensorRadiometry, radar: Radar | None) -> SensorRadiome
         gsd_m=wanted.gsd_m,
         radar_side=side,
         radar_azimuth_deg=None if side is None or exact == azimuth_of(side) else exact,
+        accept_values=options.accept_values,
     )
 
 
