@@ -16,7 +16,7 @@ from overcast.batch import Modality
 from overcast.data.coco import Outlines
 from overcast.data.files import grid_of, open_grid, open_raster, reading, require_complete
 from overcast.data.georeference import Georeference, require_same_grid
-from overcast.data.labels import LabelSpec, mask_invalid, rasterize_footprints, read_mask
+from overcast.data.labels import LabelSpec, mask_invalid, one_band, rasterize_footprints, read_mask
 from overcast.data.radiometry import Radiometry, SensorRadiometry
 from overcast.data.raster import NativePixels, RasterioSource
 from overcast.data.targets import Instances
@@ -186,7 +186,9 @@ def check_chip(chip: Chip, radiometry: Radiometry) -> Georeference:
             _require_aligned((chip.sar[0], grid), (chip.optical[0], source.georeference), "bilinear")
     for path in (chip.mask, chip.optical_invalid.path if chip.optical_invalid else None):
         if path is not None:
-            _require_aligned((chip.sar[0], grid), (path, open_grid(path)), "near")
+            with open_raster(path) as dataset:
+                one_band(path, dataset)
+                _require_aligned((chip.sar[0], grid), (path, grid_of(dataset)), "near")
     if chip.outlines is not None:
         _require_size(chip.sar[0], grid, chip.outlines)
     return grid
@@ -225,12 +227,11 @@ def without_invalid(
     """
     with open_raster(mask.path) as dataset:
         _require_aligned(image, (mask.path, grid_of(dataset)), "near")
-        if dataset.count != 1:
-            raise InputError(f"{mask.path} has {dataset.count} bands, but a mask has one; keep one of them.")
+        band = one_band(mask.path, dataset)
         require_complete(mask.path, dataset)
         at = RasterioWindow(window.col, window.row, window.width, window.height)
         with reading(mask.path):
-            values = dataset.read(1, window=at)
+            values = dataset.read(band, window=at)
     valid = optical.valid & ~np.isin(values, mask.values)
     return NativePixels(np.where(valid, optical.values, 0).astype(optical.values.dtype, copy=False), valid)
 

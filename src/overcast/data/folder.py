@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from overcast.data.catalog import Catalog
-from overcast.data.chips import Bounds, Chip, InvalidMask, check_chip
+from overcast.data.chips import Bounds, Chip, InvalidMask
+from overcast.data.grids import checked_grids
 from overcast.data.labels import LabelSpec
 from overcast.data.orientation import oriented, read_orientations
-from overcast.data.pixel_size import require_pixels
 from overcast.data.radiometry import Radiometry, SensorRadiometry
 from overcast.errors import InputError
 
@@ -143,8 +143,7 @@ def read_description(path: Path) -> FolderDescription:
     try:
         return FolderDescription.model_validate(content)
     except ValidationError as error:
-        details = error.errors()[0]
-        raise InputError(f"{path}: {_explain(details)}.") from error
+        raise InputError(f"{path}: {'; '.join(map(_explain, error.errors()))}.") from error
 
 
 def _explain(details: ErrorDetails) -> str:
@@ -187,9 +186,7 @@ def folder_catalog(
     optical = description.optical.radiometry if description.optical else None
     radiometry = Radiometry(sar=description.sar.radiometry, optical=optical)
     chips = tuple(_chips(base, description, f"{subset}/" if subset else ""))
-    grids = [check_chip(chip, radiometry) for chip in chips]
-    for chip, grid in zip(chips, grids, strict=True):
-        require_pixels(grid, radiometry.sar.gsd_m, str(chip.sar[0]))
+    grids = checked_grids(chips, radiometry)
     chips, sar = oriented(chips, grids, radiometry.sar)
     return Catalog(
         name=description.name,
