@@ -80,7 +80,7 @@ class SceneModel:
             case never:
                 assert_never(never)
         temperature = info.temperature if calibrated else None
-        network, several = bundle.network, len(info.outputs) > 1
+        network, several = bundle.standardised_network, len(info.outputs) > 1
         if several:
             network = Maps(network, walls=walls)
         return cls(
