@@ -48,7 +48,7 @@ def probability(
         bands = " and ".join(f"(bands {', '.join(sight.sensor.bands)}; height; width)" for sight in sights)
         raise InputError(f"the model takes images {bands} of one size, but got the shapes {shapes}; reorder the axes.")
     inputs: list[Tensor] = []
-    seen = np.ones(images[0].shape[1:], np.bool_)
+    seen: NDArray[np.bool_] = np.ones(images[0].shape[1:], np.bool_)
     for sight, image in zip(sights, images, strict=True):
         valid = sight.sensor.valid(image)
         require_no_fill(np.where(valid, image, 0), sight.sensor, "the image", DATASET)
