@@ -371,6 +371,17 @@ def test_output_that_cannot_be_leaves_everything_as_it_was(tmp_path: Path, kind:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_input_that_changes_gives_nothing(tmp_path: Path):
+    scene = write(tmp_path / "scene.tif", power(600, 600), names=BANDS)
+
+    def change(*_: object) -> None:
+        write(scene, power(600, 600, seed=1), names=BANDS)
+
+    with pytest.raises(InputError, match=r"scene\.tif was changed while it was read, so nothing was written"):
+        prepare_scene([scene], model(), tmp_path / "out.tif", stated(unit=Unit.LINEAR_POWER), progress=change)
+    assert names(tmp_path) == ["scene.tif"]
+
+
 def test_same_input_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     scene = write(tmp_path / "scene.tif", power(), names=BANDS)

@@ -14,7 +14,14 @@ from rasterio.windows import Window as RasterioWindow
 
 from overcast.batch import Modality
 from overcast.data.coco import Outlines
-from overcast.data.files import grid_of, open_grid, open_raster, reading, require_complete
+from overcast.data.files import (
+    among,
+    grid_of,
+    open_grid,
+    open_raster,
+    reading,
+    require_complete,
+)
 from overcast.data.georeference import Georeference, require_same_grid
 from overcast.data.labels import LabelSpec, mask_invalid, one_band, rasterize_footprints, read_mask
 from overcast.data.radiometry import Radiometry, SensorRadiometry
@@ -232,7 +239,7 @@ def without_invalid(
         at = RasterioWindow(window.col, window.row, window.width, window.height)
         with reading(mask.path):
             values = dataset.read(band, window=at)
-    valid = optical.valid & ~np.isin(values, mask.values)
+    valid = optical.valid & ~among(values, mask.values)
     return NativePixels(np.where(valid, optical.values, 0).astype(optical.values.dtype, copy=False), valid)
 
 

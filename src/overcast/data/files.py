@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,23 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
-from overcast.data.addresses import address, is_remote
+from overcast.data.addresses import address, file_name, is_remote, located
 from overcast.data.georeference import Georeference
 from overcast.data.radiometry import SensorRadiometry
 from overcast.data.units import Unit
 from overcast.errors import InputError, RadiometryError
 from overcast.grid import Window
+from overcast.raster.opening import open_dataset
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 # A file without georeference (most PNG) is normal here; where one is needed, our own error says so. The filter is for
 # the whole process because `warnings.catch_warnings` is not safe in the threads that read chips.
 
+LARGEST_READ_PIXELS = 2**27
+"""Pixels that are read at once: 11585 x 11585. Scenes are read in parts; a chip of a few kB may claim more."""
 PNG_END = b"IEND\xaeB`\x82"
 """Last chunk of a PNG: its name and checksum."""
 PNG_TAIL_BYTES = 4096
@@ -35,12 +37,17 @@ PNG_TAIL_BYTES = 4096
 
 
 @contextmanager
-def open_raster(path: Path) -> Iterator[Any]:
-    """The rasterio data set of a file. Raises InputError where it is missing or unreadable."""
-    if not is_remote(path) and not path.is_file():
+def open_raster(path: Path, *, virtual: bool = False) -> Iterator[Any]:
+    """The rasterio data set of a file, opened by the one driver that its name and first bytes ask for.
+
+    `virtual` is for files that the user named: they may be virtual rasters of images in their own folder. Raises
+    InputError where the file is missing, unreadable, or something else than its name says.
+    """
+    remote_name = file_name(located(path)) if is_remote(path) else None
+    if remote_name is None and not path.is_file():
         raise InputError(f"{path} does not exist; check the path.")
     with reading(path):
-        dataset = rasterio.open(path)
+        dataset = open_dataset(path, remote_name=remote_name, virtual=virtual)
     with dataset:
         yield dataset
 
@@ -78,6 +85,23 @@ def open_grid(path: Path) -> Georeference:
     """Size and place of a raster file; reads only its header."""
     with open_raster(path) as dataset:
         return grid_of(dataset)
+
+
+def require_readable(path: Path, height: int, width: int) -> None:
+    """Raise InputError for more pixels than are read at once, before memory is asked for."""
+    if height * width > LARGEST_READ_PIXELS:
+        raise InputError(
+            f"{path}: {height} x {width} pixels are more than a chip can have ({LARGEST_READ_PIXELS} pixels); "
+            "cut the image and its mask into chips."
+        )
+
+
+def among(values: NDArray[Any], wanted: Iterable[float]) -> NDArray[np.bool_]:
+    """True where a value is one of those wanted; needs a byte a pixel, where `numpy.isin` may need eight."""
+    found = np.zeros(values.shape, np.bool_)
+    for value in wanted:
+        found |= values == value
+    return found
 
 
 def require_complete(path: Path, dataset: Any) -> None:
@@ -162,7 +186,7 @@ def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorR
         _refuse_scaled_numbers(path, dataset, sensor.unit)
     missing = () if sensor.nodata is None else (sensor.nodata,)
     every = [tuple(dataset.indexes) for dataset in datasets]
-    opaque = [tuple(i for i in d.indexes if d.colorinterp[i - 1] is not ColorInterp.alpha) for d in datasets]
+    opaque = [opaque_bands(dataset) for dataset in datasets]
     for indexes in (every, opaque):
         if sum(map(len, indexes)) == len(sensor.bands):
             return [
@@ -178,6 +202,12 @@ def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorR
         f"{', '.join(map(str, paths))}: {len(sensor.bands)} bands are declared {list(sensor.bands)}, "
         f"but {found} found; {hint}."
     )
+
+
+def opaque_bands(dataset: Any) -> tuple[int, ...]:
+    """Bands of an open data set that are not alpha, counted from 1."""
+    colours = dataset.colorinterp  # asks GDAL about every band each time
+    return tuple(index for index in dataset.indexes if colours[index - 1] is not ColorInterp.alpha)
 
 
 def _refuse_complex(path: Path, dataset: Any) -> None:

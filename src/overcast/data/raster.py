@@ -13,7 +13,15 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from overcast.data.files import RasterFile, choose_bands, grid_of, open_grid, open_raster, require_complete
+from overcast.data.files import (
+    RasterFile,
+    choose_bands,
+    grid_of,
+    open_grid,
+    open_raster,
+    require_complete,
+    require_readable,
+)
 from overcast.data.georeference import Georeference, require_same_grid
 from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError
@@ -136,8 +144,8 @@ class RasterioSource:
         self._georeference = grid_of(self._files[0].dataset)
 
     @classmethod
-    def open(cls, paths: Sequence[Path], sensor: SensorRadiometry) -> Self:
-        """Open and check the files.
+    def open(cls, paths: Sequence[Path], sensor: SensorRadiometry, *, virtual: bool = False) -> Self:
+        """Open and check the files. `virtual`: the user named them, so they may be virtual rasters.
 
         Raises:
             InputError: A file is missing, damaged or complex; the number of bands is not the declared one; the files
@@ -146,7 +154,8 @@ class RasterioSource:
         if not paths:
             raise InputError(f"no file was given for the bands {list(sensor.bands)}; name at least one.")
         with ExitStack() as stack:
-            files = choose_bands(paths, [stack.enter_context(open_raster(path)) for path in paths], sensor)
+            opened = [stack.enter_context(open_raster(path, virtual=virtual)) for path in paths]
+            files = choose_bands(paths, opened, sensor)
             for file in files[1:]:
                 require_same_grid(
                     grid_of(files[0].dataset),
@@ -204,6 +213,7 @@ class RasterioSource:
     def read_native(self, window: Window) -> NativePixels:
         """The same in the files' own data type (the common one of several files)."""
         _require_inside(window, self._georeference)
+        require_readable(self._files[0].path, window.height, window.width)
         return self._read(window, None)
 
     def _read(self, window: Window, shape: tuple[int, int] | None) -> NativePixels:

@@ -68,6 +68,8 @@ def _finished(output: Path, options: SimulationOptions) -> bool:
 
 def _prepare(partial: Path, output: Path, options: SimulationOptions) -> None:
     record = partial / OPTIONS_FILE
+    if partial.is_symlink():
+        raise InputError(f"{partial} is a symbolic link, but unfinished places belong there; remove it.")
     if partial.exists() and any(partial.iterdir()):
         if not record.is_file() or record.read_text() != _content(options):
             raise InputError(f"{partial} was begun with other options: remove it, then simulate {output} again.")
