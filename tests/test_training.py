@@ -293,7 +293,9 @@ def test_best_round_is_kept_and_recomputed_from_its_bundle(tiny_sets: list[str],
     counts = PixelCounts()
     with torch.inference_mode():
         for batch in run.batches(Part.VALIDATION, (Available.SAR,)):
-            counts += count_pixels(run.bundle.network(batch.require("sar")), batch.require("label"), threshold=0.0)
+            counts += count_pixels(
+                run.bundle.standardised_network(batch.require("sar")), batch.require("label"), threshold=0.0
+            )
     # Inference runs in another memory layout: sums of floats differ in the last bit, few pixels flip.
     assert counts.iou == pytest.approx(scores[result.best_step], abs=1e-3)
     assert set(run.places(Part.TEST)) == set(run.split.test)

@@ -11,9 +11,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from overcast.data.catalog import Catalog
-from overcast.data.chips import Bounds, Chip, InvalidMask, check_chip, require_gsd
+from overcast.data.chips import Bounds, Chip, InvalidMask
+from overcast.data.grids import checked_grids
 from overcast.data.labels import LabelSpec, area_file
-from overcast.data.orientation import read_orientations
+from overcast.data.orientation import oriented, read_orientations
 from overcast.data.patterns import check_pattern, search_names
 from overcast.data.radiometry import Radiometry, SensorRadiometry
 from overcast.data.stated import Stated
@@ -178,14 +179,13 @@ def folder_catalog(
     optical = description.optical.radiometry if description.optical else None
     radiometry = Radiometry(sar=description.sar.radiometry, optical=optical)
     chips = tuple(_chips(base, description, f"{subset}/" if subset else ""))
-    grids = [check_chip(chip, radiometry) for chip in chips]
-    for chip, grid in zip(chips, grids, strict=True):
-        require_gsd(chip, grid, radiometry)
+    grids = checked_grids(chips, radiometry)
+    chips, sar = oriented(chips, grids, radiometry.sar)
     return Catalog(
         name=description.name,
         class_name=description.class_name,
         chips=tuple(replace(chip, bounds=Bounds.of(grid)) for chip, grid in zip(chips, grids, strict=True)),
-        radiometry=radiometry,
+        radiometry=Radiometry(sar=sar, optical=optical),
         label=description.label.spec if description.label else LabelSpec(),
         licence=description.licence,
         simulated=description.simulated,

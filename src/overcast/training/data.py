@@ -8,6 +8,7 @@ from lightning.pytorch import LightningDataModule
 from rich.console import Console
 
 from overcast.batch import Batch
+from overcast.data.content import require_usable
 from overcast.data.dataset import ChipDataset, SampleOptions
 from overcast.data.identity import training_data
 from overcast.data.leaks import require_clean_split
@@ -31,7 +32,7 @@ def prepare_folder(plan: Plan, folder: RunFolder, console: Console) -> None:
 
     Raises:
         LeakError: Training, validation and test ground overlap.
-        InputError: The data set has changed since the run began, or cannot be read.
+        InputError: The data set has changed since the run began, or cannot be read or used as it is declared.
     """
     folder.remove_leftovers()
     split, catalog = plan.split, plan.catalog
@@ -48,6 +49,7 @@ def prepare_folder(plan: Plan, folder: RunFolder, console: Console) -> None:
     write_atomic(folder.config, plan.settings_yaml)
     write_split(split, folder.split)
     if not folder.statistics.is_file():
+        require_usable(catalog, catalog.select((*split.train, *split.validation, *split.test)))
         write_atomic(folder.statistics, _statistics(plan, console).model_dump_json(indent=2) + "\n")
     write_atomic(folder.data, found.model_dump_json(indent=2) + "\n")
 
