@@ -16,7 +16,7 @@ from overcast.config.catalogs import (
     dfc2023_split,
     openearthmap_sar_split,
 )
-from overcast.config.section import AbsolutePath, Section, with_default
+from overcast.config.section import AbsolutePath, DataSection, with_default
 from overcast.config.splitting import Blocks, Folders, Places, SplitFile
 from overcast.data.catalog import Catalog
 from overcast.data.chips import Chip
@@ -27,7 +27,7 @@ from overcast.data.splitfile import read_split
 from overcast.data.splits import Split, block_split, cluster_split, hold_out_side, spacenet6_split, subfolder_split
 
 
-class FolderData(Section):
+class FolderData(DataSection):
     """A paired folder with a dataset.yaml."""
 
     name: Literal["folder"] = "folder"
@@ -45,7 +45,7 @@ class FolderData(Section):
         return with_default(values, "split", "by", "blocks")
 
 
-class SpaceNet6Data(Section):
+class SpaceNet6Data(DataSection):
     """SpaceNet 6 (Rotterdam) in its published layout."""
 
     name: Literal["spacenet6"] = "spacenet6"

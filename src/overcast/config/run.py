@@ -12,6 +12,7 @@ from overcast.config.data import DataOptions, build_data
 from overcast.config.network import AugmentationOptions, NetworkOptions, build_augmentation
 from overcast.config.recipe import EvaluationSection, Recipe, with_recipe
 from overcast.config.section import Section, with_default
+from overcast.data.mix import scored, with_label_share
 from overcast.data.targets import Targets
 from overcast.methods.options import CmhclOptions, MethodOptions
 from overcast.models.spec import NetworkSpec
@@ -36,7 +37,7 @@ class RunConfig(Section):
     method: MethodOptions = CmhclOptions()
     """What is trained, with its own options: `cmhcl`; the controls `sar`, `sar_twin`, `optical`, `fusion`; or of the
     literature `modality_dropout`, `kd`, `cwd`, `hallucination`, `garcia`, `disoptnet`, `shaspec`, `mmanet`,
-    `translation`."""
+    `translation`; for few labels the controls `self_training` and `optical_init`."""
     augmentation: AugmentationOptions = AugmentationOptions()
     """Augmentation of the training chips."""
     targets: Targets = Targets()
@@ -74,11 +75,13 @@ def build_plan(config: RunConfig) -> Plan:
     from overcast.training.plan import Plan
 
     catalog, split = build_data(config.data)
+    seed = config.training.seed if config.data.label_seed is None else config.data.label_seed
+    catalog = with_label_share(catalog, split.train, config.data.label_share, seed)
     radiometry = catalog.radiometry
     optical_bands = len(radiometry.optical.bands) if radiometry.optical else 0
     return Plan(
         catalog=catalog,
-        split=split,
+        split=scored(split, catalog),
         method=config.method,
         network=config.network_spec(len(radiometry.sar.bands), optical_bands),
         options=config.training,

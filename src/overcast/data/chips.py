@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
-from overcast.batch import Modality
+from overcast.batch import Holds, Modality
 from overcast.data.coco import Outlines
 from overcast.data.files import grid_of, open_grid, open_raster, reading, require_complete
 from overcast.data.georeference import Georeference, require_same_grid
@@ -64,7 +64,7 @@ class Chip:
     place: str
     """Group that splits never cut and that the bootstrap resamples: one piece of ground."""
     sar: tuple[Path, ...]
-    """Files whose bands, concatenated in this order, are the declared SAR bands."""
+    """Files whose bands, concatenated in this order, are the declared SAR bands; empty when there is no SAR image."""
     optical: tuple[Path, ...]
     """Same for the optical bands; empty when there is no optical image."""
     mask: Path | None = None
@@ -84,6 +84,15 @@ class Chip:
     def labelled(self) -> bool:
         """True where there is a mask, a footprint file or outlines."""
         return not (self.mask is None and self.footprints is None and self.outlines is None)
+
+    @property
+    def holds(self) -> Holds:
+        """Which images and labels it has."""
+        return Holds(bool(self.sar), bool(self.optical), self.labelled)
+
+    def without_label(self) -> Chip:
+        """The same images with nothing known of what is built there."""
+        return replace(self, mask=None, footprints=None, outlines=None)
 
 
 @dataclass(frozen=True)
@@ -171,16 +180,18 @@ def check_chip(chip: Chip, radiometry: Radiometry) -> Georeference:
     Raises:
         InputError: A file is missing, of another band count, or not on the grid of the others.
     """
-    with RasterioSource.open(chip.sar, radiometry.sar) as source:
+    reference = _reference(chip, frozenset(Modality), radiometry)
+    first = reference[0][0]
+    with RasterioSource.open(*reference) as source:
         grid = source.georeference
-    if chip.optical and radiometry.optical is not None:
+    if chip.sar and chip.optical and radiometry.optical is not None:
         with RasterioSource.open(chip.optical, radiometry.optical) as source:
-            _require_aligned((chip.sar[0], grid), (chip.optical[0], source.georeference), "bilinear")
+            _require_aligned((first, grid), (chip.optical[0], source.georeference), "bilinear")
     for path in (chip.mask, chip.optical_invalid.path if chip.optical_invalid else None):
         if path is not None:
-            _require_aligned((chip.sar[0], grid), (path, open_grid(path)), "near")
+            _require_aligned((first, grid), (path, open_grid(path)), "near")
     if chip.outlines is not None:
-        _require_size(chip.sar[0], grid, chip.outlines)
+        _require_size(first, grid, chip.outlines)
     return grid
 
 
@@ -193,11 +204,12 @@ def _reference(
     chip: Chip, modalities: AbstractSet[Modality], radiometry: Radiometry
 ) -> tuple[tuple[Path, ...], SensorRadiometry]:
     """The image whose grid the other files must share."""
-    if chip.labelled or Modality.SAR in modalities:
+    if chip.sar and (chip.labelled or Modality.SAR in modalities):
         return chip.sar, radiometry.sar
-    if not chip.optical or radiometry.optical is None:
-        raise InputError(f"chip {chip.key} has no optical image; leave it out or ask for the SAR image.")
-    return chip.optical, radiometry.optical
+    if chip.optical and radiometry.optical is not None and Modality.OPTICAL in modalities:
+        return chip.optical, radiometry.optical
+    wanted = " or ".join(sorted(modalities))
+    raise InputError(f"chip {chip.key} has no {wanted} image; leave it out or ask for another sensor.")
 
 
 def _in_file(window: Window, grid: Georeference, *, rotated: bool) -> Window:

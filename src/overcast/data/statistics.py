@@ -68,7 +68,8 @@ def compute_statistics(
     sar = RunningMoments(len(radiometry.sar.bands))
     optical = RunningMoments(len(radiometry.optical.bands)) if radiometry.optical else None
     for done, chip in enumerate(chips, start=1):
-        _add(sar, chip.sar, radiometry.sar)
+        if chip.sar:
+            _add(sar, chip.sar, radiometry.sar)
         if optical is not None and radiometry.optical is not None and chip.optical:
             _add(optical, chip.optical, radiometry.optical, chip.optical_invalid)
         if progress:

@@ -7,18 +7,23 @@ other method and needs no file of another run; `overcast describe` lists what th
 
 Frozen means: no gradient (so the optimiser leaves weights, decay and moments alone) and batch normalisation pinned to
 its running averages, which would drift in training mode although no gradient reaches them.
+
+Places without labels teach the students alone. In a pass over such places the teacher is pinned in the same way, or
+its batch statistics would follow ground of which it learns nothing.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch, Modality
+from overcast.batch import Available, Batch, Holds, Modality
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import Method
 from overcast.methods.stages import Position, Stage
@@ -58,6 +63,10 @@ class TeacherOptions(BaseModel):
 class TaughtMethod(Method):
     """A method with a teacher that is frozen once its stage is over."""
 
+    any_mix = False
+    """True where the students learn from the teacher on pairs without labels, and each side from labelled places of
+    its own sensor alone."""
+
     def __init__(
         self,
         name: str,
@@ -90,9 +99,27 @@ class TaughtMethod(Method):
         """False where stages train different parts."""
         return len(self.stages) == 1
 
+    @property
+    def sees(self) -> frozenset[Modality]:
+        """The sensors of the teacher."""
+        return frozenset({Modality.OPTICAL})
+
+    def uses(self, holds: Holds, stage: Stage) -> bool:
+        """The teacher learns from labelled places alone, the students from labelled pairs and what `any_mix` adds."""
+        if len(self.stages) > 1 and stage == self.stages[0]:
+            return holds.labelled and self.sees <= holds.sensors
+        if self.needs <= holds.sensors:
+            return holds.labelled or self.any_mix
+        joint = len(self.stages) == 1 and self.sees <= holds.sensors
+        return self.any_mix and holds.labelled and (holds.sar or joint)
+
     @abstractmethod
     def teacher(self) -> tuple[nn.Module, ...]:
         """What is frozen after the teacher's stage."""
+
+    def informs(self) -> tuple[nn.Module, ...]:
+        """What is pinned in a pass over places without labels: the teacher, unless a method says more."""
+        return self.teacher()
 
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:
         """The losses of the step's stage."""
@@ -101,7 +128,8 @@ class TaughtMethod(Method):
         self._freeze_teacher(frozen=staged and not first)
         if staged and first:
             return self._teacher_losses(batch)
-        return self._losses(batch, position)
+        with pinned(*self.informs() if batch.label is None else ()):
+            return self._losses(batch, position)
 
     @abstractmethod
     def _teacher_losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -132,3 +160,17 @@ class TaughtMethod(Method):
     def _pin_teacher(self) -> None:
         for part in self.teacher():
             part.eval()
+
+
+@contextmanager
+def pinned(*parts: nn.Module) -> Iterator[None]:
+    """Batch normalisation by running averages, which stay as they are."""
+    modules = [module for part in parts for module in part.modules()]
+    modes = [module.training for module in modules]
+    for module in modules:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode

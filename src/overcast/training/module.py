@@ -68,15 +68,15 @@ class MethodModule(LightningModule):
         """Start the clock of a round."""
         self._clock = time.perf_counter()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: tuple[Batch, ...], batch_idx: int) -> Tensor:
         """Sum of the method's losses. Random draws inside (dropout) depend on seed, step and process alone."""
         torch.manual_seed(step_seed(self.options.seed, self.global_step, self.global_rank))
-        terms = self.method.losses(batch, self.global_step, self.options.steps)
+        terms = self.method.losses_of_parts(batch, self.global_step, self.options.steps)
         total = torch.stack([term.float() for term in terms.values()]).sum()
         self._recent.append({"loss": total.detach()} | {name: term.detach() for name, term in terms.items()})
         return total
 
-    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: object, batch: tuple[Batch, ...], batch_idx: int) -> None:
         """Log every `log_steps` steps and at the end of a round."""
         step = self.global_step
         if step % self.options.log_steps == 0 or step % self.options.round_steps == 0 or step == self.options.steps:

@@ -64,6 +64,8 @@ def _train(plan: Plan, folder: RunFolder, resume: bool, console: Console) -> Tra
 
 
 def _fit(plan: Plan, folder: RunFolder, checkpoint: Path | None, console: Console) -> TrainResult:
+    for sentence in plan.left_out:
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     step = 0
     if checkpoint is not None:
         step = int(AtomicCheckpoints().load_checkpoint(checkpoint)["global_step"])
