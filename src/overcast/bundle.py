@@ -53,6 +53,20 @@ class Kind(StrEnum):
     """Every branch, for evaluation with optical and for further training."""
 
 
+class Parent(BaseModel):
+    """The model that a training started from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: str
+    """Of its folder."""
+    sha256: str
+    """Of its weights."""
+    licence: str
+    taken: tuple[str, ...]
+    """What was taken over, in words."""
+
+
 class BundleFacts(BaseModel):
     """What the maker of a bundle knows."""
 
@@ -75,6 +89,8 @@ class BundleFacts(BaseModel):
     """Training steps behind these weights."""
     temperature: float | None = Field(default=None, gt=0)
     """Logits are divided by it before they become probabilities; fitted on the validation chips. None: not known."""
+    parent: Parent | None = None
+    """The model that training started from; None: from ImageNet weights, or from random ones."""
 
 
 class BundleInfo(BundleFacts):
@@ -119,6 +135,14 @@ class Bundle:
         if expected is None:
             raise BundleError(f"{self.path / RECORD} declares no {self.info.inputs[0]} bands: copy the bundle again.")
         check_same(expected, sensor, expected_name=f"model {self.path.name}", found_name=name)
+
+
+def installed_or_folder(name: str) -> Path:
+    """The bundle of a folder, of a run folder, or the installed one by its name."""
+    if name == BUNDLED.name:
+        return BUNDLED
+    path = Path(name).expanduser().absolute()
+    return path / "full" if not (path / RECORD).is_file() and (path / "full" / RECORD).is_file() else path
 
 
 def save_bundle(path: Path, method: Method, kind: Kind, facts: BundleFacts) -> BundleInfo:

@@ -105,6 +105,10 @@ class Method(nn.Module, ABC):
         Shares its tensors with the method and has its own train/eval mode.
         """
 
+    def startable(self) -> nn.Module:
+        """What takes the weights of a deployable of the same design before training; shares its tensors too."""
+        return self.deployable()
+
     def predict(self, batch: Batch, available: Available) -> Tensor:
         """Logits (B, K, H, W) from what is available; raises ConfigError for what this method cannot use."""
         if available not in self.available:

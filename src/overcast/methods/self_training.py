@@ -85,6 +85,10 @@ class SelfTraining(Method):
         """The average without auxiliary heads."""
         return with_shared_tensors(self.network.deployed)
 
+    def startable(self) -> nn.Module:
+        """The student, which the average follows."""
+        return with_shared_tensors(self.network.learned)
+
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:
         """L_seg where there are labels, that with the average's probabilities elsewhere."""
         if batch.label is None:

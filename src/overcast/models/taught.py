@@ -58,7 +58,7 @@ class TaughtNetwork(Network):
     @property
     def deployed(self) -> nn.Module:
         """The student without auxiliary heads."""
-        return self.student.twin if isinstance(self.student, SupervisedTwinNetwork) else self.student
+        return _plain(self.student)
 
     @property
     def teacher_sees_both(self) -> bool:
@@ -97,9 +97,19 @@ class AveragedNetwork(Network):
     @property
     def deployed(self) -> nn.Module:
         """The average without auxiliary heads."""
-        return self.average.twin if isinstance(self.average, SupervisedTwinNetwork) else self.average
+        return _plain(self.average)
+
+    @property
+    def learned(self) -> nn.Module:
+        """The student without auxiliary heads."""
+        return _plain(self.student)
 
     def parts(self) -> tuple[Part, ...]:
         """Disjoint parts that make up the network."""
         named = (("student", self.student), ("average", self.average))
         return tuple(Part(f"{who}: {part.name}", part.modules) for who, network in named for part in network.parts())
+
+
+def _plain(network: nn.Module) -> nn.Module:
+    """A network without auxiliary heads."""
+    return network.twin if isinstance(network, SupervisedTwinNetwork) else network

@@ -29,6 +29,7 @@ from overcast.training.plan import TrainResult
 
 LATER_SETTINGS: Mapping[str, Any] = {
     "recipe": "plain",
+    "start": None,
     "training.unlabelled_share": 0.5,
     "data.label_share": 1.0,
     "data.label_seed": None,

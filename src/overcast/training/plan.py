@@ -21,6 +21,7 @@ from overcast.methods.stages import Stage
 from overcast.models.spec import NetworkSpec
 from overcast.training.options import TrainingOptions
 from overcast.training.order import Pools
+from overcast.training.start import Start
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Plan:
     """The whole configuration as nested plain values: two runs are the same where these are."""
     settings_yaml: str
     """The same as commented YAML."""
+    start: Start | None = None
+    """The model that training starts from; None: the network as it is built."""
 
     @cached_property
     def facts(self) -> MethodFacts:
