@@ -83,7 +83,7 @@ class Divergence(StrEnum):
 class SoftLabels(StrEnum):
     """Whose probabilities stand in for the label on pairs that have none."""
 
-    OFF = "off"
+    NONE = "none"
     """Nobody's: such pairs are there for the alignments alone."""
     OPTICAL = "optical"
     """Those of z^O."""
@@ -120,7 +120,7 @@ class CollaborativeOptions(TeacherOptions):
     """Share of the steps (after the teacher's, under `teacher_first`) over which both lambdas rise linearly from 0."""
     soft_labels: SoftLabels = SoftLabels.OPTICAL
     """What z^HS and z^H learn from on pairs without labels, beside the alignments: L_seg with the probabilities of z^O
-    (`optical`) or of z^OS (`fused`) as the label, or nothing (`off`). Not in the paper."""
+    (`optical`) or of z^OS (`fused`) as the label, or nothing (`none`). Not in the paper."""
     soft_weight: float = Field(default=1.0, ge=0)
     """Factor of these losses beside `weights`. Not in the paper."""
     soft_confidence: float = Field(default=0.5, ge=0.5, lt=1)
@@ -209,7 +209,7 @@ class CollaborativeLearning(JointBranchMethod):
     def _soft_losses(self, output: CollaborativeOutput, batch: Batch) -> dict[str, Tensor]:
         """L_seg of z^HS and z^H with the teacher's probabilities for the label."""
         options, targets, weights = self.options, self.target_weights, self.weights
-        if options.soft_labels is SoftLabels.OFF:
+        if options.soft_labels is SoftLabels.NONE:
             return {}
         teacher = output.optical if options.soft_labels is SoftLabels.OPTICAL else output.fused_optical
         counted = confident(teacher, options.soft_confidence, targets)
