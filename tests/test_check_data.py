@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import spacenet6_miniature
 from raster_files import write_png
+from scene_files import write_town
 from typer.testing import CliRunner
 
 from overcast.cli import app
@@ -50,6 +51,7 @@ WRITERS: dict[DatasetName, Any] = {
     DatasetName.DFC2023: miniature.write_dfc2023,
     DatasetName.OPENEARTHMAP_SAR: miniature.write_openearthmap_sar,
     DatasetName.BRIGHT: miniature.write_bright,
+    DatasetName.SCENES: write_town,
 }
 
 

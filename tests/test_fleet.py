@@ -255,6 +255,22 @@ def test_killed_command_goes_on_where_it_stopped(scenes: Path, tmp_path: Path, i
     assert contents(out) == contents(tmp_path / "alone")
 
 
+def test_damaged_manifest_skips_nothing_and_names_no_file(tmp_path: Path):
+    """Only the run's own targets are looked at."""
+    target = tmp_path / "s.tif"
+    target.write_text("map")
+    good = {"scene": "s", "status": "done", "request": "r", "outputs": {"s.tif": 3}}
+    wrong = [{"s.tif": 4}, {}, {"/etc/passwd": 3}, {"s.tif": 3, "../x": 1}, ["s.tif"], "s.tif", None, 5, {"s.tif": "3"}]
+    for outputs, done in [({"s.tif": 3}, True), *((one, False) for one in wrong)]:
+        (tmp_path / "manifest.jsonl").write_text(json.dumps({**good, "outputs": outputs}) + "\n")
+        assert Manifest(tmp_path).is_done("s", "r", [target]) is done
+    rubbish = ["[" * 50_000, "5", "null", "[]", '{"scene": []}', '{"scene": "s"}', '{"scene": "s", "status": {}}', "\0"]
+    (tmp_path / "manifest.jsonl").write_bytes("\n".join(rubbish).encode() + b"\n\xff\xfe")
+    found = Manifest(tmp_path)
+    assert not found.is_done("s", "r", [target])
+    assert not found.is_begun("s", "r")
+
+
 def map_killed_before_the_manifest(folder: Path, out: Path) -> None:
     record = Manifest.record
 

@@ -174,6 +174,16 @@ def test_folder_that_cannot_be_written_keeps_nothing(tmp_path: Path):
     assert kept.get(KEY, lambda: b"b") == b"b"
 
 
+@pytest.mark.parametrize("home", ["nonexistent", "nonexistent/x"])
+def test_home_that_does_not_exist_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / home))
+    kept = ExportCache(cache_folder() / "exports")
+    assert kept.get(KEY, lambda: b"a") == b"a"
+    assert kept.get(KEY, lambda: b"b") == b"b"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_full_disk_leaves_no_half_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

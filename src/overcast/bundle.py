@@ -196,7 +196,12 @@ def _write_bundle(
         (folder / ITEM).write_text(json.dumps(item, indent=2) + "\n", encoding="utf-8")
         if path.exists():
             path.rename(beside / "old")
-        folder.rename(path)
+        try:
+            folder.rename(path)
+        except BaseException:
+            if (beside / "old").exists():
+                (beside / "old").rename(path)
+            raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return info

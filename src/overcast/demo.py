@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
@@ -18,6 +17,7 @@ from overcast.batch import IGNORE_LABEL
 from overcast.bundle import BUNDLED, load_bundle
 from overcast.compare import Request, compare_runs
 from overcast.config import RunConfig, train
+from overcast.data.files import open_raster
 from overcast.evaluation.panels import Captioned, SheetStyle, composite, contact_sheet, overlay_outlines
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.inference.cog import ProbabilitySource
@@ -114,7 +114,7 @@ def run_demo(output: Path, seed: int = 0) -> DemoFiles:
 
     Each stage that is complete is left as it is, so that an interrupted demo goes on where it stopped.
     """
-    files, console = DemoFiles(output), Console(stderr=True)
+    files, console = DemoFiles(output), Console(stderr=True, markup=False)
     console.print("1/4 simulating a city, optical and SAR, with exact footprints", highlight=False)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("places")
@@ -184,7 +184,7 @@ def scene_picture(files: DemoFiles) -> bytes:
 
 
 def _read(path: Path) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    with rasterio.open(path) as dataset:
+    with open_raster(path) as dataset:
         return dataset.read(), dataset.dataset_mask() > 0
 
 

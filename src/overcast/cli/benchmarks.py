@@ -56,7 +56,7 @@ def benchmark(
         said = outcome.error or figures or validation
         part = "runs" if job.trial is None else "trials"
         line = f"{done}/{jobs} {part}  {job.name}: {said}; {pace.after_one(part, jobs - done)}"
-        ERROR_CONSOLE.print(line, highlight=False, markup=False, soft_wrap=True)
+        ERROR_CONSOLE.print(line, highlight=False, soft_wrap=True)
         if outcome.rows:
             write_results(output / "results.csv", [each for _, each in kept(wanted, output).runs])
 

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-ERROR_CONSOLE = Console(stderr=True)
-"""Progress goes to standard error, results to standard output."""
+ERROR_CONSOLE = Console(stderr=True, markup=False)
+"""Progress goes to standard error, results to standard output. Names of files and data sets may hold brackets, so that
+no text of ours is read as markup."""
 
 
 class Report(Protocol):
@@ -30,7 +31,7 @@ class Report(Protocol):
 def counting_bar(title: str, unit: str) -> Iterator[Report]:
     """A bar with rate and estimate; yields the function to call with (done, total) and, optionally, what is done."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed:.4g}/{task.total:.4g} " + unit),
         TextColumn("{task.fields[rate]}"),
@@ -86,4 +87,4 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
         table.add_column(column, justify="right" if index else "left")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(markup=False).print(table)

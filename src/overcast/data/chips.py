@@ -6,15 +6,15 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
-from overcast.batch import Holds, Modality
+from overcast.batch import IGNORE_LABEL, Holds, Modality
 from overcast.data.coco import Outlines
-from overcast.data.files import grid_of, open_grid, open_raster, reading, require_complete
+from overcast.data.files import among, grid_of, open_grid, open_raster, reading, require_complete
 from overcast.data.georeference import Georeference, require_same_grid
 from overcast.data.labels import LabelSpec, mask_invalid, rasterize_footprints, read_mask
 from overcast.data.radiometry import Radiometry, SensorRadiometry
@@ -22,6 +22,9 @@ from overcast.data.raster import NativePixels, RasterioSource
 from overcast.data.targets import Instances
 from overcast.errors import InputError
 from overcast.grid import Window
+
+if TYPE_CHECKING:
+    from overcast.data.scene_part import ScenePart
 
 
 @dataclass(frozen=True)
@@ -56,46 +59,6 @@ class InvalidMask:
 
 
 @dataclass(frozen=True)
-class Chip:
-    """One co-registered sample on disk."""
-
-    key: str
-    """Unique name within the catalog."""
-    place: str
-    """Group that splits never cut and that the bootstrap resamples: one piece of ground."""
-    sar: tuple[Path, ...]
-    """Files whose bands, concatenated in this order, are the declared SAR bands; empty when there is no SAR image."""
-    optical: tuple[Path, ...]
-    """Same for the optical bands; empty when there is no optical image."""
-    mask: Path | None = None
-    """Label raster on the same grid."""
-    footprints: Path | None = None
-    """Vector file of footprints (exclusive with `mask`)."""
-    outlines: Outlines | None = None
-    """Footprints in pixels of the image, from a COCO file (exclusive with both)."""
-    bounds: Bounds | None = None
-    """Ground covered; None for files without georeference."""
-    optical_invalid: InvalidMask | None = None
-    """Where the optical image counts as missing; None: its own nodata alone says so."""
-    rotate_180: bool = False
-    """True where SAR, optical and label are rotated by 180 degrees to reach the catalog's radar side."""
-
-    @property
-    def labelled(self) -> bool:
-        """True where there is a mask, a footprint file or outlines."""
-        return not (self.mask is None and self.footprints is None and self.outlines is None)
-
-    @property
-    def holds(self) -> Holds:
-        """Which images and labels it has."""
-        return Holds(bool(self.sar), bool(self.optical), self.labelled)
-
-    def without_label(self) -> Chip:
-        """The same images with nothing known of what is built there."""
-        return replace(self, mask=None, footprints=None, outlines=None)
-
-
-@dataclass(frozen=True)
 class ChipArrays:
     """Pixels of a chip, or of a window of it, in the data types of its files, rotated where the chip asks for it."""
 
@@ -126,6 +89,14 @@ class ChipArrays:
         truth = [array for array in (self.label, self.targets, self.instances) if array is not None]
         return sum(array.nbytes for array in (*images, *truth))
 
+    @property
+    def counted_share(self) -> float:
+        """Share of pixels with a label that counts; without labels, of pixels with data."""
+        if self.label is not None:
+            return float(np.mean(self.label != IGNORE_LABEL))
+        image = self.sar or self.optical
+        return 0.0 if image is None else float(image.valid.mean())
+
     def crop(self, window: Window) -> ChipArrays:
         """Views of a window."""
         return self._map(lambda array: array[..., *window.slices])
@@ -140,6 +111,53 @@ class ChipArrays:
 
         truth = (None if array is None else function(array) for array in (self.label, self.targets, self.instances))
         return ChipArrays(apply(self.sar), apply(self.optical), *truth)
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One co-registered sample on disk."""
+
+    key: str
+    """Unique name within the catalog."""
+    place: str
+    """Group that splits never cut and that the bootstrap resamples: one piece of ground."""
+    sar: tuple[Path, ...]
+    """Files whose bands, concatenated in this order, are the declared SAR bands; empty when there is no SAR image."""
+    optical: tuple[Path, ...]
+    """Same for the optical bands; empty when there is no optical image."""
+    mask: Path | None = None
+    """Label raster on the same grid."""
+    footprints: Path | None = None
+    """Vector file of footprints (exclusive with `mask`)."""
+    labelled_area: Path | None = None
+    """Vector file of the ground on which the label is complete; elsewhere it is 255. None: the whole chip."""
+    outlines: Outlines | None = None
+    """Footprints in pixels of the image, from a COCO file (exclusive with both)."""
+    bounds: Bounds | None = None
+    """Ground covered; None for files without georeference."""
+    optical_invalid: InvalidMask | None = None
+    """Where the optical image counts as missing; None: its own nodata alone says so."""
+    rotate_180: bool = False
+    """True where SAR, optical and label are rotated by 180 degrees to reach the catalog's radar side."""
+    scene: ScenePart | None = None
+    """Where its pixels come from if it is a part of a larger scene; `sar` and `optical` then only say what is there."""
+
+    @property
+    def labelled(self) -> bool:
+        """True where there is a mask, a footprint file or outlines, or its part of a scene is labelled."""
+        if self.scene is not None:
+            return self.scene.labelled
+        return not (self.mask is None and self.footprints is None and self.outlines is None)
+
+    @property
+    def holds(self) -> Holds:
+        """Which images and labels it has."""
+        return Holds(bool(self.sar), bool(self.optical), self.labelled)
+
+    def without_label(self) -> Chip:
+        """The same images with nothing known of what is built there."""
+        scene = None if self.scene is None else self.scene.without_label()
+        return replace(self, mask=None, footprints=None, outlines=None, scene=scene)
 
 
 def read_chip(
@@ -157,6 +175,8 @@ def read_chip(
     Raises:
         InputError: A file is missing, damaged, of another band count, or not on the grid of the others.
     """
+    if chip.scene is not None:
+        return chip.scene.read(modalities, window)
     reference = _reference(chip, modalities, radiometry)
     with RasterioSource.open(*reference) as source:
         image = (reference[0][0], source.georeference)
@@ -191,12 +211,14 @@ def check_chip(chip: Chip, radiometry: Radiometry) -> Georeference:
         if path is not None:
             _require_aligned((first, grid), (path, open_grid(path)), "near")
     if chip.outlines is not None:
-        _require_size(first, grid, chip.outlines)
+        chip.outlines.require_size(first, grid)
     return grid
 
 
 def chip_grid(chip: Chip, modalities: AbstractSet[Modality], radiometry: Radiometry) -> Georeference:
     """Grid of a chip from the header of one file that `read_chip` opens for these modalities."""
+    if chip.scene is not None:
+        return chip.scene.grid
     return open_grid(_reference(chip, modalities, radiometry)[0][0])
 
 
@@ -243,11 +265,20 @@ def without_invalid(
         at = RasterioWindow(window.col, window.row, window.width, window.height)
         with reading(mask.path):
             values = dataset.read(1, window=at)
-    valid = optical.valid & ~np.isin(values, mask.values)
+    valid = optical.valid & ~among(values, mask.values)
     return NativePixels(np.where(valid, optical.values, 0).astype(optical.values.dtype, copy=False), valid)
 
 
 def _read_label(
+    chip: Chip, spec: LabelSpec, window: Window, image: tuple[Path, Georeference]
+) -> NDArray[np.uint8] | None:
+    label = _drawn_label(chip, spec, window, image)
+    if label is None or chip.labelled_area is None:
+        return label
+    return mask_invalid(label, rasterize_footprints(chip.labelled_area, image[1].crop(window)) == 1)
+
+
+def _drawn_label(
     chip: Chip, spec: LabelSpec, window: Window, image: tuple[Path, Georeference]
 ) -> NDArray[np.uint8] | None:
     if chip.mask is not None:
@@ -255,17 +286,9 @@ def _read_label(
     if chip.footprints is not None:
         return rasterize_footprints(chip.footprints, image[1].crop(window))
     if chip.outlines is not None:
-        _require_size(*image, chip.outlines)
+        chip.outlines.require_size(*image)
         return chip.outlines.draw(window)
     return None
-
-
-def _require_size(path: Path, grid: Georeference, outlines: Outlines) -> None:
-    if (grid.height, grid.width) != (outlines.height, outlines.width):
-        raise InputError(
-            f"{path} has {grid.height} x {grid.width} pixels, but {outlines.path} says {outlines.height} x "
-            f"{outlines.width}; copy the image again."
-        )
 
 
 def _require_aligned(reference: tuple[Path, Georeference], other: tuple[Path, Georeference], resampling: str) -> None:

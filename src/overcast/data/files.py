@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
-from overcast.data.addresses import address, is_remote
+from overcast.data.addresses import address, file_name, is_remote, located
 from overcast.data.georeference import Georeference
 from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError
 from overcast.grid import Window
+from overcast.raster.opening import open_dataset
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 # A file without georeference (most PNG) is normal here; where one is needed, our own error says so. The filter is for
 # the whole process because `warnings.catch_warnings` is not safe in the threads that read chips.
 
+LARGEST_READ_PIXELS = 2**27
+"""Pixels that are read at once: 11585 x 11585. Scenes are read in parts; a chip of a few kB may claim more."""
 PNG_END = b"IEND\xaeB`\x82"
 """Last chunk of a PNG: its name and checksum."""
 PNG_TAIL_BYTES = 4096
@@ -33,14 +35,21 @@ PNG_TAIL_BYTES = 4096
 
 
 @contextmanager
-def open_raster(path: Path) -> Iterator[Any]:
-    """The rasterio data set of a file. Raises InputError where it is missing or unreadable."""
-    if not is_remote(path) and not path.is_file():
+def open_raster(path: Path, *, virtual: bool = False) -> Iterator[Any]:
+    """The rasterio data set of a file, opened by the one driver that its name and first bytes ask for.
+
+    `virtual` is for files that the user named: they may be virtual rasters of images in their own folder. Raises
+    InputError where the file is missing, unreadable, or something else than its name says.
+    """
+    remote_name = file_name(located(path)) if is_remote(path) else None
+    if remote_name is None and not path.is_file():
         raise InputError(f"{path} does not exist; check the path.")
     with reading(path):
-        dataset = rasterio.open(path)
-    with dataset:
+        dataset = open_dataset(path, remote_name=remote_name, virtual=virtual)
+    try:  # not `with dataset`: it belongs to one thread, and a file may be closed by another than opened it
         yield dataset
+    finally:
+        dataset.close()
 
 
 @contextmanager
@@ -78,6 +87,23 @@ def open_grid(path: Path) -> Georeference:
         return grid_of(dataset)
 
 
+def require_readable(path: Path, height: int, width: int) -> None:
+    """Raise InputError for more pixels than are read at once, before memory is asked for."""
+    if height * width > LARGEST_READ_PIXELS:
+        raise InputError(
+            f"{path}: {height} x {width} pixels are more than a chip can have ({LARGEST_READ_PIXELS} pixels); "
+            "cut the image and its mask into chips."
+        )
+
+
+def among(values: NDArray[Any], wanted: Iterable[float]) -> NDArray[np.bool_]:
+    """True where a value is one of those wanted; needs a byte a pixel, where `numpy.isin` may need eight."""
+    found = np.zeros(values.shape, np.bool_)
+    for value in wanted:
+        found |= values == value
+    return found
+
+
 def require_complete(path: Path, dataset: Any) -> None:
     """Raise InputError for a truncated file before any work is done on it.
 
@@ -107,15 +133,17 @@ class RasterFile:
     masked: bool
     """True where a mask band, internal or beside the file, or an alpha band says which pixels are data."""
 
-    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def read(self, window: Window, shape: tuple[int, ...] | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values (C, h, w) in the file's data type, and (h, w) False at the file's own nodata or mask.
 
-        NaN is left to the caller. Raises InputError for a damaged file.
+        With a `shape` (h, w) the window is thinned to it: nearest pixels, of an overview where there is one. NaN is
+        left to the caller. Raises InputError for a damaged file.
         """
         at = RasterioWindow(window.col, window.row, window.width, window.height)
+        size = (window.height, window.width) if shape is None else shape
         with reading(self.path):
-            values = self.dataset.read(self.indexes, window=at)
-            mask = self.dataset.dataset_mask(window=at) if self.masked else None
+            values = self.dataset.read(self.indexes, window=at, out_shape=(len(self.indexes), *size))
+            mask = self.dataset.dataset_mask(window=at, out_shape=size) if self.masked else None
         valid = np.ones(values.shape[1:], np.bool_) if mask is None else mask != 0
         for band, index in zip(values, self.indexes, strict=True):
             nodata = self.dataset.nodatavals[index - 1]
@@ -136,7 +164,7 @@ def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorR
     for path, dataset in zip(paths, datasets, strict=True):
         _refuse_complex(path, dataset)
     every = [tuple(dataset.indexes) for dataset in datasets]
-    opaque = [tuple(i for i in d.indexes if d.colorinterp[i - 1] is not ColorInterp.alpha) for d in datasets]
+    opaque = [opaque_bands(dataset) for dataset in datasets]
     for indexes in (every, opaque):
         if sum(map(len, indexes)) == len(sensor.bands):
             return [
@@ -150,6 +178,12 @@ def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorR
         f"{', '.join(map(str, paths))}: {len(sensor.bands)} bands are declared {list(sensor.bands)}, "
         f"but {found} found; {hint}."
     )
+
+
+def opaque_bands(dataset: Any) -> tuple[int, ...]:
+    """Bands of an open data set that are not alpha, counted from 1."""
+    colours = dataset.colorinterp  # asks GDAL about every band each time
+    return tuple(index for index in dataset.indexes if colours[index - 1] is not ColorInterp.alpha)
 
 
 def _refuse_complex(path: Path, dataset: Any) -> None:

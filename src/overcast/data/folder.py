@@ -15,12 +15,13 @@ from pydantic_core import ErrorDetails
 
 from overcast.data.catalog import Catalog
 from overcast.data.chips import Bounds, Chip, InvalidMask, check_chip
-from overcast.data.georeference import Georeference, is_metric
-from overcast.data.labels import LabelSpec
+from overcast.data.labels import LabelSpec, area_file
 from overcast.data.orientation import read_orientations
 from overcast.data.partners import files_by_name, require_images, require_partners
-from overcast.data.radiometry import GSD_TOLERANCE, Radiometry, SensorRadiometry
-from overcast.errors import InputError, RadiometryError
+from overcast.data.pixel_size import require_gsd
+from overcast.data.radiometry import Radiometry, SensorRadiometry
+from overcast.data.stated import Stated
+from overcast.errors import InputError
 
 DESCRIPTION_NAME = "dataset.yaml"
 RASTER_ENDINGS = frozenset({".tif", ".tiff", ".png"})
@@ -83,6 +84,9 @@ class LabelFolder(BaseModel):
     background: int = 0
     ignore: int | None = None
     """Mask value of pixels that do not count."""
+    labelled_area: str | None = None
+    """Vector file beside the sub-folders: the ground on which labels are complete. Elsewhere they do not count; without
+    it vector footprints make the rest of every chip background."""
 
     @property
     def spec(self) -> LabelSpec:
@@ -103,7 +107,7 @@ class FolderDescription(BaseModel):
     name: str
     class_name: str
     """What the foreground is: building, water, ..."""
-    licence: str
+    licence: Stated
     """SPDX identifier, or the words of the publisher."""
     sar: SarFolders
     optical: OpticalFolders | None = None
@@ -189,7 +193,7 @@ def folder_catalog(
     chips = tuple(_chips(base, description, f"{subset}/" if subset else ""))
     grids = [check_chip(chip, radiometry) for chip in chips]
     for chip, grid in zip(chips, grids, strict=True):
-        _require_gsd(chip, grid, radiometry)
+        require_gsd(chip, grid, radiometry)
     return Catalog(
         name=description.name,
         class_name=description.class_name,
@@ -199,16 +203,6 @@ def folder_catalog(
         licence=description.licence,
         simulated=description.simulated,
     )
-
-
-def _require_gsd(chip: Chip, grid: Georeference, radiometry: Radiometry) -> None:
-    """Raise RadiometryError where the file says another pixel size than the description."""
-    declared = radiometry.sar.gsd_m
-    if grid.crs is not None and is_metric(grid.crs) and abs(grid.gsd_m / declared - 1) > GSD_TOLERANCE:
-        raise RadiometryError(
-            f"{(*chip.sar, *chip.optical)[0]} has pixels of {grid.gsd_m:g} m, but gsd_m is declared as {declared:g}; "
-            "correct one of them."
-        )
 
 
 def _chips(base: Path, description: FolderDescription, prefix: str) -> Iterator[Chip]:
@@ -231,6 +225,7 @@ def _chips(base: Path, description: FolderDescription, prefix: str) -> Iterator[
         require_partners(base, matched)
     stems = sorted(set().union(*sar.values(), *optical.values()))
     turned = _turned(base, description.sar, stems)
+    area = area_file(base, description.label.labelled_area) if description.label else None
     for stem in stems:
         label = truth.get(stem)
         vector = label is not None and label.suffix.lower() in VECTOR_ENDINGS
@@ -241,6 +236,7 @@ def _chips(base: Path, description: FolderDescription, prefix: str) -> Iterator[
             optical=tuple(files[stem] for files in optical.values() if stem in files),
             mask=None if vector else label,
             footprints=label if vector else None,
+            labelled_area=area,
             optical_invalid=InvalidMask(clouds[stem], invalid.values) if invalid and stem in clouds else None,
             rotate_180=stem in turned,
         )

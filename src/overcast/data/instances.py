@@ -8,7 +8,7 @@ from scipy import ndimage
 from overcast.batch import IGNORE_LABEL
 from overcast.data.chips import Chip
 from overcast.data.files import open_grid
-from overcast.data.labels import LabelSpec, number_footprints, read_mask
+from overcast.data.labels import LabelSpec, number_footprints, rasterize_footprints, read_mask
 from overcast.data.targets import UNKNOWN, Instances
 
 
@@ -23,7 +23,12 @@ def read_instances(chip: Chip, spec: LabelSpec) -> Instances | None:
     """
     if not chip.labelled:
         return None
+    if chip.scene is not None:
+        return chip.scene.instances()
     numbered = _in_file(chip, spec)
+    if chip.labelled_area is not None:
+        known = rasterize_footprints(chip.labelled_area, open_grid(chip.sar[0])) == 1
+        numbered = np.where(known, numbered, UNKNOWN).astype(np.int32)
     return np.ascontiguousarray(numbered[::-1, ::-1]) if chip.rotate_180 else numbered
 
 

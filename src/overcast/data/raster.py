@@ -13,7 +13,15 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from overcast.data.files import RasterFile, choose_bands, grid_of, open_grid, open_raster, require_complete
+from overcast.data.files import (
+    RasterFile,
+    choose_bands,
+    grid_of,
+    open_grid,
+    open_raster,
+    require_complete,
+    require_readable,
+)
 from overcast.data.georeference import Georeference, require_same_grid
 from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError
@@ -128,8 +136,8 @@ class RasterioSource:
         self._georeference = grid_of(self._files[0].dataset)
 
     @classmethod
-    def open(cls, paths: Sequence[Path], sensor: SensorRadiometry) -> Self:
-        """Open and check the files.
+    def open(cls, paths: Sequence[Path], sensor: SensorRadiometry, *, virtual: bool = False) -> Self:
+        """Open and check the files. `virtual`: the user named them, so they may be virtual rasters.
 
         Raises:
             InputError: A file is missing, damaged or complex; the number of bands is not the declared one; the files
@@ -138,7 +146,8 @@ class RasterioSource:
         if not paths:
             raise InputError(f"no file was given for the bands {list(sensor.bands)}; name at least one.")
         with ExitStack() as stack:
-            files = choose_bands(paths, [stack.enter_context(open_raster(path)) for path in paths], sensor)
+            opened = [stack.enter_context(open_raster(path, virtual=virtual)) for path in paths]
+            files = choose_bands(paths, opened, sensor)
             for file in files[1:]:
                 require_same_grid(
                     grid_of(files[0].dataset),
@@ -180,6 +189,7 @@ class RasterioSource:
     def read_native(self, window: Window) -> NativePixels:
         """The same in the files' own data type (the common one of several files)."""
         _require_inside(window, self._georeference)
+        require_readable(self._files[0].path, window.height, window.width)
         with self._lock:
             parts = [file.read(window) for file in self._files]
         values = parts[0][0] if len(parts) == 1 else np.concatenate([part for part, _ in parts])
@@ -187,6 +197,15 @@ class RasterioSource:
         if not valid.all():
             values[:, ~valid] = 0
         return NativePixels(values, valid)
+
+    def thinned(self, longest_side: int) -> NativePixels:
+        """The whole grid with rows and columns left out so that no side is longer; overviews are used."""
+        scale = max(1.0, max(self._georeference.height, self._georeference.width) / longest_side)
+        shape = tuple(max(1, round(side / scale)) for side in (self._georeference.height, self._georeference.width))
+        with self._lock:
+            parts = [file.read(self._georeference.whole, shape) for file in self._files]
+        values = np.concatenate([part for part, _ in parts])
+        return NativePixels(values, np.logical_and.reduce([mask for _, mask in parts]) & self._sensor.valid(values))
 
 
 def _require_inside(window: Window, grid: Georeference) -> None:

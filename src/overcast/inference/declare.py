@@ -11,11 +11,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from overcast.data.addresses import address
+from overcast.data.addresses import address, is_remote
 from overcast.data.files import grid_of, open_raster
 from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError, RadiometryError
 from overcast.inference.area import measure_area
+from overcast.inference.outputs import require_name
 
 TAG = "OVERCAST_RADIOMETRY"
 """GeoTIFF metadata item that holds the declaration as JSON."""
@@ -42,6 +43,9 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
         RadiometryError: A part is missing or impossible; the message says how to declare it.
         InputError: A file is missing or unreadable.
     """
+    for path in paths:
+        if not is_remote(path):
+            require_name(path)
     side_car = paths[0].with_suffix(".yaml")
     given = {key: value for key, value in (declared or {}).items() if value is not None}
     parts: dict[str, object] = {**_from_files(paths), **_from_side_car(side_car), **given}
@@ -61,13 +65,16 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
 
 def declared_beside(path: Path) -> dict[str, object]:
     """What a file's own metadata and the YAML file beside it declare, the latter first; nothing has to be there."""
-    with open_raster(path) as dataset:
+    with open_raster(path, virtual=True) as dataset:
         tag = dataset.tags().get(TAG)
     return {**({} if tag is None else _from_tag(path, tag)), **_from_side_car(path.with_suffix(".yaml"))}
 
 
 def _from_side_car(path: Path) -> dict[str, object]:
-    if not path.is_file():
+    try:
+        if not path.is_file():
+            return {}
+    except OSError:  # a name that is too long by its ending
         return {}
     try:
         parts: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -83,7 +90,7 @@ def _from_files(paths: Sequence[Path]) -> dict[str, object]:
     parts: dict[str, object] = {}
     names: list[str | None] = []
     for path in paths:
-        with open_raster(path) as dataset:
+        with open_raster(path, virtual=True) as dataset:
             names += dataset.descriptions
             grid, tag = grid_of(dataset), dataset.tags().get(TAG)
         if path == paths[0] and grid.crs is not None and grid.transform.determinant != 0:

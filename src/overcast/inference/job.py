@@ -15,10 +15,12 @@ from overcast.data.radiometry import GSD_TOLERANCE, SensorRadiometry
 from overcast.data.raster import Georeference
 from overcast.errors import ConfigError, InputError, RadiometryError
 from overcast.inference.area import measure_area
+from overcast.inference.clock import fixed_now
 from overcast.inference.encoding import Encoding
-from overcast.inference.formats import vector_format
+from overcast.inference.formats import require_openable, vector_format
+from overcast.inference.inputs import Identities
 from overcast.inference.model import SceneModel
-from overcast.inference.outputs import require_space, require_writable
+from overcast.inference.outputs import destination, require_space, require_writable, scratch_path
 from overcast.inference.polygons import PolygonOptions
 from overcast.inference.progress import Progress, Report
 from overcast.inference.scene import SceneOptions
@@ -115,10 +117,21 @@ def check_outputs(job: Job) -> None:
         vector_format(footprints)
     if probability is not None and probability.suffix.lower() not in {".tif", ".tiff"}:
         raise InputError(f"{probability.name} does not end in .tif: the probability is written as GeoTIFF; rename it.")
+    fixed_now()  # raises where SOURCE_DATE_EPOCH is no time
     for target in job.targets:
-        if target.resolve() in {path.resolve() for path in job.scene}:
+        if destination(target) in {path.resolve() for path in job.scene}:
             raise InputError(f"{target} is the scene itself; write elsewhere.")
         require_writable(target, overwrite=job.options.overwrite)
+    if footprints is not None:
+        final = destination(footprints)
+        require_openable(scratch_path(final) / "out" / final.name)
+
+
+def check_apart(job: Job, inputs: Identities) -> None:
+    """Raise an error where an output is one of the files that the scene is read from."""
+    for target in job.targets:
+        if str(destination(target)) in inputs:
+            raise InputError(f"{target} is a part of the scene; write elsewhere.")
 
 
 def check_grid(job: Job, grid: Georeference) -> None:

@@ -33,11 +33,11 @@ from overcast.inference.cog import (
     bounded_cache,
     write_cog,
 )
-from overcast.inference.formats import VectorFormat, vector_format
-from overcast.inference.job import Job, PredictOptions, check_grid, check_outputs, tags
+from overcast.inference.inputs import input_identities, require_unchanged
+from overcast.inference.job import Job, PredictOptions, check_apart, check_grid, check_outputs, tags
 from overcast.inference.memory import return_free_memory, return_large_blocks
 from overcast.inference.model import SceneModel
-from overcast.inference.outputs import termination_as_interrupt
+from overcast.inference.outputs import raise_if_interrupted, termination_as_interrupt
 from overcast.inference.planes import PlaneSinks
 from overcast.inference.polygons import Footprints, vectorize
 from overcast.inference.progress import Progress, Report, Stage
@@ -46,7 +46,7 @@ from overcast.inference.rotate import RotatedSink, RotatedSource
 from overcast.inference.scene import SceneSummary, plan_scene
 from overcast.inference.stac import ItemFacts, utc_text, write_item
 from overcast.inference.staging import Staging, recover_publication, staged
-from overcast.inference.style import store_style, write_style
+from overcast.inference.style import write_style
 from overcast.inference.vector import Origin, write_footprints
 from overcast.inference.work import earlier_threads, open_work
 from overcast.runtime.network import release
@@ -131,18 +131,22 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
     rotate = job.model.must_rotate(job.sensor, file_name(paths[0]))
     with ExitStack() as stack:
         stack.enter_context(bounded_cache())
-        source = stack.enter_context(RasterioSource.open(paths, job.sensor))
+        inputs = input_identities(paths)
+        check_apart(job, inputs)
+        source = stack.enter_context(RasterioSource.open(paths, job.sensor, virtual=True))
         check_grid(job, source.georeference)
         stack.enter_context(termination_as_interrupt())
         row_bytes = sum(_row_bytes(path) for path in paths)
         stack.enter_context(bounded_cache(_cache_bytes(row_bytes, source.georeference, options)))
-        staging = stack.enter_context(staged(job.targets))
+        staging = stack.enter_context(staged(job.targets, overwrite=options.overwrite))
         stack.enter_context(torch_threads(options.scene.threads or earlier_threads(staging.blocks)))
         job = ready(job, source.georeference)
         seen: RasterSource = RotatedSource(source) if rotate else source
-        work = open_work(staging.blocks, request_facts(job, source.georeference, rotate=rotate))
+        work = open_work(staging.blocks, request_facts(job, inputs, source.georeference, rotate=rotate))
         together = 1 if row_bytes else TOGETHER  # the cache holds one row of tiles of a scene stored in whole rows
         summary, made = _run(SceneWork(job, source.georeference, seen, rotate, work, together), staging, compute)
+        require_unchanged(inputs, paths)
+        raise_if_interrupted()
         staging.publish()
     return PredictionSummary(
         scene=summary,
@@ -161,7 +165,7 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
 
 def _row_bytes(path: Path) -> int:
     """Bytes of a row of pixels in a file that is stored in whole rows; 0 for one stored in blocks."""
-    with open_raster(path) as dataset:
+    with open_raster(path, virtual=True) as dataset:
         striped = any(block_width >= dataset.width for _, block_width in dataset.block_shapes)
         return dataset.width * sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes) if striped else 0
 
@@ -231,9 +235,7 @@ def _write_vector(job: Job, crs: str, rasters: Sequence[Path], target: Path) -> 
     with ExitStack() as stack:
         probability, *walls = [stack.enter_context(ProbabilitySource.open(raster)) for raster in rasters]
         portions = vectorize(probability, job.polygons, job.km2_report, walls[0] if walls else None)
-        count = write_footprints(target, watched(portions), origin)
-    if job.style is not None and vector_format(target) is VectorFormat.GEOPACKAGE:
-        store_style(target)
+        count = write_footprints(target, watched(portions), origin, styled=job.style is not None)
     return _Made(count, unsplit)
 
 

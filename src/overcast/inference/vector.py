@@ -34,14 +34,16 @@ from pyproj.exceptions import ProjError
 from overcast.data.raster import Georeference
 from overcast.errors import InputError
 from overcast.inference.clock import fixed_now, precise_text
-from overcast.inference.formats import VectorFormat, require_complete, vector_format
+from overcast.inference.formats import VectorFormat, layer_name, plain_path, require_complete, vector_format
 from overcast.inference.outlines.levels import Level
 from overcast.inference.outputs import writing
 from overcast.inference.polygons import Footprints
+from overcast.inference.style import store_style
 
 COVERING = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])
 """Bounding box column of GeoParquet 1.1."""
 _LEVEL_NAMES = pa.array([level.name.lower() for level in Level], pa.string())
+_DRIVERS = {VectorFormat.GEOPACKAGE: "GPKG", VectorFormat.GEOJSON: "GeoJSON"}
 DEGREES = "OGC:CRS84"
 """Longitude and latitude, the CRS of GeoJSON."""
 
@@ -60,11 +62,18 @@ class Origin:
     """ISO 8601, UTC."""
 
 
-def write_footprints(path: Path, portions: Iterable[Footprints], origin: Origin) -> int:
+def write_footprints(path: Path, portions: Iterable[Footprints], origin: Origin, *, styled: bool = False) -> int:
     """Write footprints; without any, the file is valid and empty. Returns their number.
 
     GeoPackage and GeoParquet keep the CRS of the scene, GeoJSON is in degrees (RFC 7946). Coordinates of the latter are
-    rounded to 9 decimals (0.1 mm).
+    rounded to 9 decimals (0.1 mm). The file grows under a plain name beside `path`, whatever that is called; the layer
+    has the name of the file where that is allowed.
+
+    Args:
+        path: Written or replaced; its ending decides the format.
+        portions: Polygons; an empty portion is passed over.
+        origin: The same for all.
+        styled: Keep the style in the file too, where the format is GeoPackage.
 
     Raises:
         InputError: The file cannot be written; what is there of it is damaged.
@@ -79,18 +88,22 @@ def write_footprints(path: Path, portions: Iterable[Footprints], origin: Origin)
             if len(portion):
                 yield portion
 
-    with writing(path):
-        match vector_format(path):
+    layer, kind = layer_name(path), vector_format(path)
+    with writing(path), plain_path(path.with_name(f"footprints{kind.value}")) as plain:
+        match kind:
             case VectorFormat.GEOPACKAGE:
-                _write_ogr(path, counted(), origin, "GPKG", {})
+                _write_ogr(plain, layer, counted(), origin, {})
             case VectorFormat.GEOJSON:
                 options = {"RFC7946": "YES", "COORDINATE_PRECISION": "9"}
-                _write_ogr(path, _in_degrees(counted(), origin.crs), replace(origin, crs=DEGREES), "GeoJSON", options)
+                _write_ogr(plain, layer, _in_degrees(counted(), origin.crs), replace(origin, crs=DEGREES), options)
             case VectorFormat.GEOPARQUET:
-                _write_parquet(path, counted(), origin)
+                _write_parquet(plain, counted(), origin)
             case never:
                 assert_never(never)
-        require_complete(path, count)
+        require_complete(plain, count, layer)
+        if styled and kind is VectorFormat.GEOPACKAGE:
+            store_style(plain, layer)
+        plain.replace(path)
     return count
 
 
@@ -193,7 +206,7 @@ class _Watched:
 
 
 def _write_ogr(
-    path: Path, portions: Iterable[Footprints], origin: Origin, driver: str, layer_options: dict[str, str]
+    path: Path, layer: str, portions: Iterable[Footprints], origin: Origin, layer_options: dict[str, str]
 ) -> None:
     """Stream portions through one OGR data set, never more than one of them in memory."""
     schema = _schema(origin)
@@ -204,8 +217,8 @@ def _write_ogr(
         pyogrio.write_arrow(
             pa.RecordBatchReader.from_batches(schema, batches),
             path,
-            layer=path.stem,
-            driver=driver,
+            layer=layer,
+            driver=_DRIVERS[vector_format(path)],
             geometry_name="geometry",
             geometry_type="Polygon",
             crs=origin.crs,

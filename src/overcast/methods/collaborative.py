@@ -176,8 +176,7 @@ class CollaborativeLearning(JointBranchMethod):
 
     def _output(self, batch: Batch) -> CollaborativeOutput:
         detach = self.options.sar_gradient is SarGradient.HAL_SAR
-        output: CollaborativeOutput = self.network(batch.require("sar"), batch.require("optical"), detach_sar=detach)
-        return output
+        return self.network.beside(self._student(batch), batch.require("optical"), detach_sar=detach)
 
     def _logits(self, batch: Batch, available: Available) -> Tensor:
         match available:

@@ -123,6 +123,10 @@ class Distillation(TaughtMethod):
         logits: Tensor = self.network.deployed(batch.require("sar"))
         return logits
 
+    def _listen(self, sar: Tensor) -> TwinOutput | Tensor:
+        output: TwinOutput | Tensor = self.network.student(sar)
+        return output
+
     @abstractmethod
     def _distil(self, taught: TwinOutput | Tensor, learned: TwinOutput | Tensor, batch: Batch) -> dict[str, Tensor]:
         """What the student learns from the teacher."""
@@ -133,10 +137,10 @@ class Distillation(TaughtMethod):
 
     def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule of its own
         if batch.optical is None and batch.label is not None:
-            return self._losses_of_student(self.network.student(batch.require("sar")), batch)
+            return self._losses_of_student(self._student(batch), batch)
         if batch.sar is None and batch.label is not None and not self._frozen_teacher:
             return self._teacher_losses(batch)
-        learned, taught = self.network(batch.require("sar"), batch.require("optical"))
+        learned, taught = self._student(batch), self.network.taught(batch.require("sar"), batch.require("optical"))
         distilled = self._distil(taught, learned, batch)
         if batch.label is None:
             return distilled

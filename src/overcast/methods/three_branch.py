@@ -99,7 +99,7 @@ class JointBranchMethod(ThreeBranchMethod):
 
     def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:
         if batch.optical is None and batch.label is not None:
-            return self._radar_losses(self.network.radar(batch.require("sar")), batch)
+            return self._radar_losses(self._student(batch), batch)
         if batch.sar is None and batch.label is not None and not self._frozen_teacher:
             return self._teacher_losses(batch)
         output = self._output(batch)
@@ -108,8 +108,10 @@ class JointBranchMethod(ThreeBranchMethod):
 
     def _output(self, batch: Batch) -> CollaborativeOutput:
         """All logits of a batch."""
-        output: CollaborativeOutput = self.network(batch.require("sar"), batch.require("optical"))
-        return output
+        return self.network.beside(self._student(batch), batch.require("optical"))
+
+    def _listen(self, sar: Tensor) -> RadarOutput:
+        return self.network.radar(sar)
 
     @abstractmethod
     def _transfer(self, output: CollaborativeOutput, batch: Batch, position: Position) -> dict[str, Tensor]:

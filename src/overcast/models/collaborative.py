@@ -77,13 +77,16 @@ class CollaborativeNetwork(Network):
 
         With `detach_sar` no gradient of z^OS enters the SAR branch; no value changes.
         """
+        return self.beside(self.radar(sar), optical, detach_sar=detach_sar)
+
+    def beside(self, alone: RadarOutput, optical: Tensor, *, detach_sar: bool = False) -> CollaborativeOutput:
+        """All logits, those from SAR alone being known."""
         seen = self.optical_stream(optical)
-        alone = self.radar(sar)
         radar = alone.radar.detach() if detach_sar else alone.radar
         return CollaborativeOutput(
             **vars(alone),
-            optical=crop_like(self.optical_head(seen.decoded), sar),
-            fused_optical=crop_like(self.optical_fusion(seen.decoded, radar).logits, sar),
+            optical=crop_like(self.optical_head(seen.decoded), optical),
+            fused_optical=crop_like(self.optical_fusion(seen.decoded, radar).logits, optical),
             share_optical=self.share_logits(seen),
             features_optical=seen,
         )

@@ -112,7 +112,7 @@ def at_level(plan: Plan) -> Plan:
     Raises RadiometryError where the scene is much brighter or darker than the training data and nobody said what to do.
     """
     found, wanted = levels(plan), plan.model.statistics
-    if found is None or plan.options.level is Level.KEEP:
+    if found is None or wanted is None or plan.options.level is Level.KEEP:
         return plan
     if plan.options.level is Level.MATCH:
         if plan.sensor.unit is Unit.DIGITAL_NUMBER:

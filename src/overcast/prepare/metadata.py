@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from overcast.data.addresses import file_name, is_remote
 from overcast.errors import InputError, RadiometryError
 
 LARGEST_BYTES = 64 * 2**20
@@ -175,6 +176,8 @@ def _number(text: str) -> float | None:
 
 def _beside(path: Path) -> list[Path]:
     """JSON and XML files that are named after a scene, with or without its last word, and the annotation of a SAFE."""
+    if is_remote(path):
+        return []
     stem = path.stem.lower()
     shorter = stem.rpartition("_")[0]
     prefix = shorter if len(shorter) >= SHORTEST_NAME and re.search(r"\d", shorter) else stem
@@ -201,7 +204,7 @@ def _tags(path: Path, tags: Mapping[str, str]) -> Document:
             except ValueError:
                 continue
             fields += _flat(content)
-    return Document(f"the metadata of {path.name}", tuple(fields), content)
+    return Document(f"the metadata of {file_name(path)}", tuple(fields), content)
 
 
 def _read(path: Path) -> Document:

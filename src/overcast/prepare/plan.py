@@ -11,17 +11,17 @@ from pathlib import Path
 
 from overcast.data.georeference import Georeference, same_grid
 from overcast.data.radiometry import SensorRadiometry
-from overcast.data.units import RadarSide, Unit
+from overcast.data.resample import Regridding
+from overcast.data.units import RadarSide, Resampling, Unit
 from overcast.errors import ConfigError, RadiometryError
 from overcast.inference.declare import declared_beside
-from overcast.inference.model import SceneModel
+from overcast.prepare.aim import Aim, ForTraining
 from overcast.prepare.bands import find_bands, parse_input
 from overcast.prepare.convert import Conversion
 from overcast.prepare.found_look import declared_radar, metadata_radar, stated_radar, unknown_look
 from overcast.prepare.look import Radar, azimuth_of, place_of, require_side, up_azimuth
 from overcast.prepare.metadata import Document, documents, radar_facts, scale_factor
-from overcast.prepare.options import PrepareOptions, Resampling
-from overcast.prepare.resample import Regridding
+from overcast.prepare.options import PrepareOptions
 from overcast.prepare.source import BandReader, open_reader, unit_of
 from overcast.prepare.target import target_crs, target_grid
 
@@ -66,7 +66,7 @@ class Plan:
     sensor: SensorRadiometry
     """What the output declares of itself."""
     radar: Radar | None
-    model: SceneModel
+    model: Aim
     options: PrepareOptions
 
     @property
@@ -104,7 +104,7 @@ class Plan:
         return (told,) if longest >= COARSE_INPUT else ()
 
 
-def make_plan(inputs: Sequence[str | Path], model: SceneModel, options: PrepareOptions, stack: ExitStack) -> Plan:
+def make_plan(inputs: Sequence[str | Path], aim: Aim | ForTraining, options: PrepareOptions, stack: ExitStack) -> Plan:
     """Decide everything, and refuse what cannot be decided without guessing; `stack` closes the input files.
 
     Raises:
@@ -112,9 +112,11 @@ def make_plan(inputs: Sequence[str | Path], model: SceneModel, options: PrepareO
         RadiometryError: Bands, unit, calibration or radar side are unknown, or not what the model needs.
         ConfigError: Options contradict each other.
     """
-    wanted = model.sensor
-    found = find_bands([parse_input(text) for text in inputs], wanted.bands, options.bands, model.name, stack)
+    needed = None if isinstance(aim, ForTraining) else (aim.sensor.bands, aim.name)
+    found = find_bands([parse_input(text) for text in inputs], needed, options.bands, stack)
     readers = [open_reader(band, options.nodata) for band in found]
+    model = aim.aim(readers) if isinstance(aim, ForTraining) else aim
+    wanted = model.sensor
     said = _documents(readers, options)
     first = readers[0]
     crs = target_crs(first.grid, options.crs, str(first.band.path))
@@ -136,7 +138,7 @@ def _documents(readers: Sequence[BandReader], options: PrepareOptions) -> list[D
     return documents(list(files), list(files.values()), options.metadata)
 
 
-def _radar(first: BandReader, said: list[Document], model: SceneModel, options: PrepareOptions) -> Radar | None:
+def _radar(first: BandReader, said: list[Document], model: Aim, options: PrepareOptions) -> Radar | None:
     """Where the radar stood; None where nobody says and the model does not need it."""
     path, wanted = first.band.path, model.sensor.radar_side
     radar = stated_radar(options)
@@ -151,7 +153,7 @@ def _radar(first: BandReader, said: list[Document], model: SceneModel, options: 
     return radar
 
 
-def _upwards(radar: Radar | None, model: SceneModel, options: PrepareOptions) -> float | None:
+def _upwards(radar: Radar | None, model: Aim, options: PrepareOptions) -> float | None:
     """Azimuth that the upper side of the image shall have."""
     if not options.rotate:
         return None
@@ -161,7 +163,7 @@ def _upwards(radar: Radar | None, model: SceneModel, options: PrepareOptions) ->
     return (radar.azimuth_deg - azimuth_of(side)) % 360.0
 
 
-def _look(radar: Radar, grid: Georeference, model: SceneModel, scene: str) -> RadarSide:
+def _look(radar: Radar, grid: Georeference, model: Aim, scene: str) -> RadarSide:
     """Side of the image. Raises RadiometryError where it is neither the model's nor the opposite one."""
     side, wanted = require_side(radar, up_azimuth(grid), scene), model.sensor.radar_side
     if wanted is not None and side not in {wanted, wanted.opposite}:
@@ -173,9 +175,7 @@ def _look(radar: Radar, grid: Georeference, model: SceneModel, scene: str) -> Ra
     return side
 
 
-def _band_plan(
-    reader: BandReader, regridding: Regridding | None, model: SceneModel, options: PrepareOptions
-) -> BandPlan:
+def _band_plan(reader: BandReader, regridding: Regridding | None, model: Aim, options: PrepareOptions) -> BandPlan:
     band, target = reader.band, model.sensor.unit
     unit = unit_of(reader, options.unit)
     factor_db, source = _calibration(reader, unit, options)
@@ -209,7 +209,7 @@ def _calibration(reader: BandReader, unit: Unit, options: PrepareOptions) -> tup
 
 
 def _require_unconverted(
-    reader: BandReader, unit: Unit, factor_db: float | None, regridding: Regridding | None, model: SceneModel
+    reader: BandReader, unit: Unit, factor_db: float | None, regridding: Regridding | None, model: Aim
 ) -> None:
     """Raise RadiometryError where digital numbers for a model of digital numbers would have to be computed with."""
     label = reader.band.label

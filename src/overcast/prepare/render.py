@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overcast.data.georeference import Georeference
+from overcast.data.resample import Reach, Regridding
 from overcast.grid import Window
 from overcast.prepare.plan import BandPlan, Plan
-from overcast.prepare.resample import Reach, Regridding
 
 SAMPLES = 8
 """Sample windows per row and column of a scene."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from overcast.data.addresses import address
 from overcast.data.files import RasterFile, is_masked
 from overcast.data.georeference import Georeference
 from overcast.data.units import Unit
@@ -75,13 +76,13 @@ def open_reader(band: Band, nodata: tuple[float, ...]) -> BandReader:
     dataset, grid = band.dataset, band.grid
     if (grid.crs is None or not grid.placed) and (dataset.gcps[0] or dataset.rpcs is not None):
         raise InputError(
-            f"{band.path} lies in radar geometry (ground control points only); correct it for terrain first, with SNAP "
-            "or a ready corrected product, or place it with gdalwarp -tps -t_srs EPSG:..."
+            f"{address(band.path)} lies in radar geometry (ground control points only); correct it for terrain first, "
+            "with SNAP or a ready corrected product, or place it with gdalwarp -tps -t_srs EPSG:..."
         )
     if grid.crs is None or grid.transform.determinant == 0 or grid.transform.is_identity:
         missing = "coordinate reference system" if grid.crs is None else "geotransform"
         raise InputError(
-            f"{band.path} has no {missing}, so nobody knows where it lies; assign it "
+            f"{address(band.path)} has no {missing}, so nobody knows where it lies; assign it "
             "(gdal_edit.py -a_srs EPSG:... -a_ullr ...)."
         )
     declared = declared_beside(band.path).get("nodata")

@@ -32,7 +32,8 @@ def target_crs(grid: Georeference, wanted: str | None, scene: str) -> str:
     """
     if wanted is not None:
         try:
-            text: str = CRS.from_user_input(wanted).to_string()
+            asked = "" if "/vsi" in wanted or "://" in wanted else wanted  # nobody is asked for a CRS
+            text: str = CRS.from_user_input(asked).to_string()
         except CRSError as error:
             raise ConfigError(f"--crs {wanted} is no known coordinate reference system; write EPSG:32631.") from error
         if not is_metric(text):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import shapely
-from shapely import Polygon
+from shapely import GEOSException, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from overcast.errors import InputError
@@ -60,7 +60,7 @@ def read_cityjson(path: Path) -> CityModel:
     try:
         vertices = _vertices(model)
         buildings = tuple(_buildings(model["CityObjects"], vertices))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, GEOSException) as error:
         raise InputError(f"{path} is damaged: its city objects cannot be followed ({error!r}).") from error
     return CityModel(buildings, _crs(model))
 
@@ -71,6 +71,8 @@ def _vertices(model: Record) -> Floats:
     transform = model.get("transform")
     if transform:
         vertices = vertices * np.array(transform["scale"], float) + np.array(transform["translate"], float)
+    if not np.isfinite(vertices).all():
+        raise ValueError("a vertex is no finite number")
     return vertices
 
 

@@ -123,6 +123,13 @@ class RunData(LightningDataModule):
 
 def _train_set(plan: Plan, statistics: Statistics, cache_bytes: int) -> ChipDataset:
     catalog, options = plan.catalog, plan.options
-    samples = SampleOptions(options.crop, plan.augmentation, options.seed, cache_bytes, targets=plan.network.targets)
+    samples = SampleOptions(
+        options.crop,
+        plan.augmentation,
+        options.seed,
+        cache_bytes,
+        targets=plan.network.targets,
+        around_footprints=catalog.around_footprints,
+    )
     chips = catalog.select(plan.split.train)
     return ChipDataset(chips, catalog.radiometry, catalog.label, statistics, samples, plan.facts.needs)

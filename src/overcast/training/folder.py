@@ -159,7 +159,7 @@ class RunFolder:
         """Delete what a killed process was writing."""
         for folder in (self.path, self.path / "checkpoints"):
             for item in folder.glob(".*.tmp-*"):
-                shutil.rmtree(item) if item.is_dir() else item.unlink(missing_ok=True)
+                shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Delete the run, and nothing that a run did not write."""

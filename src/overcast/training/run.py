@@ -44,7 +44,7 @@ def train(plan: Plan, output: Path, *, resume: bool = True, console: Console | N
             the settings do not fit together.
         LeakError: Ground is shared by training, validation or test.
     """
-    console = console or Console(stderr=True)
+    console = console or Console(stderr=True, markup=False)
     folder = RunFolder(output)
     folder.check(plan.settings, afresh=not resume)
     output.mkdir(parents=True, exist_ok=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from overcast.data.addresses import address
-from overcast.inference.blockwise import file_identity
 from overcast.inference.clock import fixed_now
+from overcast.inference.inputs import input_identities, lasting
 from overcast.inference.job import Job
 from overcast.inference.outputs import writing
 from overcast.inference.stac import utc_text
@@ -46,17 +46,19 @@ class Manifest:
             try:
                 entry = json.loads(line)
                 self._entries[entry["scene"]] = entry
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, RecursionError):
                 continue
 
-    def is_done(self, scene: str, request: str) -> bool:
-        """True where the scene was mapped by the same request and its outputs are still there as they were written."""
+    def is_done(self, scene: str, request: str, targets: Sequence[Path]) -> bool:
+        """True where the scene was mapped by the same request and its outputs are still there as they were written.
+
+        Only the targets of this run are looked at, whatever files the manifest names.
+        """
         entry = self._entries.get(scene, {})
         if entry.get("status") != Status.DONE or entry.get("request") != request:
             return False
-        outputs: Mapping[str, int] = entry.get("outputs", {})
-        places = {self.path.parent / name: size for name, size in outputs.items()}
-        return all(path.is_file() and path.stat().st_size == size for path, size in places.items())
+        sizes = {path.name: path.stat().st_size for path in targets if path.is_file()}
+        return len(sizes) == len(targets) and entry.get("outputs") == sizes
 
     def is_begun(self, scene: str, request: str) -> bool:
         """True where the same request was killed at work on the scene, which had no outputs before."""
@@ -87,7 +89,7 @@ def request_digest(job: Job) -> str:
         del options["scene"][name]
     del options["overwrite"]
     facts: Sequence[object] = [
-        [file_identity(path) for path in job.scene],
+        lasting(input_identities(job.scene)),
         [job.model.sha256, job.model.class_name, job.model.temperature],
         job.sensor.model_dump(mode="json"),
         options,

@@ -12,8 +12,8 @@ from overcast.data.addresses import address, file_name, is_remote, located
 from overcast.errors import InputError
 from overcast.inference.fleet.stac_items import StacScene, stac_scenes
 
-RASTERS = (".tif", ".tiff", ".vrt")
-"""Endings that a folder is searched for."""
+RASTERS = (".tif", ".tiff")
+"""Endings that a folder is searched for; a virtual raster has to be named."""
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
-from overcast.data.addresses import address, located
+from overcast.data.addresses import address, file_name, joined, located
 from overcast.errors import InputError
 
 TIMEOUT_S = 60.0
@@ -51,7 +51,7 @@ def stac_scenes(path: Path, bands: Sequence[str]) -> Iterator[StacScene]:
             links = [link["href"] for link in record.get("links", []) if link.get("rel") == "item" and "href" in link]
             _require_some(links, place)
             for href in links:
-                there = _join(place, href)
+                there = address(located(joined(place, href)))
                 yield _scene(_read(there), there, bands)
         case other:
             raise InputError(f"{place} is no STAC item, item collection or collection (its type is {other!r}).")
@@ -87,7 +87,11 @@ def _scene(item: dict[str, Any], place: str, bands: Sequence[str]) -> StacScene:
     name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in item["id"])
     base = next((link["href"] for link in item.get("links", []) if link.get("rel") == "self"), "")
     here = base if "://" in base else place
-    files = tuple(located(_join(here, href)) for href in _images(item, place, bands))
+    files = tuple(located(joined(here, href)) for href in _images(item, place, bands))
+    if any(Path(file_name(file)).suffix.lower() == ".vrt" for file in files):
+        raise InputError(
+            f"{place}: item {item['id']} has a virtual raster, which is read only where you name it yourself."
+        )
     return StacScene(name, files, _moment(item.get("properties", {}).get("datetime")))
 
 
@@ -110,15 +114,6 @@ def _is_image(asset: Any) -> bool:
         return False
     kind, href = str(asset.get("type", "")), str(asset.get("href", ""))
     return bool(href) and (kind.startswith("image/tiff") or urlsplit(href).path.lower().endswith((".tif", ".tiff")))
-
-
-def _join(place: str, href: str) -> str:
-    """An address as seen from the record that names it."""
-    if "://" in href or href.startswith("/vsi"):
-        return href
-    if "://" in place:
-        return urljoin(place, href)
-    return str(Path(place).parent / href)
 
 
 def _moment(text: object) -> datetime | None:

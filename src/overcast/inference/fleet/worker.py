@@ -101,7 +101,8 @@ class BlockWorker:
     def _open(self, task: BlockTask) -> RasterioSource:
         if self._source is None or self._source[0] != task.scene:
             self._close()
-            self._source = (task.scene, self._stack.enter_context(RasterioSource.open(task.scene, task.sensor)))
+            source = RasterioSource.open(task.scene, task.sensor, virtual=True)
+            self._source = (task.scene, self._stack.enter_context(source))
         return self._source[1]
 
     def _close(self) -> None:
