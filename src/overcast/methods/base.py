@@ -92,11 +92,7 @@ class Method(nn.Module, ABC):
 
         Together in one pass, places without a loss would move the batch statistics by which the others are normalised.
         """
-        terms: dict[str, list[tuple[int, Tensor]]] = {}
-        for part in parts:
-            for name, loss in self.losses(part, step, steps).items():
-                terms.setdefault(name, []).append((len(part), loss))
-        return {name: _mean(found) for name, found in terms.items()}
+        return mean_over_samples([(len(part), self.losses(part, step, steps)) for part in parts])
 
     @abstractmethod
     def deployable(self) -> nn.Module:
@@ -161,6 +157,15 @@ def both_valid(batch: Batch) -> Tensor | None:
     if batch.sar_valid is None or batch.optical_valid is None:
         return batch.optical_valid if batch.sar_valid is None else batch.sar_valid
     return batch.sar_valid & batch.optical_valid
+
+
+def mean_over_samples(parts: Sequence[tuple[int, dict[str, Tensor]]]) -> dict[str, Tensor]:
+    """Losses of several parts of a batch with the numbers of their samples: a term of several is their mean."""
+    terms: dict[str, list[tuple[int, Tensor]]] = {}
+    for count, losses in parts:
+        for name, loss in losses.items():
+            terms.setdefault(name, []).append((count, loss))
+    return {name: _mean(found) for name, found in terms.items()}
 
 
 def _mean(found: Sequence[tuple[int, Tensor]]) -> Tensor:

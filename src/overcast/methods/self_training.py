@@ -13,6 +13,7 @@ Deviations: soft labels by the segmentation loss, as `cmhcl` learns from its opt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -21,12 +22,12 @@ from torch import Tensor, nn
 
 from overcast.batch import Available, Batch, Holds, Modality
 from overcast.data.radiometry import Statistics
-from overcast.methods.base import Method
+from overcast.methods.base import Method, mean_over_samples
 from overcast.methods.distillation import StudentKind
 from overcast.methods.losses import confident, soft_segmentation_loss
 from overcast.methods.stages import Stage
 from overcast.methods.supervised import TwinOptions, twin_losses
-from overcast.methods.teacher import pinned
+from overcast.methods.teacher import pinned, split_output
 from overcast.models.network import TwinOutput, with_shared_tensors
 from overcast.models.spec import NetworkSpec
 from overcast.models.taught import AveragedNetwork, logits_of
@@ -91,32 +92,48 @@ class SelfTraining(Method):
 
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:
         """L_seg where there are labels, that with the average's probabilities elsewhere."""
-        if batch.label is None:
-            return self._taught_losses(batch, step, steps)
+        return self.losses_of_parts((batch,), step, steps)
+
+    def losses_of_parts(self, parts: Sequence[Batch], step: int, steps: int) -> dict[str, Tensor]:
+        """The same of several kinds of places, the student in one pass over all of them."""
         self.network.follow(min(1 - 1 / (step + 1), self.options.momentum))
-        output, label, valid = self.network(batch.require("sar")), self._label(batch), batch.sar_valid
+        seen = [self._seen(part) for part in parts]
+        said = split_output(self.network(torch.cat(seen)), [len(part) for part in parts])
+        length = self.options.ramp_share * steps
+        ramp = min(1.0, step / length) if length > 0 else 1.0
+        return mean_over_samples(
+            [
+                (len(part), self._taught(output, part, ramp) if part.label is None else self._supervised(output, part))
+                for part, output in zip(parts, said, strict=True)
+            ]
+        )
+
+    def _seen(self, batch: Batch) -> Tensor:
+        """What the student is shown."""
+        sar = batch.require("sar")
+        return strong_view(sar, batch.sar_valid, self.options) if batch.label is None else sar
+
+    def _supervised(self, output: TwinOutput | Tensor, batch: Batch) -> dict[str, Tensor]:
+        label, valid = self._label(batch), batch.sar_valid
         if isinstance(output, TwinOutput):
             return twin_losses(output, label, (valid, valid), self.options, self.target_weights)
         return {"seg": self._seg(output, label, valid)}
 
-    def _logits(self, batch: Batch, available: Available) -> Tensor:  # noqa: ARG002  # one choice
-        logits: Tensor = self.network.deployed(batch.require("sar"))
-        return logits
-
-    def _taught_losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:
-        options, targets, sar = self.options, self.target_weights, batch.require("sar")
+    def _taught(self, output: TwinOutput | Tensor, batch: Batch, ramp: float) -> dict[str, Tensor]:
+        options, targets, weight = self.options, self.target_weights, ramp * self.options.weight
         with torch.no_grad(), pinned(self.network.average):
-            taught = self.network.deployed(sar)
+            taught = self.network.deployed(batch.require("sar"))
         counted = confident(taught, options.confidence, targets)
         counted = counted if batch.sar_valid is None else counted & batch.sar_valid
-        output = self.network(strong_view(sar, batch.sar_valid, options))
-        length = options.ramp_share * steps
-        weight = options.weight * (min(1.0, step / length) if length > 0 else 1.0)
         losses = {"soft": weight * soft_segmentation_loss(taught, logits_of(output), counted, targets)}
         if isinstance(output, TwinOutput):
             first = soft_segmentation_loss(taught, output.first, counted, targets)
             losses["soft_first"] = weight * options.weight_first * first
         return losses
+
+    def _logits(self, batch: Batch, available: Available) -> Tensor:  # noqa: ARG002  # one choice
+        logits: Tensor = self.network.deployed(batch.require("sar"))
+        return logits
 
 
 def strong_view(sar: Tensor, valid: Tensor | None, options: SelfTrainingOptions) -> Tensor:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 WARMUP_SHARE = 0.08
 """Part of a stage in which the learning rate rises, where the configuration does not say otherwise: at full rate AdamW
-spoils ImageNet weights in its first steps (EXPERIMENTS.md)."""
+spoils ImageNet weights in its first steps."""
 
 
 class Precision(StrEnum):
