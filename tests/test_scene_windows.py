@@ -43,9 +43,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def built(root: Path, **split: object) -> tuple[Catalog, Split]:
     chosen = split or {"by": "blocks", "block_m": 32.0, "test_share": 0.3, "validation_share": 0.2}
-    return build_data(
-        ScenesData.model_validate({"root": root, "tile_px": TILE, "split": chosen, "labelled_only": False})
-    )
+    return build_data(ScenesData.model_validate({"root": root, "tile_px": TILE, "split": chosen}))
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,20 @@ class Kind(StrEnum):
     """Every branch, for evaluation with optical and for further training."""
 
 
+class Parent(BaseModel):
+    """The model that a training started from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: str
+    """Of its folder."""
+    sha256: str
+    """Of its weights."""
+    licence: str
+    taken: tuple[str, ...]
+    """What was taken over, in words."""
+
+
 class BundleFacts(BaseModel):
     """What the maker of a bundle knows."""
 
@@ -84,6 +98,8 @@ class BundleFacts(BaseModel):
     """Logits are divided by it before they become probabilities; fitted on the validation chips. None: not known."""
     precision: Precision | None = None
     """Arithmetic of the training; None: not known."""
+    parent: Parent | None = None
+    """The model that training started from; None: from ImageNet weights, or from random ones."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -159,6 +175,14 @@ class Bundle:
         if expected is None:
             raise BundleError(f"{self.path / RECORD} declares no {self.info.inputs[0]} bands: copy the bundle again.")
         check_same(expected, sensor, expected_name=f"model {self.path.name}", found_name=name)
+
+
+def installed_or_folder(name: str) -> Path:
+    """The bundle of a folder, of a run folder, or the installed one by its name."""
+    if name == BUNDLED.name:
+        return BUNDLED
+    path = Path(name).expanduser().absolute()
+    return path / "full" if not (path / RECORD).is_file() and (path / "full" / RECORD).is_file() else path
 
 
 def save_bundle(path: Path, method: Method, kind: Kind, facts: BundleFacts) -> BundleInfo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
-from overcast.batch import IGNORE_LABEL, Modality
+from overcast.batch import IGNORE_LABEL, Holds, Modality
 from overcast.data.coco import Outlines
 from overcast.data.files import among, grid_of, open_grid, open_raster, reading, require_complete
 from overcast.data.georeference import Georeference, require_same_grid
@@ -122,7 +122,7 @@ class Chip:
     place: str
     """Group that splits never cut and that the bootstrap resamples: one piece of ground."""
     sar: tuple[Path, ...]
-    """Files whose bands, concatenated in this order, are the declared SAR bands."""
+    """Files whose bands, concatenated in this order, are the declared SAR bands; empty when there is no SAR image."""
     optical: tuple[Path, ...]
     """Same for the optical bands; empty when there is no optical image."""
     mask: Path | None = None
@@ -156,6 +156,21 @@ class Chip:
     def turn(self) -> Turn:
         """Axes that are reversed on reading."""
         return (HALF_TURN if self.rotate_180 else Turn()).then(Turn(rows=self.mirrored))
+
+    @property
+    def first_file(self) -> Path:
+        """An image that names the chip in messages: of the radar, where there is one."""
+        return (*self.sar, *self.optical)[0]
+
+    @property
+    def holds(self) -> Holds:
+        """Which images and labels it has."""
+        return Holds(bool(self.sar), bool(self.optical), self.labelled)
+
+    def without_label(self) -> Chip:
+        """The same images with nothing known of what is built there."""
+        scene = None if self.scene is None else self.scene.without_label()
+        return replace(self, mask=None, footprints=None, outlines=None, scene=scene)
 
 
 def read_chip(
@@ -198,18 +213,20 @@ def check_chip(chip: Chip, radiometry: Radiometry) -> Georeference:
     Raises:
         InputError: A file is missing, of another band count, or not on the grid of the others.
     """
-    with RasterioSource.open(chip.sar, radiometry.sar) as source:
+    reference = _reference(chip, frozenset(Modality), radiometry)
+    first = reference[0][0]
+    with RasterioSource.open(*reference) as source:
         grid = source.georeference
-    if chip.optical and radiometry.optical is not None:
+    if chip.sar and chip.optical and radiometry.optical is not None:
         with RasterioSource.open(chip.optical, radiometry.optical) as source:
-            _require_aligned((chip.sar[0], grid), (chip.optical[0], source.georeference), "bilinear")
+            _require_aligned((first, grid), (chip.optical[0], source.georeference), "bilinear")
     for path in (chip.mask, chip.optical_invalid.path if chip.optical_invalid else None):
         if path is not None:
             with open_raster(path) as dataset:
                 one_band(path, dataset)
-                _require_aligned((chip.sar[0], grid), (path, grid_of(dataset)), "near")
+                _require_aligned((first, grid), (path, grid_of(dataset)), "near")
     if chip.outlines is not None:
-        _require_size(chip.sar[0], grid, chip.outlines)
+        chip.outlines.require_size(first, grid)
     return grid
 
 
@@ -224,11 +241,12 @@ def _reference(
     chip: Chip, modalities: AbstractSet[Modality], radiometry: Radiometry
 ) -> tuple[tuple[Path, ...], SensorRadiometry]:
     """The image whose grid the other files must share."""
-    if chip.labelled or Modality.SAR in modalities:
+    if chip.sar and (chip.labelled or Modality.SAR in modalities):
         return chip.sar, radiometry.sar
-    if not chip.optical or radiometry.optical is None:
-        raise InputError(f"chip {chip.key} has no optical image; leave it out or ask for the SAR image.")
-    return chip.optical, radiometry.optical
+    if chip.optical and radiometry.optical is not None and Modality.OPTICAL in modalities:
+        return chip.optical, radiometry.optical
+    wanted = " or ".join(sorted(modalities))
+    raise InputError(f"chip {chip.key} has no {wanted} image; leave it out or ask for another sensor.")
 
 
 def _read_aligned(
@@ -274,17 +292,9 @@ def _drawn_label(
     if chip.footprints is not None:
         return rasterize_footprints(chip.footprints, image[1].crop(window))
     if chip.outlines is not None:
-        _require_size(*image, chip.outlines)
+        chip.outlines.require_size(*image)
         return chip.outlines.draw(window)
     return None
-
-
-def _require_size(path: Path, grid: Georeference, outlines: Outlines) -> None:
-    if (grid.height, grid.width) != (outlines.height, outlines.width):
-        raise InputError(
-            f"{path} has {grid.height} x {grid.width} pixels, but {outlines.path} says {outlines.height} x "
-            f"{outlines.width}; copy the image again."
-        )
 
 
 def _require_aligned(reference: tuple[Path, Georeference], other: tuple[Path, Georeference], resampling: str) -> None:

@@ -101,7 +101,8 @@ class _Seen:
                 self._unlabelled.append(chip.key)
 
     def _add_radar(self, chip: Chip, arrays: ChipArrays) -> None:
-        assert arrays.sar is not None
+        if arrays.sar is None:
+            return
         values, valid = arrays.sar.values, arrays.sar.valid
         if not valid.any():
             self._empty.append(chip.key)

@@ -21,7 +21,7 @@ def checked_grids(chips: Sequence[Chip], radiometry: Radiometry) -> list[Georefe
     for chip in chips:
         try:
             grids.append(check_chip(chip, radiometry))
-            require_pixels(grids[-1], radiometry.sar.gsd_m, str(chip.sar[0]))
+            require_pixels(grids[-1], radiometry.sar.gsd_m, str(chip.first_file))
         except (InputError, RadiometryError) as error:
             faults.append(error)
     if len(faults) > 1:

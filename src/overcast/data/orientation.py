@@ -62,15 +62,15 @@ def oriented(
     it stands in the first image.
     """
     stood = radar_azimuth(sensor)
-    wanted = None if stood is None else radar_edge(grids[0], stood, str(chips[0].sar[0]))
+    wanted = None if stood is None else radar_edge(grids[0], stood, str(chips[0].first_file))
     found = []
     for chip, grid in zip(chips, grids, strict=True):
         edge = None
         if stood is not None:
-            edge = radar_edge(grid, (stood + 180.0 * chip.rotate_180) % 360.0, str(chip.sar[0]))
+            edge = radar_edge(grid, (stood + 180.0 * chip.rotate_180) % 360.0, str(chip.first_file))
         if edge not in {wanted, wanted and wanted.opposite}:
             raise RadiometryError(
-                f"{chip.sar[0]} shows the radar at its {edge} edge and {chips[0].sar[0]} at its {wanted} edge (called "
+                f"{chip.first_file} shows the radar at its {edge} edge and {chips[0].first_file} at its {wanted} edge (called "
                 "as if up were north), which no half turn brings together; make a data set of its own for each."
             )
         turn = turn_to(grid, edge, wanted)

@@ -82,7 +82,8 @@ def compute_statistics(
         if chip.scene is not None:
             _add_tile(sar, optical, chip.scene)
         else:
-            _add(sar, chip.sar, radiometry.sar)
+            if chip.sar:
+                _add(sar, chip.sar, radiometry.sar)
             if optical is not None and radiometry.optical is not None and chip.optical:
                 _add(optical, chip.optical, radiometry.optical, chip.optical_invalid)
         if progress:
