@@ -70,8 +70,8 @@ def oriented(
             edge = radar_edge(grid, (stood + 180.0 * chip.rotate_180) % 360.0, str(chip.first_file))
         if edge not in {wanted, wanted and wanted.opposite}:
             raise RadiometryError(
-                f"{chip.first_file} shows the radar at its {edge} edge and {chips[0].first_file} at its {wanted} edge (called "
-                "as if up were north), which no half turn brings together; make a data set of its own for each."
+                f"{chip.first_file} shows the radar at its {edge} edge and {chips[0].first_file} at its {wanted} edge "
+                "(called as if up were north), which no half turn brings together; make a data set of its own for each."
             )
         turn = turn_to(grid, edge, wanted)
         found.append(replace(chip, rotate_180=turn.cols, mirrored=turn.rows != turn.cols))

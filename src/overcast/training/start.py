@@ -19,7 +19,15 @@ from overcast.models.spec import NetworkSpec
 from overcast.models.start import forget_statistics, take_over
 from overcast.models.taught import TaughtNetwork
 
-DESIGN = ("encoder", "decoder_channels", "shared_channels", "fusion_channels", "num_classes", "targets")
+DESIGN = (
+    "encoder",
+    "encoder_blocks",
+    "decoder_channels",
+    "shared_channels",
+    "fusion_channels",
+    "num_classes",
+    "targets",
+)
 """What both networks must have in common."""
 Pair = tuple[str, nn.Module, nn.Module]
 """What is taken over in words, and from where to where."""
