@@ -11,6 +11,7 @@ from affine import Affine
 from raster_files import NORTH_UP, UTM, write_png, write_tiff
 
 from overcast.batch import Modality
+from overcast.data import patterns
 from overcast.data.chips import Bounds, read_chip
 from overcast.data.folder import folder_catalog, read_description
 from overcast.data.georeference import Georeference, is_metric
@@ -248,3 +249,28 @@ def test_bounds_are_the_envelope_of_a_rotated_grid() -> None:
     assert bounds is not None
     assert (bounds.left, bounds.bottom, bounds.right, bounds.top) == pytest.approx((96, 200, 100, 210))
     assert Bounds.of(Georeference(4, 10, turned, None)) is None
+
+
+@pytest.mark.parametrize("pattern", ["^(?P<place>(a+)+)b$", "^(?P<place>(a|aa)+)$b", "(?P<place>" + "a*" * 25 + ")b$"])
+def test_a_pattern_that_never_ends_is_stopped(monkeypatch: pytest.MonkeyPatch, pattern: str) -> None:
+    monkeypatch.setattr(patterns, "LIMIT_S", 0.5)
+    with pytest.raises(InputError, match=r"place_pattern .* needs more than 0\.5 s for 1 names; write it without"):
+        patterns.search_names(patterns.check_pattern(pattern, "place"), "place", ["a" * 200])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("(" * 5000, "more than 500"),
+        ("(?P<place>a{99999999999999999999})", "not a regular expression"),
+        ("(?P<place>[[a]&&b])(", "not a regular expression"),
+        ("(a)", "needs a group"),
+    ],
+)
+def test_patterns_that_are_none_are_said(pattern: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        patterns.check_pattern(pattern, "place")
+
+
+def test_names_are_searched_in_order() -> None:
+    assert patterns.search_names("(?P<place>.+)_", "place", ["a_1", "b", "ü_2"]) == ["a", None, "ü"]

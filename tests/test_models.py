@@ -333,7 +333,7 @@ def test_the_projection_of_the_paper_preset_saves_what_it_should():
     ("changes", "message"),
     [
         ({"encoder": "mit_b2"}, "non-commercial"),
-        ({"decoder_channels": (8, 8)}, "4 or 5 positive widths"),
+        ({"decoder_channels": (8, 8)}, "4 or 5 widths from 1"),
         ({"encoder_blocks": 0}, "greater than or equal to 1"),
         ({"sar_bands": 0}, "greater than or equal to 1"),
         ({"colour": "red"}, "Extra inputs"),

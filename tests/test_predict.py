@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.features
+import rasterio.shutil
 import shapely
 import torch
 from affine import Affine
@@ -197,6 +198,18 @@ def test_several_single_band_files_are_one_scene(tmp_path: Path):
     predict_file(files, MODEL, sensor=SENSOR, probability=tmp_path / "p.tif", options=OPTIONS)
     valid = np.ones(values.shape[1:], bool)
     np.testing.assert_allclose(probabilities(tmp_path / "p.tif"), expected(values, valid), atol=0.5 / 254 + 1e-6)
+
+
+def test_virtual_raster_is_a_scene(tmp_path: Path):
+    scene = write_scene(tmp_path / "scene.tif", speckle())
+    predict(tmp_path, scene)
+    rasterio.shutil.copy(scene, tmp_path / "scene.vrt", driver="VRT")
+    targets = {"probability": tmp_path / "p.tif", "options": OPTIONS}
+    predict_file([tmp_path / "scene.vrt"], MODEL, sensor=SENSOR, **targets)
+    assert np.array_equal(probabilities(tmp_path / "p.tif"), probabilities(tmp_path / "probability.tif"))
+    overwriting = {**targets, "probability": scene, "options": replace(OPTIONS, overwrite=True)}
+    with pytest.raises(InputError, match=r"scene\.tif is a part of the scene; write elsewhere"):
+        predict_file([tmp_path / "scene.vrt"], MODEL, sensor=SENSOR, **overwriting)
 
 
 def test_scene_without_crs_gives_probability_but_no_footprints(tmp_path: Path):

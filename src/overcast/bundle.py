@@ -15,10 +15,11 @@ import tempfile
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Self, assert_never
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -29,12 +30,14 @@ from overcast.card import model_card
 from overcast.data.identity import TrainingData
 from overcast.data.radiometry import Radiometry, SensorRadiometry, Statistics, check_same
 from overcast.data.targets import Target
-from overcast.errors import BundleError
+from overcast.errors import BundleError, ConfigError
 from overcast.methods.base import Method
 from overcast.methods.options import MethodOptions, build_deployable, build_method
 from overcast.model_item import ITEM, model_item
 from overcast.models.spec import NetworkSpec
+from overcast.reading import explained, first_line, quoted, read_json
 
+LARGEST_RECORD_BYTES = 4 * 2**20
 FORMAT_VERSION = 1
 """Raised when a bundle of the former layout can no longer be read."""
 
@@ -74,10 +77,18 @@ class BundleFacts(BaseModel):
     seed: int
     steps: int
     """Training steps behind these weights."""
-    temperature: float | None = Field(default=None, gt=0)
+    temperature: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Logits are divided by it before they become probabilities; fitted on the validation chips. None: not known."""
     precision: Precision | None = None
     """Arithmetic of the training; None: not known."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        sar, optical = self.radiometry.sar, self.radiometry.optical
+        for sensor, found in ((sar, self.statistics.sar), (optical, self.statistics.optical)):
+            if sensor is not None and found is not None and len(found.mean) != len(sensor.bands):
+                raise ValueError(f"statistics of {len(found.mean)} bands for {len(sensor.bands)} bands")
+        return self
 
 
 class BundleInfo(BundleFacts):
@@ -194,17 +205,24 @@ def load_bundle(path: Path) -> Bundle:
     for name in (RECORD, WEIGHTS):
         if not (path / name).is_file():
             raise BundleError(f"{path} is not a complete bundle, {name} is missing: copy the whole folder again.")
+        if (path / name).resolve().parent != path.resolve():
+            raise BundleError(f"{path / name} is a link out of its bundle: copy the file itself.")
     info = _read_info(path / RECORD)
-    tensors = _read_weights(path / WEIGHTS, info.weights_sha256)
+    _require_shapes(info, path)
+    module = _untrained(info)
+    _load(module, path / WEIGHTS, info.weights_sha256)
+    if isinstance(module, Method):
+        return Bundle(path, info, module.deployable().eval(), module.eval())
+    return Bundle(path, info, module.eval(), None)
+
+
+def _untrained(info: BundleInfo) -> nn.Module:
+    """What the weights belong to, without ImageNet weights: a method where the bundle holds every branch."""
     match info.kind:
         case Kind.FULL:
-            method = build_method(info.method, info.network.untrained(), info.statistics)
-            _load_strictly(method, tensors, path)
-            return Bundle(path, info, method.deployable().eval(), method.eval())
+            return build_method(info.method, info.network.untrained(), info.statistics)
         case Kind.DEPLOYABLE:
-            network = build_deployable(info.method, info.network)
-            _load_strictly(network, tensors, path)
-            return Bundle(path, info, network.eval(), None)
+            return build_deployable(info.method, info.network)
         case _:
             assert_never(info.kind)
 
@@ -220,48 +238,64 @@ def _file_sha256(path: Path) -> str:
 
 
 def _read_info(path: Path) -> BundleInfo:
-    try:
-        record: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise BundleError(f"{path} is not readable JSON ({error}): copy the bundle again.") from error
+    record = read_json(path, BundleError, "copy the bundle again", LARGEST_RECORD_BYTES)
     version = record.get("format_version") if isinstance(record, dict) else None
     if version != FORMAT_VERSION:
         raise BundleError(
-            f"{path} has bundle format {version!r}, but overcast {__version__} reads format {FORMAT_VERSION}: "
+            f"{path} has bundle format {quoted(version)}, but overcast {__version__} reads format {FORMAT_VERSION}: "
             "install the version of overcast that made it, or train again."
         )
     try:
         return BundleInfo.model_validate(record)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
         raise BundleError(
-            f"{path}: {where}: {first['msg']}; it was edited or made by another version of overcast "
-            f"(made by {record.get('overcast_version')}, this is {__version__})."
+            f"{path}: {explained(error)}; it was edited or made by another version of overcast "
+            f"(made by {quoted(record.get('overcast_version'), 30)}, this is {__version__})."
         ) from error
 
 
-def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
+def _require_shapes(info: BundleInfo, path: Path) -> None:
+    """Raise BundleError where a tensor of the architecture is missing, left over or of another shape.
+
+    Shapes are those of the weights' header and of a network without memory: a record that asks for more than the file
+    holds allocates nothing.
+    """
+    found = _shapes(path / WEIGHTS)
+    try:
+        with torch.device("meta"):
+            expected = {name: list(tensor.shape) for name, tensor in _untrained(info).state_dict().items()}
+    except (ConfigError, RuntimeError, ValueError) as error:
+        reason = first_line(error)
+        raise BundleError(
+            f"{path / RECORD} describes no network that can be built ({reason}): copy it again."
+        ) from error
+    message = f"{path / WEIGHTS} does not fit the architecture in {RECORD}"
+    missing, left_over = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    if missing or left_over:
+        first = quoted((missing + left_over)[0])
+        counts = f"{len(missing)} tensors missing, {len(left_over)} unknown, first {first}"
+        raise BundleError(f"{message}: {counts}; train or copy again.")
+    for name, shape in expected.items():
+        if shape != found[name]:
+            differing = f"{quoted(name)} has shape {quoted(found[name])}, expected {quoted(shape)}"
+            raise BundleError(f"{message}: {differing}; train or copy again.")
+
+
+def _shapes(path: Path) -> dict[str, list[int]]:
+    """Shape by tensor, from the header of a file of weights."""
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # no mapping
+    except (SafetensorError, OSError) as error:
+        raise BundleError(f"{path} is truncated or damaged ({first_line(error)}): copy the bundle again.") from error
+
+
+def _load(module: nn.Module, path: Path, sha256: str) -> None:
+    """Load weights whose names and shapes fit."""
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except SafetensorError as error:
-        raise BundleError(f"{path} is truncated or damaged ({error}): copy the bundle again.") from error
+        raise BundleError(f"{path} is truncated or damaged ({first_line(error)}): copy the bundle again.") from error
     if _file_sha256(path) != sha256:
         raise BundleError(f"{path} is not the file that {RECORD} describes (sha256 differs): copy the bundle again.")
-    return tensors
-
-
-def _load_strictly(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Load every tensor by name and shape; anything missing or left over is an error that names it."""
-    state = module.state_dict()
-    missing, left_over = sorted(state.keys() - tensors.keys()), sorted(tensors.keys() - state.keys())
-    if missing or left_over:
-        found = f"{len(missing)} tensors missing, {len(left_over)} unknown, first {(missing + left_over)[0]!r}"
-        raise BundleError(f"{path / WEIGHTS} does not fit the architecture in {RECORD}: {found}; train or copy again.")
-    for name, tensor in state.items():
-        if tensor.shape != tensors[name].shape:
-            raise BundleError(
-                f"{path / WEIGHTS} does not fit the architecture in {RECORD}: {name!r} has shape "
-                f"{list(tensors[name].shape)}, expected {list(tensor.shape)}; train or copy again."
-            )
     module.load_state_dict(tensors, strict=True)

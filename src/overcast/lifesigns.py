@@ -119,10 +119,10 @@ def _lines(title: str, unit: str, console: Console, clock: Callable[[], float]) 
 @contextmanager
 def _bar(title: str, unit: str, console: Console) -> Iterator[Update]:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed:.5g}/{task.total:.5g} " + unit),
-        TextColumn("{task.fields[rate]} {task.fields[note]}"),
+        TextColumn("{task.fields[rate]} {task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

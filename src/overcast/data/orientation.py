@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from overcast.data.units import RadarSide
 from overcast.errors import InputError
+from overcast.reading import quoted, read_table, shortened
 
 COLUMNS = ("key", "radar_side")
 LISTED_NAMES = 5
@@ -50,16 +50,12 @@ def _read(path: Path) -> dict[str, RadarSide]:
     if not path.is_file():
         raise InputError(f"{path} does not exist; write it with the columns {','.join(COLUMNS)} or leave the key out.")
     looks: dict[str, RadarSide] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        if not set(COLUMNS).issubset(rows.fieldnames or ()):
-            raise InputError(f"{path} lacks the columns {','.join(COLUMNS)}; name them in its first line.")
-        for row in rows:
-            name, look = row["key"], row["radar_side"]
-            if name in looks:
-                raise InputError(f"{path} names {name} twice, again in line {rows.line_num}; keep one row.")
-            if look not in set(RadarSide):
-                known = ", ".join(RadarSide)
-                raise InputError(f"{path} line {rows.line_num}: {look!r} is no radar side; choose from {known}.")
-            looks[name] = RadarSide(look)
+    for row in read_table(path, InputError, COLUMNS, "name them in its first line"):
+        name, look = row["key"], row["radar_side"]
+        if name in looks:
+            raise InputError(f"{path} names {shortened(name, 60)} twice, again in line {row.line}; keep one row.")
+        if look not in set(RadarSide):
+            known = ", ".join(RadarSide)
+            raise InputError(f"{path} line {row.line}: {quoted(look)} is no radar side; choose from {known}.")
+        looks[name] = RadarSide(look)
     return looks

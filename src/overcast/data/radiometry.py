@@ -6,7 +6,7 @@ names both sides.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +32,12 @@ class SensorRadiometry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bands: tuple[str, ...] = Field(min_length=1)
+    bands: tuple[Annotated[str, Field(max_length=100)], ...] = Field(min_length=1, max_length=1000)
     """Names in file order; for SAR the polarisations (HH, HV, VH, VV), or polarisation and date."""
     unit: Unit
     nodata: float | None = None
     """Value that means 'no data'; NaN always does."""
-    gsd_m: float = Field(gt=0)
+    gsd_m: float = Field(gt=0, le=1e6)
     """Ground sampling distance in metres per pixel."""
     radar_side: RadarSide | None = None
     """SAR only: the side on which the radar stood; None when it is unknown or mixed."""
@@ -103,6 +103,12 @@ class BandStatistics(BaseModel):
         if not all(value > 0 for value in std):
             raise ValueError(f"standard deviations must be positive, got {list(std)}")
         return std
+
+    @model_validator(mode="after")
+    def _of_each_band(self) -> Self:
+        if len(self.mean) != len(self.std) or not np.isfinite([*self.mean, *self.std]).all():
+            raise ValueError("every band needs a finite mean and a finite standard deviation")
+        return self
 
     def standardise(self, values: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         """(C, H, W) float32 of zero mean and unit deviation; 0 where `valid` (H, W) is False."""

@@ -20,6 +20,7 @@ from overcast.data.geojson import require_plain_crs
 from overcast.errors import InputError
 from overcast.raster.drivers import read_head
 from overcast.raster.virtual import require_no_address
+from overcast.reading import first_line
 
 
 class VectorKind(StrEnum):
@@ -128,9 +129,10 @@ def read_table(path: Path, layer: str | None = None, columns: list[str] | None =
         except InputError:
             raise
         except Exception as error:  # readers raise their own types; whatever it is, the file cannot be used
-            reason = next(iter(str(error).replace(name, path.name).splitlines()), type(error).__name__)
-            chosen = f" where {where}" if where else ""
-            raise InputError(f"{path} cannot be read as footprints{chosen}: {reason}") from error
+            reason, chosen = first_line(error).replace(name, path.name), f" where {where}" if where else ""
+            raise InputError(
+                f"{path} cannot be read as footprints{chosen}: {reason}; copy or convert it again."
+            ) from error
     if isinstance(table, geopandas.GeoDataFrame) and table.crs is not None:
         require_no_address(path, table.crs.to_wkt())
     return table

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from overcast.data.addresses import address, is_remote
@@ -17,6 +14,7 @@ from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError, RadiometryError
 from overcast.inference.area import measure_area
 from overcast.inference.outputs import require_name
+from overcast.reading import explained, parse_json, read_yaml
 
 TAG = "OVERCAST_RADIOMETRY"
 """GeoTIFF metadata item that holds the declaration as JSON."""
@@ -58,9 +56,7 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
     try:
         return SensorRadiometry.model_validate(parts)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RadiometryError(f"{paths[0]}: the declared {where} is impossible: {first['msg']}; correct it.") from error
+        raise RadiometryError(f"{paths[0]}: what is declared is impossible: {explained(error)}; correct it.") from error
 
 
 def declared_beside(path: Path) -> dict[str, object]:
@@ -76,10 +72,7 @@ def _from_side_car(path: Path) -> dict[str, object]:
             return {}
     except OSError:  # a name that is too long by its ending
         return {}
-    try:
-        parts: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not readable YAML ({str(error).splitlines()[0]}); correct it.") from error
+    parts = read_yaml(path, InputError)
     known = set(SensorRadiometry.model_fields)
     if not isinstance(parts, dict) or not known.issuperset(parts):
         raise InputError(f"{path} describes the scene beside it with the keys {sorted(known)} only; correct it.")
@@ -109,10 +102,7 @@ def _from_files(paths: Sequence[Path]) -> dict[str, object]:
 
 
 def _from_tag(path: Path, tag: str) -> dict[str, object]:
-    try:
-        parts: Any = json.loads(tag)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: its metadata item {TAG} is not JSON ({error}); correct or remove it.") from error
+    parts = parse_json(tag, f"{path}: its metadata item {TAG}", InputError, "correct or remove it")
     if not isinstance(parts, dict):
         raise InputError(f"{path}: its metadata item {TAG} is not a JSON object; correct or remove it.")
     return parts

@@ -23,6 +23,7 @@ from overcast.inference.progress import Progress, Report, Stage
 from overcast.inference.tiles import Plan, TileBatch, tile_batches
 from overcast.inference.tiling import split_axis
 from overcast.models.views import Tta
+from overcast.reading import first_line
 from overcast.runtime.options import Runtime
 
 
@@ -236,7 +237,7 @@ def _prepared(network: nn.Module, options: SceneOptions, maps: int) -> Infer:
     try:
         network.to(options.device)
     except (RuntimeError, AssertionError) as error:  # what torch raises for an unknown or missing device
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = first_line(error)
         raise ConfigError(f"device {options.device!r} cannot be used ({reason}); use cpu.") from error
     network.to(memory_format=layout)
 

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 
 from overcast.errors import ConfigError
 from overcast.models.depthwise import with_fast_depthwise
+from overcast.reading import first_line, quoted
 
 DEPTH = 5
 """Encoder stages F_en-1 .. F_en-5, strides 2 .. 32."""
 LITE0 = "tu-tf_efficientnet_lite0"
 """EfficientNet-Lite0, whose ImageNet weights come as a Python package."""
 _LITE0_ALIASES = (LITE0, "timm-tf_efficientnet_lite0")
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _LITE0_TIMM = "tf_efficientnet_lite0"
 _LITE0_CLASSIFIER = ("conv_head.", "bn2.", "classifier.")
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -33,7 +35,16 @@ _STAGE = re.compile(r"(model\.)?(blocks\.\d+|layer\d+)")
 
 
 def check_encoder_name(name: str) -> str:
-    """The name to build; raises ConfigError for encoders under a non-commercial licence."""
+    """The name to build.
+
+    Raises ConfigError for encoders under a non-commercial licence, and for a name that is more than a name: one such as
+    `tu-hf_hub:owner/model` makes timm ask a server or open a folder.
+    """
+    if not _PLAIN.fullmatch(name):
+        raise ConfigError(
+            f"encoder {quoted(name)} is no plain name of letters, digits, dots, dashes and underscores; "
+            f"choose an encoder such as {LITE0!r}."
+        )
     if name.startswith("mit_b"):
         raise ConfigError(
             f"encoder {name!r} may not be used: the Mix Vision Transformer weights are licensed for "
@@ -103,7 +114,7 @@ def _smp_encoder(name: str, in_channels: int, weights: str | bool | None) -> nn.
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"encoder {name!r} cannot be built with five stages{' and ImageNet weights' if weights else ''} "
-            f"({error}); choose another of segmentation_models_pytorch."
+            f"({first_line(error)}); choose another of segmentation_models_pytorch."
         ) from error
     for remains in _CLASSIFIER_REMAINS:
         if remains in dict(encoder.named_children()):

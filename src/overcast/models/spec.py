@@ -10,6 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from overcast.data.targets import Targets
 from overcast.errors import ConfigError
 from overcast.models.encoders import DEPTH, LITE0, check_encoder_name
+from overcast.reading import quoted
+
+WIDEST = 8192
+"""Channels of a stage."""
+MOST_BANDS = 1024
 
 
 class Sharing(StrEnum):
@@ -37,14 +42,14 @@ class NetworkSpec(BaseModel):
     decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
     """Channels of the decoder stages, deepest first. Five end at full resolution; four end at half of it, and each
     feature then gives the logits of its 2 x 2 pixels."""
-    shared_channels: int | None = Field(default=None, ge=1)
+    shared_channels: int | None = Field(default=None, ge=1, le=WIDEST)
     """Width that the deepest encoder feature is projected to before the shared block; None keeps the encoder's."""
-    fusion_channels: int = Field(default=16, ge=1)
+    fusion_channels: int = Field(default=16, ge=1, le=WIDEST)
     """Width of the fusion heads."""
-    sar_bands: int = Field(default=1, ge=1)
-    optical_bands: int = Field(default=3, ge=0)
+    sar_bands: int = Field(default=1, ge=1, le=MOST_BANDS)
+    optical_bands: int = Field(default=3, ge=0, le=MOST_BANDS)
     """0 where the data has no optical image."""
-    num_classes: int = Field(default=1, ge=1)
+    num_classes: int = Field(default=1, ge=1, le=MOST_BANDS)
     """1 is one logit (class against background), more are one logit per class."""
     targets: Targets = Targets()
     """What further logits of each head say of the one class."""
@@ -63,8 +68,10 @@ class NetworkSpec(BaseModel):
     @field_validator("decoder_channels")
     @classmethod
     def _four_or_five_stages(cls, channels: tuple[int, ...]) -> tuple[int, ...]:
-        if len(channels) not in (DEPTH - 1, DEPTH) or min(channels) < 1:
-            raise ValueError(f"needs {DEPTH - 1} or {DEPTH} positive widths, deepest first, got {list(channels)}")
+        if len(channels) not in (DEPTH - 1, DEPTH) or min(channels) < 1 or max(channels) > WIDEST:
+            raise ValueError(
+                f"needs {DEPTH - 1} or {DEPTH} widths from 1 to {WIDEST}, deepest first, got {quoted(list(channels))}"
+            )
         return channels
 
     @model_validator(mode="after")

@@ -9,14 +9,14 @@ from rich.console import Console
 
 from overcast.batch import Batch
 from overcast.data.dataset import ChipDataset, SampleOptions
-from overcast.data.identity import TrainingData, training_data
+from overcast.data.identity import training_data
 from overcast.data.leaks import require_clean_split
 from overcast.data.radiometry import Statistics
 from overcast.data.splitfile import write_split
 from overcast.data.statistics import compute_statistics
 from overcast.errors import InputError
 from overcast.lifesigns import shown
-from overcast.training.folder import RunFolder, read_statistics, write_atomic
+from overcast.training.folder import RunFolder, read_data, read_statistics, write_atomic
 from overcast.training.loader import TrainLoader, WholeChipLoader, to_device, whole_chips
 from overcast.training.order import SampleOrder, Share
 from overcast.training.plan import Plan, modalities_of
@@ -37,7 +37,7 @@ def prepare_folder(plan: Plan, folder: RunFolder, console: Console) -> None:
     split, catalog = plan.split, plan.catalog
     found = training_data(catalog, split.definition, split.train, split.validation, split.test)
     if folder.data.is_file():
-        before = TrainingData.model_validate_json(folder.data.read_text(encoding="utf-8"))
+        before = read_data(folder)
         if before != found:
             raise InputError(
                 f"the data set {catalog.name} has changed since the run in {folder.path} began: restore it, "

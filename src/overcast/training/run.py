@@ -14,14 +14,13 @@ from torch import Tensor
 
 from overcast.arithmetic import Precision, capabilities, precision_sentence
 from overcast.bundle import BundleFacts, Kind, save_bundle
-from overcast.data.identity import TrainingData
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.evaluation.temperature import BINS, count_logits, fit_temperature
 from overcast.processes import sole_user
 from overcast.training.checkpoints import AtomicCheckpoints, RoundCheckpoint, load_best
 from overcast.training.curves import Curves
 from overcast.training.data import RunData
-from overcast.training.folder import RunFolder, read_statistics
+from overcast.training.folder import RunFolder, read_data, read_statistics
 from overcast.training.loader import WholeChipLoader, to_device, whole_chips
 from overcast.training.module import MethodModule, pooled, scores_of
 from overcast.training.order import Share
@@ -108,7 +107,7 @@ def _finish(plan: Plan, folder: RunFolder, trainer: Trainer, best_step: int) -> 
             radiometry=plan.catalog.radiometry,
             statistics=read_statistics(folder),
             class_name=plan.catalog.class_name,
-            data=TrainingData.model_validate_json(folder.data.read_text(encoding="utf-8")),
+            data=read_data(folder),
             metrics=metrics,
             licence=plan.licence,
             seed=plan.options.seed,
