@@ -382,6 +382,17 @@ def test_each_stage_runs_through_the_learning_rates(tiny_sets: list[str], tmp_pa
     assert rates == pytest.approx([*falling, *falling, 1e-4, 5e-5])
 
 
+@pytest.mark.parametrize(("clip_norm", "calls"), [(0.5, 2), (0, 0)])
+def test_the_gradient_is_clipped_once_a_step(
+    clip_norm: float, calls: int, tiny_sets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norms: list[float] = []
+    original = torch.nn.utils.clip_grad_norm_
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda p, norm: (norms.append(norm), original(p, norm))[1])
+    _train([*tiny_sets, "training.steps=2", f"training.optimiser.clip_norm={clip_norm}"], tmp_path)
+    assert norms == [clip_norm] * calls
+
+
 def test_global_state_is_given_back(tiny_sets: list[str], tmp_path: Path) -> None:
     torch.manual_seed(11)
     expected = torch.rand(3)

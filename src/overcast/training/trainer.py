@@ -127,7 +127,7 @@ def restored_switches() -> Iterator[None]:
     memory: Any = torch.utils.deterministic
     fill = memory.fill_uninitialized_memory
     with torch.random.fork_rng(devices=[]):
-        memory.fill_uninitialized_memory = False  # a tenth of a step, and every value is written before it is read
+        memory.fill_uninitialized_memory = False  # up to a tenth of a step; every value is written before it is read
         try:
             yield
         finally:
