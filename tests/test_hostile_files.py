@@ -35,7 +35,9 @@ from overcast.data.units import Unit
 from overcast.data.vectors import in_metres, read_shapes
 from overcast.errors import ConfigError, InputError
 from overcast.grid import Window
+from overcast.inference.declare import scene_radiometry
 from overcast.inference.fleet.scenes import find_scenes
+from overcast.inference.inputs import input_identities
 from overcast.prepare.bands import find_bands, parse_input
 from overcast.prepare.target import target_crs
 from overcast.simulate.cityjson import read_cityjson
@@ -173,6 +175,9 @@ def test_a_named_virtual_raster_of_images_beside_it_is_read(tmp_path: Path) -> N
     with RasterioSource.open([scene], SENSOR, virtual=True) as source:
         assert source.georeference == GRID
         assert (source.read_native(Window(0, 0, SIDE, SIDE)).values == 7).all()
+    assert scene_radiometry([scene], {"bands": ("VV",), "unit": "linear_power"}) == SENSOR
+    files = {name for name in input_identities([scene]) if not name.startswith("header of")}
+    assert files == {str(scene), str(tmp_path / "parts" / "part.tif")}
 
 
 def test_a_virtual_raster_of_others_is_not_read(tmp_path: Path) -> None:
@@ -529,7 +534,7 @@ def test_other_addresses_are_refused(name: str) -> None:
 def test_prepare_names_an_address_as_it_was_given(listener: socket.socket) -> None:
     given = f"{web(listener)}/a%20b.tif"
     with ExitStack() as stack, pytest.raises(InputError, match=re.escape(given)):
-        find_bands([parse_input(f"HH={given}")], ("HH",), None, "m", stack)
+        find_bands([parse_input(f"HH={given}")], (("HH",), "m"), None, stack)
 
 
 def test_links_of_a_record_are_addresses(tmp_path: Path) -> None:

@@ -162,6 +162,10 @@ def _known_keys(model: type[BaseModel], values: Any, prefix: str = "") -> Iterat
         given = values.get(name) if isinstance(values, Mapping) else None
         for member in _members(field.annotation, given):
             yield from _known_keys(member, given, f"{key}.")
+        if get_origin(field.annotation) is dict and isinstance(given, Mapping):  # sections by names of the user's
+            for own, below in given.items():
+                for member in _members(get_args(field.annotation)[1], below):
+                    yield from _known_keys(member, below, f"{key}.{own}.")
 
 
 def _members(annotation: Any, given: Any) -> list[type[BaseModel]]:

@@ -116,7 +116,7 @@ def carry_out(job: Job, test: Test, *, quiet: bool = False) -> Outcome:
 
 
 def _trained(job: Job, test: Test, *, quiet: bool) -> Outcome:
-    plan = build_plan(job.config)
+    plan = build_plan(job.config, job.run)
     result = train(plan, job.run, console=Console(quiet=True) if quiet else None)
     validation = result.metrics[f"validation {plan.facts.primary.value}"]["iou"]
     if job.trial is not None:
@@ -176,7 +176,7 @@ def deployed_cost(path: Path) -> tuple[Cost, int]:
     spec = bundle.info.network
     bands = {Modality.SAR: spec.sar_bands, Modality.OPTICAL: spec.optical_bands}
     shapes = [(1, bands[modality], COST_PX, COST_PX) for modality in bundle.info.inputs]
-    return cost(bundle.network, shapes), peak_bytes(bundle.network, shapes)
+    return cost(bundle.standardised_network, shapes), peak_bytes(bundle.standardised_network, shapes)
 
 
 def completed(job: Job, outcome: Outcome) -> Outcome:

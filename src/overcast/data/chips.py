@@ -6,29 +6,25 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
-from overcast.batch import Modality
+from overcast.batch import IGNORE_LABEL, Modality
 from overcast.data.coco import Outlines
-from overcast.data.files import (
-    among,
-    grid_of,
-    open_grid,
-    open_raster,
-    reading,
-    require_complete,
-)
+from overcast.data.files import among, grid_of, open_grid, open_raster, reading, require_complete
 from overcast.data.georeference import Georeference, require_same_grid
-from overcast.data.labels import LabelSpec, mask_invalid, rasterize_footprints, read_mask
+from overcast.data.labels import LabelSpec, mask_invalid, one_band, rasterize_footprints, read_mask
 from overcast.data.radiometry import Radiometry, SensorRadiometry
 from overcast.data.raster import NativePixels, RasterioSource
 from overcast.data.targets import Instances
 from overcast.errors import InputError
-from overcast.grid import Window
+from overcast.grid import HALF_TURN, Turn, Window
+
+if TYPE_CHECKING:
+    from overcast.data.scene_part import ScenePart
 
 
 @dataclass(frozen=True)
@@ -63,39 +59,8 @@ class InvalidMask:
 
 
 @dataclass(frozen=True)
-class Chip:
-    """One co-registered sample on disk."""
-
-    key: str
-    """Unique name within the catalog."""
-    place: str
-    """Group that splits never cut and that the bootstrap resamples: one piece of ground."""
-    sar: tuple[Path, ...]
-    """Files whose bands, concatenated in this order, are the declared SAR bands."""
-    optical: tuple[Path, ...]
-    """Same for the optical bands; empty when there is no optical image."""
-    mask: Path | None = None
-    """Label raster on the same grid."""
-    footprints: Path | None = None
-    """Vector file of footprints (exclusive with `mask`)."""
-    outlines: Outlines | None = None
-    """Footprints in pixels of the image, from a COCO file (exclusive with both)."""
-    bounds: Bounds | None = None
-    """Ground covered; None for files without georeference."""
-    optical_invalid: InvalidMask | None = None
-    """Where the optical image counts as missing; None: its own nodata alone says so."""
-    rotate_180: bool = False
-    """True where SAR, optical and label are rotated by 180 degrees to reach the catalog's radar side."""
-
-    @property
-    def labelled(self) -> bool:
-        """True where there is a mask, a footprint file or outlines."""
-        return not (self.mask is None and self.footprints is None and self.outlines is None)
-
-
-@dataclass(frozen=True)
 class ChipArrays:
-    """Pixels of a chip, or of a window of it, in the data types of its files, rotated where the chip asks for it."""
+    """Pixels of a chip, or of a window of it, in the data types of its files, turned where the chip asks for it."""
 
     sar: NativePixels | None
     """(C_s, h, w) with validity; None when not asked for."""
@@ -124,13 +89,21 @@ class ChipArrays:
         truth = [array for array in (self.label, self.targets, self.instances) if array is not None]
         return sum(array.nbytes for array in (*images, *truth))
 
+    @property
+    def counted_share(self) -> float:
+        """Share of pixels with a label that counts; without labels, of pixels with data."""
+        if self.label is not None:
+            return float(np.mean(self.label != IGNORE_LABEL))
+        image = self.sar or self.optical
+        return 0.0 if image is None else float(image.valid.mean())
+
     def crop(self, window: Window) -> ChipArrays:
         """Views of a window."""
         return self._map(lambda array: array[..., *window.slices])
 
-    def rotate_180(self) -> ChipArrays:
-        """Copies turned by 180 degrees."""
-        return self._map(lambda array: np.ascontiguousarray(array[..., ::-1, ::-1]))
+    def turned(self, turn: Turn) -> ChipArrays:
+        """Turned copies; the same arrays where there is nothing to turn."""
+        return self._map(turn.apply)
 
     def _map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> ChipArrays:
         def apply(image: NativePixels | None) -> NativePixels | None:
@@ -140,6 +113,51 @@ class ChipArrays:
         return ChipArrays(apply(self.sar), apply(self.optical), *truth)
 
 
+@dataclass(frozen=True)
+class Chip:
+    """One co-registered sample on disk."""
+
+    key: str
+    """Unique name within the catalog."""
+    place: str
+    """Group that splits never cut and that the bootstrap resamples: one piece of ground."""
+    sar: tuple[Path, ...]
+    """Files whose bands, concatenated in this order, are the declared SAR bands."""
+    optical: tuple[Path, ...]
+    """Same for the optical bands; empty when there is no optical image."""
+    mask: Path | None = None
+    """Label raster on the same grid."""
+    footprints: Path | None = None
+    """Vector file of footprints (exclusive with `mask`)."""
+    labelled_area: Path | None = None
+    """Vector file of the ground on which the label is complete; elsewhere it is 255. None: the whole chip."""
+    outlines: Outlines | None = None
+    """Footprints in pixels of the image, from a COCO file (exclusive with both)."""
+    bounds: Bounds | None = None
+    """Ground covered; None for files without georeference."""
+    optical_invalid: InvalidMask | None = None
+    """Where the optical image counts as missing; None: its own nodata alone says so."""
+    rotate_180: bool = False
+    """True where SAR, optical and label are rotated by 180 degrees to reach the catalog's radar side."""
+    mirrored: bool = False
+    """True where the grid of the files is mirrored (rows that run northwards, columns that run westwards): rows are
+    reversed on reading, so that the ground is seen from above."""
+    scene: ScenePart | None = None
+    """Where its pixels come from if it is a part of a larger scene; `sar` and `optical` then only say what is there."""
+
+    @property
+    def labelled(self) -> bool:
+        """True where there is a mask, a footprint file or outlines, or its part of a scene is labelled."""
+        if self.scene is not None:
+            return self.scene.labelled
+        return not (self.mask is None and self.footprints is None and self.outlines is None)
+
+    @property
+    def turn(self) -> Turn:
+        """Axes that are reversed on reading."""
+        return (HALF_TURN if self.rotate_180 else Turn()).then(Turn(rows=self.mirrored))
+
+
 def read_chip(
     chip: Chip,
     radiometry: Radiometry,
@@ -147,7 +165,7 @@ def read_chip(
     modalities: AbstractSet[Modality],
     window: Window | None = None,
 ) -> ChipArrays:
-    """Decode a chip, or a window of it given in its rotated frame.
+    """Decode a chip, or a window of it given in its turned frame.
 
     Only files of the modalities are opened, with one exception: a label is ignored (255) where the radar saw nothing,
     so that every modality is judged on the same pixels; where there is a label the SAR files are therefore read.
@@ -155,10 +173,12 @@ def read_chip(
     Raises:
         InputError: A file is missing, damaged, of another band count, or not on the grid of the others.
     """
+    if chip.scene is not None:
+        return chip.scene.read(modalities, window)
     reference = _reference(chip, modalities, radiometry)
     with RasterioSource.open(*reference) as source:
         image = (reference[0][0], source.georeference)
-        at = _in_file(window or image[1].whole, image[1], rotated=chip.rotate_180)
+        at = chip.turn.window(window or image[1].whole, image[1].height, image[1].width)
         first = source.read_native(at)
     sar, optical = (first, None) if reference[0] is chip.sar else (None, first)
     if optical is None and Modality.OPTICAL in modalities and radiometry.optical is not None and chip.optical:
@@ -169,7 +189,7 @@ def read_chip(
     if label is not None and sar is not None:
         label = mask_invalid(label, sar.valid)
     arrays = ChipArrays(sar if Modality.SAR in modalities else None, optical, label)
-    return arrays.rotate_180() if chip.rotate_180 else arrays
+    return arrays.turned(chip.turn)
 
 
 def check_chip(chip: Chip, radiometry: Radiometry) -> Georeference:
@@ -185,7 +205,9 @@ def check_chip(chip: Chip, radiometry: Radiometry) -> Georeference:
             _require_aligned((chip.sar[0], grid), (chip.optical[0], source.georeference), "bilinear")
     for path in (chip.mask, chip.optical_invalid.path if chip.optical_invalid else None):
         if path is not None:
-            _require_aligned((chip.sar[0], grid), (path, open_grid(path)), "near")
+            with open_raster(path) as dataset:
+                one_band(path, dataset)
+                _require_aligned((chip.sar[0], grid), (path, grid_of(dataset)), "near")
     if chip.outlines is not None:
         _require_size(chip.sar[0], grid, chip.outlines)
     return grid
@@ -193,6 +215,8 @@ def check_chip(chip: Chip, radiometry: Radiometry) -> Georeference:
 
 def chip_grid(chip: Chip, modalities: AbstractSet[Modality], radiometry: Radiometry) -> Georeference:
     """Grid of a chip from the header of one file that `read_chip` opens for these modalities."""
+    if chip.scene is not None:
+        return chip.scene.grid
     return open_grid(_reference(chip, modalities, radiometry)[0][0])
 
 
@@ -205,14 +229,6 @@ def _reference(
     if not chip.optical or radiometry.optical is None:
         raise InputError(f"chip {chip.key} has no optical image; leave it out or ask for the SAR image.")
     return chip.optical, radiometry.optical
-
-
-def _in_file(window: Window, grid: Georeference, *, rotated: bool) -> Window:
-    """The window in the frame of the file."""
-    if not rotated:
-        return window
-    row, col = grid.height - window.stop[0], grid.width - window.stop[1]
-    return Window(row, col, window.height, window.width)
 
 
 def _read_aligned(
@@ -232,17 +248,25 @@ def without_invalid(
     """
     with open_raster(mask.path) as dataset:
         _require_aligned(image, (mask.path, grid_of(dataset)), "near")
-        if dataset.count != 1:
-            raise InputError(f"{mask.path} has {dataset.count} bands, but a mask has one; keep one of them.")
+        band = one_band(mask.path, dataset)
         require_complete(mask.path, dataset)
         at = RasterioWindow(window.col, window.row, window.width, window.height)
         with reading(mask.path):
-            values = dataset.read(1, window=at)
+            values = dataset.read(band, window=at)
     valid = optical.valid & ~among(values, mask.values)
     return NativePixels(np.where(valid, optical.values, 0).astype(optical.values.dtype, copy=False), valid)
 
 
 def _read_label(
+    chip: Chip, spec: LabelSpec, window: Window, image: tuple[Path, Georeference]
+) -> NDArray[np.uint8] | None:
+    label = _drawn_label(chip, spec, window, image)
+    if label is None or chip.labelled_area is None:
+        return label
+    return mask_invalid(label, rasterize_footprints(chip.labelled_area, image[1].crop(window)) == 1)
+
+
+def _drawn_label(
     chip: Chip, spec: LabelSpec, window: Window, image: tuple[Path, Georeference]
 ) -> NDArray[np.uint8] | None:
     if chip.mask is not None:

@@ -11,13 +11,14 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from overcast.data.catalog import Catalog
-from overcast.data.chips import Bounds, Chip, InvalidMask, check_chip
-from overcast.data.georeference import Georeference, is_metric
-from overcast.data.labels import LabelSpec
-from overcast.data.orientation import read_orientations
+from overcast.data.chips import Bounds, Chip, InvalidMask
+from overcast.data.grids import checked_grids
+from overcast.data.labels import LabelSpec, area_file
+from overcast.data.orientation import oriented, read_orientations
 from overcast.data.patterns import check_pattern, search_names
-from overcast.data.radiometry import GSD_TOLERANCE, Radiometry, SensorRadiometry
-from overcast.errors import InputError, RadiometryError
+from overcast.data.radiometry import Radiometry, SensorRadiometry
+from overcast.data.stated import Stated
+from overcast.errors import InputError
 from overcast.reading import explained, quoted, read_yaml
 from overcast.reading.records import location
 
@@ -84,6 +85,9 @@ class LabelFolder(BaseModel):
     background: int = 0
     ignore: int | None = None
     """Mask value of pixels that do not count."""
+    labelled_area: str | None = None
+    """Vector file beside the sub-folders: the ground on which labels are complete. Elsewhere they do not count; without
+    it vector footprints make the rest of every chip background."""
 
     @property
     def spec(self) -> LabelSpec:
@@ -104,7 +108,7 @@ class FolderDescription(BaseModel):
     name: str
     class_name: str
     """What the foreground is: building, water, ..."""
-    licence: str
+    licence: Stated
     """SPDX identifier, or the words of the publisher."""
     sar: SarFolders
     optical: OpticalFolders | None = None
@@ -175,27 +179,17 @@ def folder_catalog(
     optical = description.optical.radiometry if description.optical else None
     radiometry = Radiometry(sar=description.sar.radiometry, optical=optical)
     chips = tuple(_chips(base, description, f"{subset}/" if subset else ""))
-    grids = [check_chip(chip, radiometry) for chip in chips]
-    for chip, grid in zip(chips, grids, strict=True):
-        _require_gsd(chip, grid, radiometry)
+    grids = checked_grids(chips, radiometry)
+    chips, sar = oriented(chips, grids, radiometry.sar)
     return Catalog(
         name=description.name,
         class_name=description.class_name,
         chips=tuple(replace(chip, bounds=Bounds.of(grid)) for chip, grid in zip(chips, grids, strict=True)),
-        radiometry=radiometry,
+        radiometry=Radiometry(sar=sar, optical=optical),
         label=description.label.spec if description.label else LabelSpec(),
         licence=description.licence,
         simulated=description.simulated,
     )
-
-
-def _require_gsd(chip: Chip, grid: Georeference, radiometry: Radiometry) -> None:
-    """Raise RadiometryError where the file says another pixel size than the description."""
-    declared = radiometry.sar.gsd_m
-    if grid.crs is not None and is_metric(grid.crs) and abs(grid.gsd_m / declared - 1) > GSD_TOLERANCE:
-        raise RadiometryError(
-            f"{chip.sar[0]} has pixels of {grid.gsd_m:g} m, but gsd_m is declared as {declared:g}; correct one of them."
-        )
 
 
 def _chips(base: Path, description: FolderDescription, prefix: str) -> Iterator[Chip]:
@@ -214,6 +208,7 @@ def _chips(base: Path, description: FolderDescription, prefix: str) -> Iterator[
     _require_partners(base, matched)
     stems = sorted(next(iter(sar.values())))
     turned = _turned(base, description.sar, stems)
+    area = area_file(base, description.label.labelled_area) if description.label else None
     places = _places(stems, description.place_pattern, prefix)
     for stem in stems:
         label = truth.get(stem)
@@ -225,6 +220,7 @@ def _chips(base: Path, description: FolderDescription, prefix: str) -> Iterator[
             optical=tuple(files[stem] for files in optical.values()),
             mask=None if vector else label,
             footprints=label if vector else None,
+            labelled_area=area,
             optical_invalid=InvalidMask(matched[invalid.folder][stem], invalid.values) if invalid else None,
             rotate_180=stem in turned,
         )

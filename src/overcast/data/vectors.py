@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pyproj
 import shapely
 from pyogrio.util import vsi_path
 
+from overcast.data.degrees import DEGREES, joined_at_180, nearest_turn, utm_zone
 from overcast.data.geojson import require_plain_crs
 from overcast.errors import InputError
 from overcast.raster.drivers import read_head
@@ -103,13 +105,14 @@ def geometry_layer(name: str, path: Path) -> str | None:
     return names[0] if names else None
 
 
-def read_table(path: Path, layer: str | None = None, columns: list[str] | None = None) -> Any:
+def read_table(path: Path, layer: str | None = None, columns: list[str] | None = None, where: str | None = None) -> Any:
     """What a vector file holds: a GeoDataFrame where it has geometry, else a DataFrame.
 
     Args:
         path: GeoPackage, GeoJSON, FlatGeobuf, Shapefile or GeoParquet.
         layer: Name of the layer; None for the only one with geometry.
         columns: Which columns beside the geometry; None for all.
+        where: Condition in SQL that rows must meet.
 
     Raises:
         InputError: The file is missing, cannot be read, is something else than its name says, has several layers with
@@ -119,21 +122,33 @@ def read_table(path: Path, layer: str | None = None, columns: list[str] | None =
         try:
             if ENDINGS[path.suffix.lower()] is VectorKind.GEOPARQUET:
                 table = geopandas.read_parquet(name)
+                if where is not None:  # GDAL's own reader of Parquet is not built in everywhere
+                    table = pyogrio.read_dataframe(_in_memory(table), where=where)
             else:
-                table = pyogrio.read_dataframe(name, layer=layer or geometry_layer(name, path), columns=columns)
+                layer = layer or geometry_layer(name, path)
+                table = pyogrio.read_dataframe(name, layer=layer, columns=columns, where=where)
         except InputError:
             raise
         except Exception as error:  # readers raise their own types; whatever it is, the file cannot be used
-            reason = first_line(error).replace(name, path.name)
-            raise InputError(f"{path} cannot be read as footprints: {reason}; copy or convert it again.") from error
+            reason, chosen = first_line(error).replace(name, path.name), f" where {where}" if where else ""
+            raise InputError(
+                f"{path} cannot be read as footprints{chosen}: {reason}; copy or convert it again."
+            ) from error
     if isinstance(table, geopandas.GeoDataFrame) and table.crs is not None:
         require_no_address(path, table.crs.to_wkt())
     return table
 
 
-def read_shapes(path: Path, layer: str | None = None) -> geopandas.GeoDataFrame:
+def _in_memory(table: geopandas.GeoDataFrame) -> bytes:
+    """The table as FlatGeobuf, rows in their order."""
+    content = BytesIO()
+    pyogrio.write_dataframe(table, content, driver="FlatGeobuf", SPATIAL_INDEX="NO")
+    return content.getvalue()
+
+
+def read_shapes(path: Path, layer: str | None = None, where: str | None = None) -> geopandas.GeoDataFrame:
     """As `read_table`; raises InputError where the file has no geometry too."""
-    table = read_table(path, layer)
+    table = read_table(path, layer, where=where)
     if not isinstance(table, geopandas.GeoDataFrame):
         raise InputError(f"{path} holds no geometry: give a layer of polygons.")
     return table
@@ -150,12 +165,32 @@ def in_metres(table: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
     if crs.is_projected and all(axis.unit_conversion_factor == 1 for axis in crs.axis_info[:2]):
         return table
     try:
-        return table.to_crs(table.estimate_utm_crs())
+        return joined(table).to_crs(_utm_of(table))
     except (RuntimeError, ValueError) as error:  # pyproj's errors are RuntimeErrors
         raise InputError(
             f"the coordinate system {crs.name!r} of the footprints does not say where on Earth they lie; "
             "assign another one by its code (EPSG:...)."
         ) from error
+
+
+def joined(table: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
+    """The table; shapes in degrees that were cut at 180 degrees (RFC 7946) are whole again and run on beyond it."""
+    if not pyproj.CRS(table.crs).is_geographic:
+        return table
+    west, _, east, _ = shapely.bounds(table.geometry.to_numpy()).T
+    cut = (west <= -180) & (east >= 180)
+    if not cut.any():
+        return table
+    shapes = table.geometry.to_numpy().copy()
+    shapes[cut] = [joined_at_180(shape) for shape in shapes[cut]]
+    return table.set_geometry(shapes).set_crs(table.crs, allow_override=True)
+
+
+def _utm_of(table: geopandas.GeoDataFrame) -> str:
+    """The UTM zone at the middle of the shapes, on whatever side of 180 degrees their longitudes are counted."""
+    west, south, east, north = shapely.bounds(joined(table.to_crs(DEGREES)).geometry.to_numpy()).T
+    middles = nearest_turn((west + east) / 2, float(west[0]))
+    return utm_zone(float(middles.min() + middles.max()) / 2, float(south.min() + north.max()) / 2)
 
 
 def single_polygons(table: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:

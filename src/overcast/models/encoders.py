@@ -30,6 +30,9 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 _CLASSIFIER_REMAINS = ("conv_head", "bn2", "_conv_head", "_bn1")
 """Classification layers that some smp EfficientNets keep after their last feature."""
 
+_STAGE = re.compile(r"(model\.)?(blocks\.\d+|layer\d+)")
+"""Paths of the stages of timm's EfficientNets and of ResNets; their children are blocks."""
+
 
 def check_encoder_name(name: str) -> str:
     """The name to build.
@@ -50,7 +53,7 @@ def check_encoder_name(name: str) -> str:
     return LITE0 if name in _LITE0_ALIASES else name
 
 
-def build_encoder(name: str, in_channels: int, *, pretrained: bool) -> nn.Module:
+def build_encoder(name: str, in_channels: int, *, pretrained: bool, blocks: int | None = None) -> nn.Module:
     """An encoder of depth 5 whose forward gives [x, F_en-1, .., F_en-5].
 
     Args:
@@ -58,11 +61,16 @@ def build_encoder(name: str, in_channels: int, *, pretrained: bool) -> nn.Module
         in_channels: Bands of the input.
         pretrained: ImageNet weights. For EfficientNet-Lite0 they are installed with the package; for others smp
             fetches them.
+        blocks: How many blocks of each stage to keep; None for all.
 
     Raises:
         ConfigError: Unknown encoder, unusable encoder, or weights that cannot be had.
     """
-    name = check_encoder_name(name)
+    encoder = _whole_encoder(check_encoder_name(name), in_channels, pretrained=pretrained)
+    return encoder if blocks is None else _shortened(encoder, name, blocks)
+
+
+def _whole_encoder(name: str, in_channels: int, *, pretrained: bool) -> nn.Module:
     if name == LITE0 and pretrained:
         encoder = _smp_encoder(name, 3, weights=None)
         encoder.load_state_dict(lite0_state(), strict=True)
@@ -70,6 +78,23 @@ def build_encoder(name: str, in_channels: int, *, pretrained: bool) -> nn.Module
         adapt_first_convolution(encoder, in_channels)
         return encoder
     return _smp_encoder(name, in_channels, weights=_weights_key(name) if pretrained else None)
+
+
+def _shortened(encoder: nn.Module, name: str, blocks: int) -> nn.Module:
+    """Keep, in place, the first `blocks` blocks of each stage.
+
+    The first block of a stage changes size and width; the later ones only add to what passes them, so that the
+    ImageNet weights of the rest keep their meaning.
+    """
+    stages = {path: stage for path, stage in encoder.named_modules() if _STAGE.fullmatch(path)}
+    if not stages:
+        raise ConfigError(
+            f"encoder {name!r} has no stages of blocks that could be left out: set network.encoder_blocks=null, or "
+            "choose an EfficientNet or ResNet."
+        )
+    for path, stage in stages.items():
+        encoder.set_submodule(path, nn.Sequential(*list(stage.children())[:blocks]))
+    return encoder
 
 
 def _weights_key(name: str) -> str | bool:

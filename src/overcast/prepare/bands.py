@@ -72,9 +72,18 @@ def parse_input(text: str | Path) -> Input:
 
 
 def find_bands(
-    inputs: Sequence[Input], wanted: tuple[str, ...], declared: tuple[str, ...] | None, model: str, stack: ExitStack
+    inputs: Sequence[Input],
+    needed: tuple[tuple[str, ...], str] | None,
+    declared: tuple[str, ...] | None,
+    stack: ExitStack,
 ) -> tuple[Band, ...]:
-    """The bands that the model needs, in its order; `stack` closes their files.
+    """The bands that a model needs, in its order; `stack` closes their files.
+
+    Args:
+        inputs: Files, or bands of them.
+        needed: Names of the bands, and the model's name; None takes all bands as they come.
+        declared: Names of all bands of the files, where the user gives them.
+        stack: Closes the files.
 
     Raises:
         InputError: A file is missing, damaged or lacks a band.
@@ -88,13 +97,14 @@ def find_bands(
             datasets[one.path] = stack.enter_context(open_raster(one.path, virtual=True))
             require_complete(one.path, datasets[one.path])
     plain = [(one, index) for one in inputs if one.name is None for index in _indexes(one, datasets[one.path])]
-    names = _plain_names(plain, datasets, wanted, declared)
+    names = _plain_names(plain, datasets, needed[0] if needed else POLARISATIONS, declared)
     found = [Band(name, one.path, index, datasets[one.path]) for (one, index), name in zip(plain, names, strict=True)]
     found += [_named(one, datasets[one.path]) for one in inputs if one.name is not None]
-    return _ordered(found, wanted, model)
+    return _ordered(found, needed)
 
 
-def _ordered(found: Sequence[Band], wanted: tuple[str, ...], model: str) -> tuple[Band, ...]:
+def _ordered(found: Sequence[Band], needed: tuple[tuple[str, ...], str] | None) -> tuple[Band, ...]:
+    wanted, model = needed or ((), "")
     by_name: dict[str, Band] = {}
     upper = {name.upper(): name for name in wanted}
     for band in found:
@@ -114,7 +124,7 @@ def _ordered(found: Sequence[Band], wanted: tuple[str, ...], model: str) -> tupl
             f"{files}: model {model} needs {', '.join(missing)} too, but only {', '.join(by_name)} were given; "
             f"add {missing[0]}=FILE{hint}, or take a model for {', '.join(by_name)} (--model)."
         )
-    return tuple(by_name[name] for name in wanted)
+    return tuple(by_name[name] for name in wanted or by_name)
 
 
 def _indexes(one: Input, dataset: Any) -> list[int]:

@@ -25,6 +25,7 @@ from overcast.inference.outputs import (
     termination_as_interrupt,
 )
 from overcast.inference.staging import recover_publication, staged
+from overcast.prepare.aim import ForTraining
 from overcast.prepare.bands import parse_input
 from overcast.prepare.checks import at_level, check_values
 from overcast.prepare.options import PrepareOptions, Report
@@ -58,7 +59,7 @@ class PrepareSummary:
 
 def prepare_scene(
     inputs: Sequence[str | Path],
-    bundle: Bundle | SceneModel,
+    bundle: Bundle | SceneModel | ForTraining,
     output: Path,
     options: PrepareOptions | None = None,
     *,
@@ -69,7 +70,8 @@ def prepare_scene(
 
     Args:
         inputs: Files: `scene.tif`, `HV=b.tif`, or `HV=scene.tif@2` for its second band.
-        bundle: The model that decides bands, unit, pixel size and radar side.
+        bundle: The model that decides bands, unit, pixel size and radar side; or `ForTraining`, which takes every band
+            and calibrates it.
         output: Cloud-optimised GeoTIFF, .tif or .tiff; a STAC item is written beside it.
         options: What the files do not say.
         dry_run: Decide and check everything, and write nothing.
@@ -81,7 +83,7 @@ def prepare_scene(
         ConfigError: Options contradict each other.
     """
     started, options = time.monotonic(), options or PrepareOptions()
-    model = bundle if isinstance(bundle, SceneModel) else SceneModel.of(bundle)
+    aim = bundle if isinstance(bundle, SceneModel | ForTraining) else SceneModel.of(bundle)
     # not scene.stac.json, which predict writes beside footprints called scene.gpkg
     item = output.with_suffix(".prepared.stac.json") if options.stac else None
     targets = (output, item) if item is not None else (output,)
@@ -90,7 +92,7 @@ def prepare_scene(
         for path in paths:
             require_name(path)
         before = input_identities(paths)
-        plan = make_plan(inputs, model, options, stack)
+        plan = make_plan(inputs, aim, options, stack)
         recover_publication(targets)
         _check_outputs(plan, targets, before)
         stack.enter_context(termination_as_interrupt())

@@ -29,10 +29,10 @@ def simulate_dataset(output: Path, options: SimulationOptions, progress: Progres
     A finished folder of the same options is left as it is. Raises InputError where `output` or its partial folder
     holds something else.
     """
-    if _finished(output, options):
+    if is_finished(output, options):
         return output
     partial = output.with_name(output.name + ".partial")
-    _prepare(partial, output, options)
+    begin(partial, output, options)
     places = place_ids(options)
     waiting = [place for place in places if not _marker(partial, place).exists()]
     done = len(places) - len(waiting)
@@ -59,7 +59,8 @@ def _holds(record: Path, options: SimulationOptions) -> bool:
     return read_bytes(record, InputError, "remove its folder") == _content(options).encode()
 
 
-def _finished(output: Path, options: SimulationOptions) -> bool:
+def is_finished(output: Path, options: SimulationOptions) -> bool:
+    """True where the folder holds the data set of these options. Raises InputError where it holds something else."""
     if not output.exists():
         return False
     record = output / OPTIONS_FILE
@@ -70,7 +71,8 @@ def _finished(output: Path, options: SimulationOptions) -> bool:
     raise InputError(f"{output} exists and holds something else: remove it or choose another folder.")
 
 
-def _prepare(partial: Path, output: Path, options: SimulationOptions) -> None:
+def begin(partial: Path, output: Path, options: SimulationOptions) -> None:
+    """Make the folder that is filled, or go on with it. Raises InputError where it was begun with other options."""
     record = partial / OPTIONS_FILE
     if partial.is_symlink():
         raise InputError(f"{partial} is a symbolic link, but unfinished places belong there; remove it.")

@@ -23,6 +23,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from overcast.arithmetic import Precision
 from overcast.data.identity import TrainingData
 from overcast.data.radiometry import Statistics
 from overcast.errors import ConfigError, InputError
@@ -31,6 +32,7 @@ from overcast.training.plan import TrainResult
 
 LATER_SETTINGS: Mapping[str, Any] = {
     "recipe": "plain",
+    "network.encoder_blocks": None,
     "targets.edge": False,
     "targets.contact": False,
     "targets.edge_px": 2.0,
@@ -163,6 +165,12 @@ class RunFolder:
             return None
         content = read_yaml(self.config, ConfigError, "restore it, or choose another output folder")
         return content if isinstance(content, dict) and "training" in content else None
+
+    @property
+    def precision(self) -> Precision | None:
+        """Arithmetic of the run that is there; None where there is none, or none that is settled."""
+        before = dict(_flatten(self._settings() or {})).get("training.precision")
+        return Precision(before) if before in {Precision.FP32, Precision.BF16} else None
 
     def remove_leftovers(self) -> None:
         """Delete what a killed process was writing."""

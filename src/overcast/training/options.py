@@ -8,12 +8,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-
-class Precision(StrEnum):
-    """Arithmetic of the network; weights and optimiser are always float32."""
-
-    FP32 = "fp32"
-    BF16 = "bf16"
+from overcast.arithmetic import Precision
 
 
 class NormMode(StrEnum):
@@ -66,8 +61,9 @@ class TrainingOptions(BaseModel):
     """Whole chips per validation batch and process."""
     optimiser: OptimiserOptions = OptimiserOptions()
     """The optimiser."""
-    precision: Precision = Precision.BF16
-    """`bf16` computes the network in bfloat16 autocast; `fp32` does not."""
+    precision: Precision = Precision.AUTO
+    """`auto`: `bf16` (bfloat16 autocast) where processor or GPU compute it themselves, `fp32` elsewhere; decided when a
+    run begins and kept when it goes on."""
     channels_last: bool = True
     """Memory layout NHWC, faster for convolutions."""
     batch_norm: NormMode = NormMode.LOCAL

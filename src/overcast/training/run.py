@@ -12,6 +12,7 @@ from lightning.pytorch import Trainer
 from rich.console import Console
 from torch import Tensor
 
+from overcast.arithmetic import Precision, capabilities, precision_sentence
 from overcast.bundle import BundleFacts, Kind, save_bundle
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.evaluation.temperature import BINS, count_logits, fit_temperature
@@ -22,7 +23,6 @@ from overcast.training.data import RunData
 from overcast.training.folder import RunFolder, read_data, read_statistics
 from overcast.training.loader import WholeChipLoader, to_device, whole_chips
 from overcast.training.module import MethodModule, pooled, scores_of
-from overcast.training.options import Precision
 from overcast.training.order import Share
 from overcast.training.plan import Plan, TrainResult, modalities_of
 from overcast.training.progress import TrainingProgress
@@ -77,6 +77,9 @@ def _fit(plan: Plan, folder: RunFolder, checkpoint: Path | None, console: Consol
     curves.resume(step)
     rounds = RoundCheckpoint(folder)
     trainer = build_trainer(plan, folder.path, events, [TrainingProgress(console), rounds])
+    if trainer.is_global_zero:
+        said = precision_sentence(plan.options.precision, trainer.strategy.root_device.type, capabilities())
+        console.print(f"{plan.method.name}: {said}", highlight=False, markup=False, soft_wrap=True)
     module = MethodModule(plan, folder, curves)
     data = RunData(plan, folder, console, resume=checkpoint is not None)
     interrupt_handler = signal.getsignal(signal.SIGINT)
@@ -110,6 +113,7 @@ def _finish(plan: Plan, folder: RunFolder, trainer: Trainer, best_step: int) -> 
             seed=plan.options.seed,
             steps=best_step,
             temperature=temperature,
+            precision=plan.options.precision,
         )
         save_bundle(folder.deployable, module.method, Kind.DEPLOYABLE, facts)
         save_bundle(folder.full, module.method, Kind.FULL, facts)
