@@ -27,6 +27,7 @@ from overcast.data.georeference import Georeference, require_same_grid
 from overcast.data.vectors import read_table
 from overcast.errors import InputError
 from overcast.grid import Window
+from overcast.reading import first_line
 
 LISTED_VALUES = 8
 """How many unexpected mask values an error lists."""
@@ -188,7 +189,14 @@ def _reprojected(shapes: geopandas.GeoDataFrame, crs: str | None, path: Path) ->
             f"the image of {path} has no coordinate reference system, so footprints cannot be drawn on it; "
             "assign one with gdal_edit.py -a_srs EPSG:<code>, or give masks instead."
         )
-    moved = np.asarray(shapes.geometry.to_crs(crs))
+    try:
+        moved = np.asarray(shapes.geometry.to_crs(crs))
+    except (RuntimeError, ValueError) as error:  # pyproj's errors are RuntimeErrors
+        reason = first_line(error)
+        raise InputError(
+            f"{path} has a coordinate reference system that cannot be brought to that of its image ({reason}); "
+            "write the right one into the file."
+        ) from error
     if not np.isfinite(shapely.total_bounds(moved)).all():
         raise InputError(
             f"{path} holds coordinates that its coordinate reference system ({shapes.crs.to_string()}) cannot have; "

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import geopandas
+import numpy as np
 import pyogrio
 import pyproj
 import shapely
@@ -134,8 +135,11 @@ def read_table(path: Path, layer: str | None = None, columns: list[str] | None =
             raise InputError(
                 f"{path} cannot be read as footprints{chosen}: {reason}; copy or convert it again."
             ) from error
-    if isinstance(table, geopandas.GeoDataFrame) and table.crs is not None:
-        require_no_address(path, table.crs.to_wkt())
+    if isinstance(table, geopandas.GeoDataFrame):
+        if table.crs is not None:
+            require_no_address(path, table.crs.to_wkt())
+        if not np.isfinite(shapely.get_coordinates(table.geometry.to_numpy())).all():
+            raise InputError(f"{path} holds corners whose coordinates are no numbers; remove these shapes.")
     return table
 
 
