@@ -28,6 +28,8 @@ from overcast.methods.losses import segmentation_loss, soft_segmentation_loss
 from overcast.models.network import Preset, SingleNetwork, preset
 
 STEPS, CROPS, CROP_PX, RATE, WARMUP = 250, 16, 64, 2e-3, 20
+ONE, TWO, AVERAGES_UNLABELLED = "one pass", "two passes", "two passes, averages of the unlabelled one"
+WAYS = (ONE, TWO, AVERAGES_UNLABELLED)
 Chip = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]
 Crops = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """SAR, optical, label, where SAR and where the optical image have data."""
@@ -143,14 +145,21 @@ def main() -> None:
 
         fit(teacher, optical)
         print(f"seed {seed}, teacher: {iou(teacher, validation, 1):.3f}", flush=True)
-        for passes in (1, 2):
+        for passes in WAYS:
             student = new(sar_bands, seed)
             fit(student, student_loss(town, (labelled, unlabelled), teacher, passes, seed))
-            print(f"seed {seed}, student, passes {passes}: {iou(student, validation, 0):.3f}", flush=True)
+            print(f"seed {seed}, student, {passes}: {iou(student, validation, 0):.3f}", flush=True)
+
+
+def keep_averages(network: nn.Module, *, kept: bool) -> None:
+    """Let batch normalisation follow its batches or keep its running averages as they are."""
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = 0.0 if kept else 0.1
 
 
 def student_loss(
-    town: Town, chips: tuple[list[Chip], list[Chip]], teacher: nn.Module, passes: int, seed: int
+    town: Town, chips: tuple[list[Chip], list[Chip]], teacher: nn.Module, passes: str, seed: int
 ) -> StepLoss:
     """Labels on one half of a step's crops, the teacher's probabilities on the other."""
     rng = np.random.default_rng(seed)
@@ -159,10 +168,13 @@ def student_loss(
         known, unknown = (town.draw(kind, CROPS // 2, rng) for kind in chips)
         with torch.no_grad():
             taught = teacher(unknown[1])
-        if passes == 1:
+        if passes == ONE:
             first, second = network(torch.cat([known[0], unknown[0]])).split(CROPS // 2)
         else:
-            first, second = network(known[0]), network(unknown[0])
+            keep_averages(network, kept=passes == AVERAGES_UNLABELLED)
+            first = network(known[0])
+            keep_averages(network, kept=False)
+            second = network(unknown[0])
         soft = soft_segmentation_loss(taught, second, unknown[3] & unknown[4])
         return segmentation_loss(first, known[2], known[3]) + soft
 

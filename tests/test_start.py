@@ -130,7 +130,7 @@ def test_the_lineage_is_in_record_card_and_item(
     sha256 = load_bundle(parent.full).info.weights_sha256
     assert info.parent is not None
     assert (info.parent.sha256, info.parent.licence, info.parent.taken) == (sha256, "CC0-1.0", ("every branch",))
-    assert "starting from full (sar_twin): every branch; same bands" in said
+    assert "starting from sar_twin (sar_twin): every branch; same bands" in said
     card = (result.deployable / "README.md").read_text()
     assert f"weights sha256 `{sha256}`), of which it took over: every branch" in card
     item = json.loads((result.deployable / "stac.json").read_text())

@@ -54,10 +54,9 @@ class MethodModule(LightningModule):
             torch.manual_seed(self.options.seed)
             self.method = build_method(self.plan.method, self.plan.network, read_statistics(self._folder))
             if self.plan.start is not None:
-                keep = self.options.batch_norm is NormMode.FROZEN
-                self.started = start_from(
-                    self.method, self.plan.start, self.plan.catalog.radiometry, keep_statistics=keep
-                )
+                keep, radiometry = self.options.batch_norm is NormMode.FROZEN, self.plan.catalog.radiometry
+                self.started = start_from(self.method, self.plan.start, radiometry, keep_statistics=keep)
+                self._say(self.started.sentence)
             if self.options.channels_last:
                 self.method.to(memory_format=torch.channels_last)
             self.train()
