@@ -31,6 +31,7 @@ from pathlib import Path
 import numpy as np
 from faults import tell
 from kills import Running, digest, running
+from limits import as_command, at_least
 
 from overcast import __version__
 from overcast.bundle import BUNDLED, load_bundle
@@ -170,8 +171,8 @@ def full_disk(bench: Bench, moment_s: float, left: int, expected: dict[str, str]
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--moments", type=int, default=8, help="pairs, and full disks")
-    parser.add_argument("--seed", type=int, default=0, help="of moments and the scene")
+    parser.add_argument("--moments", type=at_least(1), default=8, help="pairs, and full disks")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of moments and the scene")
     parser.add_argument("--only", choices=("pair", "disk"), help="one part")
     return parser.parse_args()
 
@@ -218,4 +219,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

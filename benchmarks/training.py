@@ -34,11 +34,13 @@ import rasterio
 import rasterio.shutil
 import shapely
 import torch
+from limits import as_command, at_least
 from numpy.typing import NDArray
 from rasterio import Affine
 from rich.console import Console
 from torch.optim import AdamW
 
+from overcast.arithmetic import Precision
 from overcast.batch import Batch
 from overcast.config import build_plan, load_config
 from overcast.data.dataset import ChipDataset, SampleOptions
@@ -48,7 +50,6 @@ from overcast.methods.options import build_method
 from overcast.training.data import GIGABYTE, TRAIN_CACHE_SHARE
 from overcast.training.loader import TrainLoader, to_device
 from overcast.training.module import MethodModule, parameter_groups
-from overcast.training.options import Precision
 from overcast.training.order import ONE_PROCESS, SampleOrder
 from overcast.training.plan import Plan
 from overcast.training.run import train
@@ -171,7 +172,7 @@ def bare(plan: Plan, statistics_: Statistics) -> Rate:
     method = build_method(plan.method, plan.network, statistics_).to(device).train()
     if options.channels_last:
         method.to(memory_format=torch.channels_last)
-    optimiser = AdamW(parameter_groups(method, options.optimiser), lr=options.optimiser.learning_rate)
+    optimiser = AdamW(parameter_groups(method.parameters(), options.optimiser), lr=options.optimiser.learning_rate)
     times = []
     for step, batch in zip(range(options.steps), itertools.cycle(batches), strict=False):
         with torch.autocast(device.type, torch.bfloat16, enabled=options.precision is Precision.BF16):
@@ -213,16 +214,18 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--method", default="cmhcl")
     parser.add_argument("--preset", default="tiny")
-    parser.add_argument("--crop", type=int, default=128)
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--crop", type=at_least(32), default=128)
+    parser.add_argument("--batch-size", type=at_least(2), default=8)
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+    parser.add_argument("--workers", type=at_least(0), default=2)
     parser.add_argument("--data", choices=["folder", "scenes"], default="folder")
-    parser.add_argument("--chips", type=int, default=40, help="of 256 x 256 px (SAR 4 x float32, optical 3 x uint8)")
+    parser.add_argument(
+        "--chips", type=at_least(20), default=40, help="of 256 x 256 px (SAR 4 x float32, optical 3 x uint8)"
+    )
     parser.add_argument("--cache-gb", type=float, default=4.0, help="memory for decoded chips or tiles")
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch")
+    parser.add_argument("--steps", type=at_least(WARM_UP_STEPS + 1), default=30)
+    parser.add_argument("--rounds", type=at_least(1), default=3)
+    parser.add_argument("--threads", type=at_least(1), default=os.cpu_count(), help="of torch")
     parser.add_argument("--scratch", type=Path, help="folder for data and runs; by default a temporary one")
     return parser.parse_args()
 
@@ -255,16 +258,16 @@ def main() -> None:
         statistics_ = compute_statistics(plan.catalog.select(plan.split.train), plan.catalog.radiometry)
         pairs = [(real(plan, root / "run"), bare(plan, statistics_)) for _ in range(options.rounds)]
         loader_s = loading(plan, statistics_)
-    report(options, pairs, loader_s)
+    report(options, plan.options.precision, pairs, loader_s)
 
 
-def report(options: argparse.Namespace, pairs: list[tuple[Rate, Rate]], loader_s: float) -> None:
+def report(options: argparse.Namespace, settled: Precision, pairs: list[tuple[Rate, Rate]], loader_s: float) -> None:
     """Rates and overheads."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     load = os.getloadavg()[0]
     print(f"{dt.datetime.now(dt.UTC):%Y-%m-%d}  {platform.machine()}, {os.cpu_count()} cores, {gpu}, torch "
           f"{torch.__version__}, {options.threads} torch threads, load average {load:.1f}")  # fmt: skip
-    print(f"{options.method}, preset {options.preset}, {options.batch_size} x {options.crop} px, {options.precision}, "
+    print(f"{options.method}, preset {options.preset}, {options.batch_size} x {options.crop} px, {settled}, "
           f"{options.workers} loader threads, {options.steps} steps, median of {options.rounds} rounds")  # fmt: skip
     for name in ("elapsed", "processor"):
         training, step = (statistics.median(getattr(pair[side], name) for pair in pairs) for side in (0, 1))
@@ -279,4 +282,4 @@ def report(options: argparse.Namespace, pairs: list[tuple[Rate, Rate]], loader_s
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

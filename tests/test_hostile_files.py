@@ -534,7 +534,7 @@ def test_other_addresses_are_refused(name: str) -> None:
 def test_prepare_names_an_address_as_it_was_given(listener: socket.socket) -> None:
     given = f"{web(listener)}/a%20b.tif"
     with ExitStack() as stack, pytest.raises(InputError, match=re.escape(given)):
-        find_bands([parse_input(f"HH={given}")], ("HH",), None, "m", stack)
+        find_bands([parse_input(f"HH={given}")], (("HH",), "m"), None, stack)
 
 
 def test_links_of_a_record_are_addresses(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
 
 from overcast.errors import ConfigError, InputError
@@ -59,6 +60,17 @@ def test_change_is_noticed(tmp_path: Path, change: Callable[[Path], None]):
     require_unchanged(before, [scene])
     change(scene)
     with pytest.raises(InputError, match=r"changed .*nothing was written"):
+        require_unchanged(before, [scene])
+
+
+@pytest.mark.parametrize("change", [replaced, touched, masked])
+def test_change_of_a_source_of_a_virtual_raster_is_noticed(tmp_path: Path, change: Callable[[Path], None]):
+    source, scene = write(tmp_path / "source.tif"), tmp_path / "scene.vrt"
+    rasterio.shutil.copy(source, scene, driver="VRT")
+    before = input_identities([scene])
+    require_unchanged(before, [scene])
+    change(source)
+    with pytest.raises(InputError, match=r"source\.tif.* was changed .*nothing was written"):
         require_unchanged(before, [scene])
 
 

@@ -28,6 +28,7 @@ from overcast.errors import ConfigError, MissingModalityError
 from overcast.methods.collaborative import CollaborativeOptions
 from overcast.methods.distillation import KdOptions
 from overcast.methods.hallucination import HallucinationOptions
+from overcast.methods.mmanet import MmanetOptions
 from overcast.methods.options import (
     FusionOptions,
     MethodOptions,
@@ -62,6 +63,22 @@ def test_classes_and_odd_sizes(options):
     assert torch.isfinite(total(method.losses(batch, 50, STEPS)))
     for available in method.available:
         assert method.predict(batch, available).shape == (2, 4, 33, 70)
+
+
+@pytest.mark.parametrize("options", {one.name: one for one in EVERY_OPTION}.values(), ids=label_of)
+def test_a_decoder_of_half_resolution_serves_every_method(options):
+    method, batch = make(options, decoder_channels=(16, 8, 8, 8)).train(), make_batch()
+    for step in (0, STEPS - 1):
+        losses = method.losses(batch, step, STEPS)
+        sum(losses.values()).backward()
+        assert all(torch.isfinite(loss) and loss.ndim == 0 for loss in losses.values())
+    for available in sorted(method.available):
+        assert method.predict(batch, available).shape == (2, 1, 65, 97)
+
+
+def test_cells_smaller_than_a_feature_are_refused():
+    with pytest.raises(ConfigError, match=r"cell_px must be a multiple of 2.*got 3"):
+        make(MmanetOptions(cell_px=3), decoder_channels=(16, 8, 8, 8))
 
 
 @every_method

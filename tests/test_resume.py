@@ -40,7 +40,7 @@ from overcast.inference.predict import PredictionSummary, predict_file
 from overcast.inference.progress import Progress, Stage
 from overcast.inference.scene import SceneOptions, StripPredictor, plan_scene, predict_scene
 from overcast.inference.staging import staged
-from overcast.inference.work import earlier_threads, open_work, store_block
+from overcast.inference.work import earlier_run, open_work, store_block
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -110,7 +110,7 @@ def in_child() -> Iterator[Child]:
         def start(function: Callable[..., object], *arguments: object, **keywords: object) -> int | None:
             process = context.Process(target=function, args=arguments, kwargs=keywords)
             process.start()
-            process.join(timeout=200)
+            process.join()
             return process.exitcode
 
         yield start
@@ -300,7 +300,7 @@ def test_damaged_journal_and_request_are_never_believed(tmp_path: Path):
     assert open_work(folder, request).blocks == {}
     for text in ("[" * 50_000, "\0", "[]", '{"threads": -4}', '{"threads": 1e400}', "9" * 5000):
         (folder / "request.json").write_text(text)
-        assert earlier_threads(folder) is None
+        assert earlier_run(folder).threads is None
         assert open_work(folder, request).blocks == {}
     (folder / "row-000002.block").mkdir()
     assert open_work(folder, request).blocks == {}

@@ -70,6 +70,7 @@ def model_item(record: Mapping[str, Any], weights: str, weights_bytes: int) -> d
                 "steps": record["steps"],
                 "seed": record["seed"],
                 "temperature": record["temperature"],
+                "precision": record["precision"],
             },
             "overcast:version": record["overcast_version"],
             "overcast:simulated": record["data"]["simulated"],

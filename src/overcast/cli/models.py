@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from overcast.arithmetic import AUTO, capabilities, settled_device
 from overcast.cli.console import counting_bar, print_json, print_table
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def evaluate(
         Separation | None,
         typer.Option(help="Tell touching buildings apart by learnt edges and contacts. Default: as configured."),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
+    device: Annotated[str, typer.Option(help="auto: a GPU where there is one; or cpu, cuda ...")] = AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Evaluate runs with the modalities you name and write one report.
@@ -139,7 +140,7 @@ def evaluate(
         + (f" --modalities {modalities}" if modalities else "")
         + (f" --tta {tta.value}" if tta else "")
         + (f" --separate {separate.value}" if separate else ""),
-        device=device,
+        device=settled_device(device, capabilities()),
         tta=None if tta is None else Tta(tta.value),
         separate=None if separate is None else Separate(separate.value),
     )

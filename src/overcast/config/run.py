@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator, model_validator
 
+from overcast.arithmetic import AUTO, Precision, capabilities, settled_device, settled_precision
 from overcast.bundle import BUNDLED, installed_or_folder
 from overcast.config.data import DataOptions, build_data
 from overcast.config.network import AugmentationOptions, NetworkOptions, build_augmentation
@@ -18,7 +19,7 @@ from overcast.data.targets import Targets
 from overcast.methods.options import CmhclOptions, MethodOptions
 from overcast.models.spec import NetworkSpec
 from overcast.settings import read_settings, to_yaml
-from overcast.training.options import TrainingOptions
+from overcast.training.options import Accelerator, TrainingOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,11 +88,29 @@ def config_yaml(config: RunConfig) -> str:
     return to_yaml(config)
 
 
-def build_plan(config: RunConfig) -> Plan:
-    """Everything that `overcast.training` needs. Opens the data set, trains nothing."""
+def settled(config: RunConfig, output: Path | None = None) -> RunConfig:
+    """The configuration with `training.precision: auto` settled: that of the run in `output`, else this machine's."""
+    from overcast.training.folder import RunFolder
+
+    training = config.training
+    if training.precision is not Precision.AUTO:
+        return config
+    found, named = capabilities(), {Accelerator.CPU: "cpu", Accelerator.GPU: "cuda"}
+    device = settled_device(named.get(training.accelerator, AUTO), found)
+    kept = None if output is None else RunFolder(output).precision
+    precision = kept or settled_precision(training.precision, device, found)
+    return config.model_copy(update={"training": training.model_copy(update={"precision": precision})})
+
+
+def build_plan(config: RunConfig, output: Path | None = None) -> Plan:
+    """Everything that `overcast.training` needs. Opens the data set, trains nothing.
+
+    Where a run lies in `output`, its arithmetic is kept, whatever this machine would choose.
+    """
     from overcast.training.plan import Plan
     from overcast.training.start import Start
 
+    config = settled(config, output)
     catalog, split = build_data(config.data)
     seed = config.training.seed if config.data.label_seed is None else config.data.label_seed
     catalog = with_label_share(catalog, split.train, config.data.label_share, seed)
@@ -115,4 +134,4 @@ def train(config: RunConfig, output: Path, *, resume: bool = True, console: Cons
     """Train into a run folder, or go on where a stopped run stands; see `overcast.training.run.train`."""
     from overcast.training.run import train as run
 
-    return run(build_plan(config), output, resume=resume, console=console)
+    return run(build_plan(config, output if resume else None), output, resume=resume, console=console)

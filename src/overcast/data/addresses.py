@@ -6,12 +6,15 @@ GDAL names such a file by a path of its own: `/vsis3/bucket/scene.tif`. Web addr
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from pathlib import Path
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin
 
 from overcast.errors import InputError
+from overcast.reading import quoted
+from overcast.redact import redacted
 
 _STORES = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/", "abfs": "/vsiaz/", "swift": "/vsiswift/"}
 _WEB = "/vsicurl?url="
@@ -19,6 +22,18 @@ _ARCHIVED = re.compile(
     r"/vsi(zip|tar|gzip)/(?:\{(?P<named>[^}]*)\}|(?P<found>.*?\.(?:zip|tar|tgz|gz)))(?P<inside>/.*)?"
 )
 """A file in an archive; GDAL reads `/vsizip/{/home/a.zip}/b.tif` as it reads `/vsizip//home/a.zip/b.tif`."""
+
+
+class _Redacted(logging.Filter):
+    """Takes passwords and signatures out of what rasterio logs."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redacted(record.getMessage()), ()
+        return True
+
+
+for _name in ("rasterio._base", "rasterio._env", "rasterio._err", "rasterio._io", "rasterio.env", "rasterio.vrt"):
+    logging.getLogger(_name).addFilter(_Redacted())
 
 
 def located(text: str | Path) -> Path:
@@ -82,7 +97,7 @@ def joined(place: str, href: str) -> str:
         try:
             return urljoin(place, href)
         except ValueError as error:
-            raise InputError(f"{place} names {href[:80]!r}, which is no valid address; correct it.") from error
+            raise InputError(f"{place} names {quoted(href)}, which is no valid address; correct it.") from error
     path = Path(place).parent / href
     return str(path if os.path.lexists(path) else Path(place).parent / unquote(href))
 
@@ -93,11 +108,16 @@ def is_remote(path: Path) -> bool:
 
 
 def address(path: Path) -> str:
-    """What the user calls a file.
+    """What the user calls a file, as it is kept and shown: without password, signature or other query.
 
-    >>> address(located("https://host/scene.tif")), address(located("s3://bucket/scene.tif"))
+    >>> address(located("https://me:secret@host/scene.tif?key=1")), address(located("s3://bucket/scene.tif"))
     ('https://host/scene.tif', 's3://bucket/scene.tif')
     """
+    return redacted(url_of(path))
+
+
+def url_of(path: Path) -> str:
+    """The address with all that its server needs to know; never kept or shown."""
     text = str(path)
     if text.startswith(_WEB):
         return unquote(text.removeprefix(_WEB))
@@ -113,4 +133,4 @@ def file_name(path: Path) -> str:
     >>> file_name(located("https://host/a/scene.tif?key=1"))
     'scene.tif'
     """
-    return urlsplit(address(path)).path.rpartition("/")[2] if is_remote(path) else path.name
+    return address(path).rstrip("/").rpartition("/")[2] if is_remote(path) else path.name

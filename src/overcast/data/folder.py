@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
 
 from overcast.data.catalog import Catalog
-from overcast.data.chips import Bounds, Chip, InvalidMask, check_chip
+from overcast.data.chips import Bounds, Chip, InvalidMask
+from overcast.data.grids import checked_grids
 from overcast.data.labels import LabelSpec, area_file
-from overcast.data.orientation import read_orientations
+from overcast.data.orientation import oriented, read_orientations
 from overcast.data.partners import files_by_name, require_images, require_partners
-from overcast.data.pixel_size import require_gsd
+from overcast.data.patterns import check_pattern, search_names
 from overcast.data.radiometry import Radiometry, SensorRadiometry
 from overcast.data.stated import Stated
 from overcast.errors import InputError
+from overcast.reading import explained, quoted, read_yaml
+from overcast.reading.records import location
 
 DESCRIPTION_NAME = "dataset.yaml"
 RASTER_ENDINGS = frozenset({".tif", ".tiff", ".png"})
@@ -123,38 +122,27 @@ class FolderDescription(BaseModel):
     @field_validator("place_pattern")
     @classmethod
     def _names_place(cls, pattern: str | None) -> str | None:
-        if pattern is None:
-            return None
-        try:
-            groups = re.compile(pattern).groupindex
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
-        if "place" not in groups:
-            raise ValueError("the pattern needs a group (?P<place>...)")
-        return pattern
+        return None if pattern is None else check_pattern(pattern, "place")
 
 
 def read_description(path: Path) -> FolderDescription:
     """Read a description file. Raises InputError that names the file, the key and what is wrong with it."""
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; describe the data set there or name its description file.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not readable YAML ({' '.join(str(error).split())}); correct it.") from error
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; describe the data set there or name its description file.")
+    content = read_yaml(path, InputError)
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no keys; describe name, class_name, licence, sar, optical and label.")
     try:
         return FolderDescription.model_validate(content)
     except ValidationError as error:
-        details = error.errors()[0]
-        raise InputError(f"{path}: {_explain(details)}.") from error
+        raise InputError(f"{path}: {_explain(error)}.") from error
 
 
-def _explain(details: ErrorDetails) -> str:
-    key = ".".join(str(part) for part in details["loc"])
+def _explain(error: ValidationError) -> str:
+    details = error.errors(include_url=False)[0]
     if details["type"] != "extra_forbidden":
-        return f"{key}: {details['msg'].removeprefix('Value error, ')}"
+        return explained(error)
+    key = location(details)
     model: type[BaseModel] = FolderDescription
     match details["loc"][0]:
         case "sar" if len(details["loc"]) > 1:
@@ -191,14 +179,13 @@ def folder_catalog(
     optical = description.optical.radiometry if description.optical else None
     radiometry = Radiometry(sar=description.sar.radiometry, optical=optical)
     chips = tuple(_chips(base, description, f"{subset}/" if subset else ""))
-    grids = [check_chip(chip, radiometry) for chip in chips]
-    for chip, grid in zip(chips, grids, strict=True):
-        require_gsd(chip, grid, radiometry)
+    grids = checked_grids(chips, radiometry)
+    chips, sar = oriented(chips, grids, radiometry.sar)
     return Catalog(
         name=description.name,
         class_name=description.class_name,
         chips=tuple(replace(chip, bounds=Bounds.of(grid)) for chip, grid in zip(chips, grids, strict=True)),
-        radiometry=radiometry,
+        radiometry=Radiometry(sar=sar, optical=optical),
         label=description.label.spec if description.label else LabelSpec(),
         licence=description.licence,
         simulated=description.simulated,
@@ -226,12 +213,13 @@ def _chips(base: Path, description: FolderDescription, prefix: str) -> Iterator[
     stems = sorted(set().union(*sar.values(), *optical.values()))
     turned = _turned(base, description.sar, stems)
     area = area_file(base, description.label.labelled_area) if description.label else None
+    places = _places(stems, description.place_pattern, prefix)
     for stem in stems:
         label = truth.get(stem)
         vector = label is not None and label.suffix.lower() in VECTOR_ENDINGS
         yield Chip(
             key=prefix + stem,
-            place=_place(stem, description.place_pattern) or prefix + stem,
+            place=places[stem],
             sar=tuple(files[stem] for files in sar.values() if stem in files),
             optical=tuple(files[stem] for files in optical.values() if stem in files),
             mask=None if vector else label,
@@ -249,10 +237,14 @@ def _turned(base: Path, sar: SarFolders, stems: Sequence[str]) -> frozenset[str]
     return read_orientations(base / sar.orientations, stems, sar.radar_side)
 
 
-def _place(stem: str, pattern: str | None) -> str | None:
+def _places(stems: Sequence[str], pattern: str | None, prefix: str) -> dict[str, str]:
+    """The place of each chip."""
     if pattern is None:
-        return None
-    match = re.search(pattern, stem)
-    if match is None or not match.group("place"):
-        raise InputError(f"the chip name {stem!r} does not fit place_pattern {pattern!r}; correct the pattern.")
-    return match.group("place")
+        return {stem: prefix + stem for stem in stems}
+    places = dict(zip(stems, search_names(pattern, "place", stems), strict=True))
+    for stem, place in places.items():
+        if not place:
+            raise InputError(
+                f"the chip name {quoted(stem)} does not fit place_pattern {quoted(pattern)}; correct the pattern."
+            )
+    return {stem: place or "" for stem, place in places.items()}

@@ -96,20 +96,26 @@ def read_mask(
     with open_raster(path) as dataset:
         if image is not None:
             require_same_grid(image[1], grid_of(dataset), reference_path=image[0], other_path=path, resampling="near")
-        bands = opaque_bands(dataset)
-        if len(bands) != 1:
-            raise InputError(
-                f"{path} has {len(bands)} bands, but a mask has one; "
-                f"keep one of them: gdal_translate -b 1 {path} {path.stem}_mask.tif"
-            )
+        band = one_band(path, dataset)
         window = window or grid_of(dataset).whole
         require_readable(path, window.height, window.width)
         require_complete(path, dataset)
         at = RasterioWindow(window.col, window.row, window.width, window.height)
         with reading(path):
-            values = dataset.read(bands[0], window=at)
-        nodata = dataset.nodatavals[bands[0] - 1]
+            values = dataset.read(band, window=at)
+        nodata = dataset.nodatavals[band - 1]
     return _translate(values, nodata, spec, path)
+
+
+def one_band(path: Path, dataset: Any) -> int:
+    """Number of the only band of a mask, alpha apart. Raises InputError where there are several."""
+    bands = opaque_bands(dataset)
+    if len(bands) != 1:
+        raise InputError(
+            f"{path} has {len(bands)} bands, but a mask has one; "
+            f"keep one of them: gdal_translate -b 1 {path} {path.stem}_mask.tif"
+        )
+    return bands[0]
 
 
 def _translate(values: NDArray[Any], nodata: float | None, spec: LabelSpec, path: Path) -> NDArray[np.uint8]:

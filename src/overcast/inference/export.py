@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from overcast import __version__
+from overcast.arithmetic import Precision
 from overcast.errors import ConfigError, InputError
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import require_writable, writing
 from overcast.inference.staging import recover_publication, staged
 from overcast.models.blocks import STRIDE
 from overcast.runtime.onnx_export import export_onnx
-from overcast.runtime.options import Precision, Runtime, RuntimeUnavailableError, TileShape
+from overcast.runtime.options import Runtime, RuntimeUnavailableError, TileShape
 from overcast.runtime.sessions import open_unchecked
 
 DEVIATIONS = 4.0

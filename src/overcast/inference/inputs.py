@@ -22,7 +22,7 @@ Identities = Mapping[str, Sequence[object]]
 
 
 def input_identities(paths: Sequence[Path], beside: Sequence[Path] = ()) -> Identities:
-    """All files that GDAL reads for a scene: the scene's own, masks, sources of a VRT, and those `beside`.
+    """All files that GDAL reads for a scene: the scene's own, masks, sources of virtual rasters, and those `beside`.
 
     Raises InputError where one is missing or unreadable.
     """
@@ -33,7 +33,8 @@ def input_identities(paths: Sequence[Path], beside: Sequence[Path] = ()) -> Iden
             found[f"header of {address(path)}"] = [_header_digest(dataset, with_pixels=is_remote(path))]
             files += [path, *map(Path, dataset.files)]
     local = [file for file in files if not is_remote(file) and not file.name.endswith(_WITHOUT_PIXELS)]
-    return found | {str(file.resolve()): _identity(file) for file in local}
+    local += [file.with_name(f"{file.name}.msk") for file in local]  # those of sources are not listed by GDAL
+    return found | {str(file.resolve()): identity for file in local if (identity := _identity(file))}
 
 
 def lasting(identities: Identities) -> dict[str, Sequence[object]]:
@@ -59,9 +60,10 @@ def require_unchanged(before: Identities, paths: Sequence[Path], beside: Sequenc
 
 
 def _identity(file: Path) -> list[object]:
+    """Empty where there is no such file."""
     try:
         status = file.stat()
-    except OSError:  # not there: it must not appear either
+    except OSError:
         return []
     return [status.st_size, status.st_mtime_ns, status.st_ino]
 

@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +100,6 @@ def open_work(path: Path, request: Facts) -> WorkFolder:
     return WorkFolder(path, {}, "" if found is None else _differs_note(found, wanted))
 
 
-def earlier_threads(path: Path) -> int | None:
-    """Threads of the run whose blocks lie in a folder; None without."""
-    threads = (_read_json(path / _REQUEST) or {}).get("threads")
-    return threads if isinstance(threads, int) and 0 < threads <= MOST_THREADS else None
-
-
 def _all_files(path: Path) -> bool:
     """True where a folder of blocks holds nothing but files. Raises InputError for a symbolic link in it."""
     entries = list(path.iterdir()) if path.is_dir() else []
@@ -112,6 +107,27 @@ def _all_files(path: Path) -> bool:
         if entry.is_symlink():
             raise unusable_part(entry, target_name(path.parent))
     return all(entry.is_file() for entry in entries)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """How the run computed whose blocks lie in a folder; None is what it does not say."""
+
+    threads: int | None = None
+    runtime: str | None = None
+    precision: str | None = None
+    device: str | None = None
+
+
+def earlier_run(path: Path) -> Earlier:
+    """Of the run whose blocks lie in a folder; nothing is known without."""
+    request = _read_json(path / _REQUEST) or {}
+    options = request.get("options")
+    options = options if isinstance(options, dict) else {}
+    threads = request.get("threads")
+    known = isinstance(threads, int) and 0 < threads <= MOST_THREADS
+    said = (request.get("runtime"), options.get("precision"), options.get("device"))
+    return Earlier(threads if known else None, *(one if isinstance(one, str) else None for one in said))
 
 
 def _resumed_note(whole: int, damaged: Sequence[str]) -> str:

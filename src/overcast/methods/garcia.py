@@ -138,7 +138,7 @@ class Garcia(ThreeBranchMethod):
         soft = soft_cross_entropy(
             taught, logits, temperature=options.temperature, valid=valid, weights=self.target_weights
         )
-        distance = feature_distance(seen, stream, options.features, valid)
+        distance = feature_distance(seen, stream, options.features, valid, self.spec.decoded_stride)
         share = self._share(network.share_head(stream.deepest), label, batch.sar_valid)
         return {
             "seg_hallucination": hard * self.weights.hallucination * self._seg(logits, label, batch.sar_valid),

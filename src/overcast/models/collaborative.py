@@ -62,11 +62,12 @@ class CollaborativeNetwork(Network):
         self.deployed = HallucinationNetwork(spec)
         self.optical = branch(spec, spec.optical_bands)
         width, deepest = self.optical.decoder_channels, self.optical.encoder_channels[-1]
-        self.optical_fusion = FusionHead(width, spec.fusion_channels, spec.logits)
-        self.optical_head = logit_head(width, spec.logits)
-        self.hallucination_head = logit_head(width, spec.logits)
+        stride = spec.decoded_stride
+        self.optical_fusion = FusionHead(width, spec.fusion_channels, spec.logits, stride)
+        self.optical_head = logit_head(width, spec.logits, stride)
+        self.hallucination_head = logit_head(width, spec.logits, stride)
         self.share_head = logit_head(deepest, spec.logits)
-        self.sar_head = logit_head(width, spec.logits) if spec.auxiliary_sar else None
+        self.sar_head = logit_head(width, spec.logits, stride) if spec.auxiliary_sar else None
         own = spec.sharing is Sharing.NOTHING
         self.optical_block = ResidualBlock(deepest) if own else None
         self.optical_share_head = logit_head(deepest, spec.logits) if own else None

@@ -22,10 +22,17 @@ def sides_of(path: Path) -> list[Path]:
     found = []
     for ending in PICTURES:
         for side in (path.with_name(path.name + ending), path.with_name(path.name + ending.upper())):
-            if side.exists():
+            if _is_there(side):
                 found += [side, *(other for other in side.parent.iterdir() if _is_beside(other, side))]
     stems = (path.with_suffix(_ERDAS), path.with_name(path.name + _ERDAS))
-    return found + [file for stem in stems for file in (stem, stem.with_suffix(_ERDAS.upper())) if file.exists()]
+    return found + [file for stem in stems for file in (stem, stem.with_suffix(_ERDAS.upper())) if _is_there(file)]
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long by its ending
+        return False
 
 
 def _is_beside(other: Path, side: Path) -> bool:

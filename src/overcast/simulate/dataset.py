@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from overcast.errors import InputError
 from overcast.processes import end_with_parent
+from overcast.reading import read_bytes, read_record
 from overcast.simulate.options import SimulationOptions
 from overcast.simulate.place import PlaceId, place_ids, simulate_place
 from overcast.simulate.stac import chip_looks, read_items, write_collection, write_item
@@ -55,12 +55,16 @@ def _content(options: SimulationOptions) -> str:
     return options.model_dump_json(indent=1, exclude={"workers"}) + "\n"
 
 
+def _holds(record: Path, options: SimulationOptions) -> bool:
+    return read_bytes(record, InputError, "remove its folder") == _content(options).encode()
+
+
 def is_finished(output: Path, options: SimulationOptions) -> bool:
     """True where the folder holds the data set of these options. Raises InputError where it holds something else."""
     if not output.exists():
         return False
     record = output / OPTIONS_FILE
-    if record.is_file() and record.read_text() == _content(options):
+    if record.is_file() and _holds(record, options):
         return True
     if output.is_dir() and not any(output.iterdir()):
         return False
@@ -73,7 +77,7 @@ def begin(partial: Path, output: Path, options: SimulationOptions) -> None:
     if partial.is_symlink():
         raise InputError(f"{partial} is a symbolic link, but unfinished places belong there; remove it.")
     if partial.exists() and any(partial.iterdir()):
-        if not record.is_file() or record.read_text() != _content(options):
+        if not record.is_file() or not _holds(record, options):
             raise InputError(f"{partial} was begun with other options: remove it, then simulate {output} again.")
     else:
         beside = output.with_name(f".{output.name}.{os.getpid()}.json")
@@ -120,4 +124,4 @@ def read_options(root: Path) -> SimulationOptions:
     record = root / OPTIONS_FILE
     if not record.is_file():
         raise InputError(f"{root} holds no {OPTIONS_FILE}: it is not a simulated data set.")
-    return SimulationOptions.model_validate(json.loads(record.read_text()))
+    return read_record(SimulationOptions, record, InputError, "simulate the data set again")

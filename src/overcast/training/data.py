@@ -6,17 +6,18 @@ from __future__ import annotations
 import torch
 from lightning.pytorch import LightningDataModule
 from rich.console import Console
-from rich.progress import Progress
 
 from overcast.batch import Batch
+from overcast.data.content import require_usable
 from overcast.data.dataset import ChipDataset, SampleOptions
-from overcast.data.identity import TrainingData, training_data
+from overcast.data.identity import training_data
 from overcast.data.leaks import require_clean_split
 from overcast.data.radiometry import Statistics
 from overcast.data.splitfile import write_split
 from overcast.data.statistics import compute_statistics
 from overcast.errors import InputError
-from overcast.training.folder import RunFolder, read_statistics, write_atomic
+from overcast.lifesigns import shown
+from overcast.training.folder import RunFolder, read_data, read_statistics, write_atomic
 from overcast.training.loader import TrainLoader, WholeChipLoader, to_device, whole_chips
 from overcast.training.order import MixedOrder, Share
 from overcast.training.plan import Plan, modalities_of
@@ -31,13 +32,13 @@ def prepare_folder(plan: Plan, folder: RunFolder, console: Console) -> None:
 
     Raises:
         LeakError: Training, validation and test ground overlap.
-        InputError: The data set has changed since the run began, or cannot be read.
+        InputError: The data set has changed since the run began, or cannot be read or used as it is declared.
     """
     folder.remove_leftovers()
     split, catalog = plan.split, plan.catalog
     found = training_data(catalog, split.definition, split.train, split.validation, split.test)
     if folder.data.is_file():
-        before = TrainingData.model_validate_json(folder.data.read_text(encoding="utf-8"))
+        before = read_data(folder)
         if before != found:
             raise InputError(
                 f"the data set {catalog.name} has changed since the run in {folder.path} began: restore it, "
@@ -48,17 +49,17 @@ def prepare_folder(plan: Plan, folder: RunFolder, console: Console) -> None:
     write_atomic(folder.config, plan.settings_yaml)
     write_split(split, folder.split)
     if not folder.statistics.is_file():
+        require_usable(catalog, catalog.select((*split.train, *split.validation, *split.test)))
         write_atomic(folder.statistics, _statistics(plan, console).model_dump_json(indent=2) + "\n")
     write_atomic(folder.data, found.model_dump_json(indent=2) + "\n")
 
 
 def _statistics(plan: Plan, console: Console) -> Statistics:
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("statistics of the training chips", total=len(plan.split.train))
+    with shown("statistics of the training chips", "chips", console) as update:
         return compute_statistics(
             plan.catalog.select(plan.split.train),
             plan.catalog.radiometry,
-            lambda done, _: progress.update(task, completed=done),
+            update,
         )
 
 

@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from overcast.batch import Batch
@@ -142,9 +142,16 @@ class MethodModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW whose rate follows `rate_factor` per step, from its beginning in each stage of the method."""
         options = self.options.optimiser
-        optimiser = AdamW(self._groups(), lr=options.learning_rate)
+        optimiser = AdamW(self._groups(), lr=options.learning_rate, fused=True)
         schedule = LambdaLR(optimiser, self._rate_factor)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the norm of the whole gradient; Lightning itself refuses to where the optimiser is fused."""
+        if self.options.optimiser.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), self.options.optimiser.clip_norm)
 
     def _groups(self) -> list[dict[str, Any]]:
         """Groups of parameters; what was taken over from another model has a rate of its own."""

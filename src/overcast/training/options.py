@@ -8,16 +8,11 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from overcast.arithmetic import Precision
+
 WARMUP_SHARE = 0.08
 """Part of a stage in which the learning rate rises, where the configuration does not say otherwise: at full rate AdamW
 spoils ImageNet weights in its first steps."""
-
-
-class Precision(StrEnum):
-    """Arithmetic of the network; weights and optimiser are always float32."""
-
-    FP32 = "fp32"
-    BF16 = "bf16"
 
 
 class NormMode(StrEnum):
@@ -73,8 +68,9 @@ class TrainingOptions(BaseModel):
     """Whole chips per validation batch and process."""
     optimiser: OptimiserOptions = OptimiserOptions()
     """The optimiser."""
-    precision: Precision = Precision.BF16
-    """`bf16` computes the network in bfloat16 autocast; `fp32` does not."""
+    precision: Precision = Precision.AUTO
+    """`auto`: `bf16` (bfloat16 autocast) where processor or GPU compute it themselves, `fp32` elsewhere; decided when a
+    run begins and kept when it goes on."""
     channels_last: bool = True
     """Memory layout NHWC, faster for convolutions."""
     batch_norm: NormMode = NormMode.LOCAL

@@ -12,18 +12,17 @@ from lightning.pytorch import Trainer
 from rich.console import Console
 from torch import Tensor
 
+from overcast.arithmetic import Precision, capabilities, precision_sentence
 from overcast.bundle import BundleFacts, Kind, save_bundle
-from overcast.data.identity import TrainingData
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.evaluation.temperature import BINS, count_logits, fit_temperature
 from overcast.processes import sole_user
 from overcast.training.checkpoints import AtomicCheckpoints, RoundCheckpoint, load_best
 from overcast.training.curves import Curves
 from overcast.training.data import RunData
-from overcast.training.folder import RunFolder, read_statistics
+from overcast.training.folder import RunFolder, read_data, read_statistics
 from overcast.training.loader import WholeChipLoader, to_device, whole_chips
 from overcast.training.module import MethodModule, pooled, scores_of
-from overcast.training.options import Precision
 from overcast.training.order import Share
 from overcast.training.plan import Plan, TrainResult, modalities_of
 from overcast.training.progress import TrainingProgress
@@ -80,6 +79,9 @@ def _fit(plan: Plan, folder: RunFolder, checkpoint: Path | None, console: Consol
     curves.resume(step)
     rounds = RoundCheckpoint(folder)
     trainer = build_trainer(plan, folder.path, events, [TrainingProgress(console), rounds])
+    if trainer.is_global_zero:
+        said = precision_sentence(plan.options.precision, trainer.strategy.root_device.type, capabilities())
+        console.print(f"{plan.method.name}: {said}", highlight=False, markup=False, soft_wrap=True)
     module = MethodModule(plan, folder, curves, say)
     data = RunData(plan, folder, console, resume=checkpoint is not None)
     interrupt_handler = signal.getsignal(signal.SIGINT)
@@ -107,12 +109,13 @@ def _finish(plan: Plan, folder: RunFolder, trainer: Trainer, best_step: int) -> 
             radiometry=plan.catalog.radiometry,
             statistics=read_statistics(folder),
             class_name=plan.catalog.class_name,
-            data=TrainingData.model_validate_json(folder.data.read_text(encoding="utf-8")),
+            data=read_data(folder),
             metrics=metrics,
             licence=plan.licence,
             seed=plan.options.seed,
             steps=best_step,
             temperature=temperature,
+            precision=plan.options.precision,
             parent=module.started.parent if module.started else None,
         )
         save_bundle(folder.deployable, module.method, Kind.DEPLOYABLE, facts)

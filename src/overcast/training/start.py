@@ -19,7 +19,15 @@ from overcast.models.spec import NetworkSpec
 from overcast.models.start import forget_statistics, take_over
 from overcast.models.taught import TaughtNetwork
 
-DESIGN = ("encoder", "decoder_channels", "shared_channels", "fusion_channels", "num_classes", "targets")
+DESIGN = (
+    "encoder",
+    "encoder_blocks",
+    "decoder_channels",
+    "shared_channels",
+    "fusion_channels",
+    "num_classes",
+    "targets",
+)
 """What both networks must have in common."""
 Pair = tuple[str, nn.Module, nn.Module]
 """What is taken over in words, and from where to where."""
@@ -94,7 +102,7 @@ def _require_design(bundle: Bundle, spec: NetworkSpec) -> None:
 
 def _pairs(bundle: Bundle, method: Method, radiometry: Radiometry) -> list[Pair]:
     """The parts of the bundle that the method has, the largest that fit."""
-    source, network, target = bundle.network, method.network, method.startable()
+    source, network, target = bundle.standardised_network, method.network, method.startable()
     if (
         bundle.method is not None
         and _same_design(bundle.method.network, network)
