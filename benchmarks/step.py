@@ -156,7 +156,7 @@ def step_of(kind: Kind, name: str, precision: str, batch: Batch) -> Callable[[],
     options: Any = TypeAdapter(MethodOptions).validate_python({"name": name})
     spec = kind.network.untrained().with_bands(SAR_BANDS, OPTICAL_BANDS)
     method = build_method(options, spec).train().to(memory_format=torch.channels_last)
-    optimiser = AdamW(parameter_groups(method, OptimiserOptions()), lr=1e-3, fused=not kind.former)
+    optimiser = AdamW(parameter_groups(method.parameters(), OptimiserOptions()), lr=1e-3, fused=not kind.former)
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):

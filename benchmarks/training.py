@@ -172,7 +172,7 @@ def bare(plan: Plan, statistics_: Statistics) -> Rate:
     method = build_method(plan.method, plan.network, statistics_).to(device).train()
     if options.channels_last:
         method.to(memory_format=torch.channels_last)
-    optimiser = AdamW(parameter_groups(method, options.optimiser), lr=options.optimiser.learning_rate)
+    optimiser = AdamW(parameter_groups(method.parameters(), options.optimiser), lr=options.optimiser.learning_rate)
     times = []
     for step, batch in zip(range(options.steps), itertools.cycle(batches), strict=False):
         with torch.autocast(device.type, torch.bfloat16, enabled=options.precision is Precision.BF16):

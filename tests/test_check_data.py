@@ -36,6 +36,8 @@ def write_folder(root: Path, subset: str = "") -> Path:
     for name in ("a", "b"):
         for layer, channels in (("sar", ()), ("optical", (3,)), ("clouds", ()), ("masks", ())):
             write_png(root / subset / layer / f"{name}.png", np.zeros((8, 8, *channels), np.uint8))
+        radar = np.random.default_rng(ord(name)).integers(1, 60, (8, 8)).astype(np.uint8)
+        write_png(root / subset / "sar" / f"{name}.png", radar)
     return root
 
 

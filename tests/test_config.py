@@ -184,9 +184,11 @@ def test_plan_takes_bands_from_the_data_set(tiny_sets: list[str]) -> None:
 
 
 def test_rate_follows_the_polynomial() -> None:
-    options = OptimiserOptions(power=0.9)
+    options = OptimiserOptions(power=0.9, warmup_steps=0)
     assert rate_factor(0, 100, options) == 1.0
     assert rate_factor(75, 100, options) == pytest.approx(0.25**0.9)
     assert rate_factor(100, 100, options) == 0.0
     warm = OptimiserOptions(power=0.0, warmup_steps=4)
     assert [rate_factor(step, 100, warm) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    share = OptimiserOptions(power=0.0)
+    assert [rate_factor(step, 50, share) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]

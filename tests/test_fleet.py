@@ -150,7 +150,7 @@ def test_turned_scenes_are_turned_by_workers_too(scenes: Path, tmp_path: Path):
     map_scenes(FleetRequest(specs, tmp_path / "alone", model, seen, GENTLE))
     with threads(model) as backend:
         map_scenes(FleetRequest(specs, tmp_path / "spread", model, seen, GENTLE), compute_on(backend))
-    assert backend.tasks[0].rotate
+    assert backend.tasks[0].turn
     assert contents(tmp_path / "spread") == contents(tmp_path / "alone")
 
 
@@ -557,6 +557,11 @@ def test_ray_with_a_worker_that_dies_gives_the_bytes_of_one_process_and_loses_on
     assert sum(bool(block & again) for block in blocks) == 1
 
 
+def four_bands(seed: int = 0) -> np.ndarray:
+    """(4, H, W) dB, no two bands alike."""
+    return np.concatenate([speckle(100, 96, seed=seed) - 40, speckle(100, 96, seed=seed) - 39])
+
+
 @pytest.mark.usefixtures("importable")
 @pytest.mark.filterwarnings("ignore:Tip. In future versions of Ray:FutureWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -566,7 +571,7 @@ def test_command_computes_on_a_cluster_that_runs(scenes: Path, tmp_path: Path):
     from ray.cluster_utils import Cluster
 
     grid = {"transform": Affine(1, 0, 593000, 0, -1, 5750000)}
-    values = np.tile(speckle(100, 96) - 40, (2, 1, 1))
+    values = four_bands()
     scene = write_scene(scenes / "town.tif", values, **grid)
     given = [scene, "--write", "parquet,tif", "--bands", "HH,HV,VH,VV", "--unit", "dB", "--no-style", "--json"]
     given += ["--runtime", "eager", "--threads", "1"]
@@ -627,7 +632,7 @@ def test_ray_that_does_not_start_in_time_is_one_sentence(scenes: Path, tmp_path:
 def test_command_maps_a_list_and_says_what_failed(scenes: Path, tmp_path: Path):
     for number in (0, 2):
         grid = {"transform": Affine(1, 0, 593000, 0, -1, 5750000)}
-        write_scene(scenes / f"s{number}.tif", np.tile(speckle(100, 96, seed=number) - 40, (2, 1, 1)), **grid)
+        write_scene(scenes / f"s{number}.tif", four_bands(number), **grid)
     (scenes / "list.txt").write_text("s0.tif\ns1.tif\ns2.tif\n")
     given = [scenes / "list.txt", "--into", tmp_path / "maps", "--write", "parquet,tif", "--json"]
     given += ["--bands", "HH,HV,VH,VV", "--unit", "dB", "--no-stac", "--no-style"]

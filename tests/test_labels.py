@@ -1,6 +1,9 @@
 """Masks, footprints and what counts as a label."""
 
 import json
+import math
+import sqlite3
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from raster_files import NORTH_UP, UTM, write_png, write_tiff
 
 from overcast.data.georeference import Georeference
 from overcast.data.labels import LabelSpec, mask_invalid, rasterize_footprints, read_mask
-from overcast.data.vectors import geometry_layer
+from overcast.data.vectors import geometry_layer, read_shapes
 from overcast.errors import InputError
 from overcast.grid import Window
 
@@ -225,3 +228,17 @@ def test_table_of_styles_beside_the_footprints_is_no_layer_of_shapes(tmp_path: P
     house.to_file(path, layer="more")
     with pytest.raises(InputError, match=r"2 layers of shapes \(footprints, more\)"):
         geometry_layer(str(path), path)
+
+
+def test_corners_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    shapes = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:32631")
+    content = shapely.to_wkb(shapely.box(0, 0, 1, 1)).replace(struct.pack("<d", 1.0), struct.pack("<d", math.nan), 1)
+    shapes.to_file(tmp_path / "a.gpkg", layer="a")
+    base = sqlite3.connect(tmp_path / "a.gpkg")
+    for trigger, *_ in base.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        base.execute(f'DROP TRIGGER "{trigger}"')
+    base.execute("UPDATE a SET geom = ?", [b"GP\0\x01" + (32631).to_bytes(4, "little") + content])
+    base.commit()
+    base.close()
+    with pytest.raises(InputError, match=r"a\.gpkg holds corners whose coordinates are no numbers"):
+        read_shapes(tmp_path / "a.gpkg")

@@ -327,7 +327,7 @@ def test_scene_for_another_model_is_refused_by_name(tmp_path: Path, change: dict
 
 def test_declared_pixel_size_must_be_that_of_the_geotransform(tmp_path: Path):
     scene = write_scene(tmp_path / "scene.tif", speckle(), transform=Affine(2.0, 0, 593000, 0, -2.0, 5750000))
-    with pytest.raises(RadiometryError, match=r"pixels of 2 m by its geotransform, but 0\.5 m are declared"):
+    with pytest.raises(RadiometryError, match=r"2 m x 2 m on the ground .* but 0\.5 m x 0\.5 m are declared"):
         predict(tmp_path, scene)
 
 
@@ -580,3 +580,25 @@ def test_footprint_of_a_bright_block_is_the_block(tmp_path: Path):
     predict(tmp_path, write_scene(tmp_path / "scene.tif", values))
     (polygon,) = gpd.read_file(tmp_path / "f.gpkg").geometry
     assert polygon.equals(shapely.box(593010, 5749975, 593030, 5749985))
+
+
+def test_a_bundle_gives_probabilities_of_pixels_as_they_are(tmp_path: Path):
+    """The same as the map of a file: standardised within, NaN where a pixel has no data, any size."""
+    values = speckle(70, 45)
+    values[0, :9, 7:20], values[1, 30, 30:34] = np.nan, -99
+    scene = write_scene(tmp_path / "scene.tif", np.where(values == -99, np.nan, values))
+    city = bundle()
+    found = city.probability(values, nodata=-99)
+    predict(tmp_path, scene, bundle=city, options=replace(OPTIONS, encoding=Encoding.FLOAT32, calibrated=True))
+    with rasterio.open(tmp_path / "probability.tif") as dataset:
+        np.testing.assert_allclose(found, dataset.read(1), atol=1e-6)
+    assert np.isnan(found[:9, 7:20]).all()
+    assert np.isfinite(found).sum() == 70 * 45 - 9 * 13 - 4
+    with pytest.raises(RadiometryError, match="-99999 cannot be dB; declare nodata: -99999"):
+        city.probability(np.where(values == -99, -99999, values))
+    for wrong in (values[:1], np.moveaxis(values, 0, -1), values[0]):
+        with pytest.raises(InputError, match=r"bands HH, HV; height; width\) of one size, but got the shapes"):
+            city.probability(wrong)
+    with pytest.raises(InputError, match="got the shapes"):
+        city.probability(values, values)
+    assert not hasattr(city, "network")

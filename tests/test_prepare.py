@@ -19,9 +19,11 @@ from typer.testing import CliRunner
 
 from overcast import __version__
 from overcast.cli import app
+from overcast.data.files import open_grid
 from overcast.data.radiometry import RadarSide, SensorRadiometry, Unit
 from overcast.data.units import Resampling
 from overcast.errors import ConfigError, InputError, RadiometryError
+from overcast.grid import HALF_TURN
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.model import SceneModel
 from overcast.prepare.aim import ForTraining
@@ -196,7 +198,7 @@ def test_prepared_scene_declares_itself(tmp_path: Path):
     )
     sensor = scene_radiometry([tmp_path / "out.tif"])
     assert sensor == target.sensor.model_copy(update={"radar_side": RadarSide.SOUTH})
-    assert target.must_rotate(sensor, "out.tif")
+    assert target.turn_for(sensor, open_grid(tmp_path / "out.tif"), "out.tif") == HALF_TURN
     assert cog_validate(tmp_path / "out.tif", strict=True) == (True, [], [])
     with rasterio.open(tmp_path / "out.tif") as dataset:
         assert dataset.descriptions == BANDS
@@ -239,7 +241,7 @@ REFUSALS: list[tuple[str, dict[str, object], dict[str, object], str]] = [
     ("DN uncalibrated", {}, {"unit": Unit.DIGITAL_NUMBER}, r"without a calibration; give F of power"),
     ("DN with fractions", {}, {"unit": Unit.DIGITAL_NUMBER, "calibration_db": {"": 20.0}}, r"no whole numbers"),
     ("complex dB", {"complex": True}, {"unit": Unit.DECIBEL}, r"is complex, so its magnitude is an amplitude, not dB"),
-    ("zeros", {"hole": 0.0}, {}, r"% of its values are exactly 0, .* --nodata 0 if it means no data"),
+    ("zeros", {"hole": 0.0}, {}, r"% of its values are exactly 0, .* --nodata=0 if it means no data"),
     ("hidden nodata", {"hole": -9999.0}, {}, r"-9999 cannot be linear_power; give --nodata=-9999"),
     ("too dark", {}, {"times": 1e-4}, r"HH has a mean of -19\.\d+ dB, but model tiny was .* --level match"),
     ("no CRS", {"crs": None}, {}, r"has no coordinate reference system, so nobody knows where it lies"),

@@ -20,13 +20,14 @@ from test_predict import Directed
 from typer.testing import CliRunner
 
 from overcast.cli import app
+from overcast.data.compass import azimuth_of, difference, side_of, up_azimuth
 from overcast.data.radiometry import RadarSide, Unit
 from overcast.errors import ConfigError, InputError, RadiometryError
 from overcast.inference.cog import Encoding
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.predict import PredictOptions, predict_file
 from overcast.prepare.found_look import metadata_radar
-from overcast.prepare.look import azimuth_of, difference, orbit_heading, radar_behind, side_of
+from overcast.prepare.look import orbit_heading, radar_behind
 from overcast.prepare.metadata import RadarFacts, documents, radar_facts
 from overcast.prepare.options import PrepareOptions
 from overcast.prepare.run import prepare_scene
@@ -88,7 +89,7 @@ def test_metadata_say_where_the_radar_stood(
     summary = prepare_scene([scene], model(), tmp_path / "out.tif", options, dry_run=True)
     assert summary.plan.radar is not None
     assert difference(summary.plan.radar.azimuth_deg, azimuth) == pytest.approx(0, abs=tolerance)
-    assert summary.plan.sensor.radar_side is RadarSide.NORTH
+    assert side_of(summary.plan.radar.azimuth_deg, up_azimuth(summary.plan.grid)) is RadarSide.NORTH
 
 
 UNKNOWN = [
@@ -129,7 +130,7 @@ def test_stated_comes_before_declared_before_metadata(tmp_path: Path):
         assert summary.plan.radar is not None
         return summary.plan.radar.azimuth_deg
 
-    assert radar() == pytest.approx(180, abs=2)  # grid north is 1 degree off here
+    assert radar() == 180
     assert radar(look_azimuth_deg=175.0) == 355
     assert radar(radar_side=RadarSide.NORTH) == 0
 

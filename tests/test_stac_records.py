@@ -33,6 +33,7 @@ ODD: list[tuple[dict[str, Any], str]] = [
     (ITEM | {"links": [{"rel": "self", "href": 5}]}, "links.0.href"),
     (ITEM | {"links": [{"rel": "self", "href": "http://["}]}, "no valid address"),
     (ITEM | {"properties": 5}, "properties"),
+    (COLLECTION | {"links": [{"rel": "item", "href": "http://["}]}, "no valid address"),
     ({"type": "FeatureCollection", "features": [1]}, "no STAC item"),
     ({"type": "FeatureCollection", "features": {}}, "holds no item"),
     ({"type": "FeatureCollection", "features": -1}, "holds no item"),

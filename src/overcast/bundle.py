@@ -17,7 +17,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self, assert_never
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
@@ -34,6 +36,7 @@ from overcast.errors import BundleError, ConfigError
 from overcast.methods.base import Method
 from overcast.methods.options import MethodOptions, build_deployable, build_method
 from overcast.model_item import ITEM, model_item
+from overcast.models.direct import Sight, probability
 from overcast.models.spec import NetworkSpec
 from overcast.reading import explained, first_line, quoted, read_json
 
@@ -55,6 +58,20 @@ class Kind(StrEnum):
     """What runs without the other sensor: one input, one output."""
     FULL = "full"
     """Every branch, for evaluation with optical and for further training."""
+
+
+class Parent(BaseModel):
+    """The model that a training started from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: str
+    """Of its folder."""
+    sha256: str
+    """Of its weights."""
+    licence: str
+    taken: tuple[str, ...]
+    """What was taken over, in words."""
 
 
 class BundleFacts(BaseModel):
@@ -81,6 +98,8 @@ class BundleFacts(BaseModel):
     """Logits are divided by it before they become probabilities; fitted on the validation chips. None: not known."""
     precision: Precision | None = None
     """Arithmetic of the training; None: not known."""
+    parent: Parent | None = None
+    """The model that training started from; None: from ImageNet weights, or from random ones."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -110,11 +129,34 @@ class Bundle:
 
     path: Path
     info: BundleInfo
-    network: nn.Module
-    """Standardised images (B, C, H, W) of `info.inputs` to logits (B, K, H, W), see `info.outputs`; in evaluation
-    mode."""
+    standardised_network: nn.Module
+    """For those who standardise themselves: images (B, C, H, W) of `info.inputs`, of zero mean and unit deviation by
+    `info.statistics` and 0 without data, to logits (B, K, H, W), see `info.outputs`; in evaluation mode."""
     method: Method | None
     """Every branch in evaluation mode; None for a deployable bundle."""
+
+    def probability(self, *images: NDArray[np.generic], nodata: float | None = None) -> NDArray[np.float32]:
+        """Probability of the class (H, W), 0..1, of pixels as they are; NaN where an image has no data.
+
+        For chips that fit into memory at once; `overcast.inference.predict.predict_file` maps scenes of any size.
+
+        Args:
+            images: (C, H, W) of each sensor in `info.inputs`, in the bands and the unit of `info.radiometry`.
+            nodata: A further value that means 'no data', beside NaN, infinity and what `info.radiometry` declares.
+
+        Raises:
+            InputError: An image is missing or has another shape.
+            RadiometryError: A value that is no measurement occurs again and again: nodata that nobody declared.
+        """
+        radiometry, statistics = self.info.radiometry, self.info.statistics
+        sensors = {Modality.SAR: (radiometry.sar, statistics.sar)}
+        if radiometry.optical is not None and statistics.optical is not None:
+            sensors[Modality.OPTICAL] = (radiometry.optical, statistics.optical)
+        sights = [Sight(*sensors[name]) for name in self.info.inputs]
+        values = [np.asarray(image, np.float32) for image in images]
+        if nodata is not None:
+            values = [np.where(image == np.float32(nodata), np.float32(np.nan), image) for image in values]
+        return probability(self.standardised_network, sights, values, self.info.temperature)
 
     def check_scene(self, sensor: SensorRadiometry, name: str) -> None:
         """Raise an error, naming both sides, where a scene of one sensor is not what the model was trained for.
@@ -133,6 +175,14 @@ class Bundle:
         if expected is None:
             raise BundleError(f"{self.path / RECORD} declares no {self.info.inputs[0]} bands: copy the bundle again.")
         check_same(expected, sensor, expected_name=f"model {self.path.name}", found_name=name)
+
+
+def installed_or_folder(name: str) -> Path:
+    """The bundle of a folder, of a run folder, or the installed one by its name."""
+    if name == BUNDLED.name:
+        return BUNDLED
+    path = Path(name).expanduser().absolute()
+    return path / "full" if not (path / RECORD).is_file() and (path / "full" / RECORD).is_file() else path
 
 
 def save_bundle(path: Path, method: Method, kind: Kind, facts: BundleFacts) -> BundleInfo:
@@ -154,7 +204,7 @@ def release_bundle(source: Path, target: Path, metrics: dict[str, dict[str, floa
         raise BundleError(f"{source} holds every branch: release the deployable bundle beside it.")
     tensors = {
         name: tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
-        for name, tensor in plain_tensors(bundle.network).items()
+        for name, tensor in plain_tensors(bundle.standardised_network).items()
     }
     facts = BundleFacts(**{name: getattr(bundle.info, name) for name in BundleFacts.model_fields})
     facts = facts.model_copy(update={"metrics": facts.metrics | metrics})

@@ -176,7 +176,7 @@ def deployed_cost(path: Path) -> tuple[Cost, int]:
     spec = bundle.info.network
     bands = {Modality.SAR: spec.sar_bands, Modality.OPTICAL: spec.optical_bands}
     shapes = [(1, bands[modality], COST_PX, COST_PX) for modality in bundle.info.inputs]
-    return cost(bundle.network, shapes), peak_bytes(bundle.network, shapes)
+    return cost(bundle.standardised_network, shapes), peak_bytes(bundle.standardised_network, shapes)
 
 
 def completed(job: Job, outcome: Outcome) -> Outcome:

@@ -91,9 +91,12 @@ def score(
     """
     from overcast.evaluation.footprints import FootprintOptions, score_footprints
 
-    found = score_footprints(predicted, reference, FootprintOptions(min_area, confidence, area)).summary()
+    scores = score_footprints(predicted, reference, FootprintOptions(min_area, confidence, area))
+    found = scores.summary()
     if as_json:
         print_json(found)
         return
     rows = [[name, f"{value:.4g}" if isinstance(value, float) else str(value)] for name, value in found.items()]
     print_table(("figure", "value"), rows)
+    if scores.note is not None:
+        typer.echo(f"note: {scores.note}")

@@ -88,7 +88,10 @@ def predict(
     unit: Annotated[Unit | None, typer.Option(help="Unit of the pixels.")] = None,
     nodata: Annotated[float | None, typer.Option(help="Value without data; NaN always is.")] = None,
     gsd_m: Annotated[float | None, typer.Option(help="Metres per pixel, where the file does not say.")] = None,
-    radar_side: Annotated[RadarSide | None, typer.Option(help="Side on which the radar stood.")] = None,
+    radar_side: Annotated[RadarSide | None, typer.Option(help="Side of the compass on which the radar stood.")] = None,
+    accept_values: Annotated[
+        bool, typer.Option("--accept-values", help="Values are as declared even if they look otherwise.")
+    ] = False,
     threshold: Annotated[float, typer.Option(help="Smallest probability inside a footprint.")] = 0.5,
     min_area_m2: Annotated[float, typer.Option(help="Smaller footprints are dropped.")] = 10.0,
     outlines: Annotated[
@@ -167,6 +170,7 @@ def predict(
         "nodata": nodata,
         "gsd_m": gsd_m,
         "radar_side": radar_side,
+        "accept_values": accept_values or None,
     }
     options = PredictOptions(
         scene=SceneOptions(

@@ -67,6 +67,10 @@ def train(
     config: Annotated[Path, typer.Argument(help="YAML; see configs/ and the config.yaml of any run.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Run folder.")],
     sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for example training.steps=500.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Bundle or run folder to start from, or the name of the installed model."),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on where a stopped run stands; --no-resume starts afresh.")] = True,
 ) -> None:
     """Train a method; interrupted, the same command goes on where it stopped.
@@ -76,7 +80,8 @@ def train(
     from overcast.config import load_config
     from overcast.config import train as run
 
-    result = run(load_config(config, sets or ()), output, resume=resume)
+    given = [*(sets or ()), *([] if start is None else [f"start.bundle={start}"])]
+    result = run(load_config(config, given), output, resume=resume)
     for name, metrics in result.metrics.items():
         typer.echo(f"{name}: " + ", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items()))
     typer.echo(f"bundle for one sensor: {result.deployable}\nall branches: {result.full}")

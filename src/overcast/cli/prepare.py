@@ -49,7 +49,7 @@ def prepare(
     calibration_lut: Annotated[
         list[str] | None, typer.Option(help="A of power = DN^2 / A^2, as in Sentinel-1's tables: 474, or VV=474.")
     ] = None,
-    radar_side: Annotated[RadarSide | None, typer.Option(help="Side on which the radar stood.")] = None,
+    radar_side: Annotated[RadarSide | None, typer.Option(help="Side of the compass on which the radar stood.")] = None,
     look_azimuth: Annotated[
         float | None, typer.Option(help="Direction into which it looked, degrees clockwise from north.")
     ] = None,

@@ -16,20 +16,20 @@ from overcast.config.catalogs import (
     dfc2023_split,
     openearthmap_sar_split,
 )
-from overcast.config.section import AbsolutePath, Section, with_default
+from overcast.config.section import AbsolutePath, DataSection, with_default
 from overcast.config.splitting import Blocks, Folders, Places, Polygons, SceneBlocks, ScenePlaces, SplitFile
 from overcast.data.catalog import Catalog
 from overcast.data.chips import Chip
 from overcast.data.clusters import cluster_places
 from overcast.data.folder import folder_catalog
 from overcast.data.scenes.catalog import scenes_catalog
-from overcast.data.scenes.splits import by_block, labelled_only, scene_blocks, scene_places, scene_polygons
+from overcast.data.scenes.splits import by_block, scene_blocks, scene_places, scene_polygons
 from overcast.data.spacenet6 import corners_of, spacenet6_catalog
 from overcast.data.splitfile import read_split
 from overcast.data.splits import Split, block_split, cluster_split, hold_out_side, spacenet6_split, subfolder_split
 
 
-class FolderData(Section):
+class FolderData(DataSection):
     """A paired folder with a dataset.yaml."""
 
     name: Literal["folder"] = "folder"
@@ -47,7 +47,7 @@ class FolderData(Section):
         return with_default(values, "split", "by", "blocks")
 
 
-class SpaceNet6Data(Section):
+class SpaceNet6Data(DataSection):
     """SpaceNet 6 (Rotterdam) in its published layout."""
 
     name: Literal["spacenet6"] = "spacenet6"
@@ -65,7 +65,7 @@ class SpaceNet6Data(Section):
     tiles, since neighbouring tiles overlap."""
 
 
-class ScenesData(Section):
+class ScenesData(DataSection):
     """Scenes as they are: images of any size and footprints, described in a YAML file."""
 
     name: Literal["scenes"] = "scenes"
@@ -76,8 +76,6 @@ class ScenesData(Section):
     """Side in pixels of the tiles that splits share out and that validation and test read whole."""
     around_footprints: float = Field(default=0.5, ge=0, le=1)
     """Share of the training windows that hold a footprint; the others are uniform over the ground."""
-    labelled_only: bool = True
-    """true: ground without labels is left out; false: it is for training too."""
     split: Annotated[SceneBlocks | ScenePlaces | Polygons | SplitFile, Field(discriminator="by")] = SceneBlocks()
     """How tiles are shared out to training, validation and test; ground is never in two."""
 
@@ -146,7 +144,7 @@ def _scenes(options: ScenesData) -> tuple[Catalog, Split]:
             split = read_split(path)
         case _:
             assert_never(rule)
-    return catalog, labelled_only(split, chips) if options.labelled_only else split
+    return catalog, split
 
 
 def _published_folders(root: Path, description: Path | None, split: Folders) -> tuple[Catalog, Split]:

@@ -20,6 +20,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from overcast.data.georeference import Georeference
 from overcast.errors import InputError
 from overcast.grid import Window
 from overcast.reading import first_line, quoted, read_json
@@ -52,6 +53,14 @@ class Outlines:
     """Number, from 1, of the annotation that each polygon belongs to."""
     run_owners: tuple[int, ...] = ()
     """The same for run lengths."""
+
+    def require_size(self, image: Path, grid: Georeference) -> None:
+        """Raise InputError where the image has another size than the file says."""
+        if (grid.height, grid.width) != (self.height, self.width):
+            raise InputError(
+                f"{image} has {grid.height} x {grid.width} pixels, but {self.path} says {self.height} x "
+                f"{self.width}; copy the image again."
+            )
 
     def draw(self, window: Window) -> NDArray[np.uint8]:
         """(h, w) uint8: 1 where a pixel's centre lies in a polygon, or where a run-length code says so; else 0."""

@@ -44,7 +44,8 @@ def chip_set_identity(chips: tuple[Chip, ...]) -> ChipSetIdentity:
     digest = hashlib.sha256()
     for chip in sorted(chips, key=lambda chip: chip.key):
         sizes = [(file_name(path), 0 if is_remote(path) else path.stat().st_size) for path in _files(chip)]
-        further = [*(["turned"] if chip.rotate_180 else []), *([chip.scene.definition] if chip.scene else [])]
+        turns = [word for word, done in (("turned", chip.rotate_180), ("mirrored", chip.mirrored)) if done]
+        further = [*turns, *([chip.scene.definition] if chip.scene else [])]
         digest.update(json.dumps([chip.key, sizes, *further]).encode())
     return ChipSetIdentity(chips=len(chips), sha256=digest.hexdigest())
 

@@ -27,6 +27,7 @@ from overcast.data.georeference import Georeference, require_same_grid
 from overcast.data.vectors import read_table
 from overcast.errors import InputError
 from overcast.grid import Window
+from overcast.reading import first_line
 
 LISTED_VALUES = 8
 """How many unexpected mask values an error lists."""
@@ -96,20 +97,26 @@ def read_mask(
     with open_raster(path) as dataset:
         if image is not None:
             require_same_grid(image[1], grid_of(dataset), reference_path=image[0], other_path=path, resampling="near")
-        bands = opaque_bands(dataset)
-        if len(bands) != 1:
-            raise InputError(
-                f"{path} has {len(bands)} bands, but a mask has one; "
-                f"keep one of them: gdal_translate -b 1 {path} {path.stem}_mask.tif"
-            )
+        band = one_band(path, dataset)
         window = window or grid_of(dataset).whole
         require_readable(path, window.height, window.width)
         require_complete(path, dataset)
         at = RasterioWindow(window.col, window.row, window.width, window.height)
         with reading(path):
-            values = dataset.read(bands[0], window=at)
-        nodata = dataset.nodatavals[bands[0] - 1]
+            values = dataset.read(band, window=at)
+        nodata = dataset.nodatavals[band - 1]
     return _translate(values, nodata, spec, path)
+
+
+def one_band(path: Path, dataset: Any) -> int:
+    """Number of the only band of a mask, alpha apart. Raises InputError where there are several."""
+    bands = opaque_bands(dataset)
+    if len(bands) != 1:
+        raise InputError(
+            f"{path} has {len(bands)} bands, but a mask has one; "
+            f"keep one of them: gdal_translate -b 1 {path} {path.stem}_mask.tif"
+        )
+    return bands[0]
 
 
 def _translate(values: NDArray[Any], nodata: float | None, spec: LabelSpec, path: Path) -> NDArray[np.uint8]:
@@ -182,7 +189,14 @@ def _reprojected(shapes: geopandas.GeoDataFrame, crs: str | None, path: Path) ->
             f"the image of {path} has no coordinate reference system, so footprints cannot be drawn on it; "
             "assign one with gdal_edit.py -a_srs EPSG:<code>, or give masks instead."
         )
-    moved = np.asarray(shapes.geometry.to_crs(crs))
+    try:
+        moved = np.asarray(shapes.geometry.to_crs(crs))
+    except (RuntimeError, ValueError) as error:  # pyproj's errors are RuntimeErrors
+        reason = first_line(error)
+        raise InputError(
+            f"{path} has a coordinate reference system that cannot be brought to that of its image ({reason}); "
+            "write the right one into the file."
+        ) from error
     if not np.isfinite(shapely.total_bounds(moved)).all():
         raise InputError(
             f"{path} holds coordinates that its coordinate reference system ({shapes.crs.to_string()}) cannot have; "

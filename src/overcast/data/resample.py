@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import Transformer
 
+from overcast.data.degrees import nearest_turn, turn_of
 from overcast.data.georeference import Georeference, same_crs
 from overcast.data.kernels import TINY, Coordinates, Taps, box_taps, cubic_taps, nearest_taps, weighted_mean
 from overcast.data.units import Resampling
@@ -99,6 +100,11 @@ class Regridding:
         x, y = t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f
         if self._transformer is not None:
             x, y = self._transformer.transform(x, y)
+            turn = turn_of(str(self.source.crs))
+            if turn is not None:  # the source may count on past 180 degrees, or from 0 to 360
+                x = nearest_turn(
+                    np.asarray(x), self.source.position(self.source.width / 2, self.source.height / 2)[0], turn
+                )
         s = ~self.source.transform
         at = s.d * x + s.e * y + s.f, s.a * x + s.b * y + s.c
         row, col = (np.asarray(np.where(np.isfinite(axis), axis, NOWHERE), np.float64) for axis in at)

@@ -21,6 +21,10 @@ class ScenePart(Protocol):
         """True where the label of some of its ground is known."""
         ...
 
+    def without_label(self) -> ScenePart:
+        """The same part with nothing known of what is built there."""
+        ...
+
     @property
     def grid(self) -> Georeference:
         """Size and place."""

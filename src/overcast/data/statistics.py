@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overcast.batch import Modality
+from overcast.data.checked import require_no_fill
 from overcast.data.chips import Chip, InvalidMask, without_invalid
+from overcast.data.plausible import DATASET
 from overcast.data.radiometry import BandStatistics, Radiometry, SensorRadiometry, Statistics
 from overcast.data.raster import RasterioSource
 from overcast.data.scene_part import ScenePart
@@ -71,6 +73,7 @@ def compute_statistics(
 
     Raises:
         InputError: A file cannot be used, no pixel is valid, or a band has one value throughout.
+        RadiometryError: A chip holds a value that stands for 'no data' without being declared.
     """
     sar = RunningMoments(len(radiometry.sar.bands))
     optical = RunningMoments(len(radiometry.optical.bands)) if radiometry.optical else None
@@ -79,7 +82,8 @@ def compute_statistics(
         if chip.scene is not None:
             _add_tile(sar, optical, chip.scene)
         else:
-            _add(sar, chip.sar, radiometry.sar)
+            if chip.sar:
+                _add(sar, chip.sar, radiometry.sar)
             if optical is not None and radiometry.optical is not None and chip.optical:
                 _add(optical, chip.optical, radiometry.optical, chip.optical_invalid)
         if progress:
@@ -114,6 +118,7 @@ def _add(
         native = source.read_native(grid.whole)
     if invalid is not None:
         native = without_invalid(native, invalid, grid.whole, (paths[0], grid))
+    require_no_fill(native.values, sensor, str(paths[0]), DATASET)
     moments.add(native.values, native.valid)
 
 

@@ -15,7 +15,7 @@ class Unit(StrEnum):
 
 
 class RadarSide(StrEnum):
-    """The side of the image on which the radar stood (its shadows point the other way)."""
+    """The side of the compass on which the radar stood (its shadows point the other way)."""
 
     NORTH = "north"
     EAST = "east"

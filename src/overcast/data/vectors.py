@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import geopandas
+import numpy as np
 import pyogrio
 import pyproj
 import shapely
 from pyogrio.util import vsi_path
 
+from overcast.data.degrees import DEGREES, joined_at_180, nearest_turn, utm_zone
 from overcast.data.geojson import require_plain_crs
 from overcast.errors import InputError
 from overcast.raster.drivers import read_head
@@ -133,8 +135,11 @@ def read_table(path: Path, layer: str | None = None, columns: list[str] | None =
             raise InputError(
                 f"{path} cannot be read as footprints{chosen}: {reason}; copy or convert it again."
             ) from error
-    if isinstance(table, geopandas.GeoDataFrame) and table.crs is not None:
-        require_no_address(path, table.crs.to_wkt())
+    if isinstance(table, geopandas.GeoDataFrame):
+        if table.crs is not None:
+            require_no_address(path, table.crs.to_wkt())
+        if not np.isfinite(shapely.get_coordinates(table.geometry.to_numpy())).all():
+            raise InputError(f"{path} holds corners whose coordinates are no numbers; remove these shapes.")
     return table
 
 
@@ -164,12 +169,32 @@ def in_metres(table: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
     if crs.is_projected and all(axis.unit_conversion_factor == 1 for axis in crs.axis_info[:2]):
         return table
     try:
-        return table.to_crs(table.estimate_utm_crs())
+        return joined(table).to_crs(_utm_of(table))
     except (RuntimeError, ValueError) as error:  # pyproj's errors are RuntimeErrors
         raise InputError(
             f"the coordinate system {crs.name!r} of the footprints does not say where on Earth they lie; "
             "assign another one by its code (EPSG:...)."
         ) from error
+
+
+def joined(table: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
+    """The table; shapes in degrees that were cut at 180 degrees (RFC 7946) are whole again and run on beyond it."""
+    if not pyproj.CRS(table.crs).is_geographic:
+        return table
+    west, _, east, _ = shapely.bounds(table.geometry.to_numpy()).T
+    cut = (west <= -180) & (east >= 180)
+    if not cut.any():
+        return table
+    shapes = table.geometry.to_numpy().copy()
+    shapes[cut] = [joined_at_180(shape) for shape in shapes[cut]]
+    return table.set_geometry(shapes).set_crs(table.crs, allow_override=True)
+
+
+def _utm_of(table: geopandas.GeoDataFrame) -> str:
+    """The UTM zone at the middle of the shapes, on whatever side of 180 degrees their longitudes are counted."""
+    west, south, east, north = shapely.bounds(joined(table.to_crs(DEGREES)).geometry.to_numpy()).T
+    middles = nearest_turn((west + east) / 2, float(west[0]))
+    return utm_zone(float(middles.min() + middles.max()) / 2, float(south.min() + north.max()) / 2)
 
 
 def single_polygons(table: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:

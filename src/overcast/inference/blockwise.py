@@ -12,6 +12,7 @@ import torch
 
 from overcast import __version__
 from overcast.data.raster import Georeference, RasterSink, RasterSource
+from overcast.grid import Turn
 from overcast.inference.blend import StripJoiner
 from overcast.inference.blockfile import BlockWriter, read_block
 from overcast.inference.encoding import Encoding
@@ -22,11 +23,11 @@ from overcast.inference.scene import SceneSummary, StripPredictor, plan_scene, s
 from overcast.inference.tiles import Plan
 from overcast.inference.work import Facts, WorkFolder
 
-FORMAT = 4
+FORMAT = 5
 """Of blocks; raised when they can no longer be read, or when the same request computes other bits."""
 
 
-def request_facts(job: Job, scene: Identities, grid: Georeference, *, rotate: bool) -> Facts:
+def request_facts(job: Job, scene: Identities, grid: Georeference, *, turn: Turn) -> Facts:
     """What decides the bits of a block. Blocks of a request that differs in any of it are of no use.
 
     `scene` holds the scene's files as they were before the first of them was opened to be mapped. The number of threads
@@ -42,7 +43,7 @@ def request_facts(job: Job, scene: Identities, grid: Georeference, *, rotate: bo
         "runtime": job.model.runtime,
         "options": options,
         "encoding": job.options.encoding.value,
-        "radiometry": [job.sensor.model_dump(mode="json"), rotate],
+        "radiometry": [job.sensor.model_dump(mode="json"), turn.rows, turn.cols],
         "scene": lasting(scene),
         "grid": [grid.height, grid.width, list(grid.transform)[:6], grid.crs],
         "threads": torch.get_num_threads(),
@@ -68,8 +69,8 @@ class SceneWork:
     grid: Georeference
     """Of the scene as it is stored."""
     source: RasterSource
-    """Turned, where the scene was seen from the other side."""
-    rotate: bool
+    """Turned, where the scene is mirrored or was seen from the other side."""
+    turn: Turn
     work: WorkFolder
     """Where finished blocks go."""
     together: int = 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from overcast.data.addresses import address, is_remote
-from overcast.data.files import grid_of, open_raster
+from overcast.data.files import grid_of, is_photograph, open_raster
 from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError, RadiometryError
 from overcast.inference.area import measure_area
@@ -46,9 +46,14 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
             require_name(path)
     side_car = paths[0].with_suffix(".yaml")
     given = {key: value for key, value in (declared or {}).items() if value is not None}
-    parts: dict[str, object] = {**_from_files(paths), **_from_side_car(side_car), **given}
+    parts = _over(_over(_from_files(paths), _from_side_car(side_car)), given)
     for key, example in _EXAMPLES.items():
         if key not in parts:
+            if key == "bands" and any(map(_is_photograph, paths)):
+                raise RadiometryError(
+                    f"{address(paths[0])} looks like a colour photograph (8-bit bands red, green, blue) and names no "
+                    "polarisation; give the radar's file, or name its bands (--bands)."
+                )
             raise RadiometryError(
                 f"{address(paths[0])} does not declare its {key}; give it on the command line, or write it into "
                 f"{side_car.name} beside the scene, for example: {example}"
@@ -63,7 +68,13 @@ def declared_beside(path: Path) -> dict[str, object]:
     """What a file's own metadata and the YAML file beside it declare, the latter first; nothing has to be there."""
     with open_raster(path, virtual=True) as dataset:
         tag = dataset.tags().get(TAG)
-    return {**({} if tag is None else _from_tag(path, tag)), **_from_side_car(path.with_suffix(".yaml"))}
+    return _over({} if tag is None else _from_tag(path, tag), _from_side_car(path.with_suffix(".yaml")))
+
+
+def _over(lower: Mapping[str, object], upper: Mapping[str, object]) -> dict[str, object]:
+    """All parts, those of `upper` first; a radar side that it names makes the other's azimuth void."""
+    void = {"radar_azimuth_deg"} if "radar_side" in upper else set()
+    return {**{key: value for key, value in lower.items() if key not in void}, **upper}
 
 
 def _from_side_car(path: Path) -> dict[str, object]:
@@ -99,6 +110,11 @@ def _from_files(paths: Sequence[Path]) -> dict[str, object]:
     if all(names):
         parts.setdefault("bands", tuple(names))
     return parts
+
+
+def _is_photograph(path: Path) -> bool:
+    with open_raster(path, virtual=True) as dataset:
+        return is_photograph(dataset)
 
 
 def _from_tag(path: Path, tag: str) -> dict[str, object]:

@@ -12,10 +12,10 @@ from affine import Affine
 from overcast import __version__
 from overcast.arithmetic import AUTO, Precision
 from overcast.data.addresses import address, file_name
-from overcast.data.radiometry import GSD_TOLERANCE, SensorRadiometry
+from overcast.data.pixel_size import require_pixels
+from overcast.data.radiometry import SensorRadiometry
 from overcast.data.raster import Georeference
-from overcast.errors import ConfigError, InputError, RadiometryError
-from overcast.inference.area import measure_area
+from overcast.errors import ConfigError, InputError
 from overcast.inference.clock import fixed_now
 from overcast.inference.encoding import Encoding
 from overcast.inference.formats import require_openable, vector_format
@@ -146,13 +146,7 @@ def check_grid(job: Job, grid: Georeference) -> None:
         )
     if job.footprints is not None:
         require_placeable(job.footprints, grid)
-    if grid.crs is not None and grid.transform != Affine.identity():
-        found_m = measure_area(grid).pixel_m2 ** 0.5
-        if abs(found_m / job.sensor.gsd_m - 1) > GSD_TOLERANCE:
-            raise RadiometryError(
-                f"{name} has pixels of {found_m:.3g} m by its geotransform, but {job.sensor.gsd_m:.3g} m are declared; "
-                "correct one of them."
-            )
+    require_pixels(grid, job.sensor.gsd_m, name)
     stored = grid.height * grid.width * np.dtype(job.options.encoding.value).itemsize
     copies = 2.8 if job.probability is None else 4.2  # at worst: blocks, joined raster; compressed, with overviews
     copies += 2.8 * (job.model.maps - 1)  # walls have blocks and a raster of their own

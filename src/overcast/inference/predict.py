@@ -13,6 +13,7 @@ import numpy as np
 
 from overcast.bundle import Bundle
 from overcast.data.addresses import file_name
+from overcast.data.compass import unmirrored
 from overcast.data.files import open_raster
 from overcast.data.radiometry import SensorRadiometry
 from overcast.data.raster import Georeference, RasterioSource, RasterSink, RasterSource
@@ -25,6 +26,7 @@ from overcast.inference.blockwise import (
     request_facts,
     torch_threads,
 )
+from overcast.inference.checked import checked
 from overcast.inference.cog import (
     BLOCK,
     CACHE_BYTES,
@@ -102,7 +104,8 @@ def predict_file(
 
     Args:
         scene: Files on one grid whose bands, in order, are those of `sensor`.
-        bundle: The model. A scene seen from the opposite side is turned by 180 degrees and its prediction back.
+        bundle: The model. A scene seen from the opposite side is turned by 180 degrees and its prediction back; a
+            scene whose grid is mirrored (rows that run northwards) is shown to the network unmirrored.
         sensor: What the scene's numbers mean (see `scene_radiometry`).
         footprints: .gpkg, .parquet or .geojson, by its ending; the scene must have a CRS.
         probability: Cloud-optimised GeoTIFF, .tif or .tiff.
@@ -128,24 +131,26 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
     started, paths, options = time.monotonic(), job.scene, job.options
     recover_publication(job.targets)
     check_outputs(job)
-    rotate = job.model.must_rotate(job.sensor, file_name(paths[0]))
     with ExitStack() as stack:
         stack.enter_context(bounded_cache())
         inputs = input_identities(paths)
         check_apart(job, inputs)
         source = stack.enter_context(RasterioSource.open(paths, job.sensor, virtual=True))
-        check_grid(job, source.georeference)
+        grid = source.georeference
+        turn = job.model.turn_for(job.sensor, grid, file_name(paths[0]))
+        check_grid(job, grid)
+        looked_at = checked(source, job.sensor, job.model.modality, file_name(paths[0]))
         stack.enter_context(termination_as_interrupt())
         row_bytes = sum(_row_bytes(path) for path in paths)
-        stack.enter_context(bounded_cache(_cache_bytes(row_bytes, source.georeference, options)))
+        stack.enter_context(bounded_cache(_cache_bytes(row_bytes, grid, options)))
         staging = stack.enter_context(staged(job.targets, overwrite=options.overwrite))
         earlier = earlier_run(staging.blocks)
         stack.enter_context(torch_threads(options.scene.threads or earlier.threads))
-        job = ready(job, source.georeference, earlier)
-        seen: RasterSource = RotatedSource(source) if rotate else source
-        work = open_work(staging.blocks, request_facts(job, inputs, source.georeference, rotate=rotate))
+        job = ready(job, grid, earlier)
+        seen: RasterSource = RotatedSource(looked_at, turn) if turn else looked_at
+        work = open_work(staging.blocks, request_facts(job, inputs, grid, turn=turn))
         together = 1 if row_bytes else TOGETHER  # the cache holds one row of tiles of a scene stored in whole rows
-        summary, made = _run(SceneWork(job, source.georeference, seen, rotate, work, together), staging, compute)
+        summary, made = _run(SceneWork(job, grid, seen, turn, work, together), staging, compute)
         require_unchanged(inputs, paths)
         raise_if_interrupted()
         staging.publish()
@@ -157,7 +162,7 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
         unsplit=0 if made is None else made.unsplit,
         side_files=job.side_files,
         runtime=job.model.runtime,
-        rotated=rotate,
+        rotated=turn != unmirrored(grid),
         km2=summary.total_pixels * job.pixel_km2,
         valid_km2=summary.valid_pixels * job.pixel_km2,
         elapsed_s=time.monotonic() - started,
@@ -205,7 +210,7 @@ def _run(scene: SceneWork, staging: Staging, compute: Compute) -> tuple[SceneSum
     with ExitStack() as stack:
         writers = [ProbabilityWriter(path, grid, options.encoding, tags(job)) for path in rasters]
         sink: RasterSink = PlaneSinks([stack.enter_context(writer) for writer in writers])
-        sink = RotatedSink(sink, grid) if scene.rotate else sink
+        sink = RotatedSink(sink, grid, scene.turn) if scene.turn else sink
         summary = join(work, plan, options.encoding, sink, job.km2_report, job.model.maps)
     made = None
     with bounded_cache(_drawing_cache_bytes(grid, options)), _copying(job, rasters[0], staging, summary):

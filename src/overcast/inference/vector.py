@@ -17,8 +17,9 @@ Columns of every format:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -28,9 +29,9 @@ import pyarrow.parquet as pq
 import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
-from pyproj.exceptions import ProjError
+from pyproj import CRS
 
+from overcast.data.degrees import DEGREES, split_at_180, to_degrees, unwrapped
 from overcast.data.raster import Georeference
 from overcast.errors import InputError
 from overcast.inference.clock import fixed_now, precise_text
@@ -44,8 +45,6 @@ COVERING = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", 
 """Bounding box column of GeoParquet 1.1."""
 _LEVEL_NAMES = pa.array([level.name.lower() for level in Level], pa.string())
 _DRIVERS = {VectorFormat.GEOPACKAGE: "GPKG", VectorFormat.GEOJSON: "GeoJSON"}
-DEGREES = "OGC:CRS84"
-"""Longitude and latitude, the CRS of GeoJSON."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,9 @@ def write_footprints(path: Path, portions: Iterable[Footprints], origin: Origin,
     """Write footprints; without any, the file is valid and empty. Returns their number.
 
     GeoPackage and GeoParquet keep the CRS of the scene, GeoJSON is in degrees (RFC 7946). Coordinates of the latter are
-    rounded to 9 decimals (0.1 mm). The file grows under a plain name beside `path`, whatever that is called; the layer
-    has the name of the file where that is allowed.
+    rounded to 9 decimals (0.1 mm); a footprint across the line of 180 degrees is a MultiPolygon of its two sides. The
+    file grows under a plain name beside `path`, whatever that is called; the layer has the name of the file where that
+    is allowed.
 
     Args:
         path: Written or replaced; its ending decides the format.
@@ -110,36 +110,29 @@ def write_footprints(path: Path, portions: Iterable[Footprints], origin: Origin,
 def require_placeable(path: Path, grid: Georeference) -> None:
     """Raise InputError where the format of `path` cannot hold the place of a scene: GeoJSON needs degrees."""
     if vector_format(path) is VectorFormat.GEOJSON and grid.crs is not None:
-        to_degrees(grid.crs)(np.array([grid.position(*corner) for corner in grid.corners]))
+        _lonlat(grid.crs, np.array([grid.position(*corner) for corner in grid.corners]))
 
 
-def to_degrees(crs: str) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """Function from (N, 2) map coordinates to longitude and latitude. It or the call raises InputError without any."""
-    refusal = (
-        "GeoJSON needs longitude and latitude, but parts of the scene lie where its CRS has none; "
-        "write .gpkg or .parquet instead."
-    )
+def _lonlat(crs: str, xy: NDArray[np.float64]) -> NDArray[np.float64]:
     try:
-        transformer = Transformer.from_crs(crs, DEGREES, always_xy=True)
-    except ProjError as error:
-        raise InputError(refusal) from error
-
-    def project(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        degrees = np.stack(transformer.transform(xy[:, 0], xy[:, 1]), axis=1)
-        if not np.isfinite(degrees).all():
-            raise InputError(refusal)
-        return degrees
-
-    return project
+        return to_degrees(crs)(xy)
+    except InputError as error:
+        raise InputError(
+            "GeoJSON needs longitude and latitude, but parts of the scene lie where its CRS has none; "
+            "write .gpkg or .parquet instead."
+        ) from error
 
 
 def _in_degrees(portions: Iterable[Footprints], crs: str) -> Iterator[Footprints]:
-    """Portions with their geometry in longitude and latitude."""
-    project = to_degrees(crs)
+    """Portions with their geometry in longitude and latitude, cut at 180 degrees by RFC 7946."""
     for portion in portions:
-        geometry = shapely.transform(portion.geometry, project)
+        geometry = shapely.transform(portion.geometry, partial(_lonlat, crs))
+        bounds = shapely.bounds(geometry)
+        odd = (bounds[:, 2] - bounds[:, 0] > 180) | (bounds[:, 0] < -180) | (bounds[:, 2] > 180)
+        geometry[odd] = [unwrapped(one) for one in geometry[odd]]
         broken = ~shapely.is_valid(geometry)
         geometry[broken] = [_largest_polygon(one) for one in shapely.make_valid(geometry[broken])]
+        geometry[odd] = [split_at_180(one) for one in geometry[odd]]
         yield replace(portion, geometry=geometry)
 
 

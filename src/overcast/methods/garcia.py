@@ -23,7 +23,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch
+from overcast.batch import Available, Batch, Modality
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.distances import soft_cross_entropy
@@ -82,6 +82,11 @@ class Garcia(ThreeBranchMethod):
     def __init__(self, options: GarciaOptions, spec: NetworkSpec, statistics: Statistics | None = None) -> None:
         super().__init__(options.name, unshared(spec), statistics, options.stages, options.weights)
         self.options = options
+
+    @property
+    def sees(self) -> frozenset[Modality]:
+        """Both: SAR and fused logits learn in the first stage too."""
+        return frozenset(Modality)
 
     def _logits(self, batch: Batch, available: Available) -> Tensor:  # noqa: ARG002  # one choice
         return self.network.sar_only(batch.require("sar"))

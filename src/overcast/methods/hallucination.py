@@ -14,7 +14,8 @@ several times as large as the others, as the authors ask for.
 
 Deviations: the networks and fusion heads are CMH-CL's without the shared block, so that what is deployed equals that of
 `cmhcl` and `sar_twin`; L is L_seg with CMH-CL's auxiliary heads. The whole optical path is frozen after its stage
-(theirs: up to layer A), by `schedule: joint` never.
+(theirs: up to layer A), by `schedule: joint` never. On pairs without labels, of which they have none, L_hall alone
+counts.
 """
 
 from __future__ import annotations

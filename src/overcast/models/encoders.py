@@ -42,7 +42,7 @@ def check_encoder_name(name: str) -> str:
     """
     if not _PLAIN.fullmatch(name):
         raise ConfigError(
-            f"encoder {quoted(name)} is no plain name of letters, digits, dots, dashes and underscores; "
+            f"encoder {quoted(name, 40)} is no plain name of letters, digits, dots, dashes and underscores; "
             f"choose an encoder such as {LITE0!r}."
         )
     if name.startswith("mit_b"):
@@ -169,11 +169,7 @@ def fold_standardisation(encoder: nn.Module) -> None:
 
 
 def adapt_first_convolution(encoder: nn.Module, in_channels: int) -> None:
-    """Fit an RGB first convolution to `in_channels` bands, as smp's `set_in_channels` does.
-
-    Band i takes the weights of colour i modulo 3, scaled by 3 / `in_channels` so that the response keeps its size; a
-    single band takes the sum of the three.
-    """
+    """Fit an RGB first convolution to `in_channels` bands, as smp's `set_in_channels` does."""
     if in_channels == 3:
         return
     first = next(m for m in encoder.modules() if isinstance(m, nn.Conv2d))
@@ -181,10 +177,20 @@ def adapt_first_convolution(encoder: nn.Module, in_channels: int) -> None:
         raise ConfigError(
             "the encoder does not start with a convolution over three colours; set network.pretrained=false."
         )
-    colours = first.weight.detach()
-    bands = colours[:, torch.arange(in_channels) % 3] * (3 / in_channels)
-    first.weight = nn.Parameter(colours.sum(1, keepdim=True) if in_channels == 1 else bands)
+    first.weight = nn.Parameter(fitted_bands(first.weight.detach(), in_channels))
     first.in_channels = in_channels
     smp_encoder: Any = encoder
     smp_encoder._in_channels = in_channels  # noqa: SLF001  # what smp's own set_in_channels keeps
     smp_encoder._out_channels = [in_channels, *smp_encoder.out_channels[1:]]  # noqa: SLF001
+
+
+def fitted_bands(weight: Tensor, bands: int) -> Tensor:
+    """Weights (O, C, h, w) of a convolution over C bands for one over `bands`.
+
+    Band i takes the weights of band i modulo C, scaled by C / `bands` so that the response keeps its size; a single
+    band takes the sum of all.
+    """
+    given = weight.shape[1]
+    if bands == 1:
+        return weight.sum(1, keepdim=True)
+    return weight[:, torch.arange(bands) % given] * (given / bands)

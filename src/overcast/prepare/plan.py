@@ -9,17 +9,19 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from overcast.data.compass import azimuth_of, nearest_side, side_of, up_azimuth
+from overcast.data.degrees import place_of
 from overcast.data.georeference import Georeference, same_grid
 from overcast.data.radiometry import SensorRadiometry
 from overcast.data.resample import Regridding
-from overcast.data.units import RadarSide, Resampling, Unit
+from overcast.data.units import Resampling, Unit
 from overcast.errors import ConfigError, RadiometryError
 from overcast.inference.declare import declared_beside
 from overcast.prepare.aim import Aim, ForTraining
 from overcast.prepare.bands import find_bands, parse_input
 from overcast.prepare.convert import Conversion
 from overcast.prepare.found_look import declared_radar, metadata_radar, stated_radar, unknown_look
-from overcast.prepare.look import Radar, azimuth_of, place_of, require_side, up_azimuth
+from overcast.prepare.look import Radar, require_side
 from overcast.prepare.metadata import Document, documents, radar_facts, scale_factor
 from overcast.prepare.options import PrepareOptions
 from overcast.prepare.source import BandReader, open_reader, unit_of
@@ -122,15 +124,30 @@ def make_plan(inputs: Sequence[str | Path], aim: Aim | ForTraining, options: Pre
     crs = target_crs(first.grid, options.crs, str(first.band.path))
     radar = _radar(first, said, model, options)
     grid = target_grid(first.grid, crs, wanted.gsd_m, _upwards(radar, model, options))
-    look = None if radar is None else _look(radar, grid, model, str(first.band.path))
+    if radar is not None:
+        _require_look(radar, grid, model, str(first.band.path))
 
     @cache
     def regridding(source: Georeference) -> Regridding | None:
         return None if same_grid(source, grid) else Regridding(source, grid, options.resampling)
 
     bands = tuple(_band_plan(reader, regridding(reader.grid), model, options) for reader in readers)
-    sensor = SensorRadiometry(bands=wanted.bands, unit=wanted.unit, nodata=None, gsd_m=wanted.gsd_m, radar_side=look)
-    return Plan(bands, grid, sensor, radar, model, options)
+    return Plan(bands, grid, _declaration(wanted, radar, options), radar, model, options)
+
+
+def _declaration(wanted: SensorRadiometry, radar: Radar | None, options: PrepareOptions) -> SensorRadiometry:
+    """What the output says of itself: the radar by the compass, its azimuth where no word of the compass says it."""
+    side = None if radar is None else nearest_side(radar.azimuth_deg)
+    exact = None if radar is None or side is None else round(radar.azimuth_deg % 360.0, 9) % 360.0
+    return SensorRadiometry(
+        bands=wanted.bands,
+        unit=wanted.unit,
+        nodata=None,
+        gsd_m=wanted.gsd_m,
+        radar_side=side,
+        radar_azimuth_deg=None if side is None or exact == azimuth_of(side) else exact,
+        accept_values=options.accept_values,
+    )
 
 
 def _documents(readers: Sequence[BandReader], options: PrepareOptions) -> list[Document]:
@@ -143,8 +160,7 @@ def _radar(first: BandReader, said: list[Document], model: Aim, options: Prepare
     path, wanted = first.band.path, model.sensor.radar_side
     radar = stated_radar(options)
     if radar is None:
-        declared = declared_beside(path).get("radar_side")
-        radar = declared_radar(declared, up_azimuth(first.grid), str(path))
+        radar = declared_radar(declared_beside(path), str(path))
     if radar is None:
         facts = radar_facts(said, str(path))
         radar = metadata_radar(facts, place_of(first.grid)[1], [path.name], str(path))
@@ -163,8 +179,8 @@ def _upwards(radar: Radar | None, model: Aim, options: PrepareOptions) -> float 
     return (radar.azimuth_deg - azimuth_of(side)) % 360.0
 
 
-def _look(radar: Radar, grid: Georeference, model: Aim, scene: str) -> RadarSide:
-    """Side of the image. Raises RadiometryError where it is neither the model's nor the opposite one."""
+def _require_look(radar: Radar, grid: Georeference, model: Aim, scene: str) -> None:
+    """Raise RadiometryError where the radar's side of the image is neither the model's nor the opposite one."""
     side, wanted = require_side(radar, up_azimuth(grid), scene), model.sensor.radar_side
     if wanted is not None and side not in {wanted, wanted.opposite}:
         raise RadiometryError(
@@ -172,7 +188,6 @@ def _look(radar: Radar, grid: Georeference, model: Aim, scene: str) -> RadarSide
             f"model {model.name} was trained on {wanted.value} and only half turns are undone when mapping; "
             "turn the scene with --rotate."
         )
-    return side
 
 
 def _band_plan(reader: BandReader, regridding: Regridding | None, model: Aim, options: PrepareOptions) -> BandPlan:
@@ -240,6 +255,6 @@ def _grid_sentence(plan: Plan) -> str:
 def _look_sentences(plan: Plan) -> list[str]:
     if plan.radar is None:
         return []
-    side = plan.sensor.radar_side
+    side = side_of(plan.radar.azimuth_deg, up_azimuth(plan.grid))
     where = f"radar at {plan.radar.azimuth_deg:.1f} degrees from north ({plan.radar.source})"
     return [f"{where}: the image's {side.value if side else 'unknown'} side"]

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pyproj
 import rasterio
-import shapely
 
 from overcast import __version__
 from overcast.data.addresses import file_name, is_remote
 from overcast.inference.outputs import writing
-from overcast.inference.stac import COG_TYPE, EXTENSIONS, ground_outline, made_at, projection, relative, utc_text
+from overcast.inference.stac import COG_TYPE, EXTENSIONS, ground, made_at, projection, relative, utc_text
 from overcast.prepare.plan import Plan
 
 
@@ -27,15 +26,13 @@ def write_item(path: Path, target: Path, scene: Path, plan: Plan) -> None:
 
 def item(target: Path, scene: Path, plan: Plan) -> dict[str, Any]:
     """The STAC 1.0 item. Its `datetime` is that of processing: files do not say reliably when a scene was taken."""
-    outline, created = ground_outline(plan.grid), utc_text(made_at())
-    extent = {} if outline is None else {"bbox": [round(value, 9) for value in outline.bounds]}
+    created = utc_text(made_at())
     return {
         "type": "Feature",
         "stac_version": "1.0.0",
         "stac_extensions": list(EXTENSIONS),
         "id": target.name.removesuffix(".stac.json"),
-        "geometry": None if outline is None else shapely.geometry.mapping(outline),
-        **extent,
+        **ground(plan.grid),
         "properties": {
             "datetime": created,
             "created": created,

@@ -49,7 +49,8 @@ class BandReader:
     @cached_property
     def _file(self) -> RasterFile:
         band = self.band
-        return RasterFile(band.path, band.dataset, (band.index,), is_masked(band.dataset, alpha_is_data=False))
+        masked = is_masked(band.dataset, alpha_is_data=False)
+        return RasterFile(band.path, band.dataset, (band.index,), masked, self.nodata)
 
     @cached_property
     def scale(self) -> tuple[float, float]:
@@ -59,13 +60,8 @@ class BandReader:
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values (h, w), real or complex, and (h, w) where they are data. Raises InputError for a damaged file."""
-        stored, valid = self._file.read(window)
-        values = stored[0]
-        valid = valid & np.isfinite(values)
-        for missing in self.nodata:
-            valid &= values != missing
-        factor, offset = self.scale
-        return (values if self.scale == (1.0, 0.0) else values * factor + offset), valid
+        bands, valid = self._file.read(window)
+        return bands[0], valid & np.isfinite(bands[0])
 
 
 def open_reader(band: Band, nodata: tuple[float, ...]) -> BandReader:

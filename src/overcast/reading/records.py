@@ -52,7 +52,7 @@ def explained(problem: ValidationError) -> str:
     where = location(details)
     message = shortened(details["msg"].removeprefix("Value error, "), 120)
     given = details["input"]
-    shown = "" if isinstance(given, (dict, bytes)) or details["type"] == "missing" else f" (got {quoted(given)})"
+    shown = "" if isinstance(given, (dict, bytes)) or details["type"] == "missing" else f" (got {quoted(given, 40)})"
     return (f"{where}: " if where else "") + message + shown
 
 

@@ -8,6 +8,7 @@ from lightning.pytorch import LightningDataModule
 from rich.console import Console
 
 from overcast.batch import Batch
+from overcast.data.content import require_usable
 from overcast.data.dataset import ChipDataset, SampleOptions
 from overcast.data.identity import training_data
 from overcast.data.leaks import require_clean_split
@@ -18,7 +19,7 @@ from overcast.errors import InputError
 from overcast.lifesigns import shown
 from overcast.training.folder import RunFolder, read_data, read_statistics, write_atomic
 from overcast.training.loader import TrainLoader, WholeChipLoader, to_device, whole_chips
-from overcast.training.order import SampleOrder, Share
+from overcast.training.order import MixedOrder, Share
 from overcast.training.plan import Plan, modalities_of
 
 GIGABYTE = 10**9
@@ -31,7 +32,7 @@ def prepare_folder(plan: Plan, folder: RunFolder, console: Console) -> None:
 
     Raises:
         LeakError: Training, validation and test ground overlap.
-        InputError: The data set has changed since the run began, or cannot be read.
+        InputError: The data set has changed since the run began, or cannot be read or used as it is declared.
     """
     folder.remove_leftovers()
     split, catalog = plan.split, plan.catalog
@@ -48,6 +49,7 @@ def prepare_folder(plan: Plan, folder: RunFolder, console: Console) -> None:
     write_atomic(folder.config, plan.settings_yaml)
     write_split(split, folder.split)
     if not folder.statistics.is_file():
+        require_usable(catalog, catalog.select((*split.train, *split.validation, *split.test)))
         write_atomic(folder.statistics, _statistics(plan, console).model_dump_json(indent=2) + "\n")
     write_atomic(folder.data, found.model_dump_json(indent=2) + "\n")
 
@@ -67,7 +69,14 @@ class RunData(LightningDataModule):
     def __init__(self, plan: Plan, folder: RunFolder, console: Console, *, resume: bool) -> None:
         super().__init__()
         self._plan, self._folder, self._console, self._resume = plan, folder, console, resume
-        self._order = SampleOrder(len(plan.split.train), plan.options.seed, plan.options.batch_size)
+        self._order = MixedOrder(
+            plan.facts.stages,
+            plan.pools,
+            plan.options.steps,
+            plan.options.seed,
+            plan.options.batch_size,
+            plan.options.unlabelled_share,
+        )
         self.prepare_data_per_node = False
 
     def prepare_data(self) -> None:
@@ -104,8 +113,12 @@ class RunData(LightningDataModule):
         options = self._plan.options
         return WholeChipLoader(self._validation_set, options.validation_batch_size, options.workers, self._share)
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Copy a batch to the network's device and memory layout."""
+    def transfer_batch_to_device(
+        self, batch: Batch | tuple[Batch, ...], device: torch.device, dataloader_idx: int
+    ) -> Batch | tuple[Batch, ...]:
+        """Copy a batch, or those of a step, to the network's device and memory layout."""
+        if isinstance(batch, tuple):
+            return tuple(to_device(part, device, channels_last=self._plan.options.channels_last) for part in batch)
         return to_device(batch, device, channels_last=self._plan.options.channels_last)
 
 

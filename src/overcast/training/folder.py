@@ -33,6 +33,10 @@ from overcast.training.plan import TrainResult
 LATER_SETTINGS: Mapping[str, Any] = {
     "recipe": "plain",
     "network.encoder_blocks": None,
+    "start": None,
+    "training.unlabelled_share": 0.5,
+    "data.label_share": 1.0,
+    "data.label_seed": None,
     "targets.edge": False,
     "targets.contact": False,
     "targets.edge_px": 2.0,

@@ -63,15 +63,17 @@ def _train(plan: Plan, folder: RunFolder, resume: bool, console: Console) -> Tra
 
 
 def _fit(plan: Plan, folder: RunFolder, checkpoint: Path | None, console: Console) -> TrainResult:
+
+    def say(sentence: str) -> None:
+        if getattr(rank_zero_only, "rank", 0) == 0:
+            console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+    for sentence in plan.left_out:
+        say(sentence)
     step = 0
     if checkpoint is not None:
         step = int(AtomicCheckpoints().load_checkpoint(checkpoint)["global_step"])
-        console.print(
-            f"{folder.path}: resuming at step {step}/{plan.options.steps}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        say(f"{folder.path}: resuming at step {step}/{plan.options.steps}")
     events = event_log(folder.path, step)
     curves = Curves(folder.curves, events)
     curves.resume(step)
@@ -80,7 +82,7 @@ def _fit(plan: Plan, folder: RunFolder, checkpoint: Path | None, console: Consol
     if trainer.is_global_zero:
         said = precision_sentence(plan.options.precision, trainer.strategy.root_device.type, capabilities())
         console.print(f"{plan.method.name}: {said}", highlight=False, markup=False, soft_wrap=True)
-    module = MethodModule(plan, folder, curves)
+    module = MethodModule(plan, folder, curves, say)
     data = RunData(plan, folder, console, resume=checkpoint is not None)
     interrupt_handler = signal.getsignal(signal.SIGINT)
     try:
@@ -114,6 +116,7 @@ def _finish(plan: Plan, folder: RunFolder, trainer: Trainer, best_step: int) -> 
             steps=best_step,
             temperature=temperature,
             precision=plan.options.precision,
+            parent=module.started.parent if module.started else None,
         )
         save_bundle(folder.deployable, module.method, Kind.DEPLOYABLE, facts)
         save_bundle(folder.full, module.method, Kind.FULL, facts)

@@ -38,6 +38,8 @@ def build_trainer(plan: Plan, folder: Path, events: TensorBoardLogger, callbacks
             f"training.batch_size: {options.batch_size} chips cannot be shared evenly by {world} processes; "
             f"choose a multiple of {world}."
         )
+    if world > 1:
+        _require_same_kinds(plan, world)
     deterministic = options.deterministic if options.deterministic is not None else not gpu
     return Trainer(
         accelerator="gpu" if gpu else "cpu",
@@ -60,6 +62,18 @@ def build_trainer(plan: Plan, folder: Path, events: TensorBoardLogger, callbacks
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+
+
+def _require_same_kinds(plan: Plan, world: int) -> None:
+    """Raise ConfigError where processes would get different kinds of places: their losses are pooled one by one."""
+    options = plan.options
+    for pool in plan.pools:
+        unlabelled = pool.unlabelled_of(options.batch_size, options.unlabelled_share)
+        if unlabelled % world:
+            raise ConfigError(
+                f"training.unlabelled_share: {unlabelled} unlabelled samples of {options.batch_size} cannot be shared "
+                f"evenly by {world} processes; choose a share that gives a multiple of {world}."
+            )
 
 
 def event_log(folder: Path, resumed_step: int) -> TensorBoardLogger:
@@ -113,7 +127,7 @@ def restored_switches() -> Iterator[None]:
     memory: Any = torch.utils.deterministic
     fill = memory.fill_uninitialized_memory
     with torch.random.fork_rng(devices=[]):
-        memory.fill_uninitialized_memory = False  # a tenth of a step, and every value is written before it is read
+        memory.fill_uninitialized_memory = False  # up to a tenth of a step; every value is written before it is read
         try:
             yield
         finally:

@@ -134,16 +134,6 @@ def _separated(chips: Sequence[Chip], parts: Mapping[str, Part], buffer_m: float
     return Split(split.train, held[Part.VALIDATION], held[Part.TEST], drops, definition)
 
 
-def labelled_only(split: Split, chips: Sequence[Chip]) -> Split:
-    """The split without training tiles that have no labels."""
-    unlabelled = {chip.key for chip in chips if not chip.labelled}
-    left_out = tuple(key for key in split.train if key in unlabelled)
-    train = tuple(key for key in split.train if key not in unlabelled)
-    if not train:
-        raise ConfigError("no training tile has labels; give footprints, or smaller validation and test ground.")
-    return replace(split, train=train, dropped=split.dropped + dropped_for("train tiles without labels", left_out))
-
-
 def _ground(path: Path, crs: str) -> shapely.Geometry:
     table = read_shapes(path)
     if table.crs is None:

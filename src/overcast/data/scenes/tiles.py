@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,10 @@ class Tile:
     """True where the footprints of some of its ground are known to be complete."""
     valid_share: float
     """About which share of its pixels has data of some sensor."""
+
+    def without_label(self) -> Tile:
+        """The same tile with nothing known of what is built there."""
+        return replace(self, labelled=False)
 
     @property
     def grid(self) -> Georeference:

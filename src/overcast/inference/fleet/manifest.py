@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
 
 from overcast.data.addresses import address
 from overcast.inference.clock import fixed_now
@@ -45,7 +45,7 @@ class _Entry(BaseModel):
     scene: str
     status: Status
     request: str | None = None
-    outputs: dict[str, int] = {}
+    outputs: dict[str, StrictInt] = {}
 
 
 class Manifest:

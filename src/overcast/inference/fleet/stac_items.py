@@ -121,10 +121,10 @@ def _some(items: list[Any], path: Path) -> list[Any]:
 
 def _read(path: Path, place: str) -> dict[str, Any]:
     """The JSON object at a path or a web address."""
-    scheme = urlsplit(place).scheme.lower() if "://" in place else ""
+    scheme, separator, _ = place.lower().partition("://")
     if scheme in {"http", "https"}:
         value = parse_json(read_web(place, InputError, _REMEDY), place, InputError, _REMEDY)
-    elif scheme:
+    elif separator:
         raise InputError(f"{place}: STAC records are read from files and web addresses; copy it here first.")
     else:
         value = read_json(path, InputError, _REMEDY)
