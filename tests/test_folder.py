@@ -289,3 +289,9 @@ def test_patterns_that_are_none_are_said(pattern: str, reason: str) -> None:
 
 def test_names_are_searched_in_order() -> None:
     assert patterns.search_names("(?P<place>.+)_", "place", ["a_1", "b", "ü_2"]) == ["a", None, "ü"]
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a\\0b", "a\\nb"])
+def test_names_that_no_file_can_have_are_said(root: Path, name: str) -> None:
+    message = refusal(root, DESCRIPTION.replace("folders: [sar]", f'folders: ["{name}"]'))
+    assert "sar.folders.0: is no name of a file or folder" in message

@@ -107,7 +107,7 @@ def _told(error: OvercastError, folder: str) -> Outcome:
         name
         for name, found in (
             ("empty", not message.strip()),
-            ("long", len(message) > LONGEST_MESSAGE),
+            ("long", any(len(part) > LONGEST_MESSAGE for part in _sentences(message))),
             ("several lines", len(message.splitlines()) > 1),
             ("not printable", not message.isprintable()),
             ("a secret", "PASSW0RD" in message or "S3CRET" in message),
@@ -117,6 +117,11 @@ def _told(error: OvercastError, folder: str) -> Outcome:
     if not flaws:
         return Outcome("documented", "", message)
     return Outcome("bad message", f"{type(error).__name__} {_frame(error)} {' '.join(flaws)}", message[:400])
+
+
+def _sentences(message: str) -> list[str]:
+    """The message; a list of what is wrong with several chips, fault by fault."""
+    return message.split("; /") if re.match(r"\d+ of \d+ chips cannot be used", message) else [message]
 
 
 def _frame(error: BaseException) -> str:

@@ -43,7 +43,7 @@ def read_settings(
     for override in sets:
         key, value = _parse_override(override)
         _put(values, key, value)
-        overridden[key] = f"--set {shortened(override, 60)}"
+        overridden[key] = f"--set {shortened(override, 50)}"
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -116,7 +116,7 @@ def _explain(
         return f"{where}: {key} is missing; set it in the file or with --set {key}=..."
     if details["type"] == "union_tag_invalid":
         return f"{where}: {key}: input should be one of {context['expected_tags']} (got {quoted(context['tag'])})"
-    message, given = shortened(details["msg"].removeprefix("Value error, ")), quoted(details["input"])
+    message, given = shortened(details["msg"].removeprefix("Value error, "), 130), quoted(details["input"], 40)
     shown = "" if isinstance(details["input"], dict) or given in message else f" (got {given})"
     return f"{where}: {key}: {message[:1].lower()}{message[1:]}{shown}" if key else f"{where}: {message}"
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
@@ -59,7 +60,7 @@ def reading(path: Path) -> Iterator[None]:
     """Turn what rasterio raises inside into an InputError that names the file."""
     try:
         yield
-    except RasterioError as error:
+    except (RasterioError, CPLE_BaseError) as error:
         reason = str(error.__cause__ or error).strip().rstrip(".")
         if is_remote(path):
             raise InputError(
@@ -208,7 +209,8 @@ def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorR
 
 def opaque_bands(dataset: Any) -> tuple[int, ...]:
     """Bands of an open data set that are not alpha, counted from 1."""
-    colours = dataset.colorinterp  # asks GDAL about every band each time
+    with reading(Path(dataset.name)):
+        colours = dataset.colorinterp  # asks GDAL about every band each time
     return tuple(index for index in dataset.indexes if colours[index - 1] is not ColorInterp.alpha)
 
 

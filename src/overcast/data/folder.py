@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from overcast.data.catalog import Catalog
 from overcast.data.chips import Bounds, Chip, InvalidMask
@@ -27,10 +37,20 @@ RASTER_ENDINGS = frozenset({".tif", ".tiff", ".png"})
 VECTOR_ENDINGS = frozenset({".geojson", ".gpkg", ".json"})
 
 
+def _name(text: str) -> str:
+    if not text.isprintable() or any(len(os.fsencode(part)) > 255 for part in text.split("/")):
+        raise ValueError("is no name of a file or folder")
+    return text
+
+
+FolderName = Annotated[str, AfterValidator(_name)]
+"""Of a sub-folder or a file in it."""
+
+
 class SensorFolders(SensorRadiometry):
     """Where the images of one sensor lie, and what their pixels mean."""
 
-    folders: tuple[str, ...] = Field(min_length=1)
+    folders: tuple[FolderName, ...] = Field(min_length=1)
     """Sub-folders with one file per chip each; the bands of several are stacked in this order."""
 
     @property
@@ -42,7 +62,7 @@ class SensorFolders(SensorRadiometry):
 class SarFolders(SensorFolders):
     """The same for the radar, which may have seen chips from two opposite sides."""
 
-    orientations: str | None = None
+    orientations: FolderName | None = None
     """CSV with key,radar_side of each chip, beside the sub-folders: chips seen from the side opposite to the
     declared radar_side are turned by 180 degrees on reading."""
 
@@ -58,7 +78,7 @@ class InvalidFolder(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    folder: str
+    folder: FolderName
     """Sub-folder with one mask (GeoTIFF, PNG) per chip."""
     values: tuple[int, ...] = Field(min_length=1)
     """Mask values that mean cloud, cloud shadow or anything else that hides the ground."""
@@ -76,7 +96,7 @@ class LabelFolder(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    folder: str
+    folder: FolderName
     """Sub-folder with one mask (GeoTIFF, PNG) or one vector file (GeoPackage, GeoJSON) per chip."""
     foreground: int = 1
     """Mask value of the class."""

@@ -27,7 +27,7 @@ from overcast.data.georeference import Georeference, require_same_grid
 from overcast.data.vectors import read_table
 from overcast.errors import InputError
 from overcast.grid import Window
-from overcast.reading import first_line
+from overcast.reading import first_line, shortened
 
 LISTED_VALUES = 8
 """How many unexpected mask values an error lists."""
@@ -198,8 +198,9 @@ def _reprojected(shapes: geopandas.GeoDataFrame, crs: str | None, path: Path) ->
             "write the right one into the file."
         ) from error
     if not np.isfinite(shapely.total_bounds(moved)).all():
+        named = shortened(shapes.crs.to_string(), 60)
         raise InputError(
-            f"{path} holds coordinates that its coordinate reference system ({shapes.crs.to_string()}) cannot have; "
+            f"{path} holds coordinates that its coordinate reference system ({named}) cannot have; "
             "write the right one into the file (GeoJSON without a crs member means longitude and latitude)."
         )
     return moved

@@ -22,6 +22,7 @@ from overcast.evaluation.instances import (
     match_instances,
 )
 from overcast.evaluation.polis import PolisSum, polis
+from overcast.reading import first_line
 
 REFERENCE_MARGIN_M = 50.0
 """Distance from the reference's convex hull beyond which a prediction lies on other ground."""
@@ -142,8 +143,19 @@ def _polygons(path: Path, like: geopandas.GeoDataFrame | None = None) -> geopand
         raise InputError(f"{path} names no coordinate system: save it with one.")
     table = table[~(table.geometry.isna() | table.geometry.is_empty)]
     if like is not None:
-        return single_polygons(joined(table).to_crs(like.crs))
+        return single_polygons(_moved(joined(table), like, path))
     return single_polygons(in_metres(table)) if len(table) else table
+
+
+def _moved(table: geopandas.GeoDataFrame, like: geopandas.GeoDataFrame, path: Path) -> geopandas.GeoDataFrame:
+    """The table in the coordinate system of another one."""
+    try:
+        return table.to_crs(like.crs)
+    except (RuntimeError, ValueError) as error:  # pyproj's errors are RuntimeErrors
+        raise InputError(
+            f"{path} has a coordinate system that cannot be brought to that of the other file ({first_line(error)}); "
+            "write the right one into it."
+        ) from error
 
 
 def _inside(table: geopandas.GeoDataFrame, area: Path) -> geopandas.GeoDataFrame:
