@@ -19,6 +19,8 @@ from datetime import date
 from pathlib import Path
 from statistics import mean
 
+from limits import as_command, at_least, existing
+
 from overcast.batch import Available
 from overcast.benchmark.jobs import Job, trial_jobs
 from overcast.benchmark.options import BenchmarkConfig, load_benchmark
@@ -35,10 +37,10 @@ Scores = dict[tuple[str, str, int], dict[str, float]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path, help="benchmark with one candidate per method")
+    parser.add_argument("config", type=existing, help="benchmark with one candidate per method")
     parser.add_argument("--output", type=Path, required=True, help="folder of the runs and the table")
-    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
-    parser.add_argument("--at-once", type=int, default=1, help="trainings at once")
+    parser.add_argument("--seeds", type=at_least(0), nargs="+", default=SEEDS)
+    parser.add_argument("--at-once", type=at_least(1), default=1, help="trainings at once")
     parser.add_argument("--datasets", nargs="+", metavar="NAME", help="these data sets alone")
     parser.add_argument("--only", nargs="+", metavar="LABEL", help="these variants alone")
     given = parser.parse_args()
@@ -126,4 +128,4 @@ def print_table(scores: Scores, control: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -12,6 +12,7 @@ import argparse
 from datetime import date
 from pathlib import Path
 
+from limits import as_command, at_least, existing
 from rich.progress import Progress
 
 from overcast.batch import Available
@@ -44,10 +45,10 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="folder for places, runs and report")
-    parser.add_argument("--data", type=Path, help="places that are there already, instead of simulating them")
+    parser.add_argument("--data", type=existing, help="places that are there already, instead of simulating them")
     parser.add_argument("--controls", nargs="*", default=[], help="methods trained at the same budget, for comparison")
     parser.add_argument("--install", action="store_true", help="put the model into the package")
-    parser.add_argument("--workers", type=int, default=2, help="processes of the simulator")
+    parser.add_argument("--workers", type=at_least(1), default=2, help="processes of the simulator")
     parser.add_argument("--set", dest="sets", action="append", default=[], help="key=value for every training")
     return parser.parse_args()
 
@@ -86,4 +87,4 @@ def print_scores(compared: Comparison) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

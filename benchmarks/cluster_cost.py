@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
+from limits import as_command, at_least, positive, share
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -38,12 +40,12 @@ def hours(km2: float, seconds_per_km2: float, cluster: Cluster) -> float:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds-per-km2", type=float, required=True, help="of one worker, measured")
-    parser.add_argument("--km2", type=float, default=1e6)
-    parser.add_argument("--machines", type=int, default=1)
-    parser.add_argument("--workers-per-machine", type=int, default=1)
-    parser.add_argument("--price-per-hour", type=float, required=True, help="of one machine, in any currency")
-    parser.add_argument("--efficiency", type=float, default=0.8, help="share of time in which workers compute")
+    parser.add_argument("--seconds-per-km2", type=positive, required=True, help="of one worker, measured")
+    parser.add_argument("--km2", type=positive, default=1e6)
+    parser.add_argument("--machines", type=at_least(1), default=1)
+    parser.add_argument("--workers-per-machine", type=at_least(1), default=1)
+    parser.add_argument("--price-per-hour", type=positive, required=True, help="of one machine, in any currency")
+    parser.add_argument("--efficiency", type=share, default=0.8, help="share of time in which workers compute")
     given = parser.parse_args()
     cluster = Cluster(given.machines, given.workers_per_machine, given.price_per_hour, given.efficiency)
     elapsed = hours(given.km2, given.seconds_per_km2, cluster)
@@ -59,4 +61,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

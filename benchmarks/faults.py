@@ -37,6 +37,7 @@ from pathlib import Path
 
 import numpy as np
 from kills import Running, Watch, digest, outputs, running
+from limits import as_command, at_least
 
 from overcast import __version__
 from overcast.bundle import BUNDLED, load_bundle
@@ -385,9 +386,9 @@ def rows(root: Path, names: Sequence[str]) -> dict[str, int]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--moments", type=int, default=10, help="kills in each part")
-    parser.add_argument("--seed", type=int, default=0, help="of moments and scenes")
-    parser.add_argument("--scenes", type=int, default=3, help="of fleet and worker")
+    parser.add_argument("--moments", type=at_least(1), default=10, help="kills in each part")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of moments and scenes")
+    parser.add_argument("--scenes", type=at_least(1), default=3, help="of fleet and worker")
     parser.add_argument("--output", type=Path, help="folder for scenes and outputs; the system's temporary one without")
     parser.add_argument("--only", choices=PARTS, help="one part")
     return parser.parse_args()
@@ -425,4 +426,4 @@ def run(given: argparse.Namespace) -> tuple[list[str], Path]:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

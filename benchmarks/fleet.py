@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from kills import digest
+from limits import as_command, at_least
 
 from overcast.bundle import BUNDLED, load_bundle
 from overcast.evaluation.machine import describe_machine
@@ -62,10 +63,10 @@ def told(found: dict[str, Any]) -> str:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=int, default=4)
-    parser.add_argument("--size", type=int, default=4096, help="side of each scene in pixels")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=1, help="of each worker, and of the one process")
+    parser.add_argument("--scenes", type=at_least(1), default=4)
+    parser.add_argument("--size", type=at_least(64), default=4096, help="side of each scene in pixels")
+    parser.add_argument("--workers", type=at_least(1), default=2)
+    parser.add_argument("--threads", type=at_least(1), default=1, help="of each worker, and of the one process")
     parser.add_argument("--runtime", default="openvino")
     parser.add_argument("--precision", default="fp32")
     given = parser.parse_args()
@@ -94,4 +95,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -19,6 +19,7 @@ import pandas as pd
 import rasterio
 import shapely
 from affine import Affine
+from limits import as_command, at_least, existing
 from numpy.typing import NDArray
 from rasterio.features import shapes
 from scipy.stats import wasserstein_distance
@@ -186,11 +187,11 @@ def plot(path: Path, simulated: pd.DataFrame, real: dict[str, pd.DataFrame]) -> 
 def main() -> None:
     """Print all distances."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cities", type=Path)
-    parser.add_argument("--chips", type=Path)
-    parser.add_argument("--statistics", type=Path, help="JSON with the pixel counts of nodata, ground and building")
-    parser.add_argument("--places", type=int, default=12)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cities", type=existing)
+    parser.add_argument("--chips", type=existing)
+    parser.add_argument("--statistics", type=existing, help="JSON with the pixel counts of nodata, ground and building")
+    parser.add_argument("--places", type=at_least(1), default=12)
+    parser.add_argument("--seed", type=at_least(0), default=0)
     parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
     cities = simulated_cities(arguments.places, arguments.seed)
@@ -209,4 +210,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

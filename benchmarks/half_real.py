@@ -22,6 +22,7 @@ from pathlib import Path
 
 import yaml
 from half_real_chips import RealChip, half_real_pair, real_chips, write_raster
+from limits import as_command, at_least, existing
 from rich.console import Console
 from rich.progress import track
 from runs import Budget, add_row, run_config, score, trained
@@ -67,14 +68,16 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--chips", type=Path, required=True, help="folder with NNN_rgb.png and NNN_mask.png at 0.5 m")
+    parser.add_argument(
+        "--chips", type=existing, required=True, help="folder with NNN_rgb.png and NNN_mask.png at 0.5 m"
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder for data, runs and scores")
     parser.add_argument("--gsd-m", type=float, choices=[1.0, 0.5], default=1.0)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--seeds", type=at_least(0), nargs="+", default=[0])
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--size", choices=sorted(BUDGETS), default="cpu")
-    parser.add_argument("--steps", type=int, help="instead of those of the size")
-    parser.add_argument("--workers", type=int, default=2, help="processes that simulate")
+    parser.add_argument("--steps", type=at_least(1), help="instead of those of the size")
+    parser.add_argument("--workers", type=at_least(1), default=2, help="processes that simulate")
     parser.add_argument("--smoke", action="store_true", help="two steps on little data: does it run?")
     parser.add_argument("--data-only", action="store_true", help="write the half-real data set and stop")
     return parser.parse_args()
@@ -204,4 +207,4 @@ def print_table(scores: dict[tuple[str, str, str], list[Evaluation]], arguments:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -14,6 +14,8 @@ from collections import defaultdict
 from datetime import date
 from pathlib import Path
 
+from limits import as_command, at_least, existing
+
 from overcast.batch import Available
 from overcast.compare import Request, compare_runs
 from overcast.config import load_config, train
@@ -40,10 +42,10 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with train/ and test/")
+    parser.add_argument("--data", type=existing, required=True, help="folder with train/ and test/")
     parser.add_argument("--output", type=Path, required=True, help="folder for runs and reports")
     parser.add_argument("--size", choices=sorted(CONFIGS), default="cpu")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--seeds", type=at_least(0), nargs="+", default=[0])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), help="the first leads the report")
     parser.add_argument("--set", dest="sets", action="append", default=[], help="key=value for every method")
     return parser.parse_args()
@@ -66,4 +68,4 @@ def print_table(ious: dict[tuple[str, str], list[float]], seeds: list[int]) -> N
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

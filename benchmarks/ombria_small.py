@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 import yaml
+from limits import as_command, existing
 from numpy.typing import NDArray
 from rich.progress import track
 
@@ -38,7 +39,7 @@ FOLDERS = ("s1_before", "s1_after", "s2_after", "mask")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with train/ and test/")
+    parser.add_argument("--data", type=existing, required=True, help="folder with train/ and test/")
     parser.add_argument("--output", type=Path, required=True, help="folder of the small data set")
     arguments = parser.parse_args()
     if arguments.output.exists():
@@ -109,4 +110,4 @@ def renamed(split: Split, names: dict[str, str]) -> Split:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

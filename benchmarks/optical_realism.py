@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from affine import Affine
+from limits import as_command, at_least, existing
 from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 
@@ -143,11 +144,11 @@ def print_statistics(ours: Images, path: Path) -> None:
 def main() -> None:
     """Print all distances."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--chips", type=Path)
-    parser.add_argument("--tile", type=Path)
-    parser.add_argument("--statistics", type=Path)
-    parser.add_argument("--places", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--chips", type=existing)
+    parser.add_argument("--tile", type=existing)
+    parser.add_argument("--statistics", type=existing)
+    parser.add_argument("--places", type=at_least(1), default=10)
+    parser.add_argument("--seed", type=at_least(0), default=0)
     arguments = parser.parse_args()
     ours = simulated(arguments.places, arguments.seed)
     real = [real_chips(arguments.chips)] if arguments.chips else []
@@ -160,4 +161,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

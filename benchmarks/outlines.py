@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 from affine import Affine
+from limits import as_command, at_least, not_negative
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 from scipy import ndimage
@@ -151,10 +152,10 @@ def cost(size_px: int, piece_px: int, *, apart: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=1500, help="side of the town in pixels")
-    parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.3])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cost", type=int, help="side of the raster whose polygons are timed")
+    parser.add_argument("--size", type=at_least(256), default=1500, help="side of the town in pixels")
+    parser.add_argument("--noise", type=not_negative, nargs="+", default=[0.0, 0.3])
+    parser.add_argument("--seed", type=at_least(0), default=0)
+    parser.add_argument("--cost", type=at_least(64), help="side of the raster whose polygons are timed")
     parser.add_argument("--watershed", action="store_true", help="time the separation of touching buildings instead")
     arguments = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, {dt.date.today()}, seed {arguments.seed}")
@@ -168,4 +169,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

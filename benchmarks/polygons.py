@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 from affine import Affine
+from limits import as_command, at_least
 from outlines import LEFT, Repeated, town
 
 from overcast.data.raster import Georeference
@@ -65,7 +66,7 @@ def measure(folder: Path, outlines: Outlines) -> dict[str, float]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=20_000, help="side of the raster in pixels")
+    parser.add_argument("--size", type=at_least(64), default=20_000, help="side of the raster in pixels")
     parser.add_argument("--outlines", choices=[one.value for one in Outlines], default=Outlines.GENTLE.value)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -89,4 +90,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

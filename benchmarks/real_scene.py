@@ -17,6 +17,7 @@ import geopandas
 import numpy as np
 import rasterio
 import rasterio.features
+from limits import as_command, existing
 from rasterio.transform import array_bounds
 from shapely.geometry import Polygon, box
 
@@ -35,7 +36,9 @@ CHIP_PX, STEPS, SEED = 128, 30, 0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with sar_masked.tif and sar_{hh,hv,vh,vv}.tif")
+    parser.add_argument(
+        "--data", type=existing, required=True, help="folder with sar_masked.tif and sar_{hh,hv,vh,vv}.tif"
+    )
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     print(f"{describe_machine()}; {date.today()}; seed {SEED}")
@@ -118,4 +121,4 @@ def map_and_check(scene: Path, model: Path, gsd_m: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -34,7 +34,7 @@ class Budget:
     steps: int
     batch: int
     crop: int
-    network: str = "tiny"
+    network: str = "thin"
     learning_rate: float = 1e-3
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 import torch
+from limits import as_command, at_least
 from rasterio.windows import Window
 
 from overcast.bundle import BUNDLED, load_bundle
@@ -95,8 +96,10 @@ def in_process(size: int, patches: int, runtime: str) -> dict[str, float]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 20_000, 40_000], help="sides in pixels")
-    parser.add_argument("--patches", type=int, default=6, help="squares with data")
+    parser.add_argument(
+        "--sizes", type=at_least(64), nargs="+", default=[10_000, 20_000, 40_000], help="sides in pixels"
+    )
+    parser.add_argument("--patches", type=at_least(1), default=6, help="squares with data")
     parser.add_argument("--runtime", choices=[one.value for one in Runtime], default=Runtime.EAGER.value)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -130,4 +133,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

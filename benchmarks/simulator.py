@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from limits import as_command, at_least, positive
+
 from overcast.simulate.dataset import simulate_dataset
 from overcast.simulate.options import Preset, SimulationOptions, preset
 from overcast.simulate.place import place_ids, simulate_place
@@ -61,9 +63,9 @@ def measure(case: str, side_m: float, gsd_m: float, workers: int) -> None:
 def main() -> None:
     """Print machine, date and the figures of both cases."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
-    parser.add_argument("--side-m", type=float, default=1000.0)
-    parser.add_argument("--gsd-m", type=float, default=0.5)
+    parser.add_argument("--workers", type=at_least(1), default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--side-m", type=positive, default=1000.0)
+    parser.add_argument("--gsd-m", type=positive, default=0.5)
     parser.add_argument("--case", choices=CASES)
     arguments = parser.parse_args()
     if arguments.case:
@@ -78,4 +80,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -17,6 +17,7 @@ from collections import defaultdict
 from datetime import date
 from pathlib import Path
 
+from limits import at_least
 from rich.console import Console
 from rich.progress import Progress
 from runs import Budget, add_row, best_threshold, counted_pixels, given, run_config, score, trained
@@ -84,11 +85,11 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="folder for data, runs and the table")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the trainings")
+    parser.add_argument("--seeds", type=at_least(0), nargs="+", default=[0, 1, 2], help="of the trainings")
     parser.add_argument("--size", choices=sorted(BUDGETS), default="cpu")
     parser.add_argument("--levels", nargs="+", choices=list(LEVELS), default=["default", "none", "hard"])
     parser.add_argument("--methods", nargs="+", help="a choice of them")
-    parser.add_argument("--workers", type=int, default=2, help="processes that simulate")
+    parser.add_argument("--workers", type=at_least(1), default=2, help="processes that simulate")
     parser.add_argument("--smoke", action="store_true", help="two steps on a few small places: does it run?")
     return parser.parse_args()
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from half_real_chips import real_chips
+from limits import as_command, at_least, existing
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import uniform_filter
@@ -54,9 +55,9 @@ LEVELS = (2, 10, 25, 75, 90, 98)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder with sn6_native/ and sn6_optical_labelled/")
+    parser.add_argument("--data", type=existing, help="folder with sn6_native/ and sn6_optical_labelled/")
     parser.add_argument("--output", type=Path, required=True, help="folder for the pictures")
-    parser.add_argument("--seed", type=int, default=0, help="of the compared places")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of the compared places")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     pictures = {"simulator.png": district_panel}
@@ -199,4 +200,4 @@ def optical_pairs(labelled: Path, seed: int) -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

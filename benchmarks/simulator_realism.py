@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from limits import as_command, at_least, existing
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
@@ -247,12 +248,12 @@ def print_native(options: SimulationOptions, folder: Path) -> None:
 def main() -> None:
     """Print all distances."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--statistics", type=Path)
-    parser.add_argument("--native", type=Path)
-    parser.add_argument("--places", type=int, default=32)
-    parser.add_argument("--strips", type=int, default=4)
-    parser.add_argument("--native-places", type=int, default=12)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--statistics", type=existing)
+    parser.add_argument("--native", type=existing)
+    parser.add_argument("--places", type=at_least(1), default=32)
+    parser.add_argument("--strips", type=at_least(1), default=4)
+    parser.add_argument("--native-places", type=at_least(1), default=12)
+    parser.add_argument("--seed", type=at_least(0), default=0)
     arguments = parser.parse_args()
     size = {"place_m": 256, "chip_px": 512, "seed": arguments.seed, "sar": SarOptions(wedge_share=0)}
     options = SimulationOptions(places=arguments.places, **size)
@@ -269,4 +270,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

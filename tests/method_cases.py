@@ -17,6 +17,7 @@ from overcast.methods.garcia import GarciaOptions
 from overcast.methods.hallucination import HallucinationOptions
 from overcast.methods.mmanet import MmanetOptions
 from overcast.methods.modality_dropout import ModalityDropoutOptions
+from overcast.methods.optical_init import OpticalInitOptions
 from overcast.methods.options import (
     FusionOptions,
     MethodOptions,
@@ -25,6 +26,7 @@ from overcast.methods.options import (
     SarTwinOptions,
     build_method,
 )
+from overcast.methods.self_training import SelfTrainingOptions
 from overcast.methods.shaspec import ShaspecOptions
 from overcast.methods.translation import TranslationOptions
 from overcast.models.network import NetworkSpec, Sharing
@@ -51,6 +53,8 @@ LITERATURE: list[MethodOptions] = [
     ShaspecOptions(),
     MmanetOptions(),
     TranslationOptions(),
+    SelfTrainingOptions(),
+    OpticalInitOptions(),
 ]
 EVERY_OPTION = [
     SarOptions(),
@@ -146,4 +150,4 @@ def same(before: list[Tensor], after: list[Tensor]) -> bool:
 
 
 def without_gradient(module: nn.Module) -> list[str]:
-    return [name for name, p in module.named_parameters() if p.grad is None]
+    return [name for name, p in module.named_parameters() if p.grad is None and ".average." not in name]

@@ -13,6 +13,7 @@ from overcast.methods.modality_dropout import ModalityDropoutOptions
 from overcast.methods.options import MethodOptions, SarOptions, build_deployable
 from overcast.methods.shaspec import ShaspecOptions
 from overcast.methods.translation import TranslationOptions
+from overcast.models.spec import NetworkSpec
 
 KINDS: dict[str, MethodOptions] = {
     "SingleNetwork": SarOptions(),
@@ -25,10 +26,10 @@ KINDS: dict[str, MethodOptions] = {
 """A method that deploys each kind of network."""
 
 
-def deployable(kind: str) -> nn.Module:
+def deployable(kind: str, spec: NetworkSpec = SPEC) -> nn.Module:
     """A network for two bands whose batch normalisation does something, as after training."""
     torch.manual_seed(0)
-    network = build_deployable(KINDS[kind], SPEC).eval()
+    network = build_deployable(KINDS[kind], spec).eval()
     assert type(network).__name__ == kind
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d):

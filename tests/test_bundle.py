@@ -6,7 +6,9 @@ import hashlib
 import json
 import pickletools
 import re
+import resource
 import shutil
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,9 +139,9 @@ def test_both_kinds_predict_what_the_method_predicted(
             assert torch.equal(full.method.predict(batch, way), made.method.predict(batch, way))
         inputs = [images[name] for name in deployable.info.inputs]
         expected = made.method.deployable().eval()(*inputs)
-        assert torch.equal(deployable.network(*inputs), expected)
-        assert torch.equal(full.network(*inputs), expected)
-    assert not deployable.network.training
+        assert torch.equal(deployable.standardised_network(*inputs), expected)
+        assert torch.equal(full.standardised_network(*inputs), expected)
+    assert not deployable.standardised_network.training
     assert not full.method.training
 
 
@@ -149,10 +151,10 @@ def test_release_is_half_the_size_and_predicts_the_same(bundle: Path, tmp_path: 
     before, after = load_bundle(bundle), load_bundle(tmp_path / "release")
     sizes = [(path / "model.safetensors").stat().st_size for path in (before.path, after.path)]
     assert 0.5 <= sizes[1] / sizes[0] < 0.56
-    assert {tensor.dtype for tensor in after.network.state_dict().values()} <= {torch.float32, torch.int64}
+    assert {tensor.dtype for tensor in after.standardised_network.state_dict().values()} <= {torch.float32, torch.int64}
     sar = _batch().require("sar")
     with torch.inference_mode():
-        difference = (before.network(sar).sigmoid() - after.network(sar).sigmoid()).abs()
+        difference = (before.standardised_network(sar).sigmoid() - after.standardised_network(sar).sigmoid()).abs()
     assert 0 < difference.max() < 0.01
 
 
@@ -412,3 +414,55 @@ def test_identity_changes_with_the_data(tiny_folder: Path, tmp_path: Path) -> No
     image.write_bytes(b"123")
     assert chip_set_identity((*chips, extra)) != first
     assert chip_set_identity(chips[1:]).chips == len(chips) - 1
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    ["tu-hf_hub:owner/model", "tu-local-dir:/etc", "tu-hf-hub:a/b", "../x", "http://127.0.0.1/x", "a b", "", "x" * 200],
+)
+def test_no_encoder_name_asks_the_network_or_opens_a_folder(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, encoder: str
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **_: asked.append(given) or [])
+    monkeypatch.setattr(socket.socket, "connect", lambda _self, address: asked.append(address))
+    _edit(bundle / "bundle.json", lambda record: record["network"].update(encoder=encoder))
+    with pytest.raises(BundleError, match=r"network\.encoder: encoder") as caught:
+        load_bundle(bundle)
+    assert asked == []
+    assert len(str(caught.value).replace(str(bundle), "")) < 300
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"decoder_channels": [8192] * 5}, "does not fit the architecture"),
+        ({"decoder_channels": [10**6] * 5}, "needs 5 widths from 1 to 8192"),
+        ({"num_classes": 1000}, "does not fit the architecture"),
+        ({"num_classes": 10**9}, "num_classes"),
+        ({"shared_channels": 8192}, "does not fit the architecture"),
+        ({"fusion_channels": 10**5}, "fusion_channels"),
+        ({"sar_bands": 10**6}, "sar_bands"),
+        ({"encoder": "tu-vit_giant_patch14_224"}, "describes no network that can be built"),
+    ],
+)
+def test_a_record_that_asks_for_gigabytes_allocates_nothing(bundle: Path, change: dict[str, Any], reason: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    _edit(bundle / "bundle.json", lambda record: record["network"].update(change))
+    with pytest.raises(BundleError, match=reason):
+        load_bundle(bundle)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "bundle.json"])
+def test_parts_that_are_links_out_of_the_bundle_are_refused(bundle: Path, tmp_path: Path, name: str) -> None:
+    (bundle / name).rename(tmp_path / "elsewhere")
+    (bundle / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BundleError, match=rf"{name} is a link out of its bundle"):
+        load_bundle(bundle)
+
+
+def test_statistics_of_other_bands_are_refused(bundle: Path) -> None:
+    _edit(bundle / "bundle.json", lambda record: record["statistics"]["sar"].update(mean=[1.0], std=[1.0]))
+    with pytest.raises(BundleError, match="statistics of 1 bands for 2 bands"):
+        load_bundle(bundle)

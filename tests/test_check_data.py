@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import spacenet6_miniature
 from raster_files import write_png
+from scene_files import write_town
 from typer.testing import CliRunner
 
 from overcast.cli import app
@@ -35,6 +36,8 @@ def write_folder(root: Path, subset: str = "") -> Path:
     for name in ("a", "b"):
         for layer, channels in (("sar", ()), ("optical", (3,)), ("clouds", ()), ("masks", ())):
             write_png(root / subset / layer / f"{name}.png", np.zeros((8, 8, *channels), np.uint8))
+        radar = np.random.default_rng(ord(name)).integers(1, 60, (8, 8)).astype(np.uint8)
+        write_png(root / subset / "sar" / f"{name}.png", radar)
     return root
 
 
@@ -50,6 +53,7 @@ WRITERS: dict[DatasetName, Any] = {
     DatasetName.DFC2023: miniature.write_dfc2023,
     DatasetName.OPENEARTHMAP_SAR: miniature.write_openearthmap_sar,
     DatasetName.BRIGHT: miniature.write_bright,
+    DatasetName.SCENES: write_town,
 }
 
 

@@ -1,6 +1,7 @@
 """COCO files: polygons and run-length codes in every form, and what is wrong with a file."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,68 @@ def test_files_of_other_categories_are_refused(tmp_path: Path) -> None:
     assert read_coco(write_coco(tmp_path / "b.json", categories=[{"id": 1, "name": "Buildings"}]))
     with pytest.raises(InputError, match="holds the category 'flat_roof', but building is expected"):
         read_coco(write_coco(tmp_path / "r.json", categories=[{"id": 1, "name": "flat_roof"}]))
+
+
+BOMBS = [
+    ({"size": SIZE, "counts": "X" * 10**6}, "more than 13 digits"),
+    ({"size": SIZE, "counts": [2**63 - 1, 2**63 - 1, SIDE_PX**2 + 2]}, "no whole number from 0 to 1024"),  # wraps to it
+    ({"size": SIZE, "counts": [100.7, SIDE_PX**2 - 100]}, "100.7 is no whole number"),
+    ({"size": SIZE, "counts": [True, SIDE_PX**2 - 1]}, "True is no whole number"),
+    ({"size": SIZE, "counts": [1e400]}, "inf is no whole number"),
+    ({"size": SIZE, "counts": [10**30]}, "is no whole number"),
+    ({"size": SIZE, "counts": [0] * (SIDE_PX**2 + 2)}, "run lengths are expected"),
+    ({"size": [SIDE_PX, -SIDE_PX], "counts": [0]}, "-32 is no whole number"),
+    ({"size": 5, "counts": [SIDE_PX**2]}, "not iterable"),
+    ([[0, 0, 1, 0, float("nan"), 1]], "no x and y"),
+    ([[0, 0, 1, 0, 10**400, 1]], "no x and y"),
+    ([["1", "2", "3", "4", "5", "6"]], "no x and y"),
+    ([0, 0, 1, 0, 1, 1], "a list of polygons, each a list, is expected"),
+    (5, "a list of polygons"),
+]
+
+
+@pytest.mark.parametrize(("segmentation", "message"), BOMBS)
+def test_run_lengths_and_corners_that_cannot_be_are_refused(tmp_path: Path, segmentation: Any, message: str) -> None:
+    start = time.process_time()
+    with pytest.raises(InputError, match=rf"annotation 0 cannot be read .*{message}") as caught:
+        read_coco(write_coco(tmp_path / "c.json", segmentation))
+    assert len(str(caught.value).replace(str(tmp_path), "")) < 300
+    assert time.process_time() - start < 3
+
+
+def test_whole_run_lengths_may_be_written_as_floats(tmp_path: Path) -> None:
+    code = {"size": SIZE, "counts": [float(run) for run in runs_of(block_mask())]}
+    np.testing.assert_array_equal(drawn(write_coco(tmp_path / "c.json", code)), block_mask())
+
+
+@pytest.mark.parametrize(
+    ("image", "stem"),
+    [
+        ({"file_name": "../../etc/tile.tif"}, "tile"),
+        ({"file_name": "train\\rgb\\tile.tif"}, "tile"),
+        ({"file_name": ".."}, ".."),
+        ({"file_name": 5}, None),
+        ({"file_name": ""}, None),
+        ({"id": [1]}, None),
+        ({"id": None}, None),
+        ({"height": -4}, None),
+        ({"height": "32"}, None),
+        ({"width": 10**30}, None),
+    ],
+)
+def test_file_names_of_images_are_names_without_folders(
+    tmp_path: Path, image: dict[str, Any], stem: str | None
+) -> None:
+    images = [{"id": 7, "file_name": "a.tif", "height": SIDE_PX, "width": SIDE_PX} | image]
+    path = write_coco(tmp_path / "c.json", images=images)
+    if stem is not None:
+        assert list(read_coco(path)) == [stem]
+        return
+    with pytest.raises(InputError, match="an image entry lacks"):
+        read_coco(path)
+
+
+@pytest.mark.parametrize("categories", [5, [1], {"a": 1}, [None]])
+def test_categories_of_another_form_are_refused(tmp_path: Path, categories: Any) -> None:
+    with pytest.raises(InputError, match="categories is no list of objects"):
+        read_coco(write_coco(tmp_path / "c.json", categories=categories))

@@ -117,10 +117,10 @@ def test_misspelt_key_in_a_file_is_named_with_the_file_and_the_nearest_key(tmp_p
         ("trainig.steps=3", "did you mean training?"),
         ("method={name: sar, lambda_msa: 1}", "method.lambda_msa is no known key"),
         ("training.batch_size=0", "training.batch_size: input should be greater than or equal to 1 (got 0)"),
-        ("training.precision=fp16", "training.precision: input should be 'fp32' or 'bf16' (got 'fp16')"),
+        ("training.precision=fp16", "training.precision: input should be 'auto', 'fp32' or 'bf16' (got 'fp16')"),
         ("method.name=cmhlc", "method.name: input should be one of 'cmhcl', 'sar'"),
         ("data.split.by=random", "data.split.by: input should be one of 'blocks', 'places'"),
-        ("network.preset=huge", "network.preset: input should be 'tiny', 'base' or 'paper' (got 'huge')"),
+        ("network.preset=huge", "network.preset: input should be 'tiny', 'thin', 'base' or 'paper' (got 'huge')"),
         ("network.encoder=mit_b0", "mit_b0"),
         ("training.optimiser.warmup_steps=20000", "warmup_steps must be below steps"),
         ("training.steps", "write it as key=value"),
@@ -171,7 +171,7 @@ def test_override_creates_and_keeps_sections() -> None:
 def test_preset_fills_what_is_not_set() -> None:
     tiny = load_config(None, [ROOT, "network={preset: tiny, fusion_channels: 12}"]).network
     assert tiny.fusion_channels == 12
-    assert tiny.decoder_channels == (64, 48, 32, 24, 16)
+    assert (tiny.encoder_blocks, tiny.decoder_channels) == (1, (64, 48, 32, 24))
     assert tiny.preset is Preset.TINY
     assert load_config(None, [ROOT, "network.preset=paper"]).network.encoder == "resnet50"
 
@@ -184,9 +184,11 @@ def test_plan_takes_bands_from_the_data_set(tiny_sets: list[str]) -> None:
 
 
 def test_rate_follows_the_polynomial() -> None:
-    options = OptimiserOptions(power=0.9)
+    options = OptimiserOptions(power=0.9, warmup_steps=0)
     assert rate_factor(0, 100, options) == 1.0
     assert rate_factor(75, 100, options) == pytest.approx(0.25**0.9)
     assert rate_factor(100, 100, options) == 0.0
     warm = OptimiserOptions(power=0.0, warmup_steps=4)
     assert [rate_factor(step, 100, warm) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    share = OptimiserOptions(power=0.0)
+    assert [rate_factor(step, 50, share) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]

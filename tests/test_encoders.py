@@ -14,7 +14,7 @@ from torch import nn
 
 from overcast.errors import ConfigError
 from overcast.models import encoders
-from overcast.models.depthwise import DepthwiseConv2d, with_fast_depthwise
+from overcast.models.depthwise import DepthwiseConv2d, _SmallDepthwise, with_fast_depthwise
 from overcast.models.encoders import (
     LITE0,
     adapt_first_convolution,
@@ -173,6 +173,49 @@ def test_fast_depthwise_changes_neither_function_nor_names():
     assert list(fast.state_dict()) == list(plain.state_dict())
     with torch.no_grad():
         assert all(torch.equal(a, b) for a, b in zip(plain(x), fast(x), strict=True))
+
+
+@pytest.mark.parametrize(("kernel", "stride", "size"), [(5, 1, (2, 2)), (3, 2, (7, 4)), (5, 2, (8, 5)), (3, 1, (1, 8))])
+def test_gradients_of_fast_depthwise_are_those_of_the_convolution(kernel: int, stride: int, size: tuple[int, int]):
+    conv = nn.Conv2d(6, 6, kernel, stride, kernel // 2, groups=6, bias=False).double()
+    x = torch.randn(3, 6, *size, dtype=torch.float64, requires_grad=True)
+    y = _SmallDepthwise.apply(x, conv.weight, conv.stride, conv.padding)
+    weighting = torch.randn_like(y)
+    found = torch.autograd.grad((y * weighting).sum(), (x, conv.weight))
+    expected = torch.autograd.grad((conv(x) * weighting).sum(), (x, conv.weight))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_small_maps_train_as_the_convolution_does():
+    conv = nn.Conv2d(4, 4, 5, padding=2, groups=4)
+    fast = DepthwiseConv2d(copy.deepcopy(conv), same=False).train()
+    x = torch.randn(2, 4, 4, 4)
+    assert "_SmallDepthwise" in str(fast._on_cpu(x).grad_fn.next_functions[0][0])  # the path is taken
+    (fast(x) ** 2).sum().backward(), (conv(x) ** 2).sum().backward()
+    torch.testing.assert_close(fast.weight.grad, conv.weight.grad)
+    torch.testing.assert_close(fast.bias.grad, conv.bias.grad)
+
+
+@pytest.mark.parametrize(("name", "kept", "left_out"), [
+    (LITE0, "model.blocks.5.0.conv_pw.weight", "model.blocks.5.1.conv_pw.weight"),
+    ("resnet18", "layer2.0.conv1.weight", "layer2.1.conv1.weight"),
+    ("tu-test_resnet", "model.layer2.0.conv1.weight", None),
+])  # fmt: skip
+def test_a_shortened_encoder_keeps_the_first_blocks_of_each_stage(name: str, kept: str, left_out: str | None):
+    whole = build_encoder(name, 2, pretrained=name == LITE0)
+    short = build_encoder(name, 2, pretrained=name == LITE0, blocks=1)
+    assert short.state_dict().keys() <= whole.state_dict().keys()
+    if name == LITE0:
+        assert short.state_dict()[kept].equal(whole.state_dict()[kept])
+    assert left_out is None or left_out in whole.state_dict().keys() - short.state_dict().keys()
+    x = torch.randn(2, 2, 64, 64)
+    assert [f.shape for f in short(x)] == [f.shape for f in whole(x)]
+
+
+def test_an_encoder_without_stages_of_blocks_cannot_be_shortened():
+    with pytest.raises(ConfigError, match=r"network\.encoder_blocks=null"):
+        build_encoder("mobileone_s0", 1, pretrained=False, blocks=1)
 
 
 def test_fast_depthwise_trains_in_float32_under_autocast():

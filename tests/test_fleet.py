@@ -150,7 +150,7 @@ def test_turned_scenes_are_turned_by_workers_too(scenes: Path, tmp_path: Path):
     map_scenes(FleetRequest(specs, tmp_path / "alone", model, seen, GENTLE))
     with threads(model) as backend:
         map_scenes(FleetRequest(specs, tmp_path / "spread", model, seen, GENTLE), compute_on(backend))
-    assert backend.tasks[0].rotate
+    assert backend.tasks[0].turn
     assert contents(tmp_path / "spread") == contents(tmp_path / "alone")
 
 
@@ -255,6 +255,22 @@ def test_killed_command_goes_on_where_it_stopped(scenes: Path, tmp_path: Path, i
     assert contents(out) == contents(tmp_path / "alone")
 
 
+def test_damaged_manifest_skips_nothing_and_names_no_file(tmp_path: Path):
+    """Only the run's own targets are looked at."""
+    target = tmp_path / "s.tif"
+    target.write_text("map")
+    good = {"scene": "s", "status": "done", "request": "r", "outputs": {"s.tif": 3}}
+    wrong = [{"s.tif": 4}, {}, {"/etc/passwd": 3}, {"s.tif": 3, "../x": 1}, ["s.tif"], "s.tif", None, 5, {"s.tif": "3"}]
+    for outputs, done in [({"s.tif": 3}, True), *((one, False) for one in wrong)]:
+        (tmp_path / "manifest.jsonl").write_text(json.dumps({**good, "outputs": outputs}) + "\n")
+        assert Manifest(tmp_path).is_done("s", "r", [target]) is done
+    rubbish = ["[" * 50_000, "5", "null", "[]", '{"scene": []}', '{"scene": "s"}', '{"scene": "s", "status": {}}', "\0"]
+    (tmp_path / "manifest.jsonl").write_bytes("\n".join(rubbish).encode() + b"\n\xff\xfe")
+    found = Manifest(tmp_path)
+    assert not found.is_done("s", "r", [target])
+    assert not found.is_begun("s", "r")
+
+
 def map_killed_before_the_manifest(folder: Path, out: Path) -> None:
     record = Manifest.record
 
@@ -354,12 +370,12 @@ def test_scenes_of_one_name_are_told_apart_by_their_folders(tmp_path: Path):
     [
         ("none.tif", None, "does not exist"),
         ("empty.txt", "# nothing\n", "lists no scene"),
-        ("bad.json", "{", "cannot be read as JSON"),
+        ("bad.json", "{", "is not readable JSON"),
         ("list.json", "[]", "no JSON object"),
         ("other.json", '{"type": "Point"}', "no STAC item"),
         ("many.json", json.dumps(item("m", a="s0.tif", b="s1.tif")), r"2 GeoTIFF assets \(a, b\)"),
         ("none.json", json.dumps({"type": "FeatureCollection", "features": []}), "holds no item"),
-        ("noid.json", json.dumps({"type": "Feature"}), "no id or no assets"),
+        ("noid.json", json.dumps({"type": "Feature"}), "no STAC item: it has no assets"),
     ],
 )
 def test_what_names_no_scene_is_one_sentence(tmp_path: Path, name: str, content: str | None, said: str):
@@ -414,6 +430,41 @@ def test_scenes_are_read_from_the_web_and_from_object_stores(
     assert all(text.endswith("the connection.") and "\n" not in text for text in summary.failed.values())
     assert map_scenes(request).skipped == ("s0", "s1", "s2")
     assert manifest(out)["s1"]["files"] == ["s3://bucket/s1.tif"]
+
+
+def test_passwords_and_signatures_of_addresses_stand_nowhere(
+    scenes: Path, tmp_path: Path, server: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("DEBUG")
+    secret = f"http://user:PASSW0RD@{server}/{{}}?X-Amz-Signature=S3CRETSIG&token=T0KEN"
+    (scenes / "items.json").write_text(json.dumps(item("s2", data=secret.format("s2.tif"))))
+    arguments = [secret.format(name) for name in ("s0.tif", "items.json", "nowhere.tif")]
+    out, told = tmp_path / "out", list[str]()
+    out.mkdir()
+    request = FleetRequest(find_scenes(arguments, BANDS), out, model_of(), DECLARED, GENTLE, ".gpkg", ".tif")
+    summary = map_scenes(request, report=lambda state: told.append(state.note))
+    assert summary.done == ("s0", "s2")
+    assert summary.failed["nowhere"].startswith(f"http://{server}/nowhere.tif cannot be read")
+    given = CliRunner().invoke(app, ["predict", secret.format("nowhere.tif"), "-o", str(tmp_path / "o.gpkg")])
+    assert isinstance(given.exception, InputError)
+    with pytest.raises(InputError) as refusal:
+        find_scenes([secret.format("nowhere.json")], BANDS)
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and scenes not in path.parents]
+    assert {"manifest.jsonl", "s0.stac.json", "s0.gpkg", "s0.tif"} <= {path.name for path in written}
+    places = {str(path): path.read_bytes() for path in written}
+    shown = [
+        *told,
+        *summary.failed.values(),
+        given.output,
+        str(given.exception),
+        str(refusal.value),
+        caplog.text,
+        *capfd.readouterr(),
+    ]
+    places |= {f"shown {number}": text.encode() for number, text in enumerate(shown)}
+    for word in (b"PASSW0RD", b"S3CRETSIG", b"T0KEN"):
+        assert [place for place, content in places.items() if word in content] == []
+    assert f"http://{server}/s0.tif".encode() in (out / "s0.stac.json").read_bytes()
 
 
 # -- Ray ---------------------------------------------------------------------------------------------------------------
@@ -506,6 +557,11 @@ def test_ray_with_a_worker_that_dies_gives_the_bytes_of_one_process_and_loses_on
     assert sum(bool(block & again) for block in blocks) == 1
 
 
+def four_bands(seed: int = 0) -> np.ndarray:
+    """(4, H, W) dB, no two bands alike."""
+    return np.concatenate([speckle(100, 96, seed=seed) - 40, speckle(100, 96, seed=seed) - 39])
+
+
 @pytest.mark.usefixtures("importable")
 @pytest.mark.filterwarnings("ignore:Tip. In future versions of Ray:FutureWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -515,7 +571,7 @@ def test_command_computes_on_a_cluster_that_runs(scenes: Path, tmp_path: Path):
     from ray.cluster_utils import Cluster
 
     grid = {"transform": Affine(1, 0, 593000, 0, -1, 5750000)}
-    values = np.tile(speckle(100, 96) - 40, (2, 1, 1))
+    values = four_bands()
     scene = write_scene(scenes / "town.tif", values, **grid)
     given = [scene, "--write", "parquet,tif", "--bands", "HH,HV,VH,VV", "--unit", "dB", "--no-style", "--json"]
     given += ["--runtime", "eager", "--threads", "1"]
@@ -576,7 +632,7 @@ def test_ray_that_does_not_start_in_time_is_one_sentence(scenes: Path, tmp_path:
 def test_command_maps_a_list_and_says_what_failed(scenes: Path, tmp_path: Path):
     for number in (0, 2):
         grid = {"transform": Affine(1, 0, 593000, 0, -1, 5750000)}
-        write_scene(scenes / f"s{number}.tif", np.tile(speckle(100, 96, seed=number) - 40, (2, 1, 1)), **grid)
+        write_scene(scenes / f"s{number}.tif", four_bands(number), **grid)
     (scenes / "list.txt").write_text("s0.tif\ns1.tif\ns2.tif\n")
     given = [scenes / "list.txt", "--into", tmp_path / "maps", "--write", "parquet,tif", "--json"]
     given += ["--bands", "HH,HV,VH,VV", "--unit", "dB", "--no-stac", "--no-style"]

@@ -11,6 +11,7 @@ from affine import Affine
 from raster_files import NORTH_UP, UTM, write_png, write_tiff
 
 from overcast.batch import Modality
+from overcast.data import patterns
 from overcast.data.chips import Bounds, read_chip
 from overcast.data.folder import folder_catalog, read_description
 from overcast.data.georeference import Georeference, is_metric
@@ -219,20 +220,35 @@ def test_files_on_different_grids_are_refused_with_the_command(root: Path, folde
 
 def test_a_wrong_pixel_size_is_refused(root: Path) -> None:
     (root / "dataset.yaml").write_text(DESCRIPTION.replace("gsd_m: 0.5, radar", "gsd_m: 5, radar"))
-    with pytest.raises(RadiometryError, match=r"pixels of 0\.5 m, but gsd_m is declared as 5"):
+    with pytest.raises(
+        RadiometryError, match=r"0\.5 m x 0\.5 m on the ground .* but 5 m x 5 m are declared; .* prepare"
+    ):
         folder_catalog(root)
 
 
-def test_pixel_sizes_are_compared_in_metres_only(root: Path) -> None:
+def in_degrees(root: Path, width: float, height: float) -> None:
+    """The chips with pixels of so many degrees, at 52 degrees north."""
     for index, name in enumerate(NAMES):
-        where = Affine(5e-6, 0, 5 + index, 0, -5e-6, 52)
+        where = Affine(width, 0, 5 + index, 0, -height, 52)
         for folder, bands in (("sar", 2), ("optical", 3), ("masks", 1)):
             values = np.ones((bands, 16, 16), np.float32 if folder == "sar" else np.uint8)
             write_tiff(root / folder / f"{name}.tif", values, where, "EPSG:4326")
+
+
+def test_chips_in_degrees_have_their_pixel_size_on_the_ground(root: Path) -> None:
+    in_degrees(root, 0.5 / 68_680, 0.5 / 111_270)
     bounds = folder_catalog(root).chips[0].bounds
     assert bounds is not None
     assert bounds.crs == "EPSG:4326"
     assert (bounds.left, bounds.top) == (5, 52)
+
+
+def test_pixels_that_fit_by_their_area_alone_are_refused(root: Path) -> None:
+    """Square in degrees, 0.39 m x 0.64 m on the ground: an area of 0.25 m^2."""
+    side = 0.5 / (68_680 * 111_270) ** 0.5
+    in_degrees(root, side, side)
+    with pytest.raises(RadiometryError, match=r"0\.393 m x 0\.636 m on the ground .* 0\.5 m x 0\.5 m .* prepare"):
+        folder_catalog(root)
 
 
 @pytest.mark.parametrize(
@@ -248,3 +264,28 @@ def test_bounds_are_the_envelope_of_a_rotated_grid() -> None:
     assert bounds is not None
     assert (bounds.left, bounds.bottom, bounds.right, bounds.top) == pytest.approx((96, 200, 100, 210))
     assert Bounds.of(Georeference(4, 10, turned, None)) is None
+
+
+@pytest.mark.parametrize("pattern", ["^(?P<place>(a+)+)b$", "^(?P<place>(a|aa)+)$b", "(?P<place>" + "a*" * 25 + ")b$"])
+def test_a_pattern_that_never_ends_is_stopped(monkeypatch: pytest.MonkeyPatch, pattern: str) -> None:
+    monkeypatch.setattr(patterns, "LIMIT_S", 0.5)
+    with pytest.raises(InputError, match=r"place_pattern .* needs more than 0\.5 s for 1 names; write it without"):
+        patterns.search_names(patterns.check_pattern(pattern, "place"), "place", ["a" * 200])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("(" * 5000, "more than 500"),
+        ("(?P<place>a{99999999999999999999})", "not a regular expression"),
+        ("(?P<place>[[a]&&b])(", "not a regular expression"),
+        ("(a)", "needs a group"),
+    ],
+)
+def test_patterns_that_are_none_are_said(pattern: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        patterns.check_pattern(pattern, "place")
+
+
+def test_names_are_searched_in_order() -> None:
+    assert patterns.search_names("(?P<place>.+)_", "place", ["a_1", "b", "ü_2"]) == ["a", None, "ü"]

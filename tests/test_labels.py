@@ -221,7 +221,7 @@ def test_table_of_styles_beside_the_footprints_is_no_layer_of_shapes(tmp_path: P
     house = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 4, 4)], crs="EPSG:32631")
     house.to_file(path, layer="footprints")
     pyogrio.write_dataframe(pd.DataFrame({"styleName": ["a"]}), path, layer="layer_styles")
-    assert geometry_layer(path) == "footprints"
+    assert geometry_layer(str(path), path) == "footprints"
     house.to_file(path, layer="more")
     with pytest.raises(InputError, match=r"2 layers of shapes \(footprints, more\)"):
-        geometry_layer(path)
+        geometry_layer(str(path), path)

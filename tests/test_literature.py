@@ -220,9 +220,9 @@ def test_disoptnet_distils_labels_and_features():
     valid, losses = both_valid(batch), method.losses(batch, 50, STEPS)
     torch.testing.assert_close(losses["soft"], soft_cross_entropy(taught, output.pseudo, valid=valid))
     torch.testing.assert_close(losses["hard"], segmentation_loss(output.pseudo, labels_of(taught), valid))
-    torch.testing.assert_close(losses["features"], branch_distance(features, output.features, valid))
+    torch.testing.assert_close(losses["features"], branch_distance(features, output.features, valid, 1))
     assert [x.shape[-1] for x in (*features.stages, features.decoded)] == [8, 4, 128]  # strides 16, 32 and 1
-    assert branch_distance(features, features, valid).item() == 0
+    assert branch_distance(features, features, valid, 1).item() == 0
 
 
 def test_disoptnet_shares_the_early_stages():

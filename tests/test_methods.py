@@ -15,15 +15,20 @@ from method_cases import (
     losses_of_every_stage,
     make,
     make_batch,
+    same,
     stage_steps,
+    state_of,
     total,
     without_gradient,
 )
 from pydantic import TypeAdapter, ValidationError
 
-from overcast.batch import Available, Modality
+from overcast.batch import EVERY_KIND, Available, Holds, Modality
 from overcast.errors import ConfigError, MissingModalityError
 from overcast.methods.collaborative import CollaborativeOptions
+from overcast.methods.distillation import KdOptions
+from overcast.methods.hallucination import HallucinationOptions
+from overcast.methods.mmanet import MmanetOptions
 from overcast.methods.options import (
     FusionOptions,
     MethodOptions,
@@ -32,6 +37,7 @@ from overcast.methods.options import (
     build_deployable,
     build_method,
 )
+from overcast.methods.teacher import Schedule
 from overcast.models.network import HallucinationNetwork
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -57,6 +63,22 @@ def test_classes_and_odd_sizes(options):
     assert torch.isfinite(total(method.losses(batch, 50, STEPS)))
     for available in method.available:
         assert method.predict(batch, available).shape == (2, 4, 33, 70)
+
+
+@pytest.mark.parametrize("options", {one.name: one for one in EVERY_OPTION}.values(), ids=label_of)
+def test_a_decoder_of_half_resolution_serves_every_method(options):
+    method, batch = make(options, decoder_channels=(16, 8, 8, 8)).train(), make_batch()
+    for step in (0, STEPS - 1):
+        losses = method.losses(batch, step, STEPS)
+        sum(losses.values()).backward()
+        assert all(torch.isfinite(loss) and loss.ndim == 0 for loss in losses.values())
+    for available in sorted(method.available):
+        assert method.predict(batch, available).shape == (2, 1, 65, 97)
+
+
+def test_cells_smaller_than_a_feature_are_refused():
+    with pytest.raises(ConfigError, match=r"cell_px must be a multiple of 2.*got 3"):
+        make(MmanetOptions(cell_px=3), decoder_channels=(16, 8, 8, 8))
 
 
 @every_method
@@ -105,13 +127,106 @@ def test_prediction_from_what_a_method_cannot_use_is_refused(options):
 def test_missing_modalities_are_named(options):
     method = make(options)
     for modality in method.needs:
-        with pytest.raises(MissingModalityError, match=f"'{modality.value}'"):
-            losses_of_every_stage(method, make_batch().without(modality))
+        batch = make_batch().without(modality)
+        used = [method.uses(batch.holds, stage) for stage in method.stages]
+        if not all(used):
+            with pytest.raises(MissingModalityError, match=f"'{modality.value}'"):
+                losses_of_every_stage(method, batch)
     for modality in set(Modality) - method.needs:
         assert losses_of_every_stage(method, make_batch().without(modality))
 
 
 @every_method
+def test_every_kind_of_place_that_a_stage_uses_teaches_it_something(options):
+    method = make(options).train()
+    for step, stage in zip(stage_steps(method), method.stages, strict=True):
+        assert method.uses(make_batch().holds, stage)
+        for kind in (kind for kind in EVERY_KIND if method.uses(kind, stage)):
+            losses = method.losses(make_batch().only(kind), step, STEPS)
+            assert losses
+            assert all(loss.shape == () and torch.isfinite(loss) for loss in losses.values())
+            assert not [name for name in losses if name.startswith("seg") and not kind.labelled]
+            total(losses).backward()
+
+
+@every_method
+def test_ground_without_labels_costs_no_supervised_loss_anything(options):
+    """Whatever the images there show, pixels of label 255 change no supervised loss and no gradient of one."""
+    method = make(options).eval()
+    batch = make_batch()
+    label = batch.require("label").clone()
+    label[1] = 255
+    half = replace(batch, label=label)
+    alone = batch.map(lambda tensor: tensor[:1])
+    for step in stage_steps(method):
+        torch.manual_seed(step)
+        found = {name: loss for name, loss in method.losses(half, step, STEPS).items() if "seg" in name}
+        torch.manual_seed(step)
+        expected = method.losses(replace(alone, keys=("a",)), step, STEPS)
+        assert all(torch.allclose(loss, expected[name], atol=1e-6) for name, loss in found.items())
+
+
+TAUGHT = [CollaborativeOptions(), KdOptions(), HallucinationOptions()]
+
+
+@pytest.mark.parametrize("options", TAUGHT, ids=label_of)
+def test_pairs_without_labels_leave_the_teacher_as_it_is(options):
+    for schedule in ("joint", "teacher_first"):
+        method = make(options.model_copy(update={"schedule": Schedule(schedule)})).train()
+        method.losses(make_batch(), 90, STEPS)
+        before = state_of(*method.informs())
+        losses = method.losses(make_batch(seed=1).only(Holds(sar=True, optical=True, labelled=False)), 90, STEPS)
+        total(losses).backward()
+        moved = [p for part in method.teacher() for p in part.parameters() if p.grad is not None]
+        shared = {id(p) for p in method.deployable().parameters()}
+        assert same(before, state_of(*method.informs())) or schedule == "joint"
+        assert not [p for p in moved if id(p) not in shared and p.grad.any()] or schedule == "joint"
+        assert all(module.training for module in method.network.modules()) is (schedule == "joint")
+
+
+@pytest.mark.parametrize("options", TAUGHT, ids=label_of)
+def test_a_pair_without_a_clear_optical_pixel_is_sar_alone_to_the_last_bit(options):
+    method = make(options).eval()
+    batch = make_batch()
+    blind = replace(batch, optical_valid=torch.zeros_like(batch.require("optical_valid")))
+    pair = method.losses(blind, 90, STEPS)
+    alone = method.losses(batch.without(Modality.OPTICAL), 90, STEPS)
+    assert alone
+    assert all(pair[name].equal(loss) for name, loss in alone.items())
+    assert all(loss.item() == 0 for name, loss in pair.items() if name not in alone)
+
+
+def test_terms_of_several_kinds_are_their_mean_over_samples():
+    method, batch = make(CollaborativeOptions()).eval(), make_batch()
+    unlabelled = batch.only(Holds(sar=True, optical=True, labelled=False)).map(lambda tensor: tensor[:1])
+    unlabelled = replace(unlabelled, keys=("c",))
+    found = method.losses_of_parts((batch, unlabelled), 90, STEPS)
+    first, second = (method.losses(part, 90, STEPS) for part in (batch, unlabelled))
+    expected = (2 * first["align_fused"] + second["align_fused"]) / 3
+    assert torch.allclose(found["align_fused"], expected, rtol=1e-4)
+    assert torch.allclose(found["seg_optical"], first["seg_optical"], rtol=1e-4)
+    assert torch.allclose(found["soft_hallucination"], second["soft_hallucination"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("options", TAUGHT, ids=label_of)
+def test_students_see_all_places_in_one_pass_and_the_teacher_labelled_ones_alone(options):
+    """Their batch statistics are those of both kinds together; the teacher's those of the labelled kind."""
+    joint = options.model_copy(update={"schedule": Schedule.JOINT})
+    labelled = make_batch(64, 64)
+    other = make_batch(64, 64, seed=1).only(Holds(sar=True, optical=True, labelled=False))
+    method, alone, both = (make(joint).train() for _ in range(3))
+    method.losses_of_parts((labelled, other), 50, STEPS)
+    alone.losses(labelled, 50, STEPS)
+    both.deployable().train()(torch.cat([labelled.require("sar"), other.require("sar")]))
+    own = method.deployable().state_dict()
+    together = both.deployable().state_dict()
+    means = [name for name in own if name.endswith("running_mean") and "block" not in name]
+    assert means
+    assert all(torch.allclose(own[name], together[name], atol=1e-5) for name in means)
+    optical = [part.state_dict() for part in (method.teacher()[0], alone.teacher()[0])]
+    assert all(tensor.equal(optical[1][name]) for name, tensor in optical[0].items())
+
+
 def test_a_batch_without_one_valid_pixel_costs_nothing(options):
     method = make(options).train()
     batch = make_batch()

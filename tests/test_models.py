@@ -298,6 +298,26 @@ def test_presets_build_and_keep_their_shape(name):
     assert logits.shape == (1, 1, 64, 64)
 
 
+def test_a_spec_from_before_the_short_encoder_is_the_network_that_it_was():
+    recorded = {key: value for key, value in SMALL.model_dump().items() if key != "encoder_blocks"}
+    found = NetworkSpec.model_validate(recorded)
+    assert found == SMALL
+    assert found.decoded_stride == 1
+    assert isinstance(SingleNetwork(found, 2).head, nn.Conv2d)
+
+
+def test_a_decoder_of_four_stages_decides_for_each_pixel():
+    network = SingleNetwork(spec(decoder_channels=(16, 8, 8, 8)), 2).eval()
+    seen = captured(network.head, lambda: network(images()[0]))
+    assert seen[0].shape == (2, 8, 32, 48)
+    assert network(images(height=65, width=33)[0]).shape == (2, 1, 65, 33)
+    convolution = network.head[0]
+    with torch.no_grad():
+        convolution.weight.zero_()
+        convolution.bias.copy_(torch.arange(4.0))
+    torch.testing.assert_close(network(images()[0])[0, 0, :2, :2], torch.tensor([[0.0, 1.0], [2.0, 3.0]]))
+
+
 def test_the_projection_of_the_paper_preset_saves_what_it_should():
     def block_parameters(shared_channels: int | None) -> int:
         changed = PRESETS[Preset.PAPER].model_copy(update={"pretrained": False, "shared_channels": shared_channels})
@@ -313,7 +333,8 @@ def test_the_projection_of_the_paper_preset_saves_what_it_should():
     ("changes", "message"),
     [
         ({"encoder": "mit_b2"}, "non-commercial"),
-        ({"decoder_channels": (8, 8)}, "5 positive widths"),
+        ({"decoder_channels": (8, 8)}, "4 or 5 widths from 1"),
+        ({"encoder_blocks": 0}, "greater than or equal to 1"),
         ({"sar_bands": 0}, "greater than or equal to 1"),
         ({"colour": "red"}, "Extra inputs"),
     ],

@@ -22,6 +22,7 @@ from overcast.evaluation.panels import (
     composite,
     contact_sheet,
     decode_png,
+    draw_rings,
     encode_png,
     error_map,
     hatch,
@@ -134,3 +135,15 @@ def test_contact_sheet_places_every_picture():
     assert (sheet == 255).all(axis=-1).any()
     with pytest.raises(ValueError, match="needs a picture"):
         contact_sheet([])
+
+
+def test_rings_are_drawn_on_the_enlarged_picture_where_they_lie():
+    """A square of 2 pixels from (1, 1), three times enlarged: its corners lie at 3 and 9."""
+    square = np.array([[1, 1], [3, 1], [3, 3], [1, 3], [1, 1]], float)
+    picture = draw_rings(np.zeros((4, 5, 3), np.uint8), [square], (9, 8, 7), enlarged=3, width_px=1)
+    assert picture.shape == (12, 15, 3)
+    drawn = (picture == (9, 8, 7)).all(-1)
+    expected = np.zeros((12, 15), bool)
+    expected[3:10, 3:10] = True
+    expected[4:9, 4:9] = False
+    np.testing.assert_array_equal(drawn, expected)

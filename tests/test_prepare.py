@@ -19,12 +19,16 @@ from typer.testing import CliRunner
 
 from overcast import __version__
 from overcast.cli import app
-from overcast.data.radiometry import RadarSide, Unit
+from overcast.data.files import open_grid
+from overcast.data.radiometry import RadarSide, SensorRadiometry, Unit
+from overcast.data.units import Resampling
 from overcast.errors import ConfigError, InputError, RadiometryError
+from overcast.grid import HALF_TURN
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.model import SceneModel
+from overcast.prepare.aim import ForTraining
 from overcast.prepare.convert import Conversion
-from overcast.prepare.options import Level, PrepareOptions, Resampling, calibration
+from overcast.prepare.options import Level, PrepareOptions, calibration
 from overcast.prepare.run import PrepareSummary, prepare_scene
 
 
@@ -107,6 +111,25 @@ def test_output_has_the_models_unit(tmp_path: Path, unit: Unit):
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
+def test_for_training_every_band_is_calibrated_without_a_model(tmp_path: Path):
+    values = power()[:2].clip(0.2, 4000)
+    scene = write(tmp_path / "scene.tif", np.round(1000 * np.sqrt(values)).astype(np.uint16), names=("VH", "VV"))
+    said = stated(unit=Unit.DIGITAL_NUMBER, calibration_db={"": 60.0}, radar_side=RadarSide.WEST)
+    summary = prepare_scene([scene], ForTraining(), tmp_path / "out.tif", said)
+    with rasterio.open(tmp_path / "out.tif") as found:
+        np.testing.assert_allclose(found.read(), in_db(values), atol=0.02)
+    assert scene_radiometry([tmp_path / "out.tif"]) == summary.plan.sensor
+    assert summary.plan.sensor == SensorRadiometry(
+        bands=("VH", "VV"), unit=Unit.DECIBEL, gsd_m=1.0, radar_side=RadarSide.WEST
+    )
+    coarse = prepare_scene([scene], ForTraining(Unit.AMPLITUDE, 2.0), tmp_path / "coarse.tif", said)
+    assert (coarse.plan.sensor.unit, coarse.plan.sensor.gsd_m) == (Unit.AMPLITUDE, 2.0)
+    with pytest.raises(RadiometryError, match="without a calibration"):
+        prepare_scene([scene], ForTraining(), tmp_path / "raw.tif", stated(unit=Unit.DIGITAL_NUMBER))
+    with pytest.raises(ConfigError, match="digital numbers"):
+        ForTraining(Unit.DIGITAL_NUMBER)
+
+
 def test_what_fits_is_copied_bit_for_bit(tmp_path: Path):
     values = in_db(power()).astype(np.float32)
     scene = write(tmp_path / "scene.tif", values, names=BANDS)
@@ -175,7 +198,7 @@ def test_prepared_scene_declares_itself(tmp_path: Path):
     )
     sensor = scene_radiometry([tmp_path / "out.tif"])
     assert sensor == target.sensor.model_copy(update={"radar_side": RadarSide.SOUTH})
-    assert target.must_rotate(sensor, "out.tif")
+    assert target.turn_for(sensor, open_grid(tmp_path / "out.tif"), "out.tif") == HALF_TURN
     assert cog_validate(tmp_path / "out.tif", strict=True) == (True, [], [])
     with rasterio.open(tmp_path / "out.tif") as dataset:
         assert dataset.descriptions == BANDS
@@ -218,7 +241,7 @@ REFUSALS: list[tuple[str, dict[str, object], dict[str, object], str]] = [
     ("DN uncalibrated", {}, {"unit": Unit.DIGITAL_NUMBER}, r"without a calibration; give F of power"),
     ("DN with fractions", {}, {"unit": Unit.DIGITAL_NUMBER, "calibration_db": {"": 20.0}}, r"no whole numbers"),
     ("complex dB", {"complex": True}, {"unit": Unit.DECIBEL}, r"is complex, so its magnitude is an amplitude, not dB"),
-    ("zeros", {"hole": 0.0}, {}, r"% of its values are exactly 0, .* --nodata 0 if it means no data"),
+    ("zeros", {"hole": 0.0}, {}, r"% of its values are exactly 0, .* --nodata=0 if it means no data"),
     ("hidden nodata", {"hole": -9999.0}, {}, r"-9999 cannot be linear_power; give --nodata=-9999"),
     ("too dark", {}, {"times": 1e-4}, r"HH has a mean of -19\.\d+ dB, but model tiny was .* --level match"),
     ("no CRS", {"crs": None}, {}, r"has no coordinate reference system, so nobody knows where it lies"),
@@ -367,6 +390,17 @@ def test_output_that_cannot_be_leaves_everything_as_it_was(tmp_path: Path, kind:
     with pytest.raises(InputError, match=match):
         prepare_scene([scene], model(), output, stated(unit=Unit.LINEAR_POWER))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_input_that_changes_gives_nothing(tmp_path: Path):
+    scene = write(tmp_path / "scene.tif", power(600, 600), names=BANDS)
+
+    def change(*_: object) -> None:
+        write(scene, power(600, 600, seed=1), names=BANDS)
+
+    with pytest.raises(InputError, match=r"scene\.tif was changed while it was read, so nothing was written"):
+        prepare_scene([scene], model(), tmp_path / "out.tif", stated(unit=Unit.LINEAR_POWER), progress=change)
+    assert names(tmp_path) == ["scene.tif"]
 
 
 def test_same_input_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -20,14 +20,15 @@ from test_predict import Directed
 from typer.testing import CliRunner
 
 from overcast.cli import app
+from overcast.data.compass import azimuth_of, difference, side_of, up_azimuth
 from overcast.data.radiometry import RadarSide, Unit
 from overcast.errors import ConfigError, InputError, RadiometryError
 from overcast.inference.cog import Encoding
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.predict import PredictOptions, predict_file
 from overcast.prepare.found_look import metadata_radar
-from overcast.prepare.look import azimuth_of, difference, orbit_heading, radar_behind, side_of
-from overcast.prepare.metadata import RadarFacts
+from overcast.prepare.look import orbit_heading, radar_behind
+from overcast.prepare.metadata import RadarFacts, documents, radar_facts
 from overcast.prepare.options import PrepareOptions
 from overcast.prepare.run import prepare_scene
 from overcast.simulate.dataset import simulate_dataset
@@ -88,7 +89,7 @@ def test_metadata_say_where_the_radar_stood(
     summary = prepare_scene([scene], model(), tmp_path / "out.tif", options, dry_run=True)
     assert summary.plan.radar is not None
     assert difference(summary.plan.radar.azimuth_deg, azimuth) == pytest.approx(0, abs=tolerance)
-    assert summary.plan.sensor.radar_side is RadarSide.NORTH
+    assert side_of(summary.plan.radar.azimuth_deg, up_azimuth(summary.plan.grid)) is RadarSide.NORTH
 
 
 UNKNOWN = [
@@ -112,7 +113,7 @@ def test_named_metadata_must_be_readable(tmp_path: Path):
     scene = write(tmp_path / "scene.tif", power(), names=BANDS)
     (tmp_path / "odd.xml").write_text("<open>", encoding="utf-8")
     options = PrepareOptions(unit=Unit.LINEAR_POWER, metadata=(tmp_path / "odd.xml",))
-    with pytest.raises(InputError, match=r"odd\.xml cannot be read as JSON or XML"):
+    with pytest.raises(InputError, match=r"odd\.xml is not readable XML"):
         prepare_scene([scene], model(), tmp_path / "out.tif", options)
 
 
@@ -129,7 +130,7 @@ def test_stated_comes_before_declared_before_metadata(tmp_path: Path):
         assert summary.plan.radar is not None
         return summary.plan.radar.azimuth_deg
 
-    assert radar() == pytest.approx(180, abs=2)  # grid north is 1 degree off here
+    assert radar() == 180
     assert radar(look_azimuth_deg=175.0) == 355
     assert radar(radar_side=RadarSide.NORTH) == 0
 
@@ -250,3 +251,47 @@ def test_odd_form_gives_the_same_footprints(tmp_path: Path):
     assert crs == UTM31
     assert wanted.mean() > 0.05
     assert (wanted & found).sum() / (wanted | found).sum() > 0.96
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"heading": 1e17}, "the heading is given as 1e[+]17 in scene_extended.json, which is no angle"),
+        ({"heading": 361}, "no angle between -360 and 360"),
+        ({"heading": 10**400}, "no angle"),
+        ({"view:azimuth": -1e300}, "viewing azimuth is given as -1e[+]300"),
+        ({"position": [0, 0, 0]}, "nowhere near the Earth"),
+        ({"position": [1e300, 0, 0]}, "nowhere near the Earth"),
+        ({"position": ["a", 0, 0]}, "nowhere near the Earth"),
+        ({"position": [4e6, 1e6]}, "nowhere near the Earth"),
+        ({"target_position": [float("nan"), 0, 0]}, "nowhere near the Earth"),
+    ],
+)
+def test_metadata_that_cannot_be_are_not_believed(tmp_path: Path, change: dict[str, object], match: str):
+    record = json.loads(capella(56.0, "left"))
+    collect = record["collect"]
+    places = {"position": collect["state"]["state_vectors"][1], "target_position": collect["image"]["center_pixel"]}
+    ((key, value),) = change.items()
+    places.get(key, collect)[key] = value
+    (tmp_path / "scene_extended.json").write_text(json.dumps(record))
+    scene = write(tmp_path / "scene.tif", power(), names=BANDS)
+    with pytest.raises(RadiometryError, match=match) as error:
+        prepare_scene([scene], model(), tmp_path / "out.tif", PrepareOptions(unit=Unit.LINEAR_POWER))
+    assert "--look-azimuth" in str(error.value)
+
+
+def test_a_heading_that_nobody_knows_is_no_heading():
+    tags = {"heading": "nan", "pass": "ascending", "lookSide": "right", "platform": "S1A"}
+    facts = radar_facts(documents([Path("scene.tif")], [tags], []), "scene.tif")
+    assert facts.heading_deg is None
+
+
+@pytest.mark.parametrize("encoding", ["ISO-8859-1", "UTF-16", "utf-8"])
+def test_metadata_in_any_declared_encoding_are_read(tmp_path: Path, encoding: str):
+    text = f'<?xml version="1.0" encoding="{encoding}"?>' + TERRASAR.replace(
+        "<sceneInfo>", "<place>Zürich</place><sceneInfo>"
+    )
+    (tmp_path / "odd.xml").write_bytes(text.encode(encoding))
+    found = documents([Path("scene.tif")], [{}], [tmp_path / "odd.xml"])
+    assert radar_facts(found, "scene.tif").heading_deg == 190.5
+    assert ("place", "Zürich") in found[1].fields

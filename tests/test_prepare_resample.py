@@ -11,12 +11,12 @@ from pyproj import Transformer
 from rasterio.enums import Resampling as GdalResampling
 from rasterio.warp import reproject
 
+from overcast.data.compass import up_azimuth
 from overcast.data.georeference import Georeference
+from overcast.data.resample import Regridding
+from overcast.data.units import Resampling
 from overcast.grid import Window
 from overcast.prepare.convert import Conversion, Unit
-from overcast.prepare.look import up_azimuth
-from overcast.prepare.options import Resampling
-from overcast.prepare.resample import Regridding
 from overcast.prepare.target import target_crs, target_grid
 
 UTM31, UTM32 = "EPSG:32631", "EPSG:32632"

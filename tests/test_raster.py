@@ -15,14 +15,14 @@ from rasterio.windows import Window as RasterioWindow
 from overcast.data.georeference import Georeference
 from overcast.data.radiometry import SensorRadiometry, Unit
 from overcast.data.raster import ArraySource, RasterioSource, open_grid
-from overcast.errors import InputError
+from overcast.errors import InputError, RadiometryError
 from overcast.grid import Window
 
 ROTATED = Affine.translation(593000.0, 5750000.0) @ Affine.rotation(30.0) @ Affine.scale(0.5, -0.5)
 
 
-def sensor(*bands: str, nodata: float | None = None) -> SensorRadiometry:
-    return SensorRadiometry(bands=bands, unit=Unit.DECIBEL, nodata=nodata, gsd_m=0.5)
+def sensor(*bands: str, nodata: float | None = None, unit: Unit = Unit.DECIBEL) -> SensorRadiometry:
+    return SensorRadiometry(bands=bands, unit=unit, nodata=nodata, gsd_m=0.5)
 
 
 def pattern(bands: int = 1, height: int = 12, width: int = 9, dtype: str = "float32") -> np.ndarray:
@@ -240,3 +240,54 @@ def test_stacked_files_on_different_grids_are_refused(tmp_path: Path) -> None:
     second = write_tiff(tmp_path / "b.tif", pattern(), transform=NORTH_UP @ Affine.translation(3, 0))
     with pytest.raises(InputError, match=r"b\.tif .* is not on the grid of .*a\.tif .*gdalwarp -t_srs EPSG:32631 -te"):
         RasterioSource.open([first, second], sensor("HH", "HV"))
+
+
+def scaled(
+    path: Path, stored: np.ndarray, scales: tuple[float, ...], offsets: tuple[float, ...], **profile: float
+) -> Path:
+    write_tiff(path, stored, **profile)
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = scales, offsets
+    return path
+
+
+@pytest.fixture(scope="module")
+def scaled_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    stored = pattern(2, dtype="uint8")
+    return scaled(tmp_path_factory.mktemp("scaled") / "a.tif", stored, (0.35, 0.5), (-5.0, 0.0))
+
+
+@given(window=windows(12, 9))
+def test_scale_and_offset_of_a_file_are_applied_alike_in_every_window(scaled_file: Path, window: Window) -> None:
+    stored = pattern(2, dtype="uint8").astype(np.float64)
+    expected = np.stack([stored[0] * 0.35 - 5.0, stored[1] * 0.5]).astype(np.float32)
+    with RasterioSource.open([scaled_file], sensor("HH", "HV")) as source:
+        native = source.read_native(window)
+    assert native.values.dtype == np.float32
+    np.testing.assert_array_equal(native.values, expected[:, *window.slices])
+
+
+def test_nodata_is_what_is_stored_not_what_the_scale_makes_of_it(tmp_path: Path) -> None:
+    stored = np.full((1, 12, 9), 100, np.int16)
+    stored[0, 0, :4] = (-32768, -9999, -5, 0)
+    path = scaled(tmp_path / "a.tif", stored, (0.01,), (5.0,), nodata=-32768)
+    values, valid = read_whole([path], sensor("HH", nodata=-9999))
+    assert valid[0, :4].tolist() == [False, False, True, True]
+    np.testing.assert_allclose(values[0, 0, :4], [0, 0, 4.95, 5.0], rtol=1e-6)
+    # -5 is stored, and 5 - 0.05 does not mean 5
+    assert read_whole([path], sensor("HH", nodata=5))[1][0].tolist()[3]
+
+
+def test_only_the_files_that_declare_a_scale_are_scaled(tmp_path: Path) -> None:
+    plain = write_tiff(tmp_path / "a.tif", pattern(dtype="int16"))
+    path = scaled(tmp_path / "b.tif", pattern(dtype="int16"), (0.01,), (0.0,))
+    values, _ = read_whole([plain, path], sensor("HH", "HV"))
+    np.testing.assert_allclose(values[0], 100 * values[1], rtol=1e-6)
+    with RasterioSource.open([plain], sensor("HH")) as source:
+        assert source.read_native(source.georeference.whole).values.dtype == np.int16
+
+
+def test_digital_numbers_with_a_scale_are_refused(tmp_path: Path) -> None:
+    path = scaled(tmp_path / "a.tif", pattern(dtype="int16"), (0.01,), (0.0,))
+    with pytest.raises(RadiometryError, match=r"declares a scale of 0\.01 .* no digital numbers"):
+        RasterioSource.open([path], sensor("HH", unit=Unit.DIGITAL_NUMBER))

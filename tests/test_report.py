@@ -200,7 +200,7 @@ def test_writing_is_complete_or_not_at_all(data, tmp_path, monkeypatch):
     first = path.read_text(encoding="utf-8")
     assert [item.name for item in path.parent.iterdir()] == ["report.html"]
     broken = replace(data, training={"cmhcl": tmp_path / "missing.csv"})
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(InputError):
         write_report(path, broken)
     assert path.read_text(encoding="utf-8") == first
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import multiprocessing
 import os
@@ -29,7 +30,7 @@ from torch import nn
 
 from overcast.data.raster import ArraySource
 from overcast.errors import InputError
-from overcast.inference import blockfile, staging
+from overcast.inference import blockfile, publication, scratch
 from overcast.inference import predict as predict_module
 from overcast.inference.blend import StripJoiner
 from overcast.inference.blockfile import Block, BlockWriter, read_block
@@ -39,6 +40,7 @@ from overcast.inference.predict import PredictionSummary, predict_file
 from overcast.inference.progress import Progress, Stage
 from overcast.inference.scene import SceneOptions, StripPredictor, plan_scene, predict_scene
 from overcast.inference.staging import staged
+from overcast.inference.work import earlier_run, open_work, store_block
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -103,12 +105,12 @@ def in_child() -> Iterator[Child]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
 
         def start(function: Callable[..., object], *arguments: object, **keywords: object) -> int | None:
             process = context.Process(target=function, args=arguments, kwargs=keywords)
             process.start()
-            process.join(timeout=200)
+            process.join()
             return process.exitcode
 
         yield start
@@ -157,17 +159,16 @@ def grown_memory(folder: Path) -> None:
 
 
 def run_killed_renaming(folder: Path) -> None:
-    """Run until the second output is renamed."""
-    path_replace, renamed = Path.replace, []
+    """Run until the second output gets its name."""
+    link, linked = os.link, []
 
-    def dying(self: Path, target: Path) -> Path:
-        if target.parent == folder:
-            renamed.append(target)
-            if len(renamed) == 2:
-                kill()
-        return path_replace(self, target)
+    def dying(grown: Path, target: Path, **given: object) -> None:
+        if linked:
+            kill()
+        linked.append(target)
+        link(grown, target, **given)
 
-    Path.replace = dying
+    publication.os.link = dying
     run(folder)
 
 
@@ -175,12 +176,12 @@ def run_killed_tidying(folder: Path) -> None:
     """Run until all outputs are renamed and the blocks are to be removed."""
     rmtree = shutil.rmtree
 
-    def dying(path: Path, **given: object) -> None:
-        if path.name == "blocks" and (folder / "f.stac.json").exists():
+    def dying(name: str, **given: object) -> None:
+        if name == "blocks" and (folder / "f.stac.json").exists():
             kill()
-        rmtree(path, **given)
+        rmtree(name, **given)
 
-    staging.shutil.rmtree = dying
+    scratch.shutil.rmtree = dying
     run(folder)
 
 
@@ -272,6 +273,57 @@ def test_work_for_another_request_is_not_used(scene: Path, in_child: Child, othe
     assert names(scene) == ["probability.stac.json", "probability.tif", "scene.tif"]
 
 
+def damaged_lines(line: dict[str, object], folder: Path) -> list[object]:
+    """What a journal may hold instead of a line."""
+    outside = folder.parent / "row-000001.block"
+    changes = [{"strip": [1]}, {"strip": -1}, {"strip": True}, {"strip": "1"}, {"size": None}, {"tiles": "9"}]
+    changes += [{"computed": 1.5}, {"name": 5}, {"name": str(outside)}, {"name": "../row-000001.block"}, {"more": 1}]
+    return [*({**line, **change} for change in changes), [1], None, 5, "text", {}]
+
+
+def test_damaged_journal_and_request_are_never_believed(tmp_path: Path):
+    """A line that names a file elsewhere, holds values of other kinds or cannot be read at all is passed over."""
+    folder, request = tmp_path / ".p.tif.partial" / "blocks", {"threads": 1, "scene": "a"}
+    folder.parent.mkdir()
+    content = b"precious"
+    sha256 = hashlib.sha256(content).hexdigest()
+    good = Block(1, blockfile.block_name(1), len(content), sha256, 3, 4)
+    for place in (folder.parent, tmp_path):
+        (place / blockfile.block_name(1)).write_bytes(content)
+    work = open_work(folder, request)
+    (folder / blockfile.block_name(1)).write_bytes(content)
+    work.record(good)
+    assert open_work(folder, request).blocks == {1: good}
+    journal = folder / "journal.jsonl"
+    lines = [json.dumps(line) for line in damaged_lines(good.to_dict(), folder)]
+    journal.write_bytes("\n".join([*lines, "[" * 50_000, "\0", ""]).encode() + b"\xff\xfe\n")
+    assert open_work(folder, request).blocks == {}
+    for text in ("[" * 50_000, "\0", "[]", '{"threads": -4}', '{"threads": 1e400}', "9" * 5000):
+        (folder / "request.json").write_text(text)
+        assert earlier_run(folder).threads is None
+        assert open_work(folder, request).blocks == {}
+    (folder / "row-000002.block").mkdir()
+    assert open_work(folder, request).blocks == {}
+    assert names(folder) == ["request.json"]
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "request.json", "row-000003.block.growing"])
+def test_links_among_blocks_are_refused(tmp_path: Path, name: str):
+    folder, mine = tmp_path / ".p.tif.partial" / "blocks", tmp_path / "mine"
+    folder.parent.mkdir()
+    mine.write_text("precious")
+    work = open_work(folder, {"scene": "a"})
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(mine)
+    with pytest.raises(InputError, match=rf"{name} is a symbolic link, but unfinished work on p\.tif belongs there"):
+        open_work(folder, {"scene": "a"})
+    late = Block(3, "row-000003.block", 3, hashlib.sha256(b"new").hexdigest(), 1, 1)
+    if name != "request.json":  # which is written once, at the beginning
+        with pytest.raises(InputError, match="a symbolic link lies where"):
+            store_block(work, late, b"new")
+    assert mine.read_text() == "precious"
+
+
 class FullDisk(struct.Struct):
     """Stands for the lengths that are written before each record; no more than `room` of them find space."""
 
@@ -345,6 +397,39 @@ def test_kill_after_the_last_rename_leaves_complete_outputs(scene: Path, in_chil
         run(scene)
     assert contents(scene) == made
     assert names(scene)[0] != WORK
+
+
+def changed_scene(path: Path, how: str) -> None:
+    """What may happen to a file while it is read."""
+    other = write_scene(path.with_name("other.tif"), speckle(560, 150, seed=5))
+    match how:
+        case "replaced":
+            other.replace(path)
+        case "in place":
+            path.write_bytes(other.read_bytes())
+        case "removed":
+            path.unlink()
+        case "mask":
+            with rasterio.open(f"{path}.msk", "w", driver="GTiff", width=150, height=560, count=1, dtype="uint8"):
+                pass
+    other.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("how", ["replaced", "in place", "removed", "mask"])
+def test_scene_that_changes_while_it_is_mapped_gives_nothing(scene: Path, how: str):
+    def change(state: Progress) -> None:
+        if state.stage is Stage.JOIN and not changes:
+            changes.append(state)
+            changed_scene(scene / "scene.tif", how)
+
+    changes: list[Progress] = []
+    with pytest.raises(InputError, match=r"scene.* was changed .*nothing was written"):
+        run(scene, progress=change)
+    assert set(outputs_in(scene)) <= {"scene.tif", "scene.tif.msk"}
+    if how == "replaced":
+        network, states = Counted(), list[Progress]()
+        run(scene, network, progress=states.append)
+        assert states[0].note.endswith("for another scene; starting anew")
 
 
 def test_same_number_of_threads_is_used_again(scene: Path, in_child: Child):

@@ -18,9 +18,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from method_cases import SPEC
 from runtime_cases import KINDS, Funnel, Moody, deployable, edges
 from torch import nn
 
+from overcast.arithmetic import Precision
 from overcast.errors import ConfigError
 from overcast.inference.model import Tempered
 from overcast.runtime import apart, cache, exports, prepare
@@ -30,7 +32,7 @@ from overcast.runtime.exports import exported
 from overcast.runtime.identity import export_key
 from overcast.runtime.network import CompiledNetwork, ExportedNetwork, release
 from overcast.runtime.onnx_export import export_onnx, sealed
-from overcast.runtime.options import Precision, Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
+from overcast.runtime.options import Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
 from overcast.runtime.resize import resized
 from overcast.runtime.sessions import open_session
 
@@ -95,6 +97,17 @@ def test_every_deployable_network_is_the_same_on_every_runtime(kind: str):
         # Each of some 30 layers in a row rounds to 8 bits of mantissa, 2^-9; largest 0.008 and mean 0.001 measured.
         assert 0 < float(change.max()) < 0.02
         assert float(change.mean()) < 0.003
+
+
+def test_a_network_of_half_resolution_is_exported_once_for_every_size(fresh: Path, monkeypatch: pytest.MonkeyPatch):
+    network = deployable("SingleNetwork", SPEC.model_copy(update={"decoder_channels": (16, 8, 8, 8)}))
+    for runtime in (Runtime.ONNXRUNTIME, Runtime.OPENVINO):
+        for shape in (SMALL, TileShape(1, 2, 96, 32)):
+            x = tiles(shape)
+            with torch.inference_mode():
+                found, expected = made(network, runtime, shape=shape).network(x), network(x)
+            np.testing.assert_allclose(found, expected, atol=2e-5 * float(expected.abs().max()), rtol=0)
+            monkeypatch.setattr(exports, "export_onnx", lambda *_: pytest.fail("exported again"))
 
 
 def test_an_export_serves_every_tile_size(fresh: Path, monkeypatch: pytest.MonkeyPatch):
@@ -172,6 +185,16 @@ def test_folder_that_cannot_be_written_keeps_nothing(tmp_path: Path):
     kept = ExportCache(tmp_path / "file" / "exports")
     assert kept.get(KEY, lambda: b"a") == b"a"
     assert kept.get(KEY, lambda: b"b") == b"b"
+
+
+@pytest.mark.parametrize("home", ["nonexistent", "nonexistent/x"])
+def test_home_that_does_not_exist_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / home))
+    kept = ExportCache(cache_folder() / "exports")
+    assert kept.get(KEY, lambda: b"a") == b"a"
+    assert kept.get(KEY, lambda: b"b") == b"b"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_full_disk_leaves_no_half_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -328,7 +351,8 @@ import os, sys
 import numpy as np
 from runtime_cases import edges
 from overcast.runtime.exports import exported
-from overcast.runtime.options import Precision, Runtime, TileShape
+from overcast.arithmetic import Precision
+from overcast.runtime.options import Runtime, TileShape
 from overcast.runtime.sessions import open_session
 
 shape = TileShape(1, 2, 32, 64)
@@ -350,7 +374,8 @@ SIGNALLED = """
 import signal, sys, threading
 from runtime_cases import edges
 from overcast.runtime.exports import exported
-from overcast.runtime.options import Precision, Runtime, TileShape
+from overcast.arithmetic import Precision
+from overcast.runtime.options import Runtime, TileShape
 from overcast.runtime.sessions import open_session
 
 shape = TileShape(1, 2, 32, 64)

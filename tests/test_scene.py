@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from overcast.arithmetic import Precision
 from overcast.data.radiometry import BandStatistics, SensorRadiometry, Unit
 from overcast.data.raster import ArraySource, Georeference, Pixels
 from overcast.errors import BundleError, ConfigError
 from overcast.grid import Window
 from overcast.inference.rotate import RotatedSink, RotatedSource
-from overcast.inference.scene import Precision, SceneOptions, plan_scene, predict_scene
+from overcast.inference.scene import SceneOptions, plan_scene, predict_scene
 from overcast.inference.tiles import tile_batches
 from overcast.inference.tiling import split_axis
 

@@ -272,7 +272,7 @@ def test_models_of_several_targets_map_the_footprint(strong_run: Path, tmp_path:
     standard = torch.from_numpy(statistics.standardise(values, np.ones((70, 80), bool)))[None]
     padded = nn.functional.pad(standard, (0, 16, 0, 26), mode="reflect")
     with torch.no_grad():
-        maps = torch.sigmoid(bundle.network(padded))[0, :, :70, :80].numpy()
+        maps = torch.sigmoid(bundle.standardised_network(padded))[0, :, :70, :80].numpy()
     assert len(maps) == 3
     for separate in Separate:
         polygons = replace(OPTIONS.polygons, separate=separate)

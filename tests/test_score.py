@@ -115,3 +115,18 @@ def test_a_scene_matches_like_its_parts_far_apart(places: list[tuple[float, floa
     one = match_instances(sure, true).counts
     both = match_instances([*sure, *far], [*true, *(shapely.affinity.translate(t, 1e4) for t in true)]).counts
     assert (both.tp, both.fp, both.fn) == (2 * one.tp, 2 * one.fp, 2 * one.fn)
+
+
+def test_a_reference_that_covers_a_part_only_is_told(tmp_path: Path) -> None:
+    true = _write(tmp_path / "true.gpkg", TRUE)
+    whole = _write(tmp_path / "whole.gpkg", [*TRUE, _house(-30, 0)])
+    assert score_footprints(whole, true).note is None
+    claimed = _write(tmp_path / "claimed.gpkg", [*TRUE, *(_house(500 + 20 * i, 0) for i in range(3))])
+    scores = score_footprints(claimed, true)
+    assert (scores.beyond, scores.summary()["beyond_reference"]) == (3, 3)
+    result = CliRunner().invoke(app, ["score", str(claimed), str(true)])
+    said = " ".join(result.stdout.split())
+    assert "note: 3 of 7 predicted footprints lie more than 50 m outside" in said
+    assert "--area" in said
+    area = _write(tmp_path / "area.gpkg", [shapely.box(LEFT - 5, TOP - 5, LEFT + 80, TOP + 20)])
+    assert score_footprints(claimed, true, FootprintOptions(area=area)).note is None

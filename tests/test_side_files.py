@@ -23,6 +23,7 @@ from overcast import __version__
 from overcast.errors import InputError
 from overcast.inference.model import SceneModel, Tempered
 from overcast.inference.outlines.levels import Outlines
+from overcast.inference.outputs import writing
 from overcast.inference.predict import predict_file
 from overcast.inference.style import CLASSES, qml, store_style
 
@@ -186,8 +187,8 @@ def test_a_side_file_that_exists_is_kept(tmp_path: Path, name: str):
 def test_style_that_cannot_be_stored_is_told_in_a_sentence(tmp_path: Path):
     broken = tmp_path / "f.gpkg"
     broken.write_bytes(b"no database" * 100)
-    with pytest.raises(InputError, match=r"f\.gpkg cannot be written \(file is not a database"):
-        store_style(broken)
+    with pytest.raises(InputError, match=r"f\.gpkg cannot be written \(file is not a database"), writing(broken):
+        store_style(broken, "f")
 
 
 def test_probability_is_calibrated_unless_asked_otherwise(tmp_path: Path):

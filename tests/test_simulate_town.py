@@ -204,7 +204,7 @@ def test_cityjson_without_or_with_a_broken_content_is_said(tmp_path):
     with pytest.raises(InputError, match="no CityJSON file"):
         read_cityjson(tmp_path / "b.json")
     (tmp_path / "c.json").write_text("{")
-    with pytest.raises(InputError, match="cannot be read as JSON"):
+    with pytest.raises(InputError, match="is not readable JSON"):
         read_cityjson(tmp_path / "c.json")
     broken = json.loads(cityjson(tmp_path / "d.json").read_text())
     broken["vertices"] = broken["vertices"][:5]

@@ -201,7 +201,7 @@ def test_the_real_corners_are_3401_tiles_in_198_cells() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("ImageId,x\na,1\n", "lacks the column y"),
+        ("ImageId,x\na,1\n", "lacks the columns ImageId,x,y"),
         ("ImageId,x,y\n", "lists no tile"),
         ("ImageId,x,y\na,1,2\na,3,4\n", "lists the tile a twice"),
         ("ImageId,x,y\na,1,north\n", "line 2 cannot be read"),

@@ -17,6 +17,7 @@ from runtime_cases import Moody, edges
 from test_predict import MODEL, OPTIONS, SENSOR, predict, probabilities, speckle, write_scene
 from typer.testing import CliRunner
 
+from overcast.arithmetic import Precision
 from overcast.cli import app
 from overcast.data.radiometry import SensorRadiometry, Unit
 from overcast.errors import ConfigError
@@ -24,7 +25,7 @@ from overcast.inference.model import SceneModel
 from overcast.inference.predict import PredictOptions
 from overcast.inference.progress import Progress
 from overcast.runtime import exports, prepare
-from overcast.runtime.options import Precision, Runtime
+from overcast.runtime.options import Runtime
 from overcast.speed import measure, scene
 from overcast.speed.measure import Case, Seconds
 from overcast.speed.mosaic import Ground, make_ground, repeated
@@ -73,8 +74,9 @@ def test_auto_that_falls_back_says_why(
     assert made.runtime.startswith("eager")
     predict(tmp_path, path, bundle=moody, options=on(Runtime.AUTO), progress=lambda state: told.append(state.note))
     (logged,) = [record.message for record in caplog.records if record.name == "overcast"]
-    assert told[0].startswith("getting the network ready on openvino")
-    for line in (logged, told[2]):
+    assert told[0] == "computing in fp32 on cpu"
+    assert told[1].startswith("getting the network ready on openvino")
+    for line in (logged, told[3]):
         assert line.startswith("openvino is passed over: the network cannot be exported")
     with pytest.raises(ConfigError, match="cannot be exported"):
         predict(tmp_path, path, bundle=moody, options=on(Runtime.OPENVINO))
@@ -190,7 +192,7 @@ def test_bench_measures_compares_and_reports(bench: Request):
     assert "compiled fp32 could not be measured: torch.compile cannot compile" in said
     assert openvino.measured.reading.processor > 0
     assert ", reading alone " in said
-    assert max(len(line) for line in said.splitlines()[2:-5]) <= 80
+    assert max(len(line) for line in said.split("\n\n")[1].splitlines()) <= 80
     assert found.computed == pytest.approx((3 * 96 / 130) ** 2)
     assert "overlap makes the network compute 390.8% more" in said
     rate = min(row.measured.scene.elapsed for row in (eager, openvino)) / found.km2

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 from raster_files import write_png, write_tiff
@@ -86,3 +87,14 @@ def test_nothing_valid_and_constant_bands_are_named(tmp_path: Path) -> None:
     constant = Chip("a", "a", (write_tiff(tmp_path / "c.tif", values),), ())
     with pytest.raises(InputError, match="SAR band VV has one value"):
         compute_statistics([constant], Radiometry(sar=RADIOMETRY.sar))
+
+
+def test_statistics_of_scaled_chips_are_those_of_the_true_values(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    stored = np.round(rng.normal(2000, 400, (2, 20, 20))).astype(np.int16)
+    path = write_tiff(tmp_path / "a.tif", stored)
+    with rasterio.open(path, "r+") as file:
+        file.scales = (0.01, 0.01)
+    found = compute_statistics([Chip("a", "a", (path,), ())], Radiometry(sar=RADIOMETRY.sar)).sar
+    np.testing.assert_allclose(found.mean, stored.mean(axis=(1, 2)) / 100, rtol=1e-5)
+    np.testing.assert_allclose(found.std, stored.std(axis=(1, 2)) / 100, rtol=1e-5)

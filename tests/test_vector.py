@@ -17,7 +17,7 @@ from affine import Affine
 
 from overcast.data.raster import Georeference
 from overcast.errors import InputError
-from overcast.inference.formats import VectorFormat, vector_format
+from overcast.inference.formats import VectorFormat, layer_name, require_openable, vector_format
 from overcast.inference.polygons import Footprints
 from overcast.inference.vector import Origin, require_placeable, write_footprints
 
@@ -138,6 +138,38 @@ def test_unknown_ending_names_the_known(name: str):
         vector_format(Path(name))
 
 
+AWKWARD = ["a!b", "a;b", "a#b", "a%20b", "it's", 'a"b', "a\nb", "a\tb", "a?b=c", "zip:x", "a.zip!x", "\\a", "x" * 235]
+UNNAMED = ["[1]", "-o", ".", "..", "(1)", "@a", "layer_styles", "Sqlite_master", "gpkg_contents", "GPKG", "ogr_x"]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_any_name_can_be_written(tmp_path: Path, ending: str):
+    """Names and folders that pyogrio, SQLite, GeoPackage or QGIS read as something else."""
+    for name in [*AWKWARD, *UNNAMED]:
+        folder = tmp_path / (name[:9] if name.strip(".") else "dots")
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{name}{ending}"
+        assert write_footprints(path, iter([portion(0, 3)]), ORIGIN, styled=True) == 3
+        assert [one.name for one in folder.iterdir()] == [path.name]
+        plain = path.rename(tmp_path / f"plain{ending}")
+        layer = {"layer": layer_name(path)} if ending == ".gpkg" else {}
+        found = gpd.read_parquet(plain) if ending == ".parquet" else gpd.read_file(plain, **layer)
+        assert found.id.tolist() == [0, 1, 2]
+        plain.unlink()
+
+
+def test_layer_has_the_name_of_the_file_where_that_is_allowed():
+    assert {layer_name(Path(f"{name}.gpkg")) for name in UNNAMED} == {"footprints"}
+    assert layer_name(Path("maps/Zürich 1.gpkg")) == "Zürich 1"
+
+
+def test_path_that_sqlite_cannot_open_is_refused(tmp_path: Path):
+    deep = tmp_path / ("d" * 240) / ("e" * 240) / "f.gpkg"
+    with pytest.raises(InputError, match=r"path of f\.gpkg is \d+ bytes too long for a GeoPackage"):
+        require_openable(deep)
+    require_openable(deep.with_suffix(".parquet"))
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("error", [KeyError("lost"), KeyboardInterrupt(), InputError("scene.tif is damaged.")])
 def test_error_of_the_portions_arrives_unchanged(tmp_path: Path, ending: str, error: BaseException):
@@ -174,6 +206,6 @@ def test_disk_that_takes_no_more_is_told_in_a_sentence(tmp_path: Path, ending: s
     path.unlink()
     limit = size - missing if missing >= 1 else int(size * (1 - missing))
     command = [sys.executable, "-c", FULL_DISK, str(Path(__file__).parent), str(path), str(limit)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.startswith(f"{path.name} cannot be written ("), done.stdout + done.stderr
-    assert "free some space" in done.stdout
+    assert "write elsewhere" in done.stdout

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from common import BANDS, Done, Job, network, run
 
+from overcast.arithmetic import Precision
 from overcast.batch import Modality
 from overcast.data.files import grid_of, open_raster
 from overcast.data.radiometry import BandStatistics, SensorRadiometry, Unit
@@ -18,7 +19,7 @@ from overcast.inference.predict import PredictOptions, predict_file
 from overcast.inference.ready import for_runtime, tile_shape
 from overcast.inference.scene import SceneOptions, plan_scene
 from overcast.inference.tiling import Axis
-from overcast.runtime.options import Precision, Runtime, RuntimeOptions
+from overcast.runtime.options import Runtime, RuntimeOptions
 from overcast.runtime.prepare import prepare
 
 SENSOR = SensorRadiometry(bands=("HH", "HV", "VH", "VV"), unit=Unit.DECIBEL, nodata=0, gsd_m=1.0)

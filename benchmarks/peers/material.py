@@ -58,7 +58,7 @@ def write_weights(path: Path) -> None:
     The installed model joins two such branches, which no peer could load; one branch fits a plain smp.Unet as it is
     but has no head. It is fitted to the truth of another simulated place, on features of the frozen branch.
     """
-    installed = load_bundle(BUNDLED).network
+    installed = load_bundle(BUNDLED).standardised_network
     assert isinstance(installed, TwinNetwork)
     branch = installed.second
     state = {f"encoder.{name}": value for name, value in branch.encoder.state_dict().items()}

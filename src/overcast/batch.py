@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import product
 from typing import Literal
 
 import torch
@@ -33,6 +34,37 @@ class Available(StrEnum):
     """Both, the optical image replaced by raw value 0: how badly a naive model breaks."""
     BOTH_OPTICAL_MEAN = "both-optical-mean"
     """Both, the optical image replaced by its training mean."""
+
+
+@dataclass(frozen=True, order=True)
+class Holds:
+    """What a place has; training treats the places of one kind alike."""
+
+    sar: bool
+    optical: bool
+    labelled: bool
+
+    @property
+    def sensors(self) -> frozenset[Modality]:
+        """The images that are there."""
+        return frozenset(
+            sensor for sensor, there in ((Modality.SAR, self.sar), (Modality.OPTICAL, self.optical)) if there
+        )
+
+    def __str__(self) -> str:
+        """In words, as after "places".
+
+        >>> str(Holds(sar=True, optical=False, labelled=False))
+        'with SAR, without optical image, without labels'
+        """
+        parts = (("SAR", self.sar), ("optical image", self.optical), ("labels", self.labelled))
+        return ", ".join(f"{'with' if there else 'without'} {name}" for name, there in parts)
+
+
+EVERY_KIND = tuple(
+    Holds(sar, optical, labelled) for sar, optical, labelled in product((True, False), repeat=3) if sar or optical
+)
+"""Every kind of place that training can meet."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +109,17 @@ class Batch:
         """(B, 1 + T, H, W) uint8: footprint, then edge or contact, all of them 255 where the label is ignored."""
         label = self.require("label")[:, None]
         return torch.cat([label, torch.where(label == IGNORE_LABEL, label, self.require("targets"))], dim=1)
+
+    @property
+    def holds(self) -> Holds:
+        """What the batch carries."""
+        return Holds(self.sar is not None, self.optical is not None, self.label is not None)
+
+    def only(self, holds: Holds) -> Batch:
+        """The batch with what `holds` lacks missing."""
+        batch = self if holds.sar else self.without(Modality.SAR)
+        batch = batch if holds.optical else batch.without(Modality.OPTICAL)
+        return batch if holds.labelled else replace(batch, label=None, targets=None, instances=None)
 
     def without(self, modality: Modality) -> Batch:
         """The same batch with one modality missing."""

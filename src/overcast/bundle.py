@@ -15,25 +15,32 @@ import tempfile
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Self, assert_never
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from overcast import __version__
+from overcast.arithmetic import Precision
 from overcast.batch import Modality
 from overcast.card import model_card
 from overcast.data.identity import TrainingData
 from overcast.data.radiometry import Radiometry, SensorRadiometry, Statistics, check_same
 from overcast.data.targets import Target
-from overcast.errors import BundleError
+from overcast.errors import BundleError, ConfigError
 from overcast.methods.base import Method
 from overcast.methods.options import MethodOptions, build_deployable, build_method
 from overcast.model_item import ITEM, model_item
+from overcast.models.direct import Sight, probability
 from overcast.models.spec import NetworkSpec
+from overcast.reading import explained, first_line, quoted, read_json
 
+LARGEST_RECORD_BYTES = 4 * 2**20
 FORMAT_VERSION = 1
 """Raised when a bundle of the former layout can no longer be read."""
 
@@ -51,6 +58,20 @@ class Kind(StrEnum):
     """What runs without the other sensor: one input, one output."""
     FULL = "full"
     """Every branch, for evaluation with optical and for further training."""
+
+
+class Parent(BaseModel):
+    """The model that a training started from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: str
+    """Of its folder."""
+    sha256: str
+    """Of its weights."""
+    licence: str
+    taken: tuple[str, ...]
+    """What was taken over, in words."""
 
 
 class BundleFacts(BaseModel):
@@ -73,8 +94,20 @@ class BundleFacts(BaseModel):
     seed: int
     steps: int
     """Training steps behind these weights."""
-    temperature: float | None = Field(default=None, gt=0)
+    temperature: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Logits are divided by it before they become probabilities; fitted on the validation chips. None: not known."""
+    precision: Precision | None = None
+    """Arithmetic of the training; None: not known."""
+    parent: Parent | None = None
+    """The model that training started from; None: from ImageNet weights, or from random ones."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        sar, optical = self.radiometry.sar, self.radiometry.optical
+        for sensor, found in ((sar, self.statistics.sar), (optical, self.statistics.optical)):
+            if sensor is not None and found is not None and len(found.mean) != len(sensor.bands):
+                raise ValueError(f"statistics of {len(found.mean)} bands for {len(sensor.bands)} bands")
+        return self
 
 
 class BundleInfo(BundleFacts):
@@ -96,11 +129,34 @@ class Bundle:
 
     path: Path
     info: BundleInfo
-    network: nn.Module
-    """Standardised images (B, C, H, W) of `info.inputs` to logits (B, K, H, W), see `info.outputs`; in evaluation
-    mode."""
+    standardised_network: nn.Module
+    """For those who standardise themselves: images (B, C, H, W) of `info.inputs`, of zero mean and unit deviation by
+    `info.statistics` and 0 without data, to logits (B, K, H, W), see `info.outputs`; in evaluation mode."""
     method: Method | None
     """Every branch in evaluation mode; None for a deployable bundle."""
+
+    def probability(self, *images: NDArray[np.generic], nodata: float | None = None) -> NDArray[np.float32]:
+        """Probability of the class (H, W), 0..1, of pixels as they are; NaN where an image has no data.
+
+        For chips that fit into memory at once; `overcast.inference.predict.predict_file` maps scenes of any size.
+
+        Args:
+            images: (C, H, W) of each sensor in `info.inputs`, in the bands and the unit of `info.radiometry`.
+            nodata: A further value that means 'no data', beside NaN, infinity and what `info.radiometry` declares.
+
+        Raises:
+            InputError: An image is missing or has another shape.
+            RadiometryError: A value that is no measurement occurs again and again: nodata that nobody declared.
+        """
+        radiometry, statistics = self.info.radiometry, self.info.statistics
+        sensors = {Modality.SAR: (radiometry.sar, statistics.sar)}
+        if radiometry.optical is not None and statistics.optical is not None:
+            sensors[Modality.OPTICAL] = (radiometry.optical, statistics.optical)
+        sights = [Sight(*sensors[name]) for name in self.info.inputs]
+        values = [np.asarray(image, np.float32) for image in images]
+        if nodata is not None:
+            values = [np.where(image == np.float32(nodata), np.float32(np.nan), image) for image in values]
+        return probability(self.standardised_network, sights, values, self.info.temperature)
 
     def check_scene(self, sensor: SensorRadiometry, name: str) -> None:
         """Raise an error, naming both sides, where a scene of one sensor is not what the model was trained for.
@@ -119,6 +175,14 @@ class Bundle:
         if expected is None:
             raise BundleError(f"{self.path / RECORD} declares no {self.info.inputs[0]} bands: copy the bundle again.")
         check_same(expected, sensor, expected_name=f"model {self.path.name}", found_name=name)
+
+
+def installed_or_folder(name: str) -> Path:
+    """The bundle of a folder, of a run folder, or the installed one by its name."""
+    if name == BUNDLED.name:
+        return BUNDLED
+    path = Path(name).expanduser().absolute()
+    return path / "full" if not (path / RECORD).is_file() and (path / "full" / RECORD).is_file() else path
 
 
 def save_bundle(path: Path, method: Method, kind: Kind, facts: BundleFacts) -> BundleInfo:
@@ -140,7 +204,7 @@ def release_bundle(source: Path, target: Path, metrics: dict[str, dict[str, floa
         raise BundleError(f"{source} holds every branch: release the deployable bundle beside it.")
     tensors = {
         name: tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
-        for name, tensor in plain_tensors(bundle.network).items()
+        for name, tensor in plain_tensors(bundle.standardised_network).items()
     }
     facts = BundleFacts(**{name: getattr(bundle.info, name) for name in BundleFacts.model_fields})
     facts = facts.model_copy(update={"metrics": facts.metrics | metrics})
@@ -172,7 +236,12 @@ def _write_bundle(
         (folder / ITEM).write_text(json.dumps(item, indent=2) + "\n", encoding="utf-8")
         if path.exists():
             path.rename(beside / "old")
-        folder.rename(path)
+        try:
+            folder.rename(path)
+        except BaseException:
+            if (beside / "old").exists():
+                (beside / "old").rename(path)
+            raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return info
@@ -186,17 +255,24 @@ def load_bundle(path: Path) -> Bundle:
     for name in (RECORD, WEIGHTS):
         if not (path / name).is_file():
             raise BundleError(f"{path} is not a complete bundle, {name} is missing: copy the whole folder again.")
+        if (path / name).resolve().parent != path.resolve():
+            raise BundleError(f"{path / name} is a link out of its bundle: copy the file itself.")
     info = _read_info(path / RECORD)
-    tensors = _read_weights(path / WEIGHTS, info.weights_sha256)
+    _require_shapes(info, path)
+    module = _untrained(info)
+    _load(module, path / WEIGHTS, info.weights_sha256)
+    if isinstance(module, Method):
+        return Bundle(path, info, module.deployable().eval(), module.eval())
+    return Bundle(path, info, module.eval(), None)
+
+
+def _untrained(info: BundleInfo) -> nn.Module:
+    """What the weights belong to, without ImageNet weights: a method where the bundle holds every branch."""
     match info.kind:
         case Kind.FULL:
-            method = build_method(info.method, info.network.untrained(), info.statistics)
-            _load_strictly(method, tensors, path)
-            return Bundle(path, info, method.deployable().eval(), method.eval())
+            return build_method(info.method, info.network.untrained(), info.statistics)
         case Kind.DEPLOYABLE:
-            network = build_deployable(info.method, info.network)
-            _load_strictly(network, tensors, path)
-            return Bundle(path, info, network.eval(), None)
+            return build_deployable(info.method, info.network)
         case _:
             assert_never(info.kind)
 
@@ -212,48 +288,64 @@ def _file_sha256(path: Path) -> str:
 
 
 def _read_info(path: Path) -> BundleInfo:
-    try:
-        record: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise BundleError(f"{path} is not readable JSON ({error}): copy the bundle again.") from error
+    record = read_json(path, BundleError, "copy the bundle again", LARGEST_RECORD_BYTES)
     version = record.get("format_version") if isinstance(record, dict) else None
     if version != FORMAT_VERSION:
         raise BundleError(
-            f"{path} has bundle format {version!r}, but overcast {__version__} reads format {FORMAT_VERSION}: "
+            f"{path} has bundle format {quoted(version)}, but overcast {__version__} reads format {FORMAT_VERSION}: "
             "install the version of overcast that made it, or train again."
         )
     try:
         return BundleInfo.model_validate(record)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
         raise BundleError(
-            f"{path}: {where}: {first['msg']}; it was edited or made by another version of overcast "
-            f"(made by {record.get('overcast_version')}, this is {__version__})."
+            f"{path}: {explained(error)}; it was edited or made by another version of overcast "
+            f"(made by {quoted(record.get('overcast_version'), 30)}, this is {__version__})."
         ) from error
 
 
-def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
+def _require_shapes(info: BundleInfo, path: Path) -> None:
+    """Raise BundleError where a tensor of the architecture is missing, left over or of another shape.
+
+    Shapes are those of the weights' header and of a network without memory: a record that asks for more than the file
+    holds allocates nothing.
+    """
+    found = _shapes(path / WEIGHTS)
+    try:
+        with torch.device("meta"):
+            expected = {name: list(tensor.shape) for name, tensor in _untrained(info).state_dict().items()}
+    except (ConfigError, RuntimeError, ValueError) as error:
+        reason = first_line(error)
+        raise BundleError(
+            f"{path / RECORD} describes no network that can be built ({reason}): copy it again."
+        ) from error
+    message = f"{path / WEIGHTS} does not fit the architecture in {RECORD}"
+    missing, left_over = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    if missing or left_over:
+        first = quoted((missing + left_over)[0])
+        counts = f"{len(missing)} tensors missing, {len(left_over)} unknown, first {first}"
+        raise BundleError(f"{message}: {counts}; train or copy again.")
+    for name, shape in expected.items():
+        if shape != found[name]:
+            differing = f"{quoted(name)} has shape {quoted(found[name])}, expected {quoted(shape)}"
+            raise BundleError(f"{message}: {differing}; train or copy again.")
+
+
+def _shapes(path: Path) -> dict[str, list[int]]:
+    """Shape by tensor, from the header of a file of weights."""
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # no mapping
+    except (SafetensorError, OSError) as error:
+        raise BundleError(f"{path} is truncated or damaged ({first_line(error)}): copy the bundle again.") from error
+
+
+def _load(module: nn.Module, path: Path, sha256: str) -> None:
+    """Load weights whose names and shapes fit."""
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except SafetensorError as error:
-        raise BundleError(f"{path} is truncated or damaged ({error}): copy the bundle again.") from error
+        raise BundleError(f"{path} is truncated or damaged ({first_line(error)}): copy the bundle again.") from error
     if _file_sha256(path) != sha256:
         raise BundleError(f"{path} is not the file that {RECORD} describes (sha256 differs): copy the bundle again.")
-    return tensors
-
-
-def _load_strictly(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Load every tensor by name and shape; anything missing or left over is an error that names it."""
-    state = module.state_dict()
-    missing, left_over = sorted(state.keys() - tensors.keys()), sorted(tensors.keys() - state.keys())
-    if missing or left_over:
-        found = f"{len(missing)} tensors missing, {len(left_over)} unknown, first {(missing + left_over)[0]!r}"
-        raise BundleError(f"{path / WEIGHTS} does not fit the architecture in {RECORD}: {found}; train or copy again.")
-    for name, tensor in state.items():
-        if tensor.shape != tensors[name].shape:
-            raise BundleError(
-                f"{path / WEIGHTS} does not fit the architecture in {RECORD}: {name!r} has shape "
-                f"{list(tensors[name].shape)}, expected {list(tensor.shape)}; train or copy again."
-            )
     module.load_state_dict(tensors, strict=True)

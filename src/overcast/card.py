@@ -107,6 +107,17 @@ def _provenance(record: Mapping[str, Any]) -> str:
     return (
         f"## Training data\n\n{data['name']} ({data['licence']}): {counts} chips; split: {split}.\n\n"
         f"{SIMULATED if data['simulated'] else ''}"
-        f"Trained for {record['steps']} steps with seed {record['seed']} by overcast {record['overcast_version']}; "
-        f"encoder `{record['network']['encoder']}`; weights sha256 `{record['weights_sha256']}`."
+        f"Trained for {record['steps']} steps with seed {record['seed']} by overcast {record['overcast_version']}"
+        f"{'' if record.get('precision') is None else ' in ' + record['precision']}; "
+        f"encoder `{record['network']['encoder']}`; weights sha256 `{record['weights_sha256']}`.{_parent(record)}"
+    )
+
+
+def _parent(record: Mapping[str, Any]) -> str:
+    parent = record.get("parent")
+    if parent is None:
+        return ""
+    return (
+        f"\n\nTraining started from the model {parent['name']} ({parent['licence']}; weights sha256 "
+        f"`{parent['sha256']}`), of which it took over: {', '.join(parent['taken'])}."
     )

@@ -255,7 +255,7 @@ def report_data(
     """What a report says of results on the data set of `run`; `training` is the CSV of curves of each method."""
     info, config, split = run.bundle.info, run.config, run.split
     counts = split.counts
-    simulated = (Path(config.data.root) / OPTIONS_FILE).is_file()
+    simulated = run.catalog.simulated or (Path(config.data.root) / OPTIONS_FILE).is_file()
     return ReportData(
         title=title or f"{info.class_name} on {run.catalog.name}",
         class_name=info.class_name,

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 import typer
+from affine import Affine
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import Progress
 
+from overcast.arithmetic import AUTO, Precision
 from overcast.batch import IGNORE_LABEL
 from overcast.bundle import BUNDLED, load_bundle
 from overcast.compare import Request, compare_runs
 from overcast.config import RunConfig, train
-from overcast.evaluation.panels import Captioned, SheetStyle, composite, contact_sheet, overlay_outlines
+from overcast.data.files import open_raster
+from overcast.data.vectors import read_shapes
+from overcast.evaluation.panels import Captioned, SheetStyle, composite, contact_sheet, draw_rings, probability_map
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.inference.cog import ProbabilitySource
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.polygons import PolygonOptions
 from overcast.inference.predict import PredictionSummary, PredictOptions, predict_file
+from overcast.inference.progress import Report
 from overcast.inference.scene import SceneOptions
+from overcast.lifesigns import shown
 from overcast.simulate.dataset import simulate_dataset
 from overcast.simulate.options import CityOptions, Preset, SarOptions, SimulationOptions, preset
 
@@ -67,7 +72,7 @@ class DemoFiles:
 
     @property
     def picture(self) -> Path:
-        """SAR, footprints and truth side by side."""
+        """SAR, footprints, probability and truth side by side."""
         return self.root / "scene.png"
 
     def run(self, method: str) -> Path:
@@ -114,19 +119,22 @@ def run_demo(output: Path, seed: int = 0) -> DemoFiles:
 
     Each stage that is complete is left as it is, so that an interrupted demo goes on where it stopped.
     """
-    files, console = DemoFiles(output), Console(stderr=True)
+    files, console = DemoFiles(output), Console(stderr=True, markup=False)
     console.print("1/4 simulating a city, optical and SAR, with exact footprints", highlight=False)
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("places")
-        simulate_dataset(files.city, demo_city(seed), lambda done, n: progress.update(task, completed=done, total=n))
+    with shown("simulating", "places", console) as update:
+        simulate_dataset(files.city, demo_city(seed), update)
     console.print(f"2/4 training {', '.join(METHODS)} at the same budget", highlight=False)
     for method in METHODS:
         train(demo_config(files, method, seed), files.run(method), console=console)
     console.print("3/4 evaluating on places that no model saw, with SAR alone", highlight=False)
     request = Request(title="Overcast demo: buildings from SAR alone", command=f"overcast demo --output {output}")
-    comparison = compare_runs([files.run(method) for method in METHODS], output, request)
+    with shown("evaluating", "chips", console) as update:
+        comparison = compare_runs(
+            [files.run(method) for method in METHODS], output, request, lambda name, done, n: update(done, n, name)
+        )
     console.print("4/4 mapping an unseen scene of 4.2 km2 from SAR alone with the installed model", highlight=False)
-    summary = map_scene(files)
+    with shown("mapping", "km²", console) as update:
+        summary = map_scene(files, lambda state: update(state.done, state.total, state.stage.value))
     files.picture.write_bytes(scene_picture(files))
     for result in comparison.results:
         interval = result.evaluation.iou_interval()
@@ -137,10 +145,14 @@ def run_demo(output: Path, seed: int = 0) -> DemoFiles:
     return files
 
 
-def map_scene(files: DemoFiles) -> PredictionSummary:
+def map_scene(files: DemoFiles, progress: Report | None = None) -> PredictionSummary:
     """Footprints and probability of the scene from its SAR image."""
     sar = files.scene / "sar.tif"
-    options = PredictOptions(scene=SceneOptions(tile=512), polygons=PolygonOptions(min_area_m2=20.0), overwrite=True)
+    options = PredictOptions(
+        scene=SceneOptions(tile=512, precision=Precision.AUTO, device=AUTO),
+        polygons=PolygonOptions(min_area_m2=20.0),
+        overwrite=True,
+    )
     return predict_file(
         [sar],
         load_bundle(BUNDLED),
@@ -148,6 +160,7 @@ def map_scene(files: DemoFiles) -> PredictionSummary:
         footprints=files.footprints,
         probability=files.probability,
         options=options,
+        progress=progress,
     )
 
 
@@ -160,31 +173,41 @@ def scene_counts(files: DemoFiles) -> PixelCounts:
 
 
 def scene_picture(files: DemoFiles) -> bytes:
-    """PNG: the SAR image, the footprints found in it, and the truth on the optical image that the model never saw."""
+    """PNG: the SAR image, the footprints that were written, the probability behind them, and the truth.
+
+    The truth is drawn on the optical image, which the model never saw.
+    """
     sar, valid = _read(files.scene / "sar.tif")
     optical, seen = _read(files.scene / "optical.tif")
     with ProbabilitySource.open(files.probability) as source:
-        pixels = source.read(source.georeference.whole)
-    truth = _read(files.scene / "mask.tif")[0][0] == 1
-    found = (pixels.values[0] >= PolygonOptions().threshold) & pixels.valid
-    top, left = _most_built(truth & valid, PICTURE_PX)
+        pixels, transform = source.read(source.georeference.whole), source.georeference.transform
+    top, left = _most_built((_read(files.scene / "mask.tif")[0][0] == 1) & valid, PICTURE_PX)
     part = (slice(top, top + PICTURE_PX), slice(left, left + PICTURE_PX))
     radar = composite(sar[:, *part], valid[part], (0, 1, 3))
     photo = composite(optical[:, *part], seen[part], (0, 1, 2))
+    to_part = Affine.translation(-left, -top) * ~transform
+    found = draw_rings(radar, _rings(files.footprints, to_part), OUTLINE)
+    truth = draw_rings(photo, _rings(files.scene / "footprints.gpkg", to_part), OUTLINE)
+    likely = probability_map(pixels.values[0][part], pixels.valid[part])
     return contact_sheet(
         [
-            [
-                Captioned(radar, "SAR: all that the model sees"),
-                Captioned(overlay_outlines(radar, found[part], OUTLINE), "footprints from SAR alone"),
-                Captioned(overlay_outlines(photo, truth[part], OUTLINE), "truth on the optical image"),
-            ]
+            [Captioned(radar, "SAR: all that the model sees"), Captioned(found, "footprints from SAR alone")],
+            [Captioned(likely, "probability, 0 dark to 1 yellow"), Captioned(truth, "truth on the optical image")],
         ],
         SheetStyle(tile_px=2 * PICTURE_PX, text_px=22),
     )
 
 
+def _rings(path: Path, to_pixels: Affine) -> Iterator[NDArray[np.float64]]:
+    """Outlines and holes of polygons in columns and rows of a picture."""
+    layer = read_shapes(path)
+    for polygon in layer.geometry.affine_transform(to_pixels.to_shapely()).explode():
+        for ring in (polygon.exterior, *polygon.interiors):
+            yield np.asarray(ring.coords, np.float64)[:, :2]
+
+
 def _read(path: Path) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    with rasterio.open(path) as dataset:
+    with open_raster(path) as dataset:
         return dataset.read(), dataset.dataset_mask() > 0
 
 

@@ -2,12 +2,19 @@
 
 import errno
 
+from overcast.redact import redacted
+
 
 class OvercastError(Exception):
     """Base of every error that a user can mend.
 
-    The message is one sentence: which file or setting, what is wrong, what to do.
+    The message is one sentence: which file or setting, what is wrong, what to do. Whatever text it was made of, it is
+    one printable line and never holds the password or the signature of an address.
     """
+
+    def __init__(self, message: str = "") -> None:
+        line = redacted(" ".join(message.splitlines()))
+        super().__init__("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line))
 
 
 class InputError(OvercastError):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,42 @@ class Window:
     def relative_to(self, other: "Window") -> "Window":
         """This window in the coordinates of an enclosing one."""
         return Window(self.row - other.row, self.col - other.col, self.height, self.width)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Axes of an image that are reversed: one of them mirrors it, both turn it by 180 degrees. True where any is."""
+
+    rows: bool = False
+    cols: bool = False
+
+    def __bool__(self) -> bool:
+        return self.rows or self.cols
+
+    def then(self, other: "Turn") -> "Turn":
+        """Both turns, one after the other.
+
+        >>> Turn(rows=True).then(HALF_TURN)
+        Turn(rows=False, cols=True)
+        """
+        return Turn(self.rows != other.rows, self.cols != other.cols)
+
+    def apply(self, array: NDArray[Any]) -> NDArray[Any]:
+        """(..., h, w) turned: the array itself where there is nothing to turn, else a copy."""
+        if not self:
+            return array
+        return np.ascontiguousarray(array[..., :: -1 if self.rows else 1, :: -1 if self.cols else 1])
+
+    def window(self, window: Window, height: int, width: int) -> Window:
+        """The same pixels of a grid of `height` x `width` before, or after, it is turned."""
+        stop_row, stop_col = window.stop
+        row = height - stop_row if self.rows else window.row
+        col = width - stop_col if self.cols else window.col
+        return Window(row, col, window.height, window.width)
+
+
+HALF_TURN = Turn(rows=True, cols=True)
+"""By 180 degrees."""
 
 
 def tile_starts(length: int, tile: int, overlap: int) -> list[int]:

@@ -70,9 +70,11 @@ def model_item(record: Mapping[str, Any], weights: str, weights_bytes: int) -> d
                 "steps": record["steps"],
                 "seed": record["seed"],
                 "temperature": record["temperature"],
+                "precision": record["precision"],
             },
             "overcast:version": record["overcast_version"],
             "overcast:simulated": record["data"]["simulated"],
+            **({"overcast:parent": record["parent"]} if record.get("parent") else {}),
             "overcast:radiometry": {sensor: _described(record, sensor) for sensor in record["inputs"]},
         },
         "links": [

@@ -5,9 +5,8 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
-import re
 import textwrap
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -19,33 +18,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from overcast.errors import ConfigError
+from overcast.reading import parse_yaml, quoted, read_yaml, shortened
+from overcast.reading.yaml_text import StrictDumper
 
 WIDTH = 110
 """Longest line of a comment."""
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that is given twice, where YAML silently takes the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-class _StrictDumper(yaml.SafeDumper):
-    """Quotes what `_StrictLoader` would take for a number."""
-
-
-_EXPONENT = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+")
-for _class in (_StrictLoader, _StrictDumper):  # YAML 1.2 reads 1e-4 as a number, PyYAML's 1.1 as text
-    _class.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
 
 
 def read_settings(
@@ -64,7 +43,7 @@ def read_settings(
     for override in sets:
         key, value = _parse_override(override)
         _put(values, key, value)
-        overridden[key] = f"--set {override}"
+        overridden[key] = f"--set {shortened(override, 60)}"
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -79,12 +58,7 @@ def to_yaml(settings: BaseModel) -> str:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content: Any = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506  # a SafeLoader
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist: check the path of the configuration.") from None
-    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise ConfigError(f"{path} is not readable YAML ({' '.join(str(error).split())}): correct it.") from error
+    content = read_yaml(path, ConfigError)
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -103,12 +77,13 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 
 def _parse_override(override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
+    shown = shortened(override, 60)
     if not equals or not all(key.strip().split(".")):
-        raise ConfigError(f"--set {override}: write it as key=value, for example training.steps=500.")
+        raise ConfigError(f"--set {shown}: write it as key=value, for example training.steps=500.")
     try:
-        return key.strip(), yaml.load(text, _StrictLoader)  # noqa: S506  # a SafeLoader
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override}: the value is not readable YAML; quote it.") from error
+        return key.strip(), parse_yaml(text)
+    except ValueError as error:
+        raise ConfigError(f"--set {shown}: the value is not readable YAML ({error}); quote it.") from error
 
 
 def _put(values: dict[str, Any], key: str, value: Any) -> None:
@@ -128,7 +103,7 @@ def _explain(
     path: Path | None,
     overridden: Mapping[str, str],
 ) -> str:
-    parts = _given_path(values, [str(part) for part in details["loc"]])
+    parts = _given_path(values, [shortened(str(part), 40) for part in details["loc"]])
     context = details.get("ctx", {})
     if details["type"] == "union_tag_invalid":
         parts.append(context["discriminator"].strip("'"))
@@ -140,10 +115,9 @@ def _explain(
     if details["type"] == "missing":
         return f"{where}: {key} is missing; set it in the file or with --set {key}=..."
     if details["type"] == "union_tag_invalid":
-        return f"{where}: {key}: input should be one of {context['expected_tags']} (got {context['tag']!r})"
-    given = details["input"]
-    shown = "" if isinstance(given, dict) else f" (got {given!r})"
-    message = details["msg"].removeprefix("Value error, ")
+        return f"{where}: {key}: input should be one of {context['expected_tags']} (got {quoted(context['tag'])})"
+    message, given = shortened(details["msg"].removeprefix("Value error, ")), quoted(details["input"])
+    shown = "" if isinstance(details["input"], dict) or given in message else f" (got {given})"
     return f"{where}: {key}: {message[:1].lower()}{message[1:]}{shown}" if key else f"{where}: {message}"
 
 
@@ -177,7 +151,7 @@ def _nearest(model: type[BaseModel], values: Mapping[str, Any], parts: list[str]
     by_name = {key.rpartition(".")[2]: key for key in reversed(known)}
     if near := difflib.get_close_matches(name, list(by_name), n=1):
         return by_name[near[0]]
-    return f"one of {', '.join(siblings)}" if siblings else None
+    return f"one of {shortened(', '.join(siblings))}" if siblings else None
 
 
 def _known_keys(model: type[BaseModel], values: Any, prefix: str = "") -> Iterator[str]:
@@ -188,6 +162,10 @@ def _known_keys(model: type[BaseModel], values: Any, prefix: str = "") -> Iterat
         given = values.get(name) if isinstance(values, Mapping) else None
         for member in _members(field.annotation, given):
             yield from _known_keys(member, given, f"{key}.")
+        if get_origin(field.annotation) is dict and isinstance(given, Mapping):  # sections by names of the user's
+            for own, below in given.items():
+                for member in _members(get_args(field.annotation)[1], below):
+                    yield from _known_keys(member, below, f"{key}.{own}.")
 
 
 def _members(annotation: Any, given: Any) -> list[type[BaseModel]]:
@@ -227,7 +205,7 @@ def _lines(settings: BaseModel, depth: int) -> Iterator[str]:
 
 
 def _inline(value: Any) -> str:
-    text = yaml.dump(value, Dumper=_StrictDumper, default_flow_style=True, width=10**6, allow_unicode=True)
+    text = yaml.dump(value, Dumper=StrictDumper, default_flow_style=True, width=10**6, allow_unicode=True)
     return text.removesuffix("\n").removesuffix("\n...")
 
 

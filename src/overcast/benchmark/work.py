@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from time import perf_counter
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from overcast.batch import Available, Modality
@@ -20,6 +20,7 @@ from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.result import Evaluation, EvaluationOptions
 from overcast.evaluation.selection import PanelOptions
 from overcast.models.cost import Cost, cost, peak_bytes
+from overcast.reading import read_record
 from overcast.training.folder import RunFolder, write_atomic
 from overcast.training.run import train
 
@@ -85,10 +86,8 @@ def kept_outcome(job: Job) -> Outcome | None:
     path = job.folder / "outcome.json"
     if not path.is_file():
         return None
-    try:
-        outcome = Outcome.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise InputError(f"{path} is damaged: remove it, and the benchmark evaluates this run again.") from error
+    remedy = "remove it, and the benchmark evaluates this run again"
+    outcome = read_record(Outcome, path, InputError, remedy)
     if outcome.error is not None:
         return None
     RunFolder(job.run).check(job.config.model_dump(mode="json"))
@@ -117,7 +116,7 @@ def carry_out(job: Job, test: Test, *, quiet: bool = False) -> Outcome:
 
 
 def _trained(job: Job, test: Test, *, quiet: bool) -> Outcome:
-    plan = build_plan(job.config)
+    plan = build_plan(job.config, job.run)
     result = train(plan, job.run, console=Console(quiet=True) if quiet else None)
     validation = result.metrics[f"validation {plan.facts.primary.value}"]["iou"]
     if job.trial is not None:
@@ -177,7 +176,7 @@ def deployed_cost(path: Path) -> tuple[Cost, int]:
     spec = bundle.info.network
     bands = {Modality.SAR: spec.sar_bands, Modality.OPTICAL: spec.optical_bands}
     shapes = [(1, bands[modality], COST_PX, COST_PX) for modality in bundle.info.inputs]
-    return cost(bundle.network, shapes), peak_bytes(bundle.network, shapes)
+    return cost(bundle.standardised_network, shapes), peak_bytes(bundle.standardised_network, shapes)
 
 
 def completed(job: Job, outcome: Outcome) -> Outcome:

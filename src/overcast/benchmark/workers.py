@@ -15,6 +15,7 @@ from overcast.benchmark.jobs import Job
 from overcast.benchmark.work import Outcome, Test, carry_out
 from overcast.errors import ConfigError
 from overcast.processes import end_with_parent
+from overcast.reading import first_line
 
 DIED = "the process died, for want of memory perhaps: run the benchmark again, fewer at once"
 
@@ -126,7 +127,7 @@ def _connected(address: str | None) -> Any:
     try:
         ray.init(address=address, log_to_driver=False, configure_logging=False, include_dashboard=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = first_line(error)
         raise ConfigError(f"no Ray cluster at {address!r} ({reason}); start one with: ray start --head.") from error
     return ray
 

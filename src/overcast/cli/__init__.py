@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from overcast import __version__
-from overcast.cli import bench, benchmarks, check, data, maps, models, prepare
+from overcast.cli import bench, benchmarks, check, data, maps, models, prepare, scenes
 from overcast.errors import EXIT_INTERNAL, OvercastError, exit_code, is_environment_error
 
 app = typer.Typer(
@@ -33,7 +33,9 @@ for command in (
     benchmarks.score,
     models.describe,
     models.export,
+    scenes.new_dataset,
     check.check_data,
+    scenes.cut,
     data.check_leak,
 ):
     app.command()(command)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from overcast.cli.console import ERROR_CONSOLE, print_json
-from overcast.runtime.options import Precision, Runtime
+from overcast.arithmetic import AUTO, Precision, capabilities, settled_device
+from overcast.cli.console import ERROR_CONSOLE, counting_bar, print_json
+from overcast.runtime.options import Runtime
 from overcast.speed.storage import Storage
 
 if TYPE_CHECKING:
@@ -32,9 +34,12 @@ def scene(
     runtimes: Annotated[
         list[Runtime] | None, typer.Option("--runtime", help="To be compared with eager fp32; all by default.")
     ] = None,
-    precisions: Annotated[list[Precision] | None, typer.Option("--precision", help="Both by default.")] = None,
+    precisions: Annotated[
+        list[Precision] | None,
+        typer.Option("--precision", help="By default fp32, and bf16 where it is not only emulated."),
+    ] = None,
     tile: Annotated[int, typer.Option(help="Side of the tiles in pixels.")] = 768,
-    device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
+    device: Annotated[str, typer.Option(help="auto: a GPU where there is one; or cpu, cuda ...")] = AUTO,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; as many as torch takes by default.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Medians are of so many scenes.")] = 3,
     footprints: Annotated[bool, typer.Option(help="Make and write footprints too.")] = False,
@@ -55,28 +60,32 @@ def scene(
 
     from overcast.bundle import BUNDLED
     from overcast.speed.report import facts, plain, text
-    from overcast.speed.scene import Request, bench_scene
+    from overcast.speed.scene import Request, bench_scene, cases, measured_precisions
 
-    folder = model or BUNDLED
+    folder, machine = model or BUNDLED, capabilities()
+    place = settled_device(device, machine)
     request = Request(
         model=folder / "bundle" if (folder / "bundle").is_dir() else folder,
         size_px=size,
         runtimes=tuple(runtimes or (one for one in Runtime if one is not Runtime.AUTO)),
-        precisions=tuple(precisions or Precision),
+        precisions=measured_precisions(precisions or (), place, machine),
         tile=tile,
-        device=device,
+        device=place,
         threads=threads or torch.get_num_threads(),
         rounds=rounds,
         footprints=footprints,
         seed=seed,
         storage=stored,
     )
-    about = facts(request.threads)
+    about, numbers = facts(request.threads), count(1)
 
     def told(row: Row) -> None:
+        update(next(numbers), total)
         ERROR_CONSOLE.print(f"{row.case.name}: {row.failure or 'measured'}", highlight=False, soft_wrap=True)
 
-    found = bench_scene(request, told=told)
+    total = len(cases(request))
+    with counting_bar("measuring", "runtimes") as update:
+        found = bench_scene(request, told=told)
     if as_json:
         print_json(plain(found, about))
     else:

@@ -54,15 +54,17 @@ def benchmark(
         figures = ", ".join(f"{row.available.value} IoU {row.figures['iou']:.3f}" for row in outcome.rows)
         validation = "" if outcome.validation is None else f"validation IoU {outcome.validation:.3f}"
         said = outcome.error or figures or validation
+        told(done, jobs, "trials and runs")
         part = "runs" if job.trial is None else "trials"
         line = f"{done}/{jobs} {part}  {job.name}: {said}; {pace.after_one(part, jobs - done)}"
-        ERROR_CONSOLE.print(line, highlight=False, markup=False, soft_wrap=True)
+        ERROR_CONSOLE.print(line, highlight=False, soft_wrap=True)
         if outcome.rows:
             write_results(output / "results.csv", [each for _, each in kept(wanted, output).runs])
 
     with counting_bar("simulating", "places") as update:
         options = prepare_data(wanted, lambda name, done, total: update(done, total, name))
-    finished = kept(wanted, output) if report_only else run_benchmark(wanted, output, options, workers, on_job)
+    with counting_bar("trials and runs", "jobs") as told:
+        finished = kept(wanted, output) if report_only else run_benchmark(wanted, output, options, workers, on_job)
     if not any(outcome.rows for _, outcome in finished.runs):
         raise InputError(f"no run in {output} has a result yet: run the benchmark without --report-only.")
     written = write_benchmark(wanted, finished, output, command)
@@ -89,9 +91,12 @@ def score(
     """
     from overcast.evaluation.footprints import FootprintOptions, score_footprints
 
-    found = score_footprints(predicted, reference, FootprintOptions(min_area, confidence, area)).summary()
+    scores = score_footprints(predicted, reference, FootprintOptions(min_area, confidence, area))
+    found = scores.summary()
     if as_json:
         print_json(found)
         return
     rows = [[name, f"{value:.4g}" if isinstance(value, float) else str(value)] for name, value in found.items()]
     print_table(("figure", "value"), rows)
+    if scores.note is not None:
+        typer.echo(f"note: {scores.note}")

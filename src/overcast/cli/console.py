@@ -3,52 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-ERROR_CONSOLE = Console(stderr=True)
-"""Progress goes to standard error, results to standard output."""
+from overcast.lifesigns import Update, shown
+
+ERROR_CONSOLE = Console(stderr=True, markup=False)
+"""Progress goes to standard error, results to standard output. Names of files and data sets may hold brackets, so that
+no text of ours is read as markup."""
 
 
-class Report(Protocol):
-    """Tells a bar how far the work is."""
-
-    def __call__(self, done: float, total: float, stage: str = ...) -> None:
-        """`done` of `total` units."""
-        ...
-
-
-@contextmanager
-def counting_bar(title: str, unit: str) -> Iterator[Report]:
-    """A bar with rate and estimate; yields the function to call with (done, total) and, optionally, what is done."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.4g}/{task.total:.4g} " + unit),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=ERROR_CONSOLE, transient=True) as progress:
-        task = progress.add_task(title, total=1, rate="")
-
-        def update(done: float, total: float, stage: str = title) -> None:
-            if stage != progress.tasks[task].description:
-                progress.reset(task, description=stage, rate="")
-            speed = progress.tasks[task].speed
-            rate = "" if speed is None else f"{speed:.3g} {unit}/s"
-            progress.update(task, completed=done, total=total, rate=rate)
-
-        yield update
+def counting_bar(title: str, unit: str) -> AbstractContextManager[Update]:
+    """Shows work on standard error; the function to call with (done, total) and, optionally, what is done."""
+    return shown(title, unit, ERROR_CONSOLE)
 
 
 class Pace:
@@ -86,4 +60,4 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
         table.add_column(column, justify="right" if index else "left")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(markup=False).print(table)

@@ -49,6 +49,9 @@ def simulate(
         Path | None, typer.Option(help="Real footprints to build from: GeoPackage, GeoJSON, Shapefile, CityJSON.")
     ] = None,
     height: Annotated[str | None, typer.Option(help="Column of --footprints with heights in metres.")] = None,
+    as_scenes: Annotated[
+        bool, typer.Option("--as-scenes", help="Whole scenes and town.yaml instead of chips; footprints on a third.")
+    ] = False,
 ) -> None:
     """Simulate a city as an optical + SAR folder data set with exact footprints.
 
@@ -58,9 +61,12 @@ def simulate(
     Example: `overcast simulate --output data/city --preset demo --places 4 --seed 1`
 
     Example: `overcast simulate --output data/town --footprints town.gpkg --height Height`
+
+    Example: `overcast simulate --output data/town --preset demo --as-scenes`
     """
     from overcast.errors import ConfigError
     from overcast.settings import read_settings
+    from overcast.simulate.as_scenes import simulate_scenes
     from overcast.simulate.dataset import simulate_dataset
     from overcast.simulate.given import digest, read_town
     from overcast.simulate.options import Preset, SimulationOptions
@@ -74,6 +80,10 @@ def simulate(
     counts = {"places": places, "scenes": scenes, "seed": seed, "workers": workers or os.cpu_count()}
     given = [f"{name}={value}" for name, value in counts.items() if value is not None]
     base = named(Preset(preset.value)).model_dump(mode="json")
+    if as_scenes:
+        if footprints is not None or places:
+            raise ConfigError("--as-scenes writes whole scenes of a drawn city: leave out --footprints and --places.")
+        base |= {"places": 0, "scenes": 1}
     if footprints is not None:
         base["name"] = f"simulated town {footprints.stem}"
         base["footprints"] = {"file": str(footprints), "height": height, "sha256": digest(footprints)}
@@ -81,6 +91,10 @@ def simulate(
     if settings.footprints is not None:
         settings = tiled(settings, places)
         typer.echo(read_town(settings.footprints).repairs.sentence())
+    if as_scenes:
+        with counting_bar("simulating", "scenes") as update:
+            typer.echo(f"{settings.scenes} scenes, described in {simulate_scenes(output, settings, update)}")
+        return
     with counting_bar("simulating", "places") as update:
         folder = simulate_dataset(output, settings, update)
     typer.echo(f"{settings.places} places and {settings.scenes} scenes in {folder}")

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 import typer
 
+from overcast.arithmetic import capabilities, settled_device
 from overcast.bundle import Bundle
 from overcast.cli.console import counting_bar, print_json
 from overcast.errors import ConfigError, InputError
@@ -70,6 +71,9 @@ def map_many(
     (footprints, probability), folder = many.endings(), many.folder()
     walls = footprints is not None and options.polygons.walls
     model = SceneModel.of(bundle, calibrated=options.calibrated, walls=walls)
+    options = replace(
+        options, scene=replace(options.scene, device=settled_device(options.scene.device, capabilities()))
+    )
     scenes = find_scenes(many.scenes, model.sensor.bands)
     typer.echo(f"{len(scenes)} scenes", err=True)
     workers = _workers(many, options)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from overcast.arithmetic import AUTO, Precision
 from overcast.cli.console import counting_bar, print_json
 from overcast.data.units import RadarSide, Unit
-from overcast.runtime.options import Precision, Runtime
+from overcast.runtime.options import Runtime
 
 if TYPE_CHECKING:
     from overcast.inference.predict import PredictionSummary
@@ -87,7 +88,10 @@ def predict(
     unit: Annotated[Unit | None, typer.Option(help="Unit of the pixels.")] = None,
     nodata: Annotated[float | None, typer.Option(help="Value without data; NaN always is.")] = None,
     gsd_m: Annotated[float | None, typer.Option(help="Metres per pixel, where the file does not say.")] = None,
-    radar_side: Annotated[RadarSide | None, typer.Option(help="Side on which the radar stood.")] = None,
+    radar_side: Annotated[RadarSide | None, typer.Option(help="Side of the compass on which the radar stood.")] = None,
+    accept_values: Annotated[
+        bool, typer.Option("--accept-values", help="Values are as declared even if they look otherwise.")
+    ] = False,
     threshold: Annotated[float, typer.Option(help="Smallest probability inside a footprint.")] = 0.5,
     min_area_m2: Annotated[float, typer.Option(help="Smaller footprints are dropped.")] = 10.0,
     outlines: Annotated[
@@ -109,10 +113,11 @@ def predict(
         ),
     ] = Views.OFF,
     tile: Annotated[int, typer.Option(help="Side of the tiles in pixels.")] = 768,
-    device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
+    device: Annotated[str, typer.Option(help="auto: a GPU where there is one; or cpu, cuda ...")] = AUTO,
     precision: Annotated[
-        Precision, typer.Option(help="Arithmetic of the network; bf16 is faster where the processor has it.")
-    ] = Precision.FP32,
+        Precision,
+        typer.Option(help="Arithmetic of the network; auto: bf16 where processor or GPU compute it themselves."),
+    ] = Precision.AUTO,
     runtime: Annotated[
         Runtime, typer.Option(help="What runs the network; auto: the fastest that works, for large scenes.")
     ] = Runtime.AUTO,
@@ -165,6 +170,7 @@ def predict(
         "nodata": nodata,
         "gsd_m": gsd_m,
         "radar_side": radar_side,
+        "accept_values": accept_values or None,
     }
     options = PredictOptions(
         scene=SceneOptions(

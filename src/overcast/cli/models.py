@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from overcast.arithmetic import AUTO, capabilities, settled_device
 from overcast.cli.console import counting_bar, print_json, print_table
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ def train(
     config: Annotated[Path, typer.Argument(help="YAML; see configs/ and the config.yaml of any run.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Run folder.")],
     sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for example training.steps=500.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Bundle or run folder to start from, or the name of the installed model."),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on where a stopped run stands; --no-resume starts afresh.")] = True,
 ) -> None:
     """Train a method; interrupted, the same command goes on where it stopped.
@@ -75,7 +80,8 @@ def train(
     from overcast.config import load_config
     from overcast.config import train as run
 
-    result = run(load_config(config, sets or ()), output, resume=resume)
+    given = [*(sets or ()), *([] if start is None else [f"start.bundle={start}"])]
+    result = run(load_config(config, given), output, resume=resume)
     for name, metrics in result.metrics.items():
         typer.echo(f"{name}: " + ", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items()))
     typer.echo(f"bundle for one sensor: {result.deployable}\nall branches: {result.full}")
@@ -105,7 +111,7 @@ def evaluate(
         Separation | None,
         typer.Option(help="Tell touching buildings apart by learnt edges and contacts. Default: as configured."),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
+    device: Annotated[str, typer.Option(help="auto: a GPU where there is one; or cpu, cuda ...")] = AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Evaluate runs with the modalities you name and write one report.
@@ -134,7 +140,7 @@ def evaluate(
         + (f" --modalities {modalities}" if modalities else "")
         + (f" --tta {tta.value}" if tta else "")
         + (f" --separate {separate.value}" if separate else ""),
-        device=device,
+        device=settled_device(device, capabilities()),
         tta=None if tta is None else Tta(tta.value),
         separate=None if separate is None else Separate(separate.value),
     )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from overcast.cli.console import counting_bar, print_json
-from overcast.data.units import RadarSide, Unit
-from overcast.prepare.options import Level, PrepareOptions, Resampling, calibration
+from overcast.data.units import RadarSide, Resampling, Unit
+from overcast.prepare.options import Level, PrepareOptions, calibration
 
 if TYPE_CHECKING:
     from overcast.prepare.run import PrepareSummary
@@ -26,6 +26,16 @@ def prepare(
         Path | None,
         typer.Option("--model", "-m", help="Bundle or run folder that the scene is for; default: the installed model."),
     ] = None,
+    for_training: Annotated[
+        bool, typer.Option("--for-training", help="For no model: every band, calibrated, to train on.")
+    ] = False,
+    to: Annotated[
+        Unit | None, typer.Option(help="With --for-training: unit of the scene; dB unless you choose another.")
+    ] = None,
+    gsd: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=1000, help="With --for-training: pixel size in metres; the input's by default."),
+    ] = None,
     bands: Annotated[
         str | None, typer.Option(help="Names of all bands in the files, in order, for example VV,VH.")
     ] = None,
@@ -39,7 +49,7 @@ def prepare(
     calibration_lut: Annotated[
         list[str] | None, typer.Option(help="A of power = DN^2 / A^2, as in Sentinel-1's tables: 474, or VV=474.")
     ] = None,
-    radar_side: Annotated[RadarSide | None, typer.Option(help="Side on which the radar stood.")] = None,
+    radar_side: Annotated[RadarSide | None, typer.Option(help="Side of the compass on which the radar stood.")] = None,
     look_azimuth: Annotated[
         float | None, typer.Option(help="Direction into which it looked, degrees clockwise from north.")
     ] = None,
@@ -71,15 +81,22 @@ def prepare(
 
     Nothing is guessed: what the files do not say has to be stated. `overcast predict` then needs no options.
 
+    With --for-training no model is asked: all bands are calibrated and declared, to train on them.
+
     Example: `overcast prepare quad.tif --bands VV,VH,HV,HH --unit amplitude --radar-side north -o scene.tif`
     """
-    from overcast.bundle import BUNDLED, load_bundle
+    from overcast.bundle import BUNDLED, Bundle, load_bundle
     from overcast.errors import ConfigError
+    from overcast.prepare.aim import ForTraining
     from overcast.prepare.run import prepare_scene
 
     if radar_side is not None and look_azimuth is not None:
         raise ConfigError("--radar-side and --look-azimuth say the same: give one of them.")
-    if model is None:
+    if for_training and model is not None:
+        raise ConfigError("--for-training asks no model: leave out --model.")
+    if not for_training and (to is not None or gsd is not None):
+        raise ConfigError("--to and --gsd choose what a model decides otherwise: give --for-training with them.")
+    if model is None and not for_training:
         model = BUNDLED
         typer.echo(f"model {model.name}: installed with Overcast, trained on simulated radar", err=True)
     options = PrepareOptions(
@@ -99,9 +116,11 @@ def prepare(
         overwrite=overwrite,
         stac=stac,
     )
-    bundle = load_bundle(model / "bundle" if (model / "bundle").is_dir() else model)
+    aim: Bundle | ForTraining = ForTraining(to or Unit.DECIBEL, gsd)
+    if model is not None:
+        aim = load_bundle(model / "bundle" if (model / "bundle").is_dir() else model)
     with counting_bar("preparing", "km²") as update:
-        summary = prepare_scene(inputs, bundle, output, options, dry_run=dry_run, progress=update)
+        summary = prepare_scene(inputs, aim, output, options, dry_run=dry_run, progress=update)
     _show(summary, as_json=as_json)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, assert_never
 
 from pydantic import Field, model_validator
 
-from overcast.config.section import AbsolutePath, Section, with_default
+from overcast.config.section import AbsolutePath, DataSection, with_default
 from overcast.config.splitting import Cities, Events, Neighbourhoods, Regions, SplitFile
 from overcast.data.bright import Buildings, bright_catalog, event_of
 from overcast.data.catalog import Catalog
@@ -18,7 +18,7 @@ from overcast.data.splitfile import read_split
 from overcast.data.splits import Split, cluster_split, named_split
 
 
-class Dfc2023Data(Section):
+class Dfc2023Data(DataSection):
     """IEEE GRSS Data Fusion Contest 2023, track 2, in its published layout."""
 
     name: Literal["dfc2023"] = "dfc2023"
@@ -34,7 +34,7 @@ class Dfc2023Data(Section):
         return with_default(values, "split", "by", "cities")
 
 
-class OpenEarthMapSarData(Section):
+class OpenEarthMapSarData(DataSection):
     """OpenEarthMap-SAR in its published layout; the class is building."""
 
     name: Literal["openearthmap-sar"] = "openearthmap-sar"
@@ -53,7 +53,7 @@ class OpenEarthMapSarData(Section):
         return with_default(values, "split", "by", "regions")
 
 
-class BrightData(Section):
+class BrightData(DataSection):
     """BRIGHT in its published layout: optical before a disaster, SAR after it."""
 
     name: Literal["bright"] = "bright"

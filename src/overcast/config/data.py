@@ -16,22 +16,24 @@ from overcast.config.catalogs import (
     dfc2023_split,
     openearthmap_sar_split,
 )
-from overcast.config.section import AbsolutePath, Section, with_default
-from overcast.config.splitting import Blocks, Folders, Places, SplitFile
+from overcast.config.section import AbsolutePath, DataSection, with_default
+from overcast.config.splitting import Blocks, Folders, Places, Polygons, SceneBlocks, ScenePlaces, SplitFile
 from overcast.data.catalog import Catalog
 from overcast.data.chips import Chip
 from overcast.data.clusters import cluster_places
 from overcast.data.folder import folder_catalog
+from overcast.data.scenes.catalog import scenes_catalog
+from overcast.data.scenes.splits import by_block, scene_blocks, scene_places, scene_polygons
 from overcast.data.spacenet6 import corners_of, spacenet6_catalog
 from overcast.data.splitfile import read_split
 from overcast.data.splits import Split, block_split, cluster_split, hold_out_side, spacenet6_split, subfolder_split
 
 
-class FolderData(Section):
+class FolderData(DataSection):
     """A paired folder with a dataset.yaml."""
 
     name: Literal["folder"] = "folder"
-    """`folder`, `spacenet6`, `dfc2023`, `openearthmap-sar` or `bright`."""
+    """`folder`, `scenes`, `spacenet6`, `dfc2023`, `openearthmap-sar` or `bright`."""
     root: AbsolutePath
     """Folder of the data set."""
     description: AbsolutePath | None = None
@@ -45,7 +47,7 @@ class FolderData(Section):
         return with_default(values, "split", "by", "blocks")
 
 
-class SpaceNet6Data(Section):
+class SpaceNet6Data(DataSection):
     """SpaceNet 6 (Rotterdam) in its published layout."""
 
     name: Literal["spacenet6"] = "spacenet6"
@@ -63,7 +65,27 @@ class SpaceNet6Data(Section):
     tiles, since neighbouring tiles overlap."""
 
 
-AnyData = FolderData | SpaceNet6Data | Dfc2023Data | OpenEarthMapSarData | BrightData
+class ScenesData(DataSection):
+    """Scenes as they are: images of any size and footprints, described in a YAML file."""
+
+    name: Literal["scenes"] = "scenes"
+    """`scenes`, or another data set."""
+    root: AbsolutePath
+    """Description of the places, or the folder that holds it as its only YAML file."""
+    tile_px: int = Field(default=256, ge=32, le=8192)
+    """Side in pixels of the tiles that splits share out and that validation and test read whole."""
+    around_footprints: float = Field(default=0.5, ge=0, le=1)
+    """Share of the training windows that hold a footprint; the others are uniform over the ground."""
+    split: Annotated[SceneBlocks | ScenePlaces | Polygons | SplitFile, Field(discriminator="by")] = SceneBlocks()
+    """How tiles are shared out to training, validation and test; ground is never in two."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_by_blocks(cls, values: Any) -> Any:
+        return with_default(values, "split", "by", "blocks")
+
+
+AnyData = ScenesData | FolderData | SpaceNet6Data | Dfc2023Data | OpenEarthMapSarData | BrightData
 DataOptions = Annotated[AnyData, Field(discriminator="name")]
 
 
@@ -72,6 +94,8 @@ def build_data(options: AnyData) -> tuple[Catalog, Split]:
     match options:
         case FolderData():
             return _folder(options)
+        case ScenesData():
+            return _scenes(options)
         case SpaceNet6Data():
             catalog = spacenet6_catalog(options.root, options.optical)
             split = spacenet6_split(corners_of(catalog.chips), options.side)
@@ -101,6 +125,26 @@ def _folder(options: FolderData) -> tuple[Catalog, Split]:
             return catalog, read_split(path)
         case _:
             assert_never(rule)
+
+
+def _scenes(options: ScenesData) -> tuple[Catalog, Split]:
+    catalog = replace(scenes_catalog(options.root, options.tile_px), around_footprints=options.around_footprints)
+    rule = options.split
+    if isinstance(rule, SceneBlocks):
+        catalog = replace(catalog, chips=by_block(catalog.chips, rule.block_m))
+    chips = catalog.chips
+    match rule:
+        case SceneBlocks():
+            split = scene_blocks(chips, **rule.model_dump(exclude={"by"}))
+        case ScenePlaces():
+            split = scene_places(chips, **rule.model_dump(exclude={"by"}))
+        case Polygons():
+            split = scene_polygons(chips, **rule.model_dump(exclude={"by"}))
+        case SplitFile(path=path):
+            split = read_split(path)
+        case _:
+            assert_never(rule)
+    return catalog, split
 
 
 def _published_folders(root: Path, description: Path | None, split: Folders) -> tuple[Catalog, Split]:

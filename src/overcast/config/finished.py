@@ -11,6 +11,7 @@ from overcast.bundle import Bundle, load_bundle
 from overcast.config.data import build_data
 from overcast.config.run import RunConfig, load_config
 from overcast.data.catalog import Catalog
+from overcast.data.content import require_usable
 from overcast.data.splitfile import read_split
 from overcast.data.splits import Part, Split
 from overcast.errors import InputError
@@ -33,8 +34,12 @@ class FinishedRun:
     def batches(
         self, part: Part, available: tuple[Available, ...], batch_size: int = 8, *, instances: bool = False
     ) -> Iterator[Batch]:
-        """Whole chips of a part with the sensors that the given evaluations need; with single `instances` or not."""
+        """Whole chips of a part with the sensors that the given evaluations need; with single `instances` or not.
+
+        Raises InputError where a sample of them cannot be used as it is declared.
+        """
         keys = self.split.keys(part)
+        require_usable(self.catalog, self.catalog.select(keys))
         statistics = self.bundle.info.statistics
         workers = self.config.training.workers
         return evaluation_batches(

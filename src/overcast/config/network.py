@@ -18,13 +18,15 @@ class NetworkOptions(Section):
     """Architecture: a preset, of which single values may be changed."""
 
     preset: Preset = Preset.BASE
-    """`tiny` (CPU), `base` or `paper`; gives every value below that is not set."""
+    """`tiny` (CPU), `thin`, `base` or `paper`; gives every value below that is not set."""
     encoder: str
     """Encoder of segmentation_models_pytorch."""
+    encoder_blocks: int | None = Field(ge=1, le=64)
+    """Blocks that are kept of each encoder stage, the first ones; null keeps all. EfficientNets and ResNets only."""
     pretrained: bool
     """Start from ImageNet weights."""
     decoder_channels: tuple[Annotated[int, Field(ge=1, le=65_536)], ...]
-    """Channels of the five decoder stages, deepest first."""
+    """Channels of the decoder stages, deepest first: five end at full resolution, four at half of it."""
     shared_channels: int | None = Field(ge=1, le=65_536)
     """Width that the deepest feature is projected to before the shared block; null keeps the encoder's."""
     fusion_channels: int = Field(ge=1, le=65_536)

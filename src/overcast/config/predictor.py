@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from overcast.arithmetic import Precision
 from overcast.batch import Available, Batch
 from overcast.config.finished import FinishedRun
 from overcast.errors import ConfigError
@@ -18,7 +19,6 @@ from overcast.methods.base import Method
 from overcast.models.maps import footprint_and_walls
 from overcast.models.views import View, averaged, views_of
 from overcast.training.loader import to_device
-from overcast.training.options import Precision
 
 Predictor = Callable[[Batch], Tensor]
 """A batch to logits (B, K, H, W), the footprint's first."""

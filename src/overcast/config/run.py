@@ -6,22 +6,39 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from overcast.arithmetic import AUTO, Precision, capabilities, settled_device, settled_precision
+from overcast.bundle import BUNDLED, installed_or_folder
 from overcast.config.data import DataOptions, build_data
 from overcast.config.network import AugmentationOptions, NetworkOptions, build_augmentation
 from overcast.config.recipe import EvaluationSection, Recipe, with_recipe
 from overcast.config.section import Section, with_default
+from overcast.data.mix import scored, with_label_share
 from overcast.data.targets import Targets
 from overcast.methods.options import CmhclOptions, MethodOptions
 from overcast.models.spec import NetworkSpec
 from overcast.settings import read_settings, to_yaml
-from overcast.training.options import TrainingOptions
+from overcast.training.options import Accelerator, TrainingOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from overcast.training.plan import Plan, TrainResult
+
+
+class StartOptions(Section):
+    """The model that training starts from."""
+
+    bundle: str = Field(min_length=1)
+    """Bundle or run folder, or the name of the installed model. Its architecture must be that of `network`."""
+    rate: float = Field(default=1.0, gt=0, le=1)
+    """Factor of the learning rate for what is taken over."""
+
+    @field_validator("bundle")
+    @classmethod
+    def _where_it_lies(cls, bundle: str) -> str:
+        return bundle if bundle == BUNDLED.name else str(installed_or_folder(bundle))
 
 
 class RunConfig(Section):
@@ -33,10 +50,12 @@ class RunConfig(Section):
     """`plain`, or `strong`: fills in targets, augmentation and evaluation where they are not set."""
     network: NetworkOptions = Field(default_factory=lambda: NetworkOptions.model_validate({}))
     """Architecture, the same for every method."""
+    start: StartOptions | None = None
+    """A model to start from; null: ImageNet weights where the network has them. `overcast train --from` sets it."""
     method: MethodOptions = CmhclOptions()
     """What is trained, with its own options: `cmhcl`; the controls `sar`, `sar_twin`, `optical`, `fusion`; or of the
     literature `modality_dropout`, `kd`, `cwd`, `hallucination`, `garcia`, `disoptnet`, `shaspec`, `mmanet`,
-    `translation`."""
+    `translation`; for few labels the controls `self_training` and `optical_init`."""
     augmentation: AugmentationOptions = AugmentationOptions()
     """Augmentation of the training chips."""
     targets: Targets = Targets()
@@ -69,16 +88,37 @@ def config_yaml(config: RunConfig) -> str:
     return to_yaml(config)
 
 
-def build_plan(config: RunConfig) -> Plan:
-    """Everything that `overcast.training` needs. Opens the data set, trains nothing."""
-    from overcast.training.plan import Plan
+def settled(config: RunConfig, output: Path | None = None) -> RunConfig:
+    """The configuration with `training.precision: auto` settled: that of the run in `output`, else this machine's."""
+    from overcast.training.folder import RunFolder
 
+    training = config.training
+    if training.precision is not Precision.AUTO:
+        return config
+    found, named = capabilities(), {Accelerator.CPU: "cpu", Accelerator.GPU: "cuda"}
+    device = settled_device(named.get(training.accelerator, AUTO), found)
+    kept = None if output is None else RunFolder(output).precision
+    precision = kept or settled_precision(training.precision, device, found)
+    return config.model_copy(update={"training": training.model_copy(update={"precision": precision})})
+
+
+def build_plan(config: RunConfig, output: Path | None = None) -> Plan:
+    """Everything that `overcast.training` needs. Opens the data set, trains nothing.
+
+    Where a run lies in `output`, its arithmetic is kept, whatever this machine would choose.
+    """
+    from overcast.training.plan import Plan
+    from overcast.training.start import Start
+
+    config = settled(config, output)
     catalog, split = build_data(config.data)
+    seed = config.training.seed if config.data.label_seed is None else config.data.label_seed
+    catalog = with_label_share(catalog, split.train, config.data.label_share, seed)
     radiometry = catalog.radiometry
     optical_bands = len(radiometry.optical.bands) if radiometry.optical else 0
     return Plan(
         catalog=catalog,
-        split=split,
+        split=scored(split, catalog),
         method=config.method,
         network=config.network_spec(len(radiometry.sar.bands), optical_bands),
         options=config.training,
@@ -86,6 +126,7 @@ def build_plan(config: RunConfig) -> Plan:
         licence=config.licence or catalog.licence,
         settings=config.model_dump(mode="json"),
         settings_yaml=config_yaml(config),
+        start=None if config.start is None else Start(installed_or_folder(config.start.bundle), config.start.rate),
     )
 
 
@@ -93,4 +134,4 @@ def train(config: RunConfig, output: Path, *, resume: bool = True, console: Cons
     """Train into a run folder, or go on where a stopped run stands; see `overcast.training.run.train`."""
     from overcast.training.run import train as run
 
-    return run(build_plan(config), output, resume=resume, console=console)
+    return run(build_plan(config, output if resume else None), output, resume=resume, console=console)

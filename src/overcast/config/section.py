@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 """Relative paths are taken from the working directory and written out in full."""
@@ -21,3 +21,13 @@ class Section(BaseModel):
     """Frozen, without unknown keys, documented by the text below each field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DataSection(Section):
+    """What every data set has."""
+
+    label_share: float = Field(default=1.0, gt=0, le=1)
+    """Share of the labelled training places that keep their labels; the others are trained on as if nobody had mapped
+    them. For studies of few labels."""
+    label_seed: int | None = Field(default=None, ge=0, lt=2**31)
+    """Seed of that choice; null: that of the training."""

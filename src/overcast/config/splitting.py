@@ -61,6 +61,51 @@ class Folders(Section):
     """Seed of the draw."""
 
 
+class SceneBlocks(Section):
+    """Square blocks of the labelled ground of scenes; all other ground is for training."""
+
+    by: Literal["blocks"] = "blocks"
+    """`blocks`: square blocks of ground; `places`: whole places; `polygons`: ground given; `file`: a list of keys."""
+    block_m: float = Field(default=1000.0, gt=0, le=1e7)
+    """Side of a block in metres, several times that of a tile."""
+    test_share: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the labelled tiles for test."""
+    validation_share: float = Field(default=0.15, gt=0, lt=1)
+    """Share of the labelled tiles for validation."""
+    buffer_m: float = Field(default=0.0, ge=0, le=1e6)
+    """Smallest distance in metres between the parts; tiles in between are dropped."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of the draw."""
+
+
+class ScenePlaces(Section):
+    """Whole places of scenes; those without labels are for training."""
+
+    by: Literal["places"] = "places"
+    """`places`: whole places as the description names them."""
+    test_share: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the labelled tiles for test."""
+    validation_share: float = Field(default=0.15, gt=0, lt=1)
+    """Share of the labelled tiles for validation."""
+    buffer_m: float = Field(default=0.0, ge=0, le=1e6)
+    """Smallest distance in metres between the parts."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of the draw."""
+
+
+class Polygons(Section):
+    """Ground given as polygons; what lies in none of them is for training."""
+
+    by: Literal["polygons"] = "polygons"
+    """`polygons`: tiles inside of given polygons."""
+    test: AbsolutePath
+    """Vector file with the test ground."""
+    validation: AbsolutePath
+    """Vector file with the validation ground."""
+    buffer_m: float = Field(default=0.0, ge=0, le=1e6)
+    """Smallest distance in metres between the parts."""
+
+
 class SplitFile(Section):
     """A split made before, for example by `overcast splits`."""
 

@@ -25,6 +25,8 @@ class Catalog:
     """SPDX identifier, or the words of the publisher."""
     simulated: bool = False
     """True where the images were computed, not measured."""
+    around_footprints: float = 0.0
+    """Share of the training windows of scenes that hold a footprint; the others are uniform over the ground."""
 
     def __post_init__(self) -> None:
         if len(self._by_key) != len(self.chips):

@@ -23,7 +23,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from overcast.data.chips import Chip
-from overcast.data.files import open_raster, reading
+from overcast.data.files import open_raster, reading, require_readable
 from overcast.errors import ConfigError, InputError
 
 Floats = NDArray[np.float32]
@@ -104,6 +104,7 @@ def read_appearance(chips: Sequence[Chip], thumbnail_px: int = 32, edge_samples:
             raise InputError(f"chip {chip.key} has {len(_files(chip))} image files, others {layers}; complete it.")
         for layer, path in enumerate(_files(chip)):
             with open_raster(path) as dataset, reading(path):
+                require_readable(path, dataset.height, dataset.width)
                 image = np.nan_to_num(dataset.read().astype(np.float32), posinf=0, neginf=0).mean(axis=0)
             thumbnails[layer, n] = _area_mean(_area_mean(image, thumbnail_px).T, thumbnail_px).reshape(-1)
             sides = (

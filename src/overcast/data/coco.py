@@ -8,7 +8,7 @@ The polygons of one annotation are united, as the API does it; a hole exists in 
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,22 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from overcast.data.georeference import Georeference
 from overcast.errors import InputError
 from overcast.grid import Window
+from overcast.reading import first_line, quoted, read_json
+from overcast.reading.files import LARGEST_DATA_BYTES
 
 Runs = NDArray[np.int64]
 """Lengths of runs in column-major order: background, foreground, background, ..."""
+Corners = NDArray[np.float32]
+ImageId = int | str
+LONGEST_NUMBER = 13
+"""Digits of a run length; thirteen hold 64 bits."""
+LARGEST_SIDE = 100_000
+"""Of an image, in pixels."""
+FARTHEST_PX = 10.0 * LARGEST_SIDE
+"""Corners may lie outside the image, but not anywhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +53,14 @@ class Outlines:
     """Number, from 1, of the annotation that each polygon belongs to."""
     run_owners: tuple[int, ...] = ()
     """The same for run lengths."""
+
+    def require_size(self, image: Path, grid: Georeference) -> None:
+        """Raise InputError where the image has another size than the file says."""
+        if (grid.height, grid.width) != (self.height, self.width):
+            raise InputError(
+                f"{image} has {grid.height} x {grid.width} pixels, but {self.path} says {self.height} x "
+                f"{self.width}; copy the image again."
+            )
 
     def draw(self, window: Window) -> NDArray[np.uint8]:
         """(h, w) uint8: 1 where a pixel's centre lies in a polygon, or where a run-length code says so; else 0."""
@@ -79,14 +98,16 @@ def decode_counts(text: str) -> list[int]:
     [2, 3, 1, 43, -2]
 
     Raises:
-        ValueError: A character is not of the code, or the text ends within a number.
+        ValueError: A character is not of the code, the text ends within a number, or a number has too many digits.
     """
     counts: list[int] = []
     number = shift = 0
     for character in text:
         bits = ord(character) - 48
         if not 0 <= bits < 64:
-            raise ValueError(f"{character!r} is no character of a run-length code")
+            raise ValueError(f"{quoted(character)} is no character of a run-length code")
+        if shift >= 5 * LONGEST_NUMBER:
+            raise ValueError(f"a number of the run-length code has more than {LONGEST_NUMBER} digits")
         number |= (bits & 31) << shift
         shift += 5
         if bits & 32:
@@ -116,36 +137,51 @@ def read_coco(path: Path, category: str = "building") -> dict[str, Outlines]:
     """
     content = _load(path)
     _require_category(path, content, category)
-    images: dict[int, tuple[str, int, int]] = {}
-    for image in content["images"]:
-        try:
-            images[image["id"]] = (Path(image["file_name"]).stem, int(image["height"]), int(image["width"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: an image entry lacks {error}; copy the file again.") from error
-    polygons: dict[int, list[tuple[int, NDArray[np.float32]]]] = {key: [] for key in images}
-    runs: dict[int, list[tuple[int, Runs]]] = {key: [] for key in images}
+    images = dict(_image(path, image) for image in content["images"])
+    if len(images) < len(content["images"]) or len({stem for stem, _ in images.values()}) < len(images):
+        raise InputError(f"{path} names an image or its id twice; copy the file again.")
+    polygons: dict[ImageId, list[tuple[int, Corners]]] = {key: [] for key in images}
+    runs: dict[ImageId, list[tuple[int, Runs]]] = {key: [] for key in images}
     for number, annotation in enumerate(content["annotations"], start=1):
         try:
-            key, parts = annotation["image_id"], _parts(annotation["segmentation"])
-            for part in parts:
+            key = annotation["image_id"]
+            _, size = images[key]
+            for part in _parts(annotation["segmentation"]):
                 if isinstance(part, dict):
-                    runs[key].append((number, _runs(part, images[key][1:])))
-                elif len(part) >= 6:
-                    polygons[key].append((number, np.array(part, np.float32).reshape(-1, 2)))
+                    runs[key].append((number, _runs(part, size)))
+                elif len(corners := _corners(part)) >= 3:
+                    polygons[key].append((number, corners))
         except (KeyError, TypeError, ValueError) as error:
             name = annotation.get("id") if isinstance(annotation, dict) else annotation
-            raise InputError(f"{path}: annotation {name} cannot be read ({error}); copy the file again.") from error
-    outlines = {
-        stem: _outlines(path, (height, width), polygons[key], runs[key])
-        for key, (stem, height, width) in images.items()
-    }
-    if len(outlines) < len(content["images"]):
-        raise InputError(f"{path} names an image or its id twice; copy the file again.")
-    return outlines
+            reason = first_line(error)
+            raise InputError(f"{path}: annotation {quoted(name)} cannot be read ({reason}); copy it again.") from error
+    return {stem: _outlines(path, size, polygons[key], runs[key]) for key, (stem, size) in images.items()}
+
+
+def _image(path: Path, entry: Any) -> tuple[ImageId, tuple[str, tuple[int, int]]]:
+    """Id, stem of the file name, height and width of an image."""
+    try:
+        key, stem = _identifier(entry["id"]), _stem(entry["file_name"])
+        return key, (stem, (_whole(entry["height"], LARGEST_SIDE), _whole(entry["width"], LARGEST_SIDE)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: an image entry lacks {first_line(error)}; copy the file again.") from error
+
+
+def _identifier(value: Any) -> ImageId:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError(f"an id that is a number or a text, not {quoted(value)}")
+    return value
+
+
+def _stem(name: Any) -> str:
+    """The stem of a file name that may have folders before it, as Windows writes them too."""
+    if not isinstance(name, str) or not (stem := Path(re.split(r"[\\/]", name)[-1]).stem):
+        raise TypeError(f"a file_name that is a name, not {quoted(name)}")
+    return stem
 
 
 def _outlines(
-    path: Path, size: tuple[int, int], polygons: list[tuple[int, NDArray[np.float32]]], runs: list[tuple[int, Runs]]
+    path: Path, size: tuple[int, int], polygons: list[tuple[int, Corners]], runs: list[tuple[int, Runs]]
 ) -> Outlines:
     """One image's outlines; annotations, numbered over the whole file, are numbered from 1."""
     found = {annotation for annotation, _ in (*polygons, *runs)}
@@ -161,34 +197,59 @@ def _outlines(
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; check the path.") from None
-    except ValueError as error:
-        raise InputError(f"{path} is not readable JSON ({error}); copy it again.") from error
+    content = read_json(path, InputError, limit=LARGEST_DATA_BYTES)
     lists = content if isinstance(content, dict) else {}
     if not (isinstance(lists.get("images"), list) and isinstance(lists.get("annotations"), list)):
-        raise InputError(f"{path} is no COCO file: it lacks the lists images and annotations.")
+        raise InputError(f"{path} is no COCO file: it lacks the lists images and annotations; use another file.")
     return lists
 
 
 def _require_category(path: Path, content: Mapping[str, Any], category: str) -> None:
-    names = [str(entry.get("name")) for entry in content.get("categories", [])]
-    others = [name for name in names if name.lower().removesuffix("s") != category]
+    entries = content.get("categories") or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InputError(f"{path} is no COCO file: categories is no list of objects; use another file.")
+    others = [name for entry in entries if (name := str(entry.get("name"))).lower().removesuffix("s") != category]
     if others:
-        raise InputError(f"{path} holds the category {others[0]!r}, but {category} is expected; use the other file.")
+        expected = f"{category} is expected; use the other file"
+        raise InputError(f"{path} holds the category {quoted(others[0])}, but {expected}.")
 
 
 def _parts(segmentation: Any) -> list[Any]:
     """Polygons or run-length codes of one annotation."""
-    return [segmentation] if isinstance(segmentation, dict) else list(segmentation)
+    parts = [segmentation] if isinstance(segmentation, dict) else segmentation
+    if not isinstance(parts, list) or not all(isinstance(part, list | dict) for part in parts):
+        raise TypeError(
+            f"its segmentation is {quoted(segmentation)}, where a list of polygons, each a list, is expected"
+        )
+    return parts
+
+
+def _corners(part: list[Any]) -> Corners:
+    """(V, 2) corners of a polygon."""
+    if len(part) % 2 or not all(_is_number(value) and abs(value) <= FARTHEST_PX for value in part):
+        raise ValueError(f"{quoted(part)} are no x and y of pixels")
+    return np.array(part, np.float32).reshape(-1, 2)
 
 
 def _runs(code: Mapping[str, Any], size: tuple[int, int]) -> Runs:
-    counts = code["counts"]
-    runs = np.array(decode_counts(counts) if isinstance(counts, str) else counts, np.int64)
-    height, width = code["size"]
-    if (height, width) != size or (runs < 0).any() or runs.sum() != height * width:
-        raise ValueError(f"run lengths of {runs.sum()} pixels on {height} x {width} do not fill {size[0]} x {size[1]}")
-    return runs
+    counts, pixels = code["counts"], size[0] * size[1]
+    numbers = decode_counts(counts) if isinstance(counts, str) else counts
+    if not isinstance(numbers, list) or len(numbers) > pixels + 1:
+        raise ValueError(f"counts are {quoted(counts)}, where run lengths are expected")
+    numbers = [_whole(number, pixels) for number in numbers]
+    height, width = (_whole(side, LARGEST_SIDE) for side in code["size"])
+    if (height, width) != size or sum(numbers) != pixels:
+        total = sum(numbers)
+        raise ValueError(f"run lengths of {total} pixels on {height} x {width} do not fill {size[0]} x {size[1]}")
+    return np.array(numbers, np.int64)
+
+
+def _whole(value: Any, largest: int) -> int:
+    """A whole number from 0 to `largest`, also where it is written as 100.0. Raises ValueError for anything else."""
+    if not _is_number(value) or not 0 <= value <= largest or value != int(value):
+        raise ValueError(f"{quoted(value)} is no whole number from 0 to {largest}")
+    return int(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -19,6 +19,7 @@ from overcast.data.labels import LabelSpec
 from overcast.data.radiometry import BandStatistics, Radiometry, Statistics
 from overcast.data.raster import NativePixels
 from overcast.data.samples import Sample, pad
+from overcast.data.scenes.windows import TrainingGround
 from overcast.data.targets import FOOTPRINTS, Targets, draw_targets
 from overcast.data.warp import Warp
 from overcast.errors import ConfigError
@@ -56,6 +57,8 @@ class SampleOptions:
     """What is drawn beside the footprint."""
     instances: bool = False
     """Tell true buildings apart."""
+    around_footprints: float = 0.0
+    """Share of the crops of scenes that hold a footprint; the others are uniform over the ground."""
 
     def __post_init__(self) -> None:
         if self.crop is not None and self.crop < 1:
@@ -98,6 +101,8 @@ class ChipDataset(Dataset[Sample]):
         self._cache: dict[int, ChipArrays] = {}
         self._cached_bytes, self._full = 0, options.cache_bytes == 0
         self._shapes: dict[int, tuple[int, int]] = {}
+        from_scenes = bool(self.chips) and all(chip.scene is not None for chip in self.chips)
+        self._ground = TrainingGround(self.chips, options.around_footprints) if from_scenes else None
 
     def __len__(self) -> int:
         return len(self.chips)
@@ -187,19 +192,37 @@ class ChipDataset(Dataset[Sample]):
             return self._with_buildings(index, self._read(index, None), None)
         if warp is not None:
             crop = warp.source_side(crop)
+        if self._ground is not None:
+            return self._cut_scene(self._ground, index, rng, crop)
         height, width = self._shape(index)
         best, best_window, best_share = None, None, -1.0
         for _ in range(self._options.attempts):
             row, col = rng.integers(0, max(height - crop, 0) + 1), rng.integers(0, max(width - crop, 0) + 1)
             window = Window(int(row), int(col), min(crop, height), min(crop, width))
             arrays = self._read(index, window)
-            share = _counted_share(arrays)
+            share = arrays.counted_share
             if share > best_share:
                 best, best_window, best_share = arrays, window, share
             if share >= self._options.min_valid or (window.height, window.width) == (height, width):
                 break
         assert best is not None, "at least one crop was drawn"
         return self._with_buildings(index, best, best_window)
+
+    def _cut_scene(self, ground: TrainingGround, index: int, rng: np.random.Generator, crop: int) -> ChipArrays:
+        """The best of a few windows of the training ground."""
+
+        def part(other: int, window: Window) -> ChipArrays:
+            return self._with_buildings(other, self._read(other, window), window)
+
+        best, best_share = None, -1.0
+        for _ in range(self._options.attempts):
+            arrays = ground.read(index, ground.draw(index, rng, crop), part)
+            if arrays.counted_share > best_share:
+                best, best_share = arrays, arrays.counted_share
+            if best_share >= self._options.min_valid:
+                break
+        assert best is not None, "at least one window was drawn"
+        return best
 
     def _sample(self, chip: Chip, arrays: ChipArrays, symmetry: Symmetry, rng: np.random.Generator) -> Sample:
         size = arrays.shape if self._options.crop is None else (self._options.crop, self._options.crop)
@@ -251,11 +274,3 @@ class _Finish:
     def truth(self, planes: NDArray[Any] | None) -> NDArray[Any] | None:
         """Targets or buildings (..., h, w); 0 where padded."""
         return None if planes is None else pad(self.symmetry.apply(planes), self.size, 0)
-
-
-def _counted_share(arrays: ChipArrays) -> float:
-    """Share of pixels with a label that counts; without labels, of pixels with data."""
-    if arrays.label is not None:
-        return float(np.mean(arrays.label != IGNORE_LABEL))
-    image = arrays.sar or arrays.optical
-    return 0.0 if image is None else float(image.valid.mean())

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
-from overcast.data.addresses import address, is_remote
+from overcast.data.addresses import address, file_name, is_remote, located
 from overcast.data.georeference import Georeference
 from overcast.data.radiometry import SensorRadiometry
-from overcast.errors import InputError
+from overcast.data.units import Unit
+from overcast.errors import InputError, RadiometryError
 from overcast.grid import Window
+from overcast.raster.opening import open_dataset
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 # A file without georeference (most PNG) is normal here; where one is needed, our own error says so. The filter is for
 # the whole process because `warnings.catch_warnings` is not safe in the threads that read chips.
 
+LARGEST_READ_PIXELS = 2**27
+"""Pixels that are read at once: 11585 x 11585. Scenes are read in parts; a chip of a few kB may claim more."""
 PNG_END = b"IEND\xaeB`\x82"
 """Last chunk of a PNG: its name and checksum."""
 PNG_TAIL_BYTES = 4096
@@ -33,14 +37,21 @@ PNG_TAIL_BYTES = 4096
 
 
 @contextmanager
-def open_raster(path: Path) -> Iterator[Any]:
-    """The rasterio data set of a file. Raises InputError where it is missing or unreadable."""
-    if not is_remote(path) and not path.is_file():
+def open_raster(path: Path, *, virtual: bool = False) -> Iterator[Any]:
+    """The rasterio data set of a file, opened by the one driver that its name and first bytes ask for.
+
+    `virtual` is for files that the user named: they may be virtual rasters of images in their own folder. Raises
+    InputError where the file is missing, unreadable, or something else than its name says.
+    """
+    remote_name = file_name(located(path)) if is_remote(path) else None
+    if remote_name is None and not path.is_file():
         raise InputError(f"{path} does not exist; check the path.")
     with reading(path):
-        dataset = rasterio.open(path)
-    with dataset:
+        dataset = open_dataset(path, remote_name=remote_name, virtual=virtual)
+    try:  # not `with dataset`: it belongs to one thread, and a file may be closed by another than opened it
         yield dataset
+    finally:
+        dataset.close()
 
 
 @contextmanager
@@ -78,6 +89,23 @@ def open_grid(path: Path) -> Georeference:
         return grid_of(dataset)
 
 
+def require_readable(path: Path, height: int, width: int) -> None:
+    """Raise InputError for more pixels than are read at once, before memory is asked for."""
+    if height * width > LARGEST_READ_PIXELS:
+        raise InputError(
+            f"{path}: {height} x {width} pixels are more than a chip can have ({LARGEST_READ_PIXELS} pixels); "
+            "cut the image and its mask into chips."
+        )
+
+
+def among(values: NDArray[Any], wanted: Iterable[float]) -> NDArray[np.bool_]:
+    """True where a value is one of those wanted; needs a byte a pixel, where `numpy.isin` may need eight."""
+    found = np.zeros(values.shape, np.bool_)
+    for value in wanted:
+        found |= values == value
+    return found
+
+
 def require_complete(path: Path, dataset: Any) -> None:
     """Raise InputError for a truncated file before any work is done on it.
 
@@ -106,22 +134,43 @@ class RasterFile:
     """Data bands, counted from 1."""
     masked: bool
     """True where a mask band, internal or beside the file, or an alpha band says which pixels are data."""
+    nodata: tuple[float, ...] = ()
+    """Stored values without data beside those that the file itself declares."""
 
-    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Values (C, h, w) in the file's data type, and (h, w) False at the file's own nodata or mask.
+    @cached_property
+    def scaling(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Factors and offsets (C, 1, 1) that the file declares for its stored values; None where it declares none."""
+        factors, offsets = self.dataset.scales, self.dataset.offsets
+        found = np.array([(factors[index - 1], offsets[index - 1]) for index in self.indexes], np.float64).T
+        if (found[0] == 1).all() and (found[1] == 0).all():
+            return None
+        return found[0][:, None, None], found[1][:, None, None]
 
-        NaN is left to the caller. Raises InputError for a damaged file.
+    def read(self, window: Window, shape: tuple[int, int] | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Values (C, h, w) with the file's scale and offset applied, and (h, w) False where there are no data.
+
+        With a `shape` (h, w) that is smaller than the window, pixels are picked, from an overview where there is one.
+        Without scale and offset values keep the data type of the file; scaled ones are float32. Nodata values are
+        compared with what is stored. NaN is left to the caller. Raises InputError for a damaged file.
         """
         at = RasterioWindow(window.col, window.row, window.width, window.height)
         with reading(self.path):
-            values = self.dataset.read(self.indexes, window=at)
-            mask = self.dataset.dataset_mask(window=at) if self.masked else None
+            size = None if shape is None else (len(self.indexes), *shape)
+            values = self.dataset.read(self.indexes, window=at, out_shape=size)
+            mask = self.dataset.dataset_mask(window=at, out_shape=shape) if self.masked else None
         valid = np.ones(values.shape[1:], np.bool_) if mask is None else mask != 0
         for band, index in zip(values, self.indexes, strict=True):
-            nodata = self.dataset.nodatavals[index - 1]
-            if nodata is not None and not np.isnan(nodata):
-                valid &= band != nodata
-        return values, valid
+            for nodata in (self.dataset.nodatavals[index - 1], *self.nodata):
+                if nodata is not None and not np.isnan(nodata):
+                    valid &= band != nodata
+        return values if self.scaling is None else _scaled(values, *self.scaling), valid
+
+
+def _scaled(values: NDArray[Any], factors: NDArray[np.float64], offsets: NDArray[np.float64]) -> NDArray[Any]:
+    """Stored values times factor plus offset: computed in double precision, kept in single precision."""
+    kept = np.complex64 if np.iscomplexobj(values) else np.float32
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is infinite, which counts as missing
+        return (values * factors + offsets).astype(kept)
 
 
 def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorRadiometry) -> list[RasterFile]:
@@ -132,24 +181,35 @@ def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorR
 
     Raises:
         InputError: The number fits neither way, or values are complex.
+        RadiometryError: Digital numbers are declared, but the file declares a scale for its values.
     """
     for path, dataset in zip(paths, datasets, strict=True):
         _refuse_complex(path, dataset)
+        _refuse_scaled_numbers(path, dataset, sensor.unit)
+    missing = () if sensor.nodata is None else (sensor.nodata,)
     every = [tuple(dataset.indexes) for dataset in datasets]
-    opaque = [tuple(i for i in d.indexes if d.colorinterp[i - 1] is not ColorInterp.alpha) for d in datasets]
+    opaque = [opaque_bands(dataset) for dataset in datasets]
     for indexes in (every, opaque):
         if sum(map(len, indexes)) == len(sensor.bands):
             return [
-                RasterFile(path, dataset, chosen, is_masked(dataset, alpha_is_data=indexes is every))
+                RasterFile(path, dataset, chosen, is_masked(dataset, alpha_is_data=indexes is every), missing)
                 for path, dataset, chosen in zip(paths, datasets, indexes, strict=True)
             ]
     found = " + ".join(str(len(indexes)) for indexes in every)
     palette = any(ColorInterp.palette in dataset.colorinterp for dataset in datasets)
     hint = "expand its palette with gdal_translate -expand rgb" if palette else "correct the declaration or the files"
+    if {"HH", "HV", "VH", "VV"} & set(sensor.bands) and any(map(is_photograph, datasets)):
+        hint = "this looks like a colour photograph (red, green, blue): give the radar's file"
     raise InputError(
         f"{', '.join(map(str, paths))}: {len(sensor.bands)} bands are declared {list(sensor.bands)}, "
         f"but {found} found; {hint}."
     )
+
+
+def opaque_bands(dataset: Any) -> tuple[int, ...]:
+    """Bands of an open data set that are not alpha, counted from 1."""
+    colours = dataset.colorinterp  # asks GDAL about every band each time
+    return tuple(index for index in dataset.indexes if colours[index - 1] is not ColorInterp.alpha)
 
 
 def _refuse_complex(path: Path, dataset: Any) -> None:
@@ -158,6 +218,23 @@ def _refuse_complex(path: Path, dataset: Any) -> None:
             f"{path} holds complex values (single-look complex); take the amplitude first, for example: "
             f"gdal_calc.py -A {path} --calc='abs(A)' --type=Float32 --outfile={path.stem}_amplitude.tif"
         )
+
+
+def _refuse_scaled_numbers(path: Path, dataset: Any, unit: Unit) -> None:
+    scaled = [pair for pair in zip(dataset.scales, dataset.offsets, strict=True) if pair != (1.0, 0.0)]
+    if scaled and unit is Unit.DIGITAL_NUMBER:
+        raise RadiometryError(
+            f"{path} declares a scale of {scaled[0][0]:g} and an offset of {scaled[0][1]:g}, so its values are no "
+            "digital numbers; declare the unit that they have with them, or take them out "
+            f"(gdal_edit.py -scale 1 -offset 0 {path})."
+        )
+
+
+def is_photograph(dataset: Any) -> bool:
+    """True where three 8-bit bands call themselves red, green and blue, and none is described as anything else."""
+    colours = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
+    plain = all(dtype == "uint8" for dtype in dataset.dtypes) and not any(dataset.descriptions)
+    return plain and list(dataset.colorinterp[:3]) == colours
 
 
 def is_masked(dataset: Any, *, alpha_is_data: bool) -> bool:

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
 
 from overcast.data.catalog import Catalog
-from overcast.data.chips import Bounds, Chip, InvalidMask, check_chip
-from overcast.data.georeference import Georeference, is_metric
-from overcast.data.labels import LabelSpec
-from overcast.data.orientation import read_orientations
-from overcast.data.radiometry import GSD_TOLERANCE, Radiometry, SensorRadiometry
-from overcast.errors import InputError, RadiometryError
+from overcast.data.chips import Bounds, Chip, InvalidMask
+from overcast.data.grids import checked_grids
+from overcast.data.labels import LabelSpec, area_file
+from overcast.data.orientation import oriented, read_orientations
+from overcast.data.partners import files_by_name, require_images, require_partners
+from overcast.data.patterns import check_pattern, search_names
+from overcast.data.radiometry import Radiometry, SensorRadiometry
+from overcast.data.stated import Stated
+from overcast.errors import InputError
+from overcast.reading import explained, quoted, read_yaml
+from overcast.reading.records import location
 
 DESCRIPTION_NAME = "dataset.yaml"
 RASTER_ENDINGS = frozenset({".tif", ".tiff", ".png"})
 VECTOR_ENDINGS = frozenset({".geojson", ".gpkg", ".json"})
-LISTED_NAMES = 5
-"""How many file names an error lists."""
 
 
 class SensorFolders(SensorRadiometry):
@@ -85,6 +83,9 @@ class LabelFolder(BaseModel):
     background: int = 0
     ignore: int | None = None
     """Mask value of pixels that do not count."""
+    labelled_area: str | None = None
+    """Vector file beside the sub-folders: the ground on which labels are complete. Elsewhere they do not count; without
+    it vector footprints make the rest of every chip background."""
 
     @property
     def spec(self) -> LabelSpec:
@@ -105,7 +106,7 @@ class FolderDescription(BaseModel):
     name: str
     class_name: str
     """What the foreground is: building, water, ..."""
-    licence: str
+    licence: Stated
     """SPDX identifier, or the words of the publisher."""
     sar: SarFolders
     optical: OpticalFolders | None = None
@@ -113,44 +114,35 @@ class FolderDescription(BaseModel):
     """None for images without truth."""
     simulated: bool = False
     """True where the images were computed, not measured; models trained on them say so in their card."""
+    incomplete: bool = False
+    """True where a chip may lack its SAR image, its optical image or its label: training then uses what is there."""
     place_pattern: str | None = None
     """Regular expression with a group `place`, matched against a chip's name; without it each chip is its own place."""
 
     @field_validator("place_pattern")
     @classmethod
     def _names_place(cls, pattern: str | None) -> str | None:
-        if pattern is None:
-            return None
-        try:
-            groups = re.compile(pattern).groupindex
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
-        if "place" not in groups:
-            raise ValueError("the pattern needs a group (?P<place>...)")
-        return pattern
+        return None if pattern is None else check_pattern(pattern, "place")
 
 
 def read_description(path: Path) -> FolderDescription:
     """Read a description file. Raises InputError that names the file, the key and what is wrong with it."""
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; describe the data set there or name its description file.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not readable YAML ({' '.join(str(error).split())}); correct it.") from error
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; describe the data set there or name its description file.")
+    content = read_yaml(path, InputError)
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no keys; describe name, class_name, licence, sar, optical and label.")
     try:
         return FolderDescription.model_validate(content)
     except ValidationError as error:
-        details = error.errors()[0]
-        raise InputError(f"{path}: {_explain(details)}.") from error
+        raise InputError(f"{path}: {_explain(error)}.") from error
 
 
-def _explain(details: ErrorDetails) -> str:
-    key = ".".join(str(part) for part in details["loc"])
+def _explain(error: ValidationError) -> str:
+    details = error.errors(include_url=False)[0]
     if details["type"] != "extra_forbidden":
-        return f"{key}: {details['msg'].removeprefix('Value error, ')}"
+        return explained(error)
+    key = location(details)
     model: type[BaseModel] = FolderDescription
     match details["loc"][0]:
         case "sar" if len(details["loc"]) > 1:
@@ -187,56 +179,53 @@ def folder_catalog(
     optical = description.optical.radiometry if description.optical else None
     radiometry = Radiometry(sar=description.sar.radiometry, optical=optical)
     chips = tuple(_chips(base, description, f"{subset}/" if subset else ""))
-    grids = [check_chip(chip, radiometry) for chip in chips]
-    for chip, grid in zip(chips, grids, strict=True):
-        _require_gsd(chip, grid, radiometry)
+    grids = checked_grids(chips, radiometry)
+    chips, sar = oriented(chips, grids, radiometry.sar)
     return Catalog(
         name=description.name,
         class_name=description.class_name,
         chips=tuple(replace(chip, bounds=Bounds.of(grid)) for chip, grid in zip(chips, grids, strict=True)),
-        radiometry=radiometry,
+        radiometry=Radiometry(sar=sar, optical=optical),
         label=description.label.spec if description.label else LabelSpec(),
         licence=description.licence,
         simulated=description.simulated,
     )
 
 
-def _require_gsd(chip: Chip, grid: Georeference, radiometry: Radiometry) -> None:
-    """Raise RadiometryError where the file says another pixel size than the description."""
-    declared = radiometry.sar.gsd_m
-    if grid.crs is not None and is_metric(grid.crs) and abs(grid.gsd_m / declared - 1) > GSD_TOLERANCE:
-        raise RadiometryError(
-            f"{chip.sar[0]} has pixels of {grid.gsd_m:g} m, but gsd_m is declared as {declared:g}; correct one of them."
-        )
-
-
 def _chips(base: Path, description: FolderDescription, prefix: str) -> Iterator[Chip]:
     optical_folders = description.optical.folders if description.optical else ()
-    sar = {name: _files(base / name, RASTER_ENDINGS) for name in description.sar.folders}
-    optical = {name: _files(base / name, RASTER_ENDINGS) for name in optical_folders}
+    sar = {name: files_by_name(base / name, RASTER_ENDINGS) for name in description.sar.folders}
+    optical = {name: files_by_name(base / name, RASTER_ENDINGS) for name in optical_folders}
     truth: dict[str, Path] = {}
     matched = {**sar, **optical}
     if description.label is not None:
-        truth = matched[description.label.folder] = _files(
+        truth = matched[description.label.folder] = files_by_name(
             base / description.label.folder, RASTER_ENDINGS | VECTOR_ENDINGS
         )
     invalid = description.optical.invalid if description.optical else None
+    clouds: dict[str, Path] = {}
     if invalid is not None:
-        matched[invalid.folder] = _files(base / invalid.folder, RASTER_ENDINGS)
-    _require_partners(base, matched)
-    stems = sorted(next(iter(sar.values())))
+        clouds = matched[invalid.folder] = files_by_name(base / invalid.folder, RASTER_ENDINGS)
+    if description.incomplete:
+        require_images(base, (sar, optical), matched)
+    else:
+        require_partners(base, matched)
+    stems = sorted(set().union(*sar.values(), *optical.values()))
     turned = _turned(base, description.sar, stems)
+    area = area_file(base, description.label.labelled_area) if description.label else None
+    places = _places(stems, description.place_pattern, prefix)
     for stem in stems:
         label = truth.get(stem)
         vector = label is not None and label.suffix.lower() in VECTOR_ENDINGS
         yield Chip(
             key=prefix + stem,
-            place=_place(stem, description.place_pattern) or prefix + stem,
-            sar=tuple(files[stem] for files in sar.values()),
-            optical=tuple(files[stem] for files in optical.values()),
+            place=places[stem],
+            sar=tuple(files[stem] for files in sar.values() if stem in files),
+            optical=tuple(files[stem] for files in optical.values() if stem in files),
             mask=None if vector else label,
             footprints=label if vector else None,
-            optical_invalid=InvalidMask(matched[invalid.folder][stem], invalid.values) if invalid else None,
+            labelled_area=area,
+            optical_invalid=InvalidMask(clouds[stem], invalid.values) if invalid and stem in clouds else None,
             rotate_180=stem in turned,
         )
 
@@ -248,53 +237,14 @@ def _turned(base: Path, sar: SarFolders, stems: Sequence[str]) -> frozenset[str]
     return read_orientations(base / sar.orientations, stems, sar.radar_side)
 
 
-def _files(folder: Path, endings: AbstractSet[str]) -> dict[str, Path]:
-    """Files of the given endings by stem. Raises InputError for a missing folder or two files of one stem."""
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; {_folder_hint(folder)}.")
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in endings or path.name.startswith("."):
-            continue
-        if path.stem in files:
-            raise InputError(f"{folder} holds both {files[path.stem].name} and {path.name}; keep one of them.")
-        files[path.stem] = path
-    if not files:
-        raise InputError(f"{folder} holds no file ending in {', '.join(sorted(endings))}; put one per chip there.")
-    return files
-
-
-def _folder_hint(folder: Path) -> str:
-    root = folder.parent
-    subsets = sorted(path.name for path in root.iterdir() if (path / folder.name).is_dir()) if root.is_dir() else []
-    if subsets:
-        return f"choose one of the subsets {', '.join(subsets)}"
-    return f"correct the folder names in {DESCRIPTION_NAME} or the path"
-
-
-def _require_partners(base: Path, folders: Mapping[str, Mapping[str, Path]]) -> None:
-    """Raise InputError where a name of one folder is missing in another."""
-    everywhere = set.intersection(*(set(files) for files in folders.values()))
-    if not everywhere:
-        raise InputError(
-            f"{base}: no file name occurs in all of the folders {', '.join(folders)}; "
-            "give the files of one chip the same name, endings apart."
-        )
-    for name, files in folders.items():
-        for other_name, other in folders.items():
-            missing = sorted(set(files) - set(other))
-            if missing:
-                listed = ", ".join(missing[:LISTED_NAMES]) + (", ..." if len(missing) > LISTED_NAMES else "")
-                raise InputError(
-                    f"{base / other_name} lacks {len(missing)} of the {len(files)} chips in {name} ({listed}); "
-                    "add them or remove their partners."
-                )
-
-
-def _place(stem: str, pattern: str | None) -> str | None:
+def _places(stems: Sequence[str], pattern: str | None, prefix: str) -> dict[str, str]:
+    """The place of each chip."""
     if pattern is None:
-        return None
-    match = re.search(pattern, stem)
-    if match is None or not match.group("place"):
-        raise InputError(f"the chip name {stem!r} does not fit place_pattern {pattern!r}; correct the pattern.")
-    return match.group("place")
+        return {stem: prefix + stem for stem in stems}
+    places = dict(zip(stems, search_names(pattern, "place", stems), strict=True))
+    for stem, place in places.items():
+        if not place:
+            raise InputError(
+                f"the chip name {quoted(stem)} does not fit place_pattern {quoted(pattern)}; correct the pattern."
+            )
+    return {stem: place or "" for stem, place in places.items()}

@@ -12,7 +12,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from overcast.errors import InputError
-from overcast.grid import Window
+from overcast.grid import Turn, Window
 
 GRID_TOLERANCE_PX = 0.1
 """Displacement of corners up to which two grids count as one; a pixel-centre convention error is 0.5."""
@@ -74,6 +74,14 @@ class Georeference:
         x, y = self.position(window.col, window.row)
         return Georeference(window.height, window.width, Affine(t.a, t.b, x, t.d, t.e, y), self.crs)
 
+    def turned(self, turn: Turn) -> Georeference:
+        """The grid of the turned pixels; each lies where it lay."""
+        t = self.transform
+        x, y = self.position(self.width if turn.cols else 0, self.height if turn.rows else 0)
+        right, down = (-1 if turn.cols else 1), (-1 if turn.rows else 1)
+        moved = Affine(right * t.a, down * t.b, x, right * t.d, down * t.e, y)
+        return Georeference(self.height, self.width, moved, self.crs)
+
 
 @lru_cache(maxsize=256)
 def same_crs(left: str, right: str) -> bool:
@@ -125,7 +133,8 @@ def _describe(grid: Georeference) -> str:
     place = (
         "" if not grid.placed else f", {grid.crs or 'no CRS'}, corner {grid.transform.c:.10g} {grid.transform.f:.10g}"
     )
-    turned = "" if not grid.placed or grid.north_up else ", rotated"
+    mirrored = grid.placed and not grid.north_up and grid.crs is not None and grid.transform.determinant > 0
+    turned = "" if not grid.placed or grid.north_up else ", mirrored" if mirrored else ", rotated"
     return f"{grid.height} x {grid.width} pixels{place}{turned}"
 
 

@@ -37,6 +37,7 @@ def lonlat(bounds: Sequence[Bounds]) -> Floats:
         x = [(bounds[i].left + bounds[i].right) / 2 for i in indexes]
         y = [(bounds[i].bottom + bounds[i].top) / 2 for i in indexes]
         found[indexes] = np.column_stack(transform(CRS.from_user_input(crs), DEGREES, x, y))
+    found[:, 0] = (found[:, 0] + 180.0) % 360.0 - 180.0
     return found
 
 

@@ -180,6 +180,7 @@ def _envelopes(bounds: Sequence[Bounds]) -> list[Bounds]:
     found = []
     for b in bounds:
         left, bottom, right, top = transform_bounds(crs, degrees, b.left, b.bottom, b.right, b.top)
+        right += 360.0 if right < left else 0.0  # across the line of 180 degrees
         found.append(Bounds(left, bottom, right, top, degrees))
     return found
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from overcast.data.addresses import file_name, is_remote
 from overcast.data.catalog import Catalog
 from overcast.data.chips import Chip
 
@@ -41,12 +43,20 @@ def chip_set_identity(chips: tuple[Chip, ...]) -> ChipSetIdentity:
     """Identity of chips by key, turn, file name and file size: cheap, and it changes when the data set does."""
     digest = hashlib.sha256()
     for chip in sorted(chips, key=lambda chip: chip.key):
-        outlines = chip.outlines.path if chip.outlines else None
-        others = (chip.mask, chip.footprints, outlines, chip.optical_invalid.path if chip.optical_invalid else None)
-        files = (*chip.sar, *chip.optical, *(path for path in others if path is not None))
-        sizes = [(path.name, path.stat().st_size) for path in files]
-        digest.update(json.dumps([chip.key, sizes, *(["turned"] if chip.rotate_180 else [])]).encode())
+        sizes = [(file_name(path), 0 if is_remote(path) else path.stat().st_size) for path in _files(chip)]
+        turns = [word for word, done in (("turned", chip.rotate_180), ("mirrored", chip.mirrored)) if done]
+        further = [*turns, *([chip.scene.definition] if chip.scene else [])]
+        digest.update(json.dumps([chip.key, sizes, *further]).encode())
     return ChipSetIdentity(chips=len(chips), sha256=digest.hexdigest())
+
+
+def _files(chip: Chip) -> tuple[Path, ...]:
+    if chip.scene is not None:
+        return chip.scene.files
+    outlines = chip.outlines.path if chip.outlines else None
+    invalid = chip.optical_invalid.path if chip.optical_invalid else None
+    others = (chip.mask, chip.footprints, chip.labelled_area, outlines, invalid)
+    return (*chip.sar, *chip.optical, *(path for path in others if path is not None))
 
 
 def training_data(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from overcast.data import bright, dfc2023, openearthmap_sar, spacenet6
+from overcast.data.addresses import address, is_remote
 from overcast.data.folder import (
     DESCRIPTION_NAME,
     RASTER_ENDINGS,
@@ -17,6 +18,7 @@ from overcast.data.folder import (
 )
 from overcast.data.layout import files_by_stem, folders_with, some
 from overcast.data.names import DatasetName
+from overcast.data.scenes.description import description_file, read_scenes, resolve
 from overcast.errors import InputError
 
 Names = Collection[str]
@@ -98,7 +100,7 @@ def take_inventory(name: DatasetName, root: Path, *, partial: bool = False) -> I
     Raises:
         InputError: The folder does not exist or holds nothing of that data set.
     """
-    if not root.is_dir():
+    if not root.is_dir() and not (name is DatasetName.SCENES and root.is_file()):
         raise InputError(f"{root} is not a folder; check the path.")
     match name:
         case DatasetName.SPACENET6:
@@ -111,6 +113,8 @@ def take_inventory(name: DatasetName, root: Path, *, partial: bool = False) -> I
             parts, hint = _bright(root), f"{bright.DOWNLOAD} there"
         case DatasetName.FOLDER:
             parts, hint = _folder(root), "add the files or remove their partners"
+        case DatasetName.SCENES:
+            parts, hint = _scenes(root), "correct the paths in the description"
         case _:
             assert_never(name)
     found = tuple(parts)
@@ -201,6 +205,15 @@ def _folder(root: Path) -> Iterator[PartCount]:
         prefix = "" if base == root else f"{base.name}/"
         layers = {f"{prefix}{name}": files_by_stem(base / name, kinds) for name, kinds in endings.items()}
         yield from _counted(layers, None)
+
+
+def _scenes(root: Path) -> Iterator[PartCount]:
+    file = description_file(root)
+    for place, options in read_scenes(file).places.items():
+        for layer, files in options.files.items():
+            paths = [resolve(file.parent, name) for name in files]
+            missing = tuple(address(path) for path in paths if not (is_remote(path) or path.is_file()))
+            yield PartCount(f"{place}: {layer}", len(files) - len(missing), len(files), missing)
 
 
 def _folder_endings(description: FolderDescription) -> dict[str, Names]:

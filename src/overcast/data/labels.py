@@ -8,17 +8,23 @@ from typing import Any
 
 import geopandas
 import numpy as np
-import pyogrio
 import rasterio.features
 import shapely
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterioWindow
 
 from overcast.batch import IGNORE_LABEL
-from overcast.data.files import grid_of, open_raster, reading, require_complete
+from overcast.data.files import (
+    among,
+    grid_of,
+    opaque_bands,
+    open_raster,
+    reading,
+    require_complete,
+    require_readable,
+)
 from overcast.data.georeference import Georeference, require_same_grid
-from overcast.data.vectors import geometry_layer
+from overcast.data.vectors import read_table
 from overcast.errors import InputError
 from overcast.grid import Window
 
@@ -53,9 +59,9 @@ class LabelSpec:
     def translate(self, values: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Mask values as a label (0 background, 1 the class, 255 ignored), and where they are none of the named."""
         label = np.full(values.shape, IGNORE_LABEL, np.uint8)
-        label[np.isin(values, _several(self.foreground))] = 1
-        label[np.isin(values, _several(self.background))] = 0
-        return label, ~np.isin(values, self.values)
+        label[among(values, _several(self.foreground))] = 1
+        label[among(values, _several(self.background))] = 0
+        return label, ~among(values, self.values)
 
     def __str__(self) -> str:
         """The meanings in words, for errors."""
@@ -90,18 +96,26 @@ def read_mask(
     with open_raster(path) as dataset:
         if image is not None:
             require_same_grid(image[1], grid_of(dataset), reference_path=image[0], other_path=path, resampling="near")
-        bands = [i for i in dataset.indexes if dataset.colorinterp[i - 1] is not ColorInterp.alpha]
-        if len(bands) != 1:
-            raise InputError(
-                f"{path} has {len(bands)} bands, but a mask has one; "
-                f"keep one of them: gdal_translate -b 1 {path} {path.stem}_mask.tif"
-            )
+        band = one_band(path, dataset)
+        window = window or grid_of(dataset).whole
+        require_readable(path, window.height, window.width)
         require_complete(path, dataset)
-        at = None if window is None else RasterioWindow(window.col, window.row, window.width, window.height)
+        at = RasterioWindow(window.col, window.row, window.width, window.height)
         with reading(path):
-            values = dataset.read(bands[0], window=at)
-        nodata = dataset.nodatavals[bands[0] - 1]
+            values = dataset.read(band, window=at)
+        nodata = dataset.nodatavals[band - 1]
     return _translate(values, nodata, spec, path)
+
+
+def one_band(path: Path, dataset: Any) -> int:
+    """Number of the only band of a mask, alpha apart. Raises InputError where there are several."""
+    bands = opaque_bands(dataset)
+    if len(bands) != 1:
+        raise InputError(
+            f"{path} has {len(bands)} bands, but a mask has one; "
+            f"keep one of them: gdal_translate -b 1 {path} {path.stem}_mask.tif"
+        )
+    return bands[0]
 
 
 def _translate(values: NDArray[Any], nodata: float | None, spec: LabelSpec, path: Path) -> NDArray[np.uint8]:
@@ -122,8 +136,7 @@ def _translate(values: NDArray[Any], nodata: float | None, spec: LabelSpec, path
 def rasterize_footprints(path: Path, georeference: Georeference) -> NDArray[np.uint8]:
     """Footprints drawn onto a grid: (H, W) uint8, 1 where a pixel's centre lies in a polygon, else 0.
 
-    Reads what GDAL reads (GeoPackage, GeoJSON, ...). Files without features and empty polygons draw nothing;
-    geometry other than polygons is refused.
+    Files without features and empty polygons draw nothing; geometry other than polygons is refused.
 
     Raises:
         InputError: The file is damaged, or one side has no CRS to bring both together.
@@ -136,6 +149,7 @@ def number_footprints(path: Path, georeference: Georeference) -> NDArray[np.int3
 
     As `rasterize_footprints`; where footprints overlap the last one counts.
     """
+    require_readable(path, georeference.height, georeference.width)
     polygons = _polygons_on(path, georeference.crs)
     if not len(polygons):
         return np.zeros((georeference.height, georeference.width), np.int32)
@@ -151,12 +165,7 @@ def number_footprints(path: Path, georeference: Georeference) -> NDArray[np.int3
 
 def _polygons_on(path: Path, crs: str | None) -> NDArray[np.object_]:
     """Non-empty polygons of a vector file in the given CRS."""
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; check the path.")
-    try:
-        shapes = pyogrio.read_dataframe(path, layer=geometry_layer(path), columns=[])
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise InputError(f"{path} cannot be read as a vector file ({error}); copy or convert it again.") from error
+    shapes = read_table(path, columns=[])
     if not isinstance(shapes, geopandas.GeoDataFrame):  # a file without features may come without geometry column
         return np.empty(0, object)
     shapes = shapes[~(shapes.geometry.isna() | shapes.geometry.is_empty)]
@@ -191,3 +200,13 @@ def _reprojected(shapes: geopandas.GeoDataFrame, crs: str | None, path: Path) ->
 def mask_invalid(label: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """The label (H, W) with 255 where `valid` (H, W) is False."""
     return np.where(valid, label, np.uint8(IGNORE_LABEL))
+
+
+def area_file(base: Path, name: str | None) -> Path | None:
+    """The vector file of a labelled area; None for no name. Raises InputError where it does not exist."""
+    if name is None:
+        return None
+    path = base / name
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; correct label.labelled_area in the description or add the file.")
+    return path

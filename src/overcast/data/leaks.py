@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from overcast.data.chips import Bounds, Chip
-from overcast.data.files import open_raster, reading
+from overcast.data.files import open_raster, reading, require_readable
 from overcast.data.ground import Placed, contacts, metric_boxes
 from overcast.data.groups import choose
 from overcast.data.parts import Part, Split
@@ -230,5 +230,6 @@ def _by_digest(files: Iterable[tuple[str, Path]], sizes: set[int]) -> dict[str, 
 
 def _is_flat(path: Path) -> bool:
     with open_raster(path) as dataset, reading(path):
+        require_readable(path, dataset.height, dataset.width)
         values = dataset.read()
     return bool((values == values.reshape(-1)[0]).all())

@@ -9,6 +9,7 @@ class DatasetName(StrEnum):
     """Data sets whose layout is known."""
 
     FOLDER = "folder"
+    SCENES = "scenes"
     SPACENET6 = "spacenet6"
     DFC2023 = "dfc2023"
     OPENEARTHMAP_SAR = "openearthmap-sar"

@@ -1,13 +1,18 @@
-"""Radar sides of single chips: a table that says which ones are turned by 180 degrees on reading."""
+"""Radar sides of single chips: which ones are turned on reading, so that the network sees all from one side."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from overcast.data.chips import Chip
+from overcast.data.compass import radar_azimuth, radar_edge, turn_to
+from overcast.data.georeference import Georeference
+from overcast.data.radiometry import SensorRadiometry
 from overcast.data.units import RadarSide
-from overcast.errors import InputError
+from overcast.errors import InputError, RadiometryError
+from overcast.reading import quoted, read_table, shortened
 
 COLUMNS = ("key", "radar_side")
 LISTED_NAMES = 5
@@ -40,6 +45,39 @@ def read_orientations(path: Path, names: Collection[str], declared: RadarSide) -
     return frozenset(name for name in names if looks[name] is declared.opposite)
 
 
+def oriented(
+    chips: Sequence[Chip], grids: Sequence[Georeference], sensor: SensorRadiometry
+) -> tuple[tuple[Chip, ...], SensorRadiometry]:
+    """Chips as a network is to see them, and the sensor with the radar's edge of these images as its side.
+
+    The radar stood on a side of the compass; on which edge of an image that is, its geotransform says. Without
+    georeference up counts as north.
+
+    Args:
+        chips: Those with `rotate_180` were seen from the side opposite to the declared one.
+        grids: Of their files.
+        sensor: What is declared of all.
+
+    Raises RadiometryError where an image lies between two sides, or no half turn brings the radar to the edge on which
+    it stands in the first image.
+    """
+    stood = radar_azimuth(sensor)
+    wanted = None if stood is None else radar_edge(grids[0], stood, str(chips[0].first_file))
+    found = []
+    for chip, grid in zip(chips, grids, strict=True):
+        edge = None
+        if stood is not None:
+            edge = radar_edge(grid, (stood + 180.0 * chip.rotate_180) % 360.0, str(chip.first_file))
+        if edge not in {wanted, wanted and wanted.opposite}:
+            raise RadiometryError(
+                f"{chip.first_file} shows the radar at its {edge} edge and {chips[0].first_file} at its {wanted} edge "
+                "(called as if up were north), which no half turn brings together; make a data set of its own for each."
+            )
+        turn = turn_to(grid, edge, wanted)
+        found.append(replace(chip, rotate_180=turn.cols, mirrored=turn.rows != turn.cols))
+    return tuple(found), sensor.model_copy(update={"radar_side": wanted, "radar_azimuth_deg": None})
+
+
 def write_orientations(path: Path, looks: Mapping[str, RadarSide]) -> None:
     """Write the table, sorted by key."""
     rows = [",".join(COLUMNS), *(f"{name},{look.value}" for name, look in sorted(looks.items()))]
@@ -50,16 +88,12 @@ def _read(path: Path) -> dict[str, RadarSide]:
     if not path.is_file():
         raise InputError(f"{path} does not exist; write it with the columns {','.join(COLUMNS)} or leave the key out.")
     looks: dict[str, RadarSide] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        if not set(COLUMNS).issubset(rows.fieldnames or ()):
-            raise InputError(f"{path} lacks the columns {','.join(COLUMNS)}; name them in its first line.")
-        for row in rows:
-            name, look = row["key"], row["radar_side"]
-            if name in looks:
-                raise InputError(f"{path} names {name} twice, again in line {rows.line_num}; keep one row.")
-            if look not in set(RadarSide):
-                known = ", ".join(RadarSide)
-                raise InputError(f"{path} line {rows.line_num}: {look!r} is no radar side; choose from {known}.")
-            looks[name] = RadarSide(look)
+    for row in read_table(path, InputError, COLUMNS, "name them in its first line"):
+        name, look = row["key"], row["radar_side"]
+        if name in looks:
+            raise InputError(f"{path} names {shortened(name, 60)} twice, again in line {row.line}; keep one row.")
+        if look not in set(RadarSide):
+            known = ", ".join(RadarSide)
+            raise InputError(f"{path} line {row.line}: {quoted(look)} is no radar side; choose from {known}.")
+        looks[name] = RadarSide(look)
     return looks

@@ -6,7 +6,7 @@ names both sides.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +32,22 @@ class SensorRadiometry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bands: tuple[str, ...] = Field(min_length=1)
+    bands: tuple[Annotated[str, Field(max_length=100)], ...] = Field(min_length=1, max_length=1000)
     """Names in file order; for SAR the polarisations (HH, HV, VH, VV), or polarisation and date."""
     unit: Unit
     nodata: float | None = None
     """Value that means 'no data'; NaN always does."""
-    gsd_m: float = Field(gt=0)
+    gsd_m: float = Field(gt=0, le=1e6)
     """Ground sampling distance in metres per pixel."""
     radar_side: RadarSide | None = None
-    """SAR only: the side on which the radar stood; None when it is unknown or mixed."""
+    """SAR only: the side of the compass on which the radar stood, whatever the image's upper side is; None when it is
+    unknown or mixed. Of a model: that side on images whose upper side is north."""
+    radar_azimuth_deg: float | None = Field(default=None, ge=0, lt=360)
+    """SAR only: the exact azimuth of the radar as seen from the scene, clockwise from north, where it is known. It
+    counts instead of `radar_side`, which must be the side of the compass next to it."""
+
+    accept_values: bool = False
+    """True: the values are as declared, even where a sample of them looks otherwise."""
 
     @model_validator(mode="before")
     @classmethod
@@ -51,6 +58,17 @@ class SensorRadiometry(BaseModel):
                 "the direction in which it looked"
             )
         return given
+
+    @model_validator(mode="after")
+    def _azimuth_is_at_the_side(self) -> SensorRadiometry:
+        if self.radar_azimuth_deg is not None:
+            side = None if self.radar_side is None else 90.0 * list(RadarSide).index(self.radar_side)
+            if side is None or abs((self.radar_azimuth_deg - side + 180.0) % 360.0 - 180.0) > 45.0:
+                raise ValueError(
+                    f"radar_azimuth_deg {self.radar_azimuth_deg:g} needs the radar_side next to it, not "
+                    f"{self.radar_side}"
+                )
+        return self
 
     @field_validator("bands")
     @classmethod
@@ -104,6 +122,12 @@ class BandStatistics(BaseModel):
             raise ValueError(f"standard deviations must be positive, got {list(std)}")
         return std
 
+    @model_validator(mode="after")
+    def _of_each_band(self) -> Self:
+        if len(self.mean) != len(self.std) or not np.isfinite([*self.mean, *self.std]).all():
+            raise ValueError("every band needs a finite mean and a finite standard deviation")
+        return self
+
     def standardise(self, values: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         """(C, H, W) float32 of zero mean and unit deviation; 0 where `valid` (H, W) is False."""
         mean = np.asarray(self.mean, np.float32)[:, None, None]
@@ -144,4 +168,9 @@ def check_same(expected: SensorRadiometry, found: SensorRadiometry, *, expected_
         refuse("pixels of", f"{expected.gsd_m:g} m", f"{found.gsd_m:g} m", "resample the image with gdalwarp -tr")
     wanted, given = expected.radar_side, found.radar_side
     if wanted is not None and given is not None and wanted is not given:
-        refuse("radar side", wanted.value, given.value, "rotate the image to the model's radar side")
+        refuse(
+            "radar side",
+            wanted.value,
+            given.value,
+            "rotate the image to the model's radar side, for example with overcast prepare --rotate",
+        )

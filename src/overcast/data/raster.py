@@ -13,7 +13,15 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from overcast.data.files import RasterFile, choose_bands, grid_of, open_grid, open_raster, require_complete
+from overcast.data.files import (
+    RasterFile,
+    choose_bands,
+    grid_of,
+    open_grid,
+    open_raster,
+    require_complete,
+    require_readable,
+)
 from overcast.data.georeference import Georeference, require_same_grid
 from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError
@@ -32,6 +40,10 @@ __all__ = [
 ]
 
 
+OVERVIEW_SIDE = 512
+"""Longest side of the overview that is looked at before a scene is mapped."""
+
+
 @dataclass(frozen=True)
 class Pixels:
     """What a source returns for a window."""
@@ -44,7 +56,10 @@ class Pixels:
 
 @dataclass(frozen=True)
 class NativePixels:
-    """The same in the data type of the file, so that 8-bit images stay small in memory."""
+    """The same in the data type of the file, so that 8-bit images stay small in memory.
+
+    Where a file declares a scale or an offset, these are applied, and values are float32.
+    """
 
     values: NDArray[Any]
     """(C, h, w) in the declared unit; 0 where invalid."""
@@ -117,8 +132,9 @@ class ArraySource:
 class RasterioSource:
     """A RasterSource over one or several files on one grid; their bands, stacked in order, are the declared ones.
 
-    A pixel is invalid where any band is NaN, infinite, the declared nodata, the file's own nodata, or masked by the
-    file's mask or alpha band. Reads are serialised by a lock: a GDAL data set is not to be shared between threads.
+    A scale and an offset that a file declares are applied. A pixel is invalid where any band is NaN or infinite, as
+    stored has the declared or the file's own nodata value, or is masked by the file's mask or alpha band. Reads are
+    serialised by a lock: a GDAL data set is not to be shared between threads.
     """
 
     def __init__(self, files: Sequence[RasterFile], sensor: SensorRadiometry, stack: ExitStack) -> None:
@@ -128,8 +144,8 @@ class RasterioSource:
         self._georeference = grid_of(self._files[0].dataset)
 
     @classmethod
-    def open(cls, paths: Sequence[Path], sensor: SensorRadiometry) -> Self:
-        """Open and check the files.
+    def open(cls, paths: Sequence[Path], sensor: SensorRadiometry, *, virtual: bool = False) -> Self:
+        """Open and check the files. `virtual`: the user named them, so they may be virtual rasters.
 
         Raises:
             InputError: A file is missing, damaged or complex; the number of bands is not the declared one; the files
@@ -138,7 +154,8 @@ class RasterioSource:
         if not paths:
             raise InputError(f"no file was given for the bands {list(sensor.bands)}; name at least one.")
         with ExitStack() as stack:
-            files = choose_bands(paths, [stack.enter_context(open_raster(path)) for path in paths], sensor)
+            opened = [stack.enter_context(open_raster(path, virtual=virtual)) for path in paths]
+            files = choose_bands(paths, opened, sensor)
             for file in files[1:]:
                 require_same_grid(
                     grid_of(files[0].dataset),
@@ -172,6 +189,22 @@ class RasterioSource:
         """Number of declared bands."""
         return len(self._sensor.bands)
 
+    @property
+    def datasets(self) -> tuple[Any, ...]:
+        """The open rasterio data sets, one a file."""
+        return tuple(file.dataset for file in self._files)
+
+    def overview(self) -> Pixels | None:
+        """All of the image, at most `OVERVIEW_SIDE` pixels along a side; None where a file has no overviews."""
+        if not all(
+            dataset.overviews(file.indexes[0]) for file, dataset in zip(self._files, self.datasets, strict=True)
+        ):
+            return None
+        grid = self._georeference
+        step = max(1.0, max(grid.height, grid.width) / OVERVIEW_SIDE)
+        native = self._read(grid.whole, (max(1, int(grid.height / step)), max(1, int(grid.width / step))))
+        return Pixels(native.values.astype(np.float32, copy=False), native.valid)
+
     def read(self, window: Window) -> Pixels:
         """Pixels of a window that lies inside the grid. Raises InputError for a damaged file."""
         native = self.read_native(window)
@@ -180,13 +213,23 @@ class RasterioSource:
     def read_native(self, window: Window) -> NativePixels:
         """The same in the files' own data type (the common one of several files)."""
         _require_inside(window, self._georeference)
+        require_readable(self._files[0].path, window.height, window.width)
+        return self._read(window, None)
+
+    def _read(self, window: Window, shape: tuple[int, int] | None) -> NativePixels:
         with self._lock:
-            parts = [file.read(window) for file in self._files]
+            parts = [file.read(window, shape) for file in self._files]
         values = parts[0][0] if len(parts) == 1 else np.concatenate([part for part, _ in parts])
-        valid = np.logical_and.reduce([mask for _, mask in parts]) & self._sensor.valid(values)
+        valid = np.logical_and.reduce([mask for _, mask in parts]) & np.isfinite(values).all(axis=0)
         if not valid.all():
             values[:, ~valid] = 0
         return NativePixels(values, valid)
+
+    def thinned(self, longest_side: int) -> NativePixels:
+        """The whole grid with rows and columns left out so that no side is longer; overviews are used."""
+        grid = self._georeference
+        scale = max(1.0, max(grid.height, grid.width) / longest_side)
+        return self._read(grid.whole, (max(1, round(grid.height / scale)), max(1, round(grid.width / scale))))
 
 
 def _require_inside(window: Window, grid: Georeference) -> None:

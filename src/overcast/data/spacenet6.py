@@ -5,7 +5,6 @@ Reference: Shermeyer et al., SpaceNet 6: Multi-Sensor All Weather Mapping Datase
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from overcast.data.labels import LabelSpec
 from overcast.data.layout import folders_with, some
 from overcast.data.radiometry import RadarSide, Radiometry, SensorRadiometry, Unit
 from overcast.errors import InputError
+from overcast.reading import first_line, quoted, read_table, read_text
 
 OpticalLayer = Literal["PS-RGB", "PS-RGBNIR", "RGBNIR"]
 Subset = Literal["train", "test_public"]
@@ -73,14 +73,8 @@ def tiles_from_csv(path: Path) -> tuple[TileCorner, ...]:
     Raises:
         InputError: The file is missing or empty, lacks a column, repeats a tile, or a line cannot be read.
     """
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; check the path.")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = {"ImageId", "x", "y"} - set(reader.fieldnames or ())
-        if missing:
-            raise InputError(f"{path} lacks the column {', '.join(sorted(missing))}; write ImageId,rotation,x,y.")
-        tiles = tuple(_corner(path, reader.line_num, row) for row in reader)
+    rows = read_table(path, InputError, ("ImageId", "x", "y"), "write ImageId,rotation,x,y")
+    tiles = tuple(_corner(path, row.line, row.cells) for row in rows)
     if not tiles:
         raise InputError(f"{path} lists no tile; write one ImageId,rotation,x,y on each line.")
     seen: set[str] = set()
@@ -95,7 +89,9 @@ def _corner(path: Path, line: int, row: Mapping[str, str]) -> TileCorner:
     try:
         tile = TileCorner(row["ImageId"], float(row["x"]), float(row["y"]), bool(int(row.get("rotation") or 0)))
     except (TypeError, ValueError) as error:
-        raise InputError(f"{path} line {line} cannot be read ({error}); write ImageId,rotation,x,y.") from error
+        raise InputError(
+            f"{path} line {line} cannot be read ({first_line(error)}); write ImageId,rotation,x,y."
+        ) from error
     if not (tile.key and math.isfinite(tile.x) and math.isfinite(tile.y)):
         raise InputError(f"{path} line {line} has no tile name or no finite corner; write ImageId,rotation,x,y.")
     return tile
@@ -250,17 +246,15 @@ def _find_orientations(aoi: Path, folders: Sequence[Path]) -> Path:
 
 def read_orientations(path: Path) -> dict[str, bool]:
     """Strip `<t0>_<t1>` to whether its tiles are rotated. Raises InputError that names the line it cannot read."""
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; check the path.")
     flags: dict[str, bool] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path, InputError, "copy it again").splitlines(), start=1):
         if not line.strip():
             continue
         match line.split():
             case [strip, "0" | "1" as flag]:
                 flags[strip] = flag == "1"
             case _:
-                raise InputError(f"{path} line {number} is {line!r}, not '<t0>_<t1> <0|1>'; copy the file again.")
+                raise InputError(f"{path} line {number} is {quoted(line)}, not '<t0>_<t1> <0|1>'; copy the file again.")
     return flags
 
 

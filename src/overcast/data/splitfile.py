@@ -6,12 +6,16 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from overcast.data.parts import Drop, Part, Split
 from overcast.errors import InputError
+from overcast.reading import read_record, read_rows, read_table
+from overcast.reading.files import LARGEST_DATA_BYTES
 
 DROPPED = "dropped"
 
@@ -46,12 +50,11 @@ def read_split(path: Path) -> Split:
     Raises:
         InputError: The file is missing or of another form, or a chip is listed twice.
     """
-    text = _text(path)
     match path.suffix.lower():
         case ".json":
-            found = _from_json(path, text)
+            found = _from_json(path)
         case ".csv":
-            found = _from_csv(path, text)
+            found = _from_csv(path)
         case _:
             raise InputError(f"{path} is neither .json nor .csv; a split file is one of them.")
     keys, dropped, definition = found
@@ -67,10 +70,12 @@ def read_keys(path: Path) -> tuple[str, ...]:
     Raises:
         InputError: The file is missing or lists nothing.
     """
-    rows = list(csv.reader(io.StringIO(_text(path))))
+    rows = [cells for _, cells in read_rows(path, InputError)]
     rows = [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
     column = next((rows[0].index(name) for name in ("key", "ImageId") if rows and name in rows[0]), None)
-    keys = tuple(row[0] for row in rows) if column is None else tuple(row[column] for row in rows[1:])
+    keys = (
+        tuple(row[0] for row in rows) if column is None else tuple(row[column] for row in rows[1:] if len(row) > column)
+    )
     if not keys:
         raise InputError(f"{path} lists no chip; write one key on each line.")
     return keys
@@ -101,43 +106,34 @@ def _as_csv(split: Split) -> str:
 Parts = tuple[Mapping[Part, tuple[str, ...]], tuple[Drop, ...], str]
 
 
-def _from_csv(path: Path, text: str) -> Parts:
-    reader = csv.DictReader(io.StringIO(text))
-    if not {"key", "split"} <= set(reader.fieldnames or ()):
-        raise InputError(f"{path} lacks the columns key,split; write them as its first line.")
+def _from_csv(path: Path) -> Parts:
     names: dict[str, list[str]] = {name: [] for name in (*Part, DROPPED)}
-    for row in reader:
+    for row in read_table(path, InputError, ("key", "split"), "write them as its first line"):
         if row["split"] not in names or not row["key"]:
-            raise InputError(f"{path} line {reader.line_num} is not a key and one of {', '.join(names)}; correct it.")
+            raise InputError(f"{path} line {row.line} is not a key and one of {', '.join(names)}; correct it.")
         names[row["split"]].append(row["key"])
     dropped = (Drop(f"dropped in {path.name}", tuple(names[DROPPED])),) if names[DROPPED] else ()
     return {part: tuple(names[part.value]) for part in Part}, dropped, f"Read from {path.name}."
 
 
-def _from_json(path: Path, text: str) -> Parts:
-    try:
-        content = json.loads(text)
-        keys = {part: _strings(content["keys"].get(part.value, [])) for part in Part}
-        dropped = tuple(Drop(str(drop["reason"]), _strings(drop["keys"])) for drop in content.get("dropped", []))
-        definition = str(content.get("definition") or f"Read from {path.name}.")
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f'{path} is not a split ({error!r}); it holds {{"keys": {{"train": [...], "validation": [...], '
-            '"test": [...]}}.'
-        ) from error
-    return keys, dropped, definition
+class _Dropped(BaseModel):
+    model_config = ConfigDict(strict=True)
+    reason: str
+    keys: list[str]
 
 
-def _strings(values: Sequence[object]) -> tuple[str, ...]:
-    if isinstance(values, str) or not all(isinstance(value, str) for value in values):
-        raise TypeError(f"expected a list of keys, got {values!r:.60}")
-    return tuple(str(value) for value in values)
+class _SplitRecord(BaseModel):
+    """What `split_as_json` gives, as far as it is read again."""
+
+    model_config = ConfigDict(strict=True)
+    keys: dict[str, list[str]]
+    dropped: list[_Dropped] = []
+    definition: str | None = None
 
 
-def _text(path: Path) -> str:
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; check the path.")
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not text in UTF-8; save it as such.") from error
+def _from_json(path: Path) -> Parts:
+    form = 'write {"keys": {"train": [...], "validation": [...], "test": [...]}}'
+    record = read_record(_SplitRecord, path, InputError, form, LARGEST_DATA_BYTES)
+    keys = {part: tuple(record.keys.get(part.value, [])) for part in Part}
+    dropped = tuple(Drop(drop.reason, tuple(drop.keys)) for drop in record.dropped)
+    return keys, dropped, record.definition or f"Read from {path.name}."

@@ -10,10 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from overcast.batch import Modality
+from overcast.data.checked import require_no_fill
 from overcast.data.chips import Chip, InvalidMask, without_invalid
+from overcast.data.plausible import DATASET
 from overcast.data.radiometry import BandStatistics, Radiometry, SensorRadiometry, Statistics
 from overcast.data.raster import RasterioSource
+from overcast.data.scene_part import ScenePart
 from overcast.errors import InputError
+
+LARGEST_SAMPLE = 256
+"""Tiles of scenes that are read for each sensor."""
 
 
 @dataclass
@@ -57,6 +64,8 @@ def compute_statistics(
 ) -> Statistics:
     """Mean and standard deviation of each band over the valid pixels of the chips, one chip in memory at a time.
 
+    Of scenes at most `LARGEST_SAMPLE` tiles of each sensor are read, spread evenly over the training ground.
+
     Args:
         chips: Training chips only: statistics over test chips would leak.
         radiometry: Sensors to read; without an optical one no optical file is opened.
@@ -64,19 +73,41 @@ def compute_statistics(
 
     Raises:
         InputError: A file cannot be used, no pixel is valid, or a band has one value throughout.
+        RadiometryError: A chip holds a value that stands for 'no data' without being declared.
     """
     sar = RunningMoments(len(radiometry.sar.bands))
     optical = RunningMoments(len(radiometry.optical.bands)) if radiometry.optical else None
+    chips = _bounded(chips)
     for done, chip in enumerate(chips, start=1):
-        _add(sar, chip.sar, radiometry.sar)
-        if optical is not None and radiometry.optical is not None and chip.optical:
-            _add(optical, chip.optical, radiometry.optical, chip.optical_invalid)
+        if chip.scene is not None:
+            _add_tile(sar, optical, chip.scene)
+        else:
+            if chip.sar:
+                _add(sar, chip.sar, radiometry.sar)
+            if optical is not None and radiometry.optical is not None and chip.optical:
+                _add(optical, chip.optical, radiometry.optical, chip.optical_invalid)
         if progress:
             progress(done, len(chips))
     return Statistics(
         sar=_finish(sar, radiometry.sar, "SAR"),
         optical=_finish(optical, radiometry.optical, "optical") if optical and radiometry.optical else None,
     )
+
+
+def _bounded(chips: Sequence[Chip]) -> Sequence[Chip]:
+    """The chips that are read: all of them, but of scenes an even choice."""
+    tiles = [chip for chip in chips if chip.scene is not None]
+    chosen: set[str] = {chip.key for chip in chips if chip.scene is None}
+    for seen in ([tile for tile in tiles if tile.sar], [tile for tile in tiles if tile.optical]):
+        chosen |= {tile.key for tile in seen[:: max(1, -(-len(seen) // LARGEST_SAMPLE))]}
+    return [chip for chip in chips if chip.key in chosen]
+
+
+def _add_tile(sar: RunningMoments, optical: RunningMoments | None, tile: ScenePart) -> None:
+    arrays = tile.read(frozenset(Modality))
+    for moments, image in ((sar, arrays.sar), (optical, arrays.optical)):
+        if moments is not None and image is not None:
+            moments.add(image.values, image.valid)
 
 
 def _add(
@@ -87,6 +118,7 @@ def _add(
         native = source.read_native(grid.whole)
     if invalid is not None:
         native = without_invalid(native, invalid, grid.whole, (paths[0], grid))
+    require_no_fill(native.values, sensor, str(paths[0]), DATASET)
     moments.add(native.values, native.valid)
 
 

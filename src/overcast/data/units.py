@@ -1,4 +1,4 @@
-"""Units and sides of the radar: names alone, so that the command line can offer them without heavy imports."""
+"""Units, radar sides, ways to resample: names alone, so that the command line can offer them without heavy imports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Unit(StrEnum):
 
 
 class RadarSide(StrEnum):
-    """The side of the image on which the radar stood (its shadows point the other way)."""
+    """The side of the compass on which the radar stood (its shadows point the other way)."""
 
     NORTH = "north"
     EAST = "east"
@@ -27,3 +27,11 @@ class RadarSide(StrEnum):
         """The side that a turn by 180 degrees exchanges it for."""
         order = list(RadarSide)
         return order[(order.index(self) + 2) % 4]
+
+
+class Resampling(StrEnum):
+    """How values between pixels are found. Where pixels become coarser, all but `nearest` take the mean."""
+
+    NEAREST = "nearest"
+    BILINEAR = "bilinear"
+    CUBIC = "cubic"

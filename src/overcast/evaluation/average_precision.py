@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from overcast.evaluation.counts import Count
 from overcast.evaluation.instances import Pairs, greedy
 
 IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
@@ -31,8 +32,12 @@ class Detections:
     """float32, one per prediction."""
     hits: bytes = b""
     """uint16, bit k set where the prediction matched a footprint at `IOU_THRESHOLDS[k]`."""
-    truths: int = 0
+    truths: Count = 0
     """Footprints that count."""
+
+    def __post_init__(self) -> None:
+        if len(self.confidence) != 4 * (len(self.hits) // 2) or len(self.hits) % 2:
+            raise ValueError("each detection needs a confidence and its hits")
 
     def __add__(self, other: Detections) -> Detections:
         return Detections(self.confidence + other.confidence, self.hits + other.hits, self.truths + other.truths)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overcast.batch import IGNORE_LABEL
+from overcast.evaluation.counts import Count
 from overcast.evaluation.pixel import ratio
 
 
@@ -19,8 +20,8 @@ from overcast.evaluation.pixel import ratio
 class BoundaryCounts:
     """Pixels in both bands and in either band. Counts add."""
 
-    intersection: int = 0
-    union: int = 0
+    intersection: Count = 0
+    union: Count = 0
 
     def __add__(self, other: BoundaryCounts) -> BoundaryCounts:
         return BoundaryCounts(self.intersection + other.intersection, self.union + other.union)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overcast.batch import IGNORE_LABEL
+from overcast.evaluation.counts import Count, Sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +18,15 @@ class CalibrationBins:
     A probability on an edge lies in the bin above it, except 1, which lies in the last.
     """
 
-    count: tuple[int, ...]
-    positives: tuple[int, ...]
+    count: tuple[Count, ...]
+    positives: tuple[Count, ...]
     """Of `count`, those that are the class."""
-    probability_sum: tuple[float, ...]
-    squared_error_sum: float
+    probability_sum: tuple[Sum, ...]
+    squared_error_sum: Sum
+
+    def __post_init__(self) -> None:
+        if not len(self.count) == len(self.positives) == len(self.probability_sum):
+            raise ValueError("each bin needs its sums")
 
     @classmethod
     def empty(cls, bins: int = 15) -> CalibrationBins:

@@ -11,7 +11,7 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from overcast.data.vectors import in_metres, read_shapes, single_polygons
+from overcast.data.vectors import in_metres, joined, read_shapes, single_polygons
 from overcast.errors import InputError
 from overcast.evaluation.average_precision import Detections, detections
 from overcast.evaluation.instances import (
@@ -22,6 +22,9 @@ from overcast.evaluation.instances import (
     match_instances,
 )
 from overcast.evaluation.polis import PolisSum, polis
+
+REFERENCE_MARGIN_M = 50.0
+"""Distance from the reference's convex hull beyond which a prediction lies on other ground."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,25 @@ class FootprintScores:
     """Read, small ones included."""
     truths: int
     crs: str
+    beyond: int
+    """Predictions that lie more than `REFERENCE_MARGIN_M` outside of the convex hull of the reference: ground that the
+    reference may not cover, on which they count as wrong."""
 
     @property
     def area_iou(self) -> float:
         """IoU of all predicted and all reference ground."""
         return self.shared_m2 / self.union_m2 if self.union_m2 else 1.0
+
+    @property
+    def note(self) -> str | None:
+        """A sentence where the reference covers a part of the predictions only; None where it covers all."""
+        if not self.beyond:
+            return None
+        return (
+            f"{self.beyond} of {self.predictions} predicted footprints lie more than {REFERENCE_MARGIN_M:g} m outside "
+            "of the ground that the reference spans and count as wrong: if the reference covers a part only, name that "
+            "ground with --area."
+        )
 
     def summary(self) -> dict[str, float | int | str | None]:
         """Flat figures, as printed and written; None for what does not exist."""
@@ -71,6 +88,7 @@ class FootprintScores:
             "area_iou": self.area_iou,
             "predictions": self.predictions,
             "reference": self.truths,
+            "beyond_reference": self.beyond,
             "crs": self.crs,
         }
 
@@ -106,7 +124,16 @@ def score_footprints(predicted: Path, reference: Path, options: FootprintOptions
         predictions=len(claims),
         truths=len(truth),
         crs=str(truth.crs.to_string()),
+        beyond=_beyond(claims, truth),
     )
+
+
+def _beyond(claims: geopandas.GeoDataFrame, truth: geopandas.GeoDataFrame) -> int:
+    """Number of claims away from all ground that the reference can be said to cover."""
+    if truth.empty or claims.empty:
+        return 0
+    covered = shapely.buffer(shapely.convex_hull(shapely.union_all(truth.geometry.to_numpy())), REFERENCE_MARGIN_M)
+    return int(np.count_nonzero(~shapely.intersects(covered, claims.geometry.to_numpy())))
 
 
 def _polygons(path: Path, like: geopandas.GeoDataFrame | None = None) -> geopandas.GeoDataFrame:
@@ -115,7 +142,7 @@ def _polygons(path: Path, like: geopandas.GeoDataFrame | None = None) -> geopand
         raise InputError(f"{path} names no coordinate system: save it with one.")
     table = table[~(table.geometry.isna() | table.geometry.is_empty)]
     if like is not None:
-        return single_polygons(table.to_crs(like.crs))
+        return single_polygons(joined(table).to_crs(like.crs))
     return single_polygons(in_metres(table)) if len(table) else table
 
 

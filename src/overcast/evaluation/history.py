@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from overcast.errors import InputError
+from overcast.reading import first_line, read_table
 
 Curve = tuple[tuple[float, float], ...]
 """(step, value) pairs, by rising step."""
@@ -62,15 +62,12 @@ def read_history(path: Path) -> History:
     """Read a CSV with a `step` column; empty and non-finite cells are gaps. Raises InputError for anything else."""
     curves: dict[str, list[tuple[float, float]]] = {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if "step" not in (reader.fieldnames or ()):
-                raise InputError(f"{path} has no column 'step'; give the metrics.csv that training wrote.")
-            for row in reader:
-                step = float(row["step"])
-                for name, cell in row.items():
-                    if cell and name != "step" and math.isfinite(value := float(cell)):
-                        curves.setdefault(name, []).append((step, value))
-    except (ValueError, TypeError, csv.Error) as error:
-        raise InputError(f"{path} is not a table of numbers ({error}); give the metrics.csv of training.") from error
+        for row in read_table(path, InputError, ("step",), "give the metrics.csv that training wrote"):
+            step = float(row["step"])
+            for name, cell in row.cells.items():
+                if cell and name != "step" and math.isfinite(value := float(cell)):
+                    curves.setdefault(name, []).append((step, value))
+    except ValueError as error:
+        reason = first_line(error)
+        raise InputError(f"{path} is not a table of numbers ({reason}); give the metrics.csv of training.") from error
     return History({name: tuple(sorted(curve)) for name, curve in curves.items()})

@@ -15,6 +15,7 @@ from scipy import ndimage
 from shapely import MultiPolygon, Polygon
 
 from overcast.batch import IGNORE_LABEL
+from overcast.evaluation.counts import Count
 from overcast.evaluation.pixel import ratio
 from overcast.evaluation.separation import separate_by_walls
 
@@ -40,9 +41,9 @@ class Instance:
 class InstanceCounts:
     """Footprints by match. Counts add; ratios follow the convention of `overcast.evaluation.pixel`."""
 
-    tp: int = 0
-    fp: int = 0
-    fn: int = 0
+    tp: Count = 0
+    fp: Count = 0
+    fn: Count = 0
 
     def __add__(self, other: InstanceCounts) -> InstanceCounts:
         return InstanceCounts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)

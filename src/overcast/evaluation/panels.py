@@ -7,7 +7,7 @@ probability). Pixels without data are hatched grey, so that they are never taken
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -110,6 +110,20 @@ def overlay_outlines(
     inside = ndimage.binary_erosion(mask, iterations=width_px, border_value=1)
     edge = mask & ~inside
     return np.where(edge[..., None], np.array(colour, np.uint8), picture).astype(np.uint8)
+
+
+def draw_rings(
+    picture: Picture, rings: Iterable[NDArray[np.floating]], colour: RGB, *, enlarged: int = 2, width_px: int = 2
+) -> Picture:
+    """`picture` (H, W) with each pixel `enlarged` times as wide, and closed rings drawn over it.
+
+    Rings are (N, 2) columns and rows, (0, 0) the upper left corner of the upper left pixel of `picture`.
+    """
+    sheet = Image.fromarray(picture.repeat(enlarged, 0).repeat(enlarged, 1))
+    draw = ImageDraw.Draw(sheet)
+    for ring in rings:
+        draw.line([tuple(point) for point in np.asarray(ring) * enlarged], fill=colour, width=width_px, joint="curve")
+    return np.asarray(sheet, np.uint8)
 
 
 def encode_png(picture: NDArray[np.uint8]) -> bytes:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from overcast.batch import IGNORE_LABEL
 from overcast.evaluation.bootstrap import MIN_PLACES, Interval, percentile_interval, resample_places
+from overcast.evaluation.counts import Count
 
 Pixels = Tensor | NDArray[np.generic]
 
@@ -42,10 +43,10 @@ class PixelCounts:
     0.5
     """
 
-    tp: int = 0
-    fp: int = 0
-    fn: int = 0
-    tn: int = 0
+    tp: Count = 0
+    fp: Count = 0
+    fn: Count = 0
+    tn: Count = 0
 
     def __add__(self, other: PixelCounts) -> PixelCounts:
         return PixelCounts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.tn + other.tn)
@@ -87,11 +88,15 @@ class ThresholdCounts:
 
     thresholds: tuple[float, ...]
     """Rising; a pixel is predicted where its probability is at least the threshold."""
-    tp: tuple[int, ...]
-    fp: tuple[int, ...]
-    positives: int
+    tp: tuple[Count, ...]
+    fp: tuple[Count, ...]
+    positives: Count
     """Valid pixels that are the class."""
-    negatives: int
+    negatives: Count
+
+    def __post_init__(self) -> None:
+        if not len(self.thresholds) == len(self.tp) == len(self.fp):
+            raise ValueError("each threshold needs its counts")
 
     def __add__(self, other: ThresholdCounts) -> ThresholdCounts:
         if self.thresholds != other.thresholds:

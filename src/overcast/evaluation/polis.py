@@ -9,13 +9,15 @@ import shapely
 from numpy.typing import NDArray
 from shapely import MultiPolygon, Polygon
 
+from overcast.evaluation.counts import Count, Sum
+
 
 @dataclass(frozen=True, slots=True)
 class PolisSum:
     """Distances of matched pairs, in metres, and their number. Sums add."""
 
-    total_m: float = 0.0
-    pairs: int = 0
+    total_m: Sum = 0.0
+    pairs: Count = 0
 
     def __add__(self, other: PolisSum) -> PolisSum:
         return PolisSum(self.total_m + other.total_m, self.pairs + other.pairs)

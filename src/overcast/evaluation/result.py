@@ -6,19 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from overcast.errors import InputError
 from overcast.evaluation.average_precision import Detections
 from overcast.evaluation.bootstrap import Interval
 from overcast.evaluation.boundary import BoundaryCounts, band_width_px
 from overcast.evaluation.calibration import CalibrationBins
+from overcast.evaluation.counts import Count
 from overcast.evaluation.instances import SPACENET6_MIN_AREA_M2, InstanceCounts
 from overcast.evaluation.pixel import PixelCounts, ThresholdCounts, bootstrap_iou
 from overcast.evaluation.polis import PolisSum
 from overcast.evaluation.selection import Panel, PanelKind, PanelOptions
 from overcast.evaluation.separation import Separate
 from overcast.models.views import Tta
+from overcast.reading import parse_record, read_record
+from overcast.reading.files import LARGEST_DATA_BYTES
 
 
 class EvaluationOptions(BaseModel):
@@ -73,8 +76,8 @@ class PlaceCounts:
 class Timing:
     """Wall-clock time of an evaluation."""
 
-    chips: int
-    pixels: int
+    chips: Count
+    pixels: Count
     """All pixels that went through the model, valid or not."""
     predict_s: float
     """Inside the model, the transfer of its output included."""
@@ -106,6 +109,12 @@ class Evaluation(BaseModel):
     """Every predicted footprint with what it matched."""
     timing: Timing
     panels: tuple[Panel, ...] = ()
+
+    @model_validator(mode="after")
+    def _counted_alike(self) -> Self:
+        if any(counts.curve.thresholds != self.options.thresholds for counts in self.places.values()):
+            raise ValueError("the places are not counted at the thresholds of the options")
+        return self
 
     @property
     def total(self) -> PlaceCounts:
@@ -174,12 +183,7 @@ class Evaluation(BaseModel):
     @classmethod
     def from_json(cls, text: str) -> Self:
         """The evaluation of `to_json`. Raises InputError where the text is not one."""
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            reason = error.errors()[0]
-            where = ".".join(str(part) for part in reason["loc"]) or "the top"
-            raise InputError(f"not an evaluation: {reason['msg']} at {where}; run the evaluation again.") from error
+        return parse_record(cls, text, "the text of an evaluation", InputError, "run the evaluation again")
 
     def write(self, path: Path) -> None:
         """Write `to_json` to a file, complete or not at all."""
@@ -190,7 +194,4 @@ class Evaluation(BaseModel):
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read what `write` wrote. Raises InputError that names the file."""
-        try:
-            return cls.from_json(path.read_text(encoding="utf-8"))
-        except (InputError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: {error}") from error
+        return read_record(cls, path, InputError, "run the evaluation again", LARGEST_DATA_BYTES)

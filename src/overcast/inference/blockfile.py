@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
-from typing import IO, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from overcast.errors import InputError
 from overcast.inference.blend import StripSink, map_axis, shared_above
 from overcast.inference.encoding import Encoding, decode, encode
 from overcast.inference.outputs import writing
+from overcast.inference.scratch import open_own
 from overcast.inference.tiles import Plan
 
 T = TypeVar("T", bound=np.generic)
@@ -50,6 +51,17 @@ class Block:
     """Tiles that went through the network."""
     computed: int
     """Pixels that went through the network."""
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Self:
+        """What `to_dict` gave. Raises ValueError or TypeError for anything else, a file elsewhere above all."""
+        block = cls(**values)
+        numbers = (block.strip, block.size, block.tiles, block.computed)
+        if any(type(number) is not int or number < 0 for number in numbers):
+            raise ValueError("a number is none")
+        if block.name not in (None, block_name(block.strip)):
+            raise ValueError("the file is not that of the row")
+        return block
 
     def is_whole(self, folder: Path) -> bool:
         """True where the file is there as it was written."""
@@ -125,7 +137,7 @@ class BlockWriter:
         with writing(self._folder, self._title):
             if strip not in self._growing:
                 path = self._folder / f"{block_name(strip)}.growing"
-                self._growing[strip] = _Growing(path, path.open("wb"))
+                self._growing[strip] = _Growing(path, open_own(path, "wb"))
             growing = self._growing[strip]
             for part in (_LENGTH.pack(len(stream)), stream, sums):
                 growing.append(part)

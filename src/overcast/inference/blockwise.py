@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Protocol
 
 import torch
-from rasterio.windows import Window as RasterioWindow
 
 from overcast import __version__
-from overcast.data.addresses import address, is_remote
-from overcast.data.files import open_raster, reading
 from overcast.data.raster import Georeference, RasterSink, RasterSource
+from overcast.grid import Turn
 from overcast.inference.blend import StripJoiner
 from overcast.inference.blockfile import BlockWriter, read_block
 from overcast.inference.encoding import Encoding
+from overcast.inference.inputs import Identities, lasting
 from overcast.inference.job import Job
 from overcast.inference.progress import Progress, Report, Stage
 from overcast.inference.scene import SceneSummary, StripPredictor, plan_scene, summarise
 from overcast.inference.tiles import Plan
 from overcast.inference.work import Facts, WorkFolder
 
-FORMAT = 4
+FORMAT = 5
 """Of blocks; raised when they can no longer be read, or when the same request computes other bits."""
 
 
-def request_facts(job: Job, grid: Georeference, *, rotate: bool) -> Facts:
+def request_facts(job: Job, scene: Identities, grid: Georeference, *, turn: Turn) -> Facts:
     """What decides the bits of a block. Blocks of a request that differs in any of it are of no use.
 
-    The number of threads is what torch is set to now.
+    `scene` holds the scene's files as they were before the first of them was opened to be mapped. The number of threads
+    is what torch is set to now.
     """
     options = asdict(job.options.scene)
     del options["queue_batches"], options["threads"], options["keep_exports"]
@@ -45,28 +43,11 @@ def request_facts(job: Job, grid: Georeference, *, rotate: bool) -> Facts:
         "runtime": job.model.runtime,
         "options": options,
         "encoding": job.options.encoding.value,
-        "radiometry": [job.sensor.model_dump(mode="json"), rotate],
-        "scene": [file_identity(path) for path in job.scene],
+        "radiometry": [job.sensor.model_dump(mode="json"), turn.rows, turn.cols],
+        "scene": lasting(scene),
         "grid": [grid.height, grid.width, list(grid.transform)[:6], grid.crs],
         "threads": torch.get_num_threads(),
     }
-
-
-def file_identity(path: Path) -> list[object]:
-    """By which a file is known again."""
-    if is_remote(path):
-        return [address(path), _header_digest(path)]
-    status = path.stat()
-    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
-
-
-def _header_digest(path: Path) -> str:
-    """Of what a header says and of the pixels in the middle and at the end."""
-    with open_raster(path) as dataset, reading(path):
-        header = [dict(dataset.profile), dataset.tags(), dataset.descriptions]
-        places = [(dataset.height // 2, dataset.width // 2), (dataset.height - 1, dataset.width - 1)]
-        pixels = [dataset.read(window=RasterioWindow(col, row, 1, 1)).tobytes() for row, col in places]
-    return hashlib.sha256(repr((header, pixels)).encode()).hexdigest()
 
 
 @contextmanager
@@ -88,8 +69,8 @@ class SceneWork:
     grid: Georeference
     """Of the scene as it is stored."""
     source: RasterSource
-    """Turned, where the scene was seen from the other side."""
-    rotate: bool
+    """Turned, where the scene is mirrored or was seen from the other side."""
+    turn: Turn
     work: WorkFolder
     """Where finished blocks go."""
     together: int = 1

@@ -5,11 +5,25 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 
+from overcast.errors import ConfigError
+
+_LATEST = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
+_DIGITS = len(str(_LATEST))
+
 
 def fixed_now() -> datetime | None:
-    """The time of SOURCE_DATE_EPOCH; None where it is not set."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    return None if epoch is None else datetime.fromtimestamp(int(epoch), UTC)
+    """The time of SOURCE_DATE_EPOCH; None where it is not set or empty.
+
+    Raises ConfigError where it is no whole number of seconds since 1970, of a year up to 9999.
+    """
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not epoch:
+        return None
+    if not (epoch.isascii() and epoch.isdigit() and len(epoch) <= _DIGITS and int(epoch) <= _LATEST):
+        raise ConfigError(
+            f"SOURCE_DATE_EPOCH is {epoch[:40]!r}, which is no number of seconds since 1970; correct it, or unset it."
+        )
+    return datetime.fromtimestamp(int(epoch), UTC)
 
 
 def precise_text(moment: datetime) -> str:

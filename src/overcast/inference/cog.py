@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,14 +13,14 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RasterioWindow
 
-from overcast.data.files import grid_of, open_raster, reading
+from overcast.data.files import grid_of, reading
 from overcast.data.raster import Georeference, Pixels
 from overcast.grid import Window
 from overcast.inference.encoding import NODATA_CODE, SCALE, Encoding, decode, encode
 from overcast.inference.outputs import writing
+from overcast.raster.opening import open_own
 
 BLOCK = 512
 """Side of the internal tiles."""
@@ -77,17 +76,10 @@ class ProbabilityWriter:
 
     def _require_stored(self) -> None:
         """Read everything back: what goes wrong while GDAL closes a file, on a full disk, is told to its log only."""
-        with _open(self._path) as dataset:
+        with open_own(self._path) as dataset:
             for window, checksum in self._written:
                 if crc32(np.ascontiguousarray(dataset.read(1, window=_at(window))).data) != checksum:
                     raise OSError(f"rows {window.row} to {window.stop[0]} did not arrive")
-
-
-def _open(path: Path, *mode: str, **profile: Any) -> Any:
-    """A rasterio data set. A missing georeference is the scene's, and no reason to warn."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(path, *mode, **profile)
 
 
 def _at(window: Window) -> RasterioWindow:
@@ -97,7 +89,7 @@ def _at(window: Window) -> RasterioWindow:
 def _create(path: Path, grid: Georeference, encoding: Encoding) -> Any:
     """An empty raster, open for writing."""
     with writing(path):
-        return _open(
+        return rasterio.open(
             path,
             "w",
             driver="GTiff",
@@ -141,7 +133,7 @@ def write_cog(source: Path, target: Path) -> None:
 
 def _require_copied(source: Path, target: Path) -> None:
     """Compare every bit of a copy's pixels, in windows of bounded size whatever the width."""
-    with _open(source) as original, _open(target) as copy:
+    with open_own(source) as original, open_own(target) as copy:
         for row in range(0, original.height, BLOCK):
             for col in range(0, original.width, COMPARED_WIDTH):
                 height, width = min(BLOCK, original.height - row), min(COMPARED_WIDTH, original.width - col)
@@ -163,7 +155,9 @@ class ProbabilitySource:
     @contextmanager
     def open(cls, path: Path) -> Iterator[Self]:
         """The raster as probabilities. Raises InputError where it cannot be read."""
-        with open_raster(path) as dataset:
+        with reading(path):
+            dataset = open_own(path)
+        with dataset:
             yield cls(path, dataset)
 
     @property

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from overcast.data.addresses import address
-from overcast.data.files import grid_of, open_raster
+from overcast.data.addresses import address, is_remote
+from overcast.data.files import grid_of, is_photograph, open_raster
 from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError, RadiometryError
 from overcast.inference.area import measure_area
+from overcast.inference.outputs import require_name
+from overcast.reading import explained, parse_json, read_yaml
 
 TAG = "OVERCAST_RADIOMETRY"
 """GeoTIFF metadata item that holds the declaration as JSON."""
@@ -42,11 +41,19 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
         RadiometryError: A part is missing or impossible; the message says how to declare it.
         InputError: A file is missing or unreadable.
     """
+    for path in paths:
+        if not is_remote(path):
+            require_name(path)
     side_car = paths[0].with_suffix(".yaml")
     given = {key: value for key, value in (declared or {}).items() if value is not None}
-    parts: dict[str, object] = {**_from_files(paths), **_from_side_car(side_car), **given}
+    parts = _over(_over(_from_files(paths), _from_side_car(side_car)), given)
     for key, example in _EXAMPLES.items():
         if key not in parts:
+            if key == "bands" and any(map(_is_photograph, paths)):
+                raise RadiometryError(
+                    f"{address(paths[0])} looks like a colour photograph (8-bit bands red, green, blue) and names no "
+                    "polarisation; give the radar's file, or name its bands (--bands)."
+                )
             raise RadiometryError(
                 f"{address(paths[0])} does not declare its {key}; give it on the command line, or write it into "
                 f"{side_car.name} beside the scene, for example: {example}"
@@ -54,25 +61,29 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
     try:
         return SensorRadiometry.model_validate(parts)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RadiometryError(f"{paths[0]}: the declared {where} is impossible: {first['msg']}; correct it.") from error
+        raise RadiometryError(f"{paths[0]}: what is declared is impossible: {explained(error)}; correct it.") from error
 
 
 def declared_beside(path: Path) -> dict[str, object]:
     """What a file's own metadata and the YAML file beside it declare, the latter first; nothing has to be there."""
-    with open_raster(path) as dataset:
+    with open_raster(path, virtual=True) as dataset:
         tag = dataset.tags().get(TAG)
-    return {**({} if tag is None else _from_tag(path, tag)), **_from_side_car(path.with_suffix(".yaml"))}
+    return _over({} if tag is None else _from_tag(path, tag), _from_side_car(path.with_suffix(".yaml")))
+
+
+def _over(lower: Mapping[str, object], upper: Mapping[str, object]) -> dict[str, object]:
+    """All parts, those of `upper` first; a radar side that it names makes the other's azimuth void."""
+    void = {"radar_azimuth_deg"} if "radar_side" in upper else set()
+    return {**{key: value for key, value in lower.items() if key not in void}, **upper}
 
 
 def _from_side_car(path: Path) -> dict[str, object]:
-    if not path.is_file():
-        return {}
     try:
-        parts: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not readable YAML ({str(error).splitlines()[0]}); correct it.") from error
+        if not path.is_file():
+            return {}
+    except OSError:  # a name that is too long by its ending
+        return {}
+    parts = read_yaml(path, InputError)
     known = set(SensorRadiometry.model_fields)
     if not isinstance(parts, dict) or not known.issuperset(parts):
         raise InputError(f"{path} describes the scene beside it with the keys {sorted(known)} only; correct it.")
@@ -83,7 +94,7 @@ def _from_files(paths: Sequence[Path]) -> dict[str, object]:
     parts: dict[str, object] = {}
     names: list[str | None] = []
     for path in paths:
-        with open_raster(path) as dataset:
+        with open_raster(path, virtual=True) as dataset:
             names += dataset.descriptions
             grid, tag = grid_of(dataset), dataset.tags().get(TAG)
         if path == paths[0] and grid.crs is not None and grid.transform.determinant != 0:
@@ -101,11 +112,13 @@ def _from_files(paths: Sequence[Path]) -> dict[str, object]:
     return parts
 
 
+def _is_photograph(path: Path) -> bool:
+    with open_raster(path, virtual=True) as dataset:
+        return is_photograph(dataset)
+
+
 def _from_tag(path: Path, tag: str) -> dict[str, object]:
-    try:
-        parts: Any = json.loads(tag)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: its metadata item {TAG} is not JSON ({error}); correct or remove it.") from error
+    parts = parse_json(tag, f"{path}: its metadata item {TAG}", InputError, "correct or remove it")
     if not isinstance(parts, dict):
         raise InputError(f"{path}: its metadata item {TAG} is not a JSON object; correct or remove it.")
     return parts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,12 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from overcast import __version__
+from overcast.arithmetic import Precision
 from overcast.errors import ConfigError, InputError
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import require_writable, writing
+from overcast.inference.staging import recover_publication, staged
 from overcast.models.blocks import STRIDE
 from overcast.runtime.onnx_export import export_onnx
-from overcast.runtime.options import Precision, Runtime, RuntimeUnavailableError, TileShape
+from overcast.runtime.options import Runtime, RuntimeUnavailableError, TileShape
 from overcast.runtime.sessions import open_unchecked
 
 DEVIATIONS = 4.0
@@ -119,6 +120,7 @@ def export_model(
         raise ConfigError(f"tiles of {tile} px do not do: their side must be a multiple of {STRIDE}.")
     if target.suffix.lower() != ".onnx":
         raise InputError(f"{target.name} does not end in .onnx; rename it.")
+    recover_publication([target])
     require_writable(target, overwrite=overwrite)
     shape = TileShape(1, len(model.statistics.mean), tile, tile)
     network = FromImage(model, kind).eval()
@@ -128,8 +130,8 @@ def export_model(
     except RuntimeUnavailableError as error:
         raise ConfigError(f"model {model.name} cannot be exported: {error}") from error
     onnx.helper.set_model_props(proto, metadata(model, kind, tile))
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder, writing(target):
-        beside = Path(folder) / target.name
+    with staged([target], overwrite=overwrite) as staging, writing(target):
+        beside = staging.path(target)
         onnx.save(proto, beside)
         difference = _difference(beside, network, image)
         if not difference <= LARGEST_DIFFERENCE:
@@ -137,7 +139,7 @@ def export_model(
                 f"{target.name} was not written: its probabilities differ by up to {difference:.3g} from PyTorch's; "
                 "please report this model."
             )
-        beside.replace(target)
+        staging.publish()
     return difference
 
 

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
 
+from pyogrio.util import vsi_path
+
 from overcast.errors import InputError
+
+_RESERVED = ("gpkg", "sqlite_", "rtree_", "ogr_", "layer_styles")
+"""Beginnings of names that SQLite, GeoPackage, GDAL or QGIS keep for tables of their own."""
+_LONGEST_SQLITE_PATH = 500
+"""Bytes; SQLite adds the ending of its journal and takes no more than 511."""
 
 
 class VectorFormat(StrEnum):
@@ -38,11 +47,50 @@ def vector_format(path: Path) -> VectorFormat:
     )
 
 
-def require_complete(path: Path, count: int) -> None:
+def layer_name(path: Path) -> str:
+    """The layer of a vector file: its name without the ending, or `footprints` where GeoPackage does not allow that.
+
+    >>> layer_name(Path("town.gpkg")), layer_name(Path("[1].gpkg")), layer_name(Path("sqlite_master.gpkg"))
+    ('town', 'footprints', 'footprints')
+    """
+    stem = path.stem
+    first_is_plain = stem[:1].isalnum() or stem[:1] in {"_", " "}
+    reserved = stem.lower().startswith(_RESERVED) or not stem.isprintable()
+    return stem if first_is_plain and not reserved else "footprints"
+
+
+def require_openable(path: Path) -> None:
+    """Raise InputError where the path of a GeoPackage is longer than SQLite takes."""
+    length = len(os.fsencode(path))
+    if vector_format(path) is VectorFormat.GEOPACKAGE and length > _LONGEST_SQLITE_PATH:
+        raise InputError(
+            f"the path of {path.name} is {length - _LONGEST_SQLITE_PATH} bytes too long for a GeoPackage while it is "
+            "written; write .parquet, choose a shorter name, or write elsewhere."
+        )
+
+
+@contextmanager
+def plain_path(path: Path) -> Iterator[Path]:
+    """A path to the same file that pyogrio takes as it is.
+
+    In others `!` parts an archive from what is in it, `;` a parameter from an address, and line breaks are dropped.
+    Such a file is reached through a symbolic link to its folder, which lies in a folder for temporary files; its own
+    name is plain.
+    """
+    if vsi_path(path) == str(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="overcast-") as folder:
+        link = Path(folder) / "folder"
+        link.symlink_to(path.parent.resolve(), target_is_directory=True)
+        yield link / path.name
+
+
+def require_complete(path: Path, count: int, layer: str) -> None:
     """Raise OSError where a file of `count` features that has been written is not whole."""
     match vector_format(path):
         case VectorFormat.GEOPACKAGE:
-            whole = _indexed_features(path) == (count, count)
+            whole = _indexed_features(path, layer) == (count, count)
         case VectorFormat.GEOJSON:
             whole = _tail(path).split() == [b"]", b"}"]
         case VectorFormat.GEOPARQUET:
@@ -53,15 +101,15 @@ def require_complete(path: Path, count: int) -> None:
         raise OSError("the end of the file is missing")
 
 
-def _indexed_features(path: Path) -> tuple[int, int] | None:
+def _indexed_features(path: Path, layer: str) -> tuple[int, int] | None:
     """Number of features of a GeoPackage of one layer, and of those in its spatial index; None where a table lacks."""
-    layer = path.stem.replace('"', '""')
+    layer = layer.replace('"', '""')
     counts = f'SELECT (SELECT count(*) FROM "{layer}"), (SELECT count(*) FROM "rtree_{layer}_geom")'  # noqa: S608
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-        try:
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             features, indexed = database.execute(counts).fetchone()
-        except sqlite3.DatabaseError:
-            return None
+    except sqlite3.Error:
+        return None
     return features, indexed
 
 

@@ -10,15 +10,18 @@ import numpy as np
 from affine import Affine
 
 from overcast import __version__
+from overcast.arithmetic import AUTO, Precision
 from overcast.data.addresses import address, file_name
-from overcast.data.radiometry import GSD_TOLERANCE, SensorRadiometry
+from overcast.data.pixel_size import require_pixels
+from overcast.data.radiometry import SensorRadiometry
 from overcast.data.raster import Georeference
-from overcast.errors import ConfigError, InputError, RadiometryError
-from overcast.inference.area import measure_area
+from overcast.errors import ConfigError, InputError
+from overcast.inference.clock import fixed_now
 from overcast.inference.encoding import Encoding
-from overcast.inference.formats import vector_format
+from overcast.inference.formats import require_openable, vector_format
+from overcast.inference.inputs import Identities
 from overcast.inference.model import SceneModel
-from overcast.inference.outputs import require_space, require_writable
+from overcast.inference.outputs import destination, require_space, require_writable, scratch_path
 from overcast.inference.polygons import PolygonOptions
 from overcast.inference.progress import Progress, Report
 from overcast.inference.scene import SceneOptions
@@ -29,7 +32,7 @@ from overcast.inference.vector import require_placeable
 class PredictOptions:
     """How a scene becomes files."""
 
-    scene: SceneOptions = field(default_factory=SceneOptions)
+    scene: SceneOptions = field(default_factory=lambda: SceneOptions(precision=Precision.AUTO, device=AUTO))
     polygons: PolygonOptions = field(default_factory=lambda: PolygonOptions(min_area_m2=10.0))
     encoding: Encoding = Encoding.UINT8
     overwrite: bool = False
@@ -115,10 +118,21 @@ def check_outputs(job: Job) -> None:
         vector_format(footprints)
     if probability is not None and probability.suffix.lower() not in {".tif", ".tiff"}:
         raise InputError(f"{probability.name} does not end in .tif: the probability is written as GeoTIFF; rename it.")
+    fixed_now()  # raises where SOURCE_DATE_EPOCH is no time
     for target in job.targets:
-        if target.resolve() in {path.resolve() for path in job.scene}:
+        if destination(target) in {path.resolve() for path in job.scene}:
             raise InputError(f"{target} is the scene itself; write elsewhere.")
         require_writable(target, overwrite=job.options.overwrite)
+    if footprints is not None:
+        final = destination(footprints)
+        require_openable(scratch_path(final) / "out" / final.name)
+
+
+def check_apart(job: Job, inputs: Identities) -> None:
+    """Raise an error where an output is one of the files that the scene is read from."""
+    for target in job.targets:
+        if str(destination(target)) in inputs:
+            raise InputError(f"{target} is a part of the scene; write elsewhere.")
 
 
 def check_grid(job: Job, grid: Georeference) -> None:
@@ -132,13 +146,7 @@ def check_grid(job: Job, grid: Georeference) -> None:
         )
     if job.footprints is not None:
         require_placeable(job.footprints, grid)
-    if grid.crs is not None and grid.transform != Affine.identity():
-        found_m = measure_area(grid).pixel_m2 ** 0.5
-        if abs(found_m / job.sensor.gsd_m - 1) > GSD_TOLERANCE:
-            raise RadiometryError(
-                f"{name} has pixels of {found_m:.3g} m by its geotransform, but {job.sensor.gsd_m:.3g} m are declared; "
-                "correct one of them."
-            )
+    require_pixels(grid, job.sensor.gsd_m, name)
     stored = grid.height * grid.width * np.dtype(job.options.encoding.value).itemsize
     copies = 2.8 if job.probability is None else 4.2  # at worst: blocks, joined raster; compressed, with overviews
     copies += 2.8 * (job.model.maps - 1)  # walls have blocks and a raster of their own
@@ -158,6 +166,7 @@ def tags(job: Job) -> dict[str, str]:
         "OVERCAST_TEMPERATURE": "none" if job.model.temperature is None else f"{job.model.temperature:.6g}",
         "OVERCAST_PROVENANCE": job.model.modality.value,
         "OVERCAST_RUNTIME": job.model.runtime,
+        "OVERCAST_PRECISION": job.options.scene.precision.value,
         "OVERCAST_TTA": job.options.scene.tta.value,
         "OVERCAST_SCENE": ", ".join(file_name(path) for path in job.scene),
         "OVERCAST_SCENE_RADIOMETRY": job.sensor.model_dump_json(),

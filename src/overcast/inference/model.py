@@ -10,8 +10,11 @@ from torch import Tensor, nn
 
 from overcast.batch import Modality
 from overcast.bundle import Bundle
+from overcast.data.compass import radar_azimuth, radar_edge, turn_to
+from overcast.data.georeference import Georeference
 from overcast.data.radiometry import BandStatistics, SensorRadiometry, check_same
 from overcast.errors import BundleError
+from overcast.grid import Turn
 from overcast.models.maps import Maps
 
 
@@ -77,7 +80,7 @@ class SceneModel:
             case never:
                 assert_never(never)
         temperature = info.temperature if calibrated else None
-        network, several = bundle.network, len(info.outputs) > 1
+        network, several = bundle.standardised_network, len(info.outputs) > 1
         if several:
             network = Maps(network, walls=walls)
         return cls(
@@ -99,16 +102,19 @@ class SceneModel:
         """Name and the beginning of the hash, for people."""
         return f"{self.name} {self.sha256[:12]}"
 
-    def must_rotate(self, scene: SensorRadiometry, scene_name: str) -> bool:
-        """True where the scene is seen from the side opposite to the model's: it has to be turned by 180 degrees.
+    def turn_for(self, scene: SensorRadiometry, grid: Georeference, scene_name: str) -> Turn:
+        """How a scene is turned for the network: unmirrored, and by 180 degrees where its radar stood opposite.
+
+        Args:
+            scene: What the scene declares; its radar side is one of the compass.
+            grid: The scene's: its geotransform says which edge of the image that is.
+            scene_name: For messages.
 
         Raises RadiometryError, naming both sides, where the scene is not what the model was trained for.
         """
-        rotate = (
-            self.sensor.radar_side is not None
-            and scene.radar_side is not None
-            and scene.radar_side.opposite is self.sensor.radar_side
-        )
-        seen = scene.model_copy(update={"radar_side": self.sensor.radar_side}) if rotate else scene
-        check_same(self.sensor, seen, expected_name=f"model {self.name}", found_name=scene_name)
-        return rotate
+        wanted, stood = self.sensor.radar_side, radar_azimuth(scene)
+        edge = None if wanted is None or stood is None else radar_edge(grid, stood, scene_name)
+        seen = wanted if edge is not None and edge.opposite is wanted else edge
+        as_seen = scene.model_copy(update={"radar_side": seen, "radar_azimuth_deg": None})
+        check_same(self.sensor, as_seen, expected_name=f"model {self.name}", found_name=scene_name)
+        return turn_to(grid, edge, wanted)

@@ -13,6 +13,7 @@ import numpy as np
 
 from overcast.bundle import Bundle
 from overcast.data.addresses import file_name
+from overcast.data.compass import unmirrored
 from overcast.data.files import open_raster
 from overcast.data.radiometry import SensorRadiometry
 from overcast.data.raster import Georeference, RasterioSource, RasterSink, RasterSource
@@ -25,6 +26,7 @@ from overcast.inference.blockwise import (
     request_facts,
     torch_threads,
 )
+from overcast.inference.checked import checked
 from overcast.inference.cog import (
     BLOCK,
     CACHE_BYTES,
@@ -33,11 +35,11 @@ from overcast.inference.cog import (
     bounded_cache,
     write_cog,
 )
-from overcast.inference.formats import VectorFormat, vector_format
-from overcast.inference.job import Job, PredictOptions, check_grid, check_outputs, tags
+from overcast.inference.inputs import input_identities, require_unchanged
+from overcast.inference.job import Job, PredictOptions, check_apart, check_grid, check_outputs, tags
 from overcast.inference.memory import return_free_memory, return_large_blocks
 from overcast.inference.model import SceneModel
-from overcast.inference.outputs import termination_as_interrupt
+from overcast.inference.outputs import raise_if_interrupted, termination_as_interrupt
 from overcast.inference.planes import PlaneSinks
 from overcast.inference.polygons import Footprints, vectorize
 from overcast.inference.progress import Progress, Report, Stage
@@ -46,9 +48,9 @@ from overcast.inference.rotate import RotatedSink, RotatedSource
 from overcast.inference.scene import SceneSummary, plan_scene
 from overcast.inference.stac import ItemFacts, utc_text, write_item
 from overcast.inference.staging import Staging, recover_publication, staged
-from overcast.inference.style import store_style, write_style
+from overcast.inference.style import write_style
 from overcast.inference.vector import Origin, write_footprints
-from overcast.inference.work import earlier_threads, open_work
+from overcast.inference.work import earlier_run, open_work
 from overcast.runtime.network import release
 
 __all__ = ["PredictOptions", "PredictionSummary", "predict_file"]
@@ -102,7 +104,8 @@ def predict_file(
 
     Args:
         scene: Files on one grid whose bands, in order, are those of `sensor`.
-        bundle: The model. A scene seen from the opposite side is turned by 180 degrees and its prediction back.
+        bundle: The model. A scene seen from the opposite side is turned by 180 degrees and its prediction back; a
+            scene whose grid is mirrored (rows that run northwards) is shown to the network unmirrored.
         sensor: What the scene's numbers mean (see `scene_radiometry`).
         footprints: .gpkg, .parquet or .geojson, by its ending; the scene must have a CRS.
         probability: Cloud-optimised GeoTIFF, .tif or .tiff.
@@ -128,21 +131,28 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
     started, paths, options = time.monotonic(), job.scene, job.options
     recover_publication(job.targets)
     check_outputs(job)
-    rotate = job.model.must_rotate(job.sensor, file_name(paths[0]))
     with ExitStack() as stack:
         stack.enter_context(bounded_cache())
-        source = stack.enter_context(RasterioSource.open(paths, job.sensor))
-        check_grid(job, source.georeference)
+        inputs = input_identities(paths)
+        check_apart(job, inputs)
+        source = stack.enter_context(RasterioSource.open(paths, job.sensor, virtual=True))
+        grid = source.georeference
+        turn = job.model.turn_for(job.sensor, grid, file_name(paths[0]))
+        check_grid(job, grid)
+        looked_at = checked(source, job.sensor, job.model.modality, file_name(paths[0]))
         stack.enter_context(termination_as_interrupt())
         row_bytes = sum(_row_bytes(path) for path in paths)
-        stack.enter_context(bounded_cache(_cache_bytes(row_bytes, source.georeference, options)))
-        staging = stack.enter_context(staged(job.targets))
-        stack.enter_context(torch_threads(options.scene.threads or earlier_threads(staging.blocks)))
-        job = ready(job, source.georeference)
-        seen: RasterSource = RotatedSource(source) if rotate else source
-        work = open_work(staging.blocks, request_facts(job, source.georeference, rotate=rotate))
+        stack.enter_context(bounded_cache(_cache_bytes(row_bytes, grid, options)))
+        staging = stack.enter_context(staged(job.targets, overwrite=options.overwrite))
+        earlier = earlier_run(staging.blocks)
+        stack.enter_context(torch_threads(options.scene.threads or earlier.threads))
+        job = ready(job, grid, earlier)
+        seen: RasterSource = RotatedSource(looked_at, turn) if turn else looked_at
+        work = open_work(staging.blocks, request_facts(job, inputs, grid, turn=turn))
         together = 1 if row_bytes else TOGETHER  # the cache holds one row of tiles of a scene stored in whole rows
-        summary, made = _run(SceneWork(job, source.georeference, seen, rotate, work, together), staging, compute)
+        summary, made = _run(SceneWork(job, grid, seen, turn, work, together), staging, compute)
+        require_unchanged(inputs, paths)
+        raise_if_interrupted()
         staging.publish()
     return PredictionSummary(
         scene=summary,
@@ -152,7 +162,7 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
         unsplit=0 if made is None else made.unsplit,
         side_files=job.side_files,
         runtime=job.model.runtime,
-        rotated=rotate,
+        rotated=turn != unmirrored(grid),
         km2=summary.total_pixels * job.pixel_km2,
         valid_km2=summary.valid_pixels * job.pixel_km2,
         elapsed_s=time.monotonic() - started,
@@ -161,7 +171,7 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
 
 def _row_bytes(path: Path) -> int:
     """Bytes of a row of pixels in a file that is stored in whole rows; 0 for one stored in blocks."""
-    with open_raster(path) as dataset:
+    with open_raster(path, virtual=True) as dataset:
         striped = any(block_width >= dataset.width for _, block_width in dataset.block_shapes)
         return dataset.width * sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes) if striped else 0
 
@@ -200,7 +210,7 @@ def _run(scene: SceneWork, staging: Staging, compute: Compute) -> tuple[SceneSum
     with ExitStack() as stack:
         writers = [ProbabilityWriter(path, grid, options.encoding, tags(job)) for path in rasters]
         sink: RasterSink = PlaneSinks([stack.enter_context(writer) for writer in writers])
-        sink = RotatedSink(sink, grid) if scene.rotate else sink
+        sink = RotatedSink(sink, grid, scene.turn) if scene.turn else sink
         summary = join(work, plan, options.encoding, sink, job.km2_report, job.model.maps)
     made = None
     with bounded_cache(_drawing_cache_bytes(grid, options)), _copying(job, rasters[0], staging, summary):
@@ -231,9 +241,7 @@ def _write_vector(job: Job, crs: str, rasters: Sequence[Path], target: Path) -> 
     with ExitStack() as stack:
         probability, *walls = [stack.enter_context(ProbabilitySource.open(raster)) for raster in rasters]
         portions = vectorize(probability, job.polygons, job.km2_report, walls[0] if walls else None)
-        count = write_footprints(target, watched(portions), origin)
-    if job.style is not None and vector_format(target) is VectorFormat.GEOPACKAGE:
-        store_style(target)
+        count = write_footprints(target, watched(portions), origin, styled=job.style is not None)
     return _Made(count, unsplit)
 
 
@@ -245,6 +253,7 @@ def _write_side_files(job: Job, grid: Georeference, staging: Staging, made: _Mad
     polygons = job.polygons
     facts: dict[str, object] = {
         "overcast:scene_radiometry": job.sensor.model_dump(mode="json"),
+        "overcast:precision": job.options.scene.precision.value,
         "overcast:tta": job.options.scene.tta.value,
     }
     if made is not None:

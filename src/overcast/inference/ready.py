@@ -5,29 +5,75 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from overcast.arithmetic import (
+    AUTO,
+    Capabilities,
+    Precision,
+    capabilities,
+    precision_sentence,
+    settled_device,
+    settled_precision,
+)
 from overcast.data.raster import Georeference
+from overcast.errors import ConfigError
 from overcast.inference.job import Job
 from overcast.inference.progress import Progress, Stage
 from overcast.inference.scene import SceneOptions
 from overcast.inference.tiling import split_axis
+from overcast.inference.work import Earlier
 from overcast.models.views import with_views
 from overcast.runtime.options import Runtime, RuntimeOptions, TileShape
 from overcast.runtime.prepare import prepare
 
 
-def ready(job: Job, grid: Georeference) -> Job:
-    """The job with its runtime chosen and its network exported or compiled for the tiles of a scene.
+def ready(job: Job, grid: Georeference, earlier: Earlier | None = None) -> Job:
+    """The job with device, precision and runtime settled and its network ready for the tiles of a scene.
 
-    The job's progress is told that this takes a while and, where `auto` passes over a runtime, why; without progress
-    the latter goes to the log. Raises ConfigError where the runtime that was asked for does not work.
+    What is left to `auto` is taken as the `earlier` run took it whose blocks can then be used, also where this machine
+    would choose otherwise. The job's progress is told what was chosen and what takes a while; without progress, what
+    is passed over goes to the log. Raises ConfigError where the runtime that was asked for does not work.
     """
+    asked, found = job.options.scene, capabilities()
+    kept = settled(_as_before(asked, earlier or Earlier()), found)
+    fresh = settled(asked, found)
+    if earlier is not None and kept != fresh:
+        try:
+            again = _prepared(job, grid, kept)
+        except ConfigError:
+            again = None  # this machine cannot compute so: its blocks are of no use
+        if again is not None and again.model.runtime == earlier.runtime:
+            return again
+    return _prepared(job, grid, fresh)
+
+
+def settled(options: SceneOptions, found: Capabilities) -> SceneOptions:
+    """The options without `auto` for device and precision; what runs exports needs the CPU, ONNX Runtime float32."""
+    exported = options.runtime in (Runtime.ONNXRUNTIME, Runtime.OPENVINO)
+    device = "cpu" if exported and options.device == AUTO else settled_device(options.device, found)
+    only_fp32 = options.runtime is Runtime.ONNXRUNTIME and options.precision is Precision.AUTO
+    precision = Precision.FP32 if only_fp32 else settled_precision(options.precision, device, found)
+    return replace(options, device=device, precision=precision)
+
+
+def _as_before(asked: SceneOptions, earlier: Earlier) -> SceneOptions:
+    """The options with what is left to `auto` as an earlier run chose it."""
+    left = asked.precision is Precision.AUTO and earlier.precision in set(Precision)
+    return replace(
+        asked,
+        precision=Precision(str(earlier.precision)) if left else asked.precision,
+        device=(earlier.device or AUTO) if asked.device == AUTO else asked.device,
+    )
+
+
+def _prepared(job: Job, grid: Georeference, options: SceneOptions) -> Job:
+    """The job with its network exported or compiled by options without `auto` for device and precision."""
 
     def tell(note: str) -> None:
         if job.report is not None:
             total = grid.height * grid.width * job.pixel_km2
             job.report(Progress(Stage.PREDICT, 0, total, 0, note=note))
 
-    options = job.options.scene
+    tell(precision_sentence(options.precision, options.device, capabilities()))
     wanted = RuntimeOptions(options.runtime, options.precision, options.device, options.keep_exports)
     shape = tile_shape(grid, len(job.model.statistics.mean), options)
     made = prepare(job.model.network, shape, grid.height * grid.width, wanted, tell)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from overcast.arithmetic import Precision
 from overcast.data.radiometry import BandStatistics
 from overcast.data.raster import Georeference, RasterSink, RasterSource
 from overcast.errors import ConfigError
@@ -22,7 +23,8 @@ from overcast.inference.progress import Progress, Report, Stage
 from overcast.inference.tiles import Plan, TileBatch, tile_batches
 from overcast.inference.tiling import split_axis
 from overcast.models.views import Tta
-from overcast.runtime.options import Precision, Runtime
+from overcast.reading import first_line
+from overcast.runtime.options import Runtime
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ class SceneOptions:
     multiple: int = 32
     """Tile sides are multiples of it; a smaller scene is reflected up to the next one."""
     precision: Precision = Precision.FP32
+    """AUTO, which `predict_file` settles, is nothing that can be computed in."""
     device: str = "cpu"
+    """As PyTorch names it; `auto`, which `predict_file` settles, is a GPU where there is one."""
     runtime: Runtime = Runtime.EAGER
     """What `predict_file` runs the network on; a network given to `predict_scene` runs as it is."""
     keep_exports: bool = True
@@ -233,7 +237,7 @@ def _prepared(network: nn.Module, options: SceneOptions, maps: int) -> Infer:
     try:
         network.to(options.device)
     except (RuntimeError, AssertionError) as error:  # what torch raises for an unknown or missing device
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = first_line(error)
         raise ConfigError(f"device {options.device!r} cannot be used ({reason}); use cpu.") from error
     network.to(memory_format=layout)
 
@@ -272,3 +276,5 @@ def _autocast(options: SceneOptions) -> AbstractContextManager[object]:
             return nullcontext()
         case Precision.BF16:
             return torch.autocast(torch.device(options.device).type, torch.bfloat16)
+        case Precision.AUTO:
+            raise ValueError("auto has to be settled first")

@@ -17,13 +17,13 @@ from pyproj import CRS
 from overcast import __version__
 from overcast.bundle import RECORD
 from overcast.data.addresses import address, file_name, is_remote
+from overcast.data.degrees import box_of, split_at_180, to_degrees, unwrapped
 from overcast.data.raster import Georeference
 from overcast.errors import InputError
 from overcast.inference.clock import fixed_now
 from overcast.inference.formats import VectorFormat, vector_format
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import writing
-from overcast.inference.vector import to_degrees
 from overcast.model_item import ITEM, ITEM_TYPE, model_name
 
 EXTENSIONS = (
@@ -63,15 +63,12 @@ def write_item(path: Path, target: Path, facts: ItemFacts) -> None:
 def item(target: Path, facts: ItemFacts) -> dict[str, Any]:
     """The STAC 1.0 item. Its `datetime` is when the scene was taken, or where that is unknown when this was made."""
     created = made_at()
-    outline = ground_outline(facts.grid)
-    extent = {} if outline is None else {"bbox": [round(value, 9) for value in outline.bounds]}
     return {
         "type": "Feature",
         "stac_version": "1.0.0",
         "stac_extensions": list(EXTENSIONS),
         "id": target.name.removesuffix(".stac.json"),
-        "geometry": None if outline is None else shapely.geometry.mapping(outline),
-        **extent,
+        **ground(facts.grid),
         "properties": {
             "datetime": utc_text(facts.acquired or created),
             "created": utc_text(created),
@@ -158,16 +155,22 @@ def projection(grid: Georeference) -> dict[str, object]:
     return found if grid.crs is None else {**found, "proj:wkt2": CRS.from_user_input(grid.crs).to_wkt()}
 
 
-def ground_outline(grid: Georeference) -> shapely.Polygon | None:
-    """The scene's outline in longitude and latitude; None where its CRS has none."""
+def ground(grid: Georeference) -> dict[str, object]:
+    """`geometry` and `bbox` of an item: the scene's outline in longitude and latitude; null where its CRS has none.
+
+    Across the line of 180 degrees the geometry has two parts and the box a west that is greater than its east
+    (RFC 7946, 3.1.9 and 5.2).
+    """
     if grid.crs is None:
-        return None
+        return {"geometry": None}
     try:
         corners = to_degrees(grid.crs)(np.array([grid.position(*corner) for corner in grid.corners]))
     except InputError:
-        return None
+        return {"geometry": None}
     ring = corners[[0, 1, 3, 2]]  # corners go down each side of the scene in turn
-    return shapely.geometry.polygon.orient(shapely.Polygon(ring))
+    outline = unwrapped(shapely.geometry.polygon.orient(shapely.Polygon(ring)))
+    geometry = shapely.geometry.mapping(split_at_180(outline))
+    return {"geometry": geometry, "bbox": [round(value, 9) for value in box_of(outline)]}
 
 
 def utc_text(moment: datetime) -> str:

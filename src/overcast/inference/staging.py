@@ -1,174 +1,106 @@
 """Outputs grow in a hidden folder beside their targets and are renamed together; the folder also keeps finished blocks.
 
-.probability.tif.partial/
-    lock        held while a run is at work
-    blocks/     finished blocks and their journal: what a killed run leaves for the next
-    out/        outputs that grow; removed when the run ends, and by the next one after a kill
-    publishing  while outputs are renamed: which, so that a kill in between can be taken back
+A target that is a symbolic link stays one: the file that it leads to is written, and the hidden folder lies beside
+that. See `scratch` for what is in the folder, `locks` for who may use it and `publication` for the renaming.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-import sys
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
 
 from overcast.errors import InputError
-from overcast.inference.outputs import writing
-
-_BLOCKS, _OUT, _LOCK, _PUBLISHING = "blocks", "out", "lock", "publishing"
+from overcast.inference.locks import remove_stale, sole_writer
+from overcast.inference.outputs import destination, scratch_path, writing
+from overcast.inference.publication import Folders, publish, recover, require_absent
+from overcast.inference.scratch import BLOCKS, OUT, PUBLISHING, Scratch
 
 
 class Staging:
     """Where the outputs of one run grow."""
 
-    def __init__(self, targets: Sequence[Path], folders: dict[Path, Path]) -> None:
-        """Use `staged`. `folders` maps each folder with targets to the hidden one in it."""
-        self._targets, self._folders = tuple(targets), folders
+    def __init__(self, targets: Mapping[Path, Path], folders: Folders, *, overwrite: bool) -> None:
+        """Use `staged`. `targets` maps each output as it was named to the file that is written."""
+        self._targets, self._folders, self._overwrite = targets, folders, overwrite
 
     def path(self, target: Path) -> Path:
-        """Where `target` is written until it is published; same file name, so that layers are named after it."""
-        return self._folders[target.parent] / _OUT / target.name
+        """Where `target` is written until it is published; same file name."""
+        return self._folders[self._targets[target].parent].path / OUT / target.name
 
     def scratch(self, name: str) -> Path:
         """A path for a temporary file, beside the first target."""
-        folder = self._folders[self._targets[0].parent] / _OUT / "scratch"
-        folder.mkdir(exist_ok=True)
+        first = next(iter(self._folders.values()))
+        folder = first.path / OUT / "scratch"
+        with writing(folder, first.title):
+            folder.mkdir(exist_ok=True)
         return folder / name
 
     @property
     def blocks(self) -> Path:
         """Folder for what outlives a killed run."""
-        return _first_with_blocks([self._folders[target.parent] for target in self._targets])
+        folders = [scratch.path / BLOCKS for scratch in self._folders.values()]
+        return next((folder for folder in folders if folder.is_dir()), folders[0])
 
     def publish(self) -> None:
-        """Rename every output to its target; where one fails, those already renamed are removed."""
-        marks = [_mark(self.path(target), target) for target in self._targets]
-        for folder in self._folders.values():
-            beside = folder / f"{_PUBLISHING}.new"
-            beside.write_text(json.dumps(marks), encoding="utf-8")
-            beside.replace(folder / _PUBLISHING)
-        done: list[Path] = []
-        try:
-            for target in self._targets:
-                self.path(target).replace(target)
-                done.append(target)
-        except BaseException:
-            for target in done:
-                target.unlink(missing_ok=True)
-            raise
-        for folder in self._folders.values():
-            shutil.rmtree(folder / _BLOCKS, ignore_errors=True)
+        """Rename every output to its target, all or none. Raises InputError where that cannot be done."""
+        first = next(iter(self._targets.values()))
+        with writing(first):
+            publish(
+                {final: self.path(target) for target, final in self._targets.items()},
+                self._folders,
+                overwrite=self._overwrite,
+            )
 
 
 @contextmanager
-def staged(targets: Sequence[Path]) -> Iterator[Staging]:
+def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[Staging]:
     """Hidden folders beside `targets`; when the block ends, however it ends, finished blocks at most are left.
 
-    Raises InputError where another run is at work on the same outputs.
+    Raises InputError where another run is at work on one of the outputs, where one has appeared that must not be
+    replaced, or where something else lies in the place of a hidden folder.
     """
-    folders = _work_folders(targets)
-    with ExitStack() as stack:
-        for folder in folders.values():
-            with writing(folder, target_name(folder)):
-                folder.mkdir(exist_ok=True)
-            stack.enter_context(_locked(folder))
-            stack.callback(_tidy, folder)  # while the lock is still held
-            shutil.rmtree(folder / _OUT, ignore_errors=True)
-            with writing(folder, target_name(folder)):
-                (folder / _OUT).mkdir()
-        yield Staging(targets, folders)
+    finals = {target: destination(target) for target in targets}
+    if len(set(finals.values())) < len(finals):
+        raise InputError(f"two of the outputs {', '.join(map(str, targets))} are one file; name different ones.")
+    with sole_writer(list(finals.values())), ExitStack() as stack:
+        if not overwrite:
+            for final in finals.values():
+                require_absent(final)
+        folders = _opened(finals.values(), stack)
+        for scratch in folders.values():
+            stack.callback(scratch.tidy)  # while the locks are still held
+            scratch.remove(PUBLISHING)  # of other outputs, or damaged: `recover_publication` has been here
+            scratch.make(OUT)
+        yield Staging(finals, folders, overwrite=overwrite)
 
 
 def recover_publication(targets: Sequence[Path]) -> None:
-    """Take back outputs of a run that was killed between the renaming of the first and that of the last."""
-    for folder in _work_folders(targets).values():
-        if not (folder / _PUBLISHING).is_file():
-            continue
-        with _locked(folder):
-            marks = json.loads((folder / _PUBLISHING).read_text(encoding="utf-8"))
-            published = [Path(path) for path, *_ in marks if _stands(path, marks)]
-            if len(published) < len(marks):
-                for path in published:
-                    path.unlink()
-            else:
-                shutil.rmtree(folder / _BLOCKS, ignore_errors=True)
-            (folder / _PUBLISHING).unlink()
-        _tidy(folder)
+    """Complete or take back the outputs of a run that was killed while it renamed them, and tidy up behind it."""
+    finals = [destination(target) for target in targets]
+    if not any(map(os.path.lexists, _scratch_paths(finals).values())):
+        return
+    with sole_writer(finals), ExitStack() as stack, writing(finals[0]):
+        folders = _opened(finals, stack)
+        recover(finals, folders)
+        for scratch in folders.values():
+            scratch.tidy()
 
 
-def _mark(grown: Path, target: Path) -> tuple[str, int, int]:
-    """Name of a target, and size and time by which it is known again after renaming."""
-    status = grown.stat()
-    return str(target.resolve()), status.st_size, status.st_mtime_ns
-
-
-def _stands(path: str, marks: Sequence[Sequence[object]]) -> bool:
-    target = Path(path)
-    return target.is_file() and list(_mark(target, target)) in [list(mark) for mark in marks]
-
-
-def _work_folders(targets: Sequence[Path]) -> dict[Path, Path]:
-    """The hidden folder in each folder that has targets, named after the first of them."""
-    folders: dict[Path, Path] = {}
-    for target in targets:
-        folders.setdefault(target.parent, target.parent / f".{target.name}.partial")
+def _opened(finals: Iterable[Path], stack: ExitStack) -> dict[Path, Scratch]:
+    folders: dict[Path, Scratch] = {}
+    for parent, path in _scratch_paths(finals).items():
+        if path.exists():
+            remove_stale(parent)
+        folders[parent] = Scratch.create(path)
+        stack.callback(folders[parent].close)
     return folders
 
 
-def target_name(folder: Path) -> str:
-    """What the user knows a hidden folder by: the first output.
-
-    >>> target_name(Path("maps/.probability.tif.partial"))
-    'probability.tif'
-    """
-    return folder.name.removeprefix(".").removesuffix(".partial")
-
-
-def _first_with_blocks(folders: Sequence[Path]) -> Path:
-    return next((folder for folder in folders if (folder / _BLOCKS).is_dir()), folders[0]) / _BLOCKS
-
-
-def _tidy(folder: Path) -> None:
-    """Remove everything but finished blocks."""
-    if any((folder / _BLOCKS).glob("*.block")):
-        shutil.rmtree(folder / _OUT, ignore_errors=True)
-        (folder / _PUBLISHING).unlink(missing_ok=True)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder. The system gives it back when a process ends, however it ends."""
-    with (folder / _LOCK).open("ab") as file:
-        if not _lock(file):
-            raise InputError(f"another run is at work on {target_name(folder)}; wait for it, or stop it.")
-        yield
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: IO[bytes]) -> bool:
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _lock(file: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:  # a file system without locks
-            return True
-        return True
+def _scratch_paths(finals: Iterable[Path]) -> dict[Path, Path]:
+    """The hidden folder in each folder that has targets, named after the first of them."""
+    paths: dict[Path, Path] = {}
+    for final in finals:
+        paths.setdefault(final.parent, scratch_path(final))
+    return paths

@@ -44,17 +44,16 @@ def write_style(path: Path) -> None:
         path.write_text(qml(), encoding="utf-8")
 
 
-def store_style(path: Path) -> None:
-    """Make the style the default of the one layer of a GeoPackage, in the table that QGIS keeps for it."""
+def store_style(path: Path, layer: str) -> None:
+    """Make the style the default of a layer of a GeoPackage, in the table that QGIS keeps for it. Raises OSError."""
     made = precise_text(fixed_now() or datetime.now(UTC))
-    with writing(path):
-        try:
-            with closing(sqlite3.connect(path)) as database, database:
-                database.execute(_TABLE)
-                database.execute(_REGISTER, (made,))
-                database.execute(_INSERT, (path.stem, STYLE_NAME, qml(), "footprints by confidence", made))
-        except sqlite3.Error as error:
-            raise OSError(str(error)) from error
+    try:
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute(_TABLE)
+            database.execute(_REGISTER, (made,))
+            database.execute(_INSERT, (layer, STYLE_NAME, qml(), "footprints by confidence", made))
+    except sqlite3.Error as error:
+        raise OSError(str(error)) from error
 
 
 def qml() -> str:

@@ -17,8 +17,9 @@ Columns of every format:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -28,22 +29,22 @@ import pyarrow.parquet as pq
 import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
-from pyproj.exceptions import ProjError
+from pyproj import CRS
 
+from overcast.data.degrees import DEGREES, split_at_180, to_degrees, unwrapped
 from overcast.data.raster import Georeference
 from overcast.errors import InputError
 from overcast.inference.clock import fixed_now, precise_text
-from overcast.inference.formats import VectorFormat, require_complete, vector_format
+from overcast.inference.formats import VectorFormat, layer_name, plain_path, require_complete, vector_format
 from overcast.inference.outlines.levels import Level
 from overcast.inference.outputs import writing
 from overcast.inference.polygons import Footprints
+from overcast.inference.style import store_style
 
 COVERING = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])
 """Bounding box column of GeoParquet 1.1."""
 _LEVEL_NAMES = pa.array([level.name.lower() for level in Level], pa.string())
-DEGREES = "OGC:CRS84"
-"""Longitude and latitude, the CRS of GeoJSON."""
+_DRIVERS = {VectorFormat.GEOPACKAGE: "GPKG", VectorFormat.GEOJSON: "GeoJSON"}
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,19 @@ class Origin:
     """ISO 8601, UTC."""
 
 
-def write_footprints(path: Path, portions: Iterable[Footprints], origin: Origin) -> int:
+def write_footprints(path: Path, portions: Iterable[Footprints], origin: Origin, *, styled: bool = False) -> int:
     """Write footprints; without any, the file is valid and empty. Returns their number.
 
     GeoPackage and GeoParquet keep the CRS of the scene, GeoJSON is in degrees (RFC 7946). Coordinates of the latter are
-    rounded to 9 decimals (0.1 mm).
+    rounded to 9 decimals (0.1 mm); a footprint across the line of 180 degrees is a MultiPolygon of its two sides. The
+    file grows under a plain name beside `path`, whatever that is called; the layer has the name of the file where that
+    is allowed.
+
+    Args:
+        path: Written or replaced; its ending decides the format.
+        portions: Polygons; an empty portion is passed over.
+        origin: The same for all.
+        styled: Keep the style in the file too, where the format is GeoPackage.
 
     Raises:
         InputError: The file cannot be written; what is there of it is damaged.
@@ -79,54 +88,51 @@ def write_footprints(path: Path, portions: Iterable[Footprints], origin: Origin)
             if len(portion):
                 yield portion
 
-    with writing(path):
-        match vector_format(path):
+    layer, kind = layer_name(path), vector_format(path)
+    with writing(path), plain_path(path.with_name(f"footprints{kind.value}")) as plain:
+        match kind:
             case VectorFormat.GEOPACKAGE:
-                _write_ogr(path, counted(), origin, "GPKG", {})
+                _write_ogr(plain, layer, counted(), origin, {})
             case VectorFormat.GEOJSON:
                 options = {"RFC7946": "YES", "COORDINATE_PRECISION": "9"}
-                _write_ogr(path, _in_degrees(counted(), origin.crs), replace(origin, crs=DEGREES), "GeoJSON", options)
+                _write_ogr(plain, layer, _in_degrees(counted(), origin.crs), replace(origin, crs=DEGREES), options)
             case VectorFormat.GEOPARQUET:
-                _write_parquet(path, counted(), origin)
+                _write_parquet(plain, counted(), origin)
             case never:
                 assert_never(never)
-        require_complete(path, count)
+        require_complete(plain, count, layer)
+        if styled and kind is VectorFormat.GEOPACKAGE:
+            store_style(plain, layer)
+        plain.replace(path)
     return count
 
 
 def require_placeable(path: Path, grid: Georeference) -> None:
     """Raise InputError where the format of `path` cannot hold the place of a scene: GeoJSON needs degrees."""
     if vector_format(path) is VectorFormat.GEOJSON and grid.crs is not None:
-        to_degrees(grid.crs)(np.array([grid.position(*corner) for corner in grid.corners]))
+        _lonlat(grid.crs, np.array([grid.position(*corner) for corner in grid.corners]))
 
 
-def to_degrees(crs: str) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """Function from (N, 2) map coordinates to longitude and latitude. It or the call raises InputError without any."""
-    refusal = (
-        "GeoJSON needs longitude and latitude, but parts of the scene lie where its CRS has none; "
-        "write .gpkg or .parquet instead."
-    )
+def _lonlat(crs: str, xy: NDArray[np.float64]) -> NDArray[np.float64]:
     try:
-        transformer = Transformer.from_crs(crs, DEGREES, always_xy=True)
-    except ProjError as error:
-        raise InputError(refusal) from error
-
-    def project(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        degrees = np.stack(transformer.transform(xy[:, 0], xy[:, 1]), axis=1)
-        if not np.isfinite(degrees).all():
-            raise InputError(refusal)
-        return degrees
-
-    return project
+        return to_degrees(crs)(xy)
+    except InputError as error:
+        raise InputError(
+            "GeoJSON needs longitude and latitude, but parts of the scene lie where its CRS has none; "
+            "write .gpkg or .parquet instead."
+        ) from error
 
 
 def _in_degrees(portions: Iterable[Footprints], crs: str) -> Iterator[Footprints]:
-    """Portions with their geometry in longitude and latitude."""
-    project = to_degrees(crs)
+    """Portions with their geometry in longitude and latitude, cut at 180 degrees by RFC 7946."""
     for portion in portions:
-        geometry = shapely.transform(portion.geometry, project)
+        geometry = shapely.transform(portion.geometry, partial(_lonlat, crs))
+        bounds = shapely.bounds(geometry)
+        odd = (bounds[:, 2] - bounds[:, 0] > 180) | (bounds[:, 0] < -180) | (bounds[:, 2] > 180)
+        geometry[odd] = [unwrapped(one) for one in geometry[odd]]
         broken = ~shapely.is_valid(geometry)
         geometry[broken] = [_largest_polygon(one) for one in shapely.make_valid(geometry[broken])]
+        geometry[odd] = [split_at_180(one) for one in geometry[odd]]
         yield replace(portion, geometry=geometry)
 
 
@@ -193,7 +199,7 @@ class _Watched:
 
 
 def _write_ogr(
-    path: Path, portions: Iterable[Footprints], origin: Origin, driver: str, layer_options: dict[str, str]
+    path: Path, layer: str, portions: Iterable[Footprints], origin: Origin, layer_options: dict[str, str]
 ) -> None:
     """Stream portions through one OGR data set, never more than one of them in memory."""
     schema = _schema(origin)
@@ -204,8 +210,8 @@ def _write_ogr(
         pyogrio.write_arrow(
             pa.RecordBatchReader.from_batches(schema, batches),
             path,
-            layer=path.stem,
-            driver=driver,
+            layer=layer,
+            driver=_DRIVERS[vector_format(path)],
             geometry_name="geometry",
             geometry_type="Polygon",
             crs=origin.crs,

@@ -12,14 +12,17 @@ import os
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from overcast.errors import InputError
 from overcast.inference.blockfile import Block
-from overcast.inference.outputs import writing
-from overcast.inference.staging import target_name
+from overcast.inference.outputs import unusable_part, writing
+from overcast.inference.scratch import open_own, replace_own, target_name
 
+MOST_THREADS = 1024
+"""A larger number in a request is damage."""
 _REQUEST, _JOURNAL = "request.json", "journal.jsonl"
 
 Facts = Mapping[str, Any]
@@ -52,8 +55,8 @@ class WorkFolder:
     def record(self, block: Block) -> None:
         """Enter a finished block into the journal, for good. Raises InputError where the disk is full."""
         line = json.dumps(block.to_dict()) + "\n"
-        with self._lock, writing(self.path, self.title), (self.path / _JOURNAL).open("a", encoding="utf-8") as file:
-            file.write(line)
+        with self._lock, writing(self.path, self.title), open_own(self.path / _JOURNAL, "ab") as file:
+            file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())
             self._blocks[block.strip] = block
@@ -67,7 +70,7 @@ def store_block(work: WorkFolder, block: Block, content: bytes) -> None:
     if block.name is not None:
         growing = work.path / f"{block.name}.growing"
         with writing(work.path, work.title):
-            with growing.open("wb") as file:
+            with open_own(growing, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -81,27 +84,50 @@ def open_work(path: Path, request: Facts) -> WorkFolder:
     """The folder of a request, with the blocks that an earlier run of the same request has left.
 
     Every block is checked against the journal; damaged ones are forgotten. A folder of another request is emptied, and
-    `note` says why.
+    `note` says why. Raises InputError where a symbolic link lies in the folder: it is not followed.
     """
     wanted = json.loads(json.dumps(request))
+    plain = _all_files(path)
     found = _read_json(path / _REQUEST)
-    if found == wanted:
+    if found == wanted and plain:
         blocks, damaged = _read_journal(path)
         return WorkFolder(path, blocks, _resumed_note(len(blocks), damaged))
     shutil.rmtree(path, ignore_errors=True)
     with writing(path.parent, target_name(path.parent)):
         path.mkdir()
-    beside = path / f"{_REQUEST}.new"
     with writing(path, target_name(path.parent)):
-        beside.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
-        beside.replace(path / _REQUEST)
+        replace_own(path / _REQUEST, json.dumps(wanted, indent=1) + "\n")
     return WorkFolder(path, {}, "" if found is None else _differs_note(found, wanted))
 
 
-def earlier_threads(path: Path) -> int | None:
-    """Threads of the run whose blocks lie in a folder; None without."""
-    threads = (_read_json(path / _REQUEST) or {}).get("threads")
-    return threads if isinstance(threads, int) else None
+def _all_files(path: Path) -> bool:
+    """True where a folder of blocks holds nothing but files. Raises InputError for a symbolic link in it."""
+    entries = list(path.iterdir()) if path.is_dir() else []
+    for entry in entries:
+        if entry.is_symlink():
+            raise unusable_part(entry, target_name(path.parent))
+    return all(entry.is_file() for entry in entries)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """How the run computed whose blocks lie in a folder; None is what it does not say."""
+
+    threads: int | None = None
+    runtime: str | None = None
+    precision: str | None = None
+    device: str | None = None
+
+
+def earlier_run(path: Path) -> Earlier:
+    """Of the run whose blocks lie in a folder; nothing is known without."""
+    request = _read_json(path / _REQUEST) or {}
+    options = request.get("options")
+    options = options if isinstance(options, dict) else {}
+    threads = request.get("threads")
+    known = isinstance(threads, int) and 0 < threads <= MOST_THREADS
+    said = (request.get("runtime"), options.get("precision"), options.get("device"))
+    return Earlier(threads if known else None, *(one if isinstance(one, str) else None for one in said))
 
 
 def _resumed_note(whole: int, damaged: Sequence[str]) -> str:
@@ -118,7 +144,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     """The object in a file; None where there is none or it is damaged."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else {}
 
@@ -130,9 +156,9 @@ def _read_journal(path: Path) -> tuple[dict[int, Block], list[str]]:
     lines = journal.read_text(encoding="utf-8", errors="replace").splitlines() if journal.is_file() else []
     for line in lines:
         try:
-            block = Block(**json.loads(line))
-        except (ValueError, TypeError):
-            continue  # cut off: its block was not reported as finished
+            block = Block.from_dict(json.loads(line))
+        except (ValueError, TypeError, RecursionError):
+            continue  # cut off or damaged: its block is computed again
         if block.is_whole(path):
             blocks[block.strip] = block
         else:
@@ -144,7 +170,5 @@ def _read_journal(path: Path) -> tuple[dict[int, Block], list[str]]:
 
 def _rewrite(path: Path, blocks: Mapping[int, Block]) -> None:
     """The journal without its torn last line, to which the next one would be glued."""
-    beside = path / f"{_JOURNAL}.new"
     with writing(path, target_name(path.parent)):
-        beside.write_text("".join(json.dumps(block.to_dict()) + "\n" for block in blocks.values()), encoding="utf-8")
-        beside.replace(path / _JOURNAL)
+        replace_own(path / _JOURNAL, "".join(json.dumps(block.to_dict()) + "\n" for block in blocks.values()))

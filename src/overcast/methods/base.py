@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch, Modality
+from overcast.batch import Available, Batch, Holds, Modality
 from overcast.data.radiometry import Statistics
 from overcast.errors import ConfigError
 from overcast.methods.losses import segmentation_loss, share_loss
@@ -36,6 +37,10 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def needs(self) -> frozenset[Modality]:
         """Modalities that a training batch must carry."""
+
+    def uses(self, holds: Holds, stage: Stage) -> bool:  # noqa: ARG002  # most methods treat every stage alike
+        """True where a stage learns from places of this kind; by default from labelled ones with all that it needs."""
+        return holds.labelled and self.needs <= holds.sensors
 
     @property
     @abstractmethod
@@ -76,10 +81,18 @@ class Method(nn.Module, ABC):
         """Named scalar losses of a training batch, already weighted; their sum is minimised.
 
         Args:
-            batch: Carries `needs` and the label; raises MissingModalityError otherwise.
+            batch: Places of one kind that the step's stage uses, by default with `needs` and labels; raises
+                MissingModalityError otherwise.
             step: Optimiser steps done, 0 .. steps - 1: all schedules are functions of it.
             steps: Optimiser steps of the whole run.
         """
+
+    def losses_of_parts(self, parts: Sequence[Batch], step: int, steps: int) -> dict[str, Tensor]:
+        """`losses` of batches of one kind each, in a forward pass each: a term of several is their mean over samples.
+
+        Together in one pass, places without a loss would move the batch statistics by which the others are normalised.
+        """
+        return mean_over_samples([(len(part), self.losses(part, step, steps)) for part in parts])
 
     @abstractmethod
     def deployable(self) -> nn.Module:
@@ -87,6 +100,10 @@ class Method(nn.Module, ABC):
 
         Shares its tensors with the method and has its own train/eval mode.
         """
+
+    def startable(self) -> nn.Module:
+        """What takes the weights of a deployable of the same design before training; shares its tensors too."""
+        return self.deployable()
 
     def predict(self, batch: Batch, available: Available) -> Tensor:
         """Logits (B, K, H, W) from what is available; raises ConfigError for what this method cannot use."""
@@ -140,6 +157,23 @@ def both_valid(batch: Batch) -> Tensor | None:
     if batch.sar_valid is None or batch.optical_valid is None:
         return batch.optical_valid if batch.sar_valid is None else batch.sar_valid
     return batch.sar_valid & batch.optical_valid
+
+
+def mean_over_samples(parts: Sequence[tuple[int, dict[str, Tensor]]]) -> dict[str, Tensor]:
+    """Losses of several parts of a batch with the numbers of their samples: a term of several is their mean."""
+    terms: dict[str, list[tuple[int, Tensor]]] = {}
+    for count, losses in parts:
+        for name, loss in losses.items():
+            terms.setdefault(name, []).append((count, loss))
+    return {name: _mean(found) for name, found in terms.items()}
+
+
+def _mean(found: Sequence[tuple[int, Tensor]]) -> Tensor:
+    """The mean of losses with the number of samples behind each; one alone as it is."""
+    if len(found) == 1:
+        return found[0][1]
+    samples = sum(count for count, _ in found)
+    return torch.stack([loss * (count / samples) for count, loss in found]).sum()
 
 
 def _optical_zero(spec: NetworkSpec, statistics: Statistics | None) -> Tensor:

@@ -8,6 +8,10 @@ The paper's are which logits each equation takes and that z^HS predicts from SAR
 equations is not at hand: their form, D (softened Kullback-Leibler divergence, optical side to hallucinated side, where
 both sensors have data), the sum over m, every weight, and which way gradients run (`teacher_gradient`).
 
+On pairs without labels the alignments count as everywhere, and `soft_labels` adds, ours as well,
+
+    L_soft = w_HS L_seg(z^HS, p^O) + w_H L_seg(z^H, p^O)        p^O the probability of z^O, where both have data
+
 What of this is the paper's and what is our choice is marked statement by statement in docs/method.md.
 """
 
@@ -16,6 +20,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal, Self, assert_never
 
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -23,7 +28,14 @@ from overcast.batch import Available, Batch
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.distances import channel_alignment
-from overcast.methods.losses import TeacherGradient, alignment, area_share, teacher_right
+from overcast.methods.losses import (
+    TeacherGradient,
+    alignment,
+    area_share,
+    confident,
+    soft_segmentation_loss,
+    teacher_right,
+)
 from overcast.methods.stages import Position
 from overcast.methods.teacher import Schedule, TeacherOptions
 from overcast.methods.three_branch import HeadWeights, JointBranchMethod
@@ -68,6 +80,17 @@ class Divergence(StrEnum):
     """KL of each channel's distribution over the pixels of an image, as of `cwd`: where, not how surely."""
 
 
+class SoftLabels(StrEnum):
+    """Whose probabilities stand in for the label on pairs that have none."""
+
+    NONE = "none"
+    """Nobody's: such pairs are there for the alignments alone."""
+    OPTICAL = "optical"
+    """Those of z^O."""
+    FUSED = "fused"
+    """Those of z^OS."""
+
+
 class CollaborativeOptions(TeacherOptions):
     """`cmhcl`: what the paper leaves open, and its ablation."""
 
@@ -95,6 +118,14 @@ class CollaborativeOptions(TeacherOptions):
     """Weight of L_mfa after the warm-up."""
     warmup_share: float = Field(default=0.1, ge=0, le=1)
     """Share of the steps (after the teacher's, under `teacher_first`) over which both lambdas rise linearly from 0."""
+    soft_labels: SoftLabels = SoftLabels.OPTICAL
+    """What z^HS and z^H learn from on pairs without labels, beside the alignments: L_seg with the probabilities of z^O
+    (`optical`) or of z^OS (`fused`) as the label, or nothing (`none`). Not in the paper."""
+    soft_weight: float = Field(default=1.0, ge=0)
+    """Factor of these losses beside `weights`. Not in the paper."""
+    soft_confidence: float = Field(default=0.5, ge=0.5, lt=1)
+    """Pixels of which the teacher is less sure than this probability do not count there; 0.5 counts all. Not in the
+    paper."""
     weights: HeadWeights = HeadWeights()
     """Weight of each head's segmentation loss."""
     schedule: Schedule = Schedule.JOINT
@@ -145,8 +176,7 @@ class CollaborativeLearning(JointBranchMethod):
 
     def _output(self, batch: Batch) -> CollaborativeOutput:
         detach = self.options.sar_gradient is SarGradient.HAL_SAR
-        output: CollaborativeOutput = self.network(batch.require("sar"), batch.require("optical"), detach_sar=detach)
-        return output
+        return self.network.beside(self._student(batch), batch.require("optical"), detach_sar=detach)
 
     def _logits(self, batch: Batch, available: Available) -> Tensor:
         match available:
@@ -169,9 +199,28 @@ class CollaborativeLearning(JointBranchMethod):
             pairs["align_output"] = (options.lambda_msa, output.optical, output.hallucination)
         if options.mfal:
             pairs["align_fused"] = (options.lambda_mfa, output.fused_optical, output.fused_hallucination)
-        return {
+        losses = {
             name: ramp * weight * self._align(teacher, student, batch)
             for name, (weight, teacher, student) in pairs.items()
+        }
+        return losses | self._soft_losses(output, batch) if batch.label is None else losses
+
+    def _soft_losses(self, output: CollaborativeOutput, batch: Batch) -> dict[str, Tensor]:
+        """L_seg of z^HS and z^H with the teacher's probabilities for the label."""
+        options, targets, weights = self.options, self.target_weights, self.weights
+        if options.soft_labels is SoftLabels.NONE:
+            return {}
+        teacher = output.optical if options.soft_labels is SoftLabels.OPTICAL else output.fused_optical
+        counted = confident(teacher, options.soft_confidence, targets)
+        valid = both_valid(batch)
+        counted = counted if valid is None else counted & valid
+        students = {
+            "soft_fused_hallucination": (weights.fused_hallucination, output.fused_hallucination),
+            "soft_hallucination": (weights.hallucination, output.hallucination),
+        }
+        return {
+            name: options.soft_weight * weight * soft_segmentation_loss(teacher, student, counted, targets)
+            for name, (weight, student) in students.items()
         }
 
     def _align(self, teacher: Tensor, student: Tensor, batch: Batch) -> Tensor:
@@ -201,5 +250,7 @@ class CollaborativeLearning(JointBranchMethod):
             valid = area_share(valid, size)
         if self.options.align_where is AlignWhere.ALL:
             return valid
+        if batch.label is None:
+            return torch.zeros_like(teacher[:, :1], dtype=torch.float32)
         right = teacher_right(teacher, batch.require("label"), self.target_weights)
         return right if valid is None else right * valid

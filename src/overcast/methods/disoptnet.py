@@ -85,7 +85,8 @@ class Disoptnet(TaughtMethod):
             "seg_sar": options.weight_sar * self._seg(output.sar, label, sar),
             "hard": options.weight_hard * self._seg(output.pseudo, hard, both),
             "soft": options.weight_soft * soft_cross_entropy(taught, output.pseudo, valid=both, weights=weights),
-            "features": options.weight_features * branch_distance(features, output.features, both),
+            "features": options.weight_features
+            * branch_distance(features, output.features, both, self.spec.decoded_stride),
         }
         return losses if self._frozen_teacher else losses | self._losses_of_teacher(taught, batch)
 
@@ -98,10 +99,10 @@ def labels_of(logits: Tensor, *, targets: bool = False) -> Tensor:
     return decided.to(torch.uint8)
 
 
-def branch_distance(teacher: BranchFeatures, student: BranchFeatures, valid: Tensor | None) -> Tensor:
+def branch_distance(teacher: BranchFeatures, student: BranchFeatures, valid: Tensor | None, decoded_px: int) -> Tensor:
     """Mean over F_en-4, F_en-5 and F_de of the mean squared difference where `valid` (B, 1, H, W)."""
     pairs = [
         *zip(teacher.stages, student.stages, (STRIDE // 2, STRIDE), strict=True),
-        (teacher.decoded, student.decoded, 1),
+        (teacher.decoded, student.decoded, decoded_px),
     ]
     return torch.stack([mean_square(t, s, places_of(valid, s, cell_px)) for t, s, cell_px in pairs]).mean()

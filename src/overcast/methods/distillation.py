@@ -21,7 +21,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch
+from overcast.batch import Available, Batch, Modality
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.distances import channel_alignment
@@ -94,6 +94,7 @@ class Distillation(TaughtMethod):
     """L = losses of the student alone + what it learns from the teacher."""
 
     network: TaughtNetwork
+    any_mix = True
 
     def __init__(
         self,
@@ -109,6 +110,11 @@ class Distillation(TaughtMethod):
         """The teacher network."""
         return (self.network.teacher,)
 
+    @property
+    def sees(self) -> frozenset[Modality]:
+        """What the teacher network takes."""
+        return frozenset(Modality) if self.network.teacher_sees_both else super().sees
+
     def deployable(self) -> nn.Module:
         """The student without auxiliary heads."""
         return with_shared_tensors(self.network.deployed)
@@ -117,16 +123,28 @@ class Distillation(TaughtMethod):
         logits: Tensor = self.network.deployed(batch.require("sar"))
         return logits
 
+    def _listen(self, sar: Tensor) -> TwinOutput | Tensor:
+        output: TwinOutput | Tensor = self.network.student(sar)
+        return output
+
     @abstractmethod
     def _distil(self, taught: TwinOutput | Tensor, learned: TwinOutput | Tensor, batch: Batch) -> dict[str, Tensor]:
         """What the student learns from the teacher."""
 
     def _teacher_losses(self, batch: Batch) -> dict[str, Tensor]:
-        return self._losses_of_teacher(self.network.taught(batch.require("sar"), batch.require("optical")), batch)
+        sar = batch.require("sar") if self.network.teacher_sees_both else None
+        return self._losses_of_teacher(self.network.taught(sar, batch.require("optical")), batch)
 
     def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule of its own
-        learned, taught = self.network(batch.require("sar"), batch.require("optical"))
-        losses = self._losses_of_student(learned, batch) | self._distil(taught, learned, batch)
+        if batch.optical is None and batch.label is not None:
+            return self._losses_of_student(self._student(batch), batch)
+        if batch.sar is None and batch.label is not None and not self._frozen_teacher:
+            return self._teacher_losses(batch)
+        learned, taught = self._student(batch), self.network.taught(batch.require("sar"), batch.require("optical"))
+        distilled = self._distil(taught, learned, batch)
+        if batch.label is None:
+            return distilled
+        losses = self._losses_of_student(learned, batch) | distilled
         return losses if self._frozen_teacher else losses | self._losses_of_teacher(taught, batch)
 
     def _losses_of_student(self, output: TwinOutput | Tensor, batch: Batch) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch
+from overcast.batch import Available, Batch, Modality
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.distances import soft_cross_entropy
@@ -83,6 +83,11 @@ class Garcia(ThreeBranchMethod):
         super().__init__(options.name, unshared(spec), statistics, options.stages, options.weights)
         self.options = options
 
+    @property
+    def sees(self) -> frozenset[Modality]:
+        """Both: SAR and fused logits learn in the first stage too."""
+        return frozenset(Modality)
+
     def _logits(self, batch: Batch, available: Available) -> Tensor:  # noqa: ARG002  # one choice
         return self.network.sar_only(batch.require("sar"))
 
@@ -133,7 +138,7 @@ class Garcia(ThreeBranchMethod):
         soft = soft_cross_entropy(
             taught, logits, temperature=options.temperature, valid=valid, weights=self.target_weights
         )
-        distance = feature_distance(seen, stream, options.features, valid)
+        distance = feature_distance(seen, stream, options.features, valid, self.spec.decoded_stride)
         share = self._share(network.share_head(stream.deepest), label, batch.sar_valid)
         return {
             "seg_hallucination": hard * self.weights.hallucination * self._seg(logits, label, batch.sar_valid),

@@ -14,7 +14,8 @@ several times as large as the others, as the authors ask for.
 
 Deviations: the networks and fusion heads are CMH-CL's without the shared block, so that what is deployed equals that of
 `cmhcl` and `sar_twin`; L is L_seg with CMH-CL's auxiliary heads. The whole optical path is frozen after its stage
-(theirs: up to layer A), by `schedule: joint` never.
+(theirs: up to layer A), by `schedule: joint` never. On pairs without labels, of which they have none, L_hall alone
+counts.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ class Hallucination(JointBranchMethod):
         position: Position,  # noqa: ARG002  # no schedule of its own
     ) -> dict[str, Tensor]:
         teacher, student = output.features_optical, output.features_hallucination
-        distance = feature_distance(teacher, student, self.options.features, both_valid(batch))
+        distance = feature_distance(
+            teacher, student, self.options.features, both_valid(batch), self.spec.decoded_stride
+        )
         return {"hallucination": self.options.gamma * distance}
 
 
@@ -87,12 +90,12 @@ def unshared(spec: NetworkSpec) -> NetworkSpec:
 
 
 def feature_distance(
-    teacher: StreamFeatures, student: StreamFeatures, features: Features, valid: Tensor | None
+    teacher: StreamFeatures, student: StreamFeatures, features: Features, valid: Tensor | None, decoded_px: int
 ) -> Tensor:
     """L_hall of the chosen features, where `valid` (B, 1, H, W)."""
     pairs = {
         Features.DEEPEST: (teacher.deepest, student.deepest, STRIDE),
-        Features.DECODED: (teacher.decoded, student.decoded, 1),
+        Features.DECODED: (teacher.decoded, student.decoded, decoded_px),
     }
     chosen = list(pairs) if features is Features.BOTH else [features]
     terms = [hallucination_distance(t, s, places_of(valid, s, px)) for t, s, px in (pairs[name] for name in chosen)]

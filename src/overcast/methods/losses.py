@@ -77,6 +77,37 @@ def share_loss(logits: Tensor, label: Tensor, valid: Tensor | None = None, weigh
     return _soft_segmentation_loss(logits.float(), average, share)
 
 
+def soft_segmentation_loss(
+    teacher: Tensor, student: Tensor, weight: Tensor | None = None, weights: TargetWeights = None
+) -> Tensor:
+    """L_seg of the student's logits with the teacher's probabilities, taken as given, in place of the label.
+
+    Args:
+        teacher: (B, K, H, W) logits t.
+        student: (B, K, H, W) logits s.
+        weight: (B, 1, H, W) bool or weights in [0, 1]; None counts every pixel.
+        weights: Of K targets: the weighted sum of their losses.
+    """
+    if weights is not None:
+        return over_targets(
+            weights, lambda k: soft_segmentation_loss(teacher[:, k : k + 1], student[:, k : k + 1], weight)
+        )
+    t, s = teacher.detach().float(), student.float()
+    counted = torch.ones_like(s[:, :1]) if weight is None else weight.float()
+    return _soft_segmentation_loss(s, torch.sigmoid(t) if t.shape[1] == 1 else torch.softmax(t, 1), counted)
+
+
+def confident(teacher: Tensor, threshold: float, weights: TargetWeights = None) -> Tensor:
+    """(B, 1, H, W) bool: True where the decision of logits t (B, K, H, W) has at least the probability `threshold`.
+
+    Of several targets the first, the footprint, decides.
+    """
+    t = teacher.detach().float()
+    if t.shape[1] > 1 and weights is None:
+        return torch.softmax(t, 1).amax(1, keepdim=True) >= threshold
+    return torch.sigmoid(t[:, :1].abs()) >= threshold
+
+
 def area_share(mask: Tensor, size: torch.Size | tuple[int, int], cell_px: int = STRIDE) -> Tensor:
     """(B, C, h, w) float32: mean of `mask` (B, C, H, W) over square cells of `cell_px`, outside counting as 0."""
     bottom, right = size[0] * cell_px - mask.shape[-2], size[1] * cell_px - mask.shape[-1]

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from overcast.batch import Batch
 from overcast.data.radiometry import Statistics
+from overcast.errors import ConfigError
 from overcast.methods.base import both_valid
 from overcast.methods.distances import entropy_of, margin_aware_distance
 from overcast.methods.distillation import Distillation, DistillationOptions
@@ -48,6 +49,11 @@ class Mmanet(Distillation):
     """`mmanet`."""
 
     def __init__(self, options: MmanetOptions, spec: NetworkSpec, statistics: Statistics | None = None) -> None:
+        if options.cell_px % spec.decoded_stride:
+            raise ConfigError(
+                f"method.cell_px must be a multiple of {spec.decoded_stride} where the decoder ends at stride "
+                f"{spec.decoded_stride}, got {options.cell_px}."
+            )
         super().__init__(options, spec, TaughtNetwork(spec, twin=True, both=True), statistics)
         self.options = options
 
@@ -58,7 +64,9 @@ class Mmanet(Distillation):
 
     def _relations(self, taught: TwinOutput, learned: TwinOutput, batch: Batch) -> Tensor:
         cell_px, valid = self.options.cell_px, both_valid(batch)
-        teacher, student = _cells(taught.features, cell_px), _cells(learned.features, cell_px)
+        teacher, student = (
+            _cells(output.features, cell_px // self.spec.decoded_stride) for output in (taught, learned)
+        )
         inside = torch.ones_like(taught.fused[:, :1])
         size = teacher.shape[-2:]
         share = area_share(inside if valid is None else valid, size, cell_px)

@@ -22,6 +22,8 @@ from overcast.methods.garcia import Garcia, GarciaOptions
 from overcast.methods.hallucination import Hallucination, HallucinationOptions
 from overcast.methods.mmanet import Mmanet, MmanetOptions
 from overcast.methods.modality_dropout import ModalityDropout, ModalityDropoutOptions
+from overcast.methods.optical_init import OpticalInit, OpticalInitOptions
+from overcast.methods.self_training import SelfTraining, SelfTrainingOptions
 from overcast.methods.shaspec import Shaspec, ShaspecOptions
 from overcast.methods.supervised import (
     Fusion,
@@ -57,7 +59,9 @@ MethodOptions = Annotated[
     | DisoptnetOptions
     | ShaspecOptions
     | MmanetOptions
-    | TranslationOptions,
+    | TranslationOptions
+    | SelfTrainingOptions
+    | OpticalInitOptions,
     Field(discriminator="name"),
 ]
 """Options of any method, told apart by `name`."""
@@ -102,6 +106,10 @@ def build_method(  # noqa: PLR0911, PLR0912  # one line per method
             return Mmanet(options, spec, statistics)
         case TranslationOptions():
             return Translation(options, spec, statistics)
+        case SelfTrainingOptions():
+            return SelfTraining(options, spec, statistics)
+        case OpticalInitOptions():
+            return OpticalInit(options, spec, statistics)
         case _:
             assert_never(options)
 
@@ -112,7 +120,11 @@ def build_deployable(options: MethodOptions, spec: NetworkSpec) -> nn.Module:  #
     match options:
         case KdOptions(student=StudentKind.SINGLE) | CwdOptions(student=StudentKind.SINGLE) | SarOptions():
             return SingleNetwork(spec, spec.sar_bands)
+        case SelfTrainingOptions(student=StudentKind.SINGLE) | OpticalInitOptions(student=StudentKind.SINGLE):
+            return SingleNetwork(spec, spec.sar_bands)
         case CollaborativeOptions() | HallucinationOptions() | GarciaOptions():
+            return HallucinationNetwork(spec)
+        case SelfTrainingOptions() | OpticalInitOptions():
             return HallucinationNetwork(spec)
         case SarTwinOptions() | KdOptions() | CwdOptions() | MmanetOptions():
             return HallucinationNetwork(spec)

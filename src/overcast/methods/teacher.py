@@ -7,18 +7,25 @@ other method and needs no file of another run; `overcast describe` lists what th
 
 Frozen means: no gradient (so the optimiser leaves weights, decay and moments alone) and batch normalisation pinned to
 its running averages, which would drift in training mode although no gradient reaches them.
+
+Places without labels teach the students alone. There the teacher speaks by its running averages, or its batch
+statistics would follow ground of which it learns nothing; the students see all places in one pass.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch, Modality
+from overcast.batch import Available, Batch, Holds, Modality
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import Method
 from overcast.methods.stages import Position, Stage
@@ -58,6 +65,10 @@ class TeacherOptions(BaseModel):
 class TaughtMethod(Method):
     """A method with a teacher that is frozen once its stage is over."""
 
+    any_mix = False
+    """True where the students learn from the teacher on pairs without labels, and each side from labelled places of
+    its own sensor alone."""
+
     def __init__(
         self,
         name: str,
@@ -69,6 +80,7 @@ class TaughtMethod(Method):
         super().__init__(name, spec, network, statistics)
         self._stages = stages
         self._frozen_teacher = False
+        self._said: list[Any] = []
 
     @property
     def needs(self) -> frozenset[Modality]:
@@ -90,9 +102,27 @@ class TaughtMethod(Method):
         """False where stages train different parts."""
         return len(self.stages) == 1
 
+    @property
+    def sees(self) -> frozenset[Modality]:
+        """The sensors of the teacher."""
+        return frozenset({Modality.OPTICAL})
+
+    def uses(self, holds: Holds, stage: Stage) -> bool:
+        """The teacher learns from labelled places alone, the students from labelled pairs and what `any_mix` adds."""
+        if len(self.stages) > 1 and stage == self.stages[0]:
+            return holds.labelled and self.sees <= holds.sensors
+        if self.needs <= holds.sensors:
+            return holds.labelled or self.any_mix
+        joint = len(self.stages) == 1 and self.sees <= holds.sensors
+        return self.any_mix and holds.labelled and (holds.sar or joint)
+
     @abstractmethod
     def teacher(self) -> tuple[nn.Module, ...]:
         """What is frozen after the teacher's stage."""
+
+    def informs(self) -> tuple[nn.Module, ...]:
+        """What is pinned in a pass over places without labels: the teacher, unless a method says more."""
+        return self.teacher()
 
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:
         """The losses of the step's stage."""
@@ -101,7 +131,37 @@ class TaughtMethod(Method):
         self._freeze_teacher(frozen=staged and not first)
         if staged and first:
             return self._teacher_losses(batch)
-        return self._losses(batch, position)
+        with pinned(*self.informs() if batch.label is None else ()):
+            return self._losses(batch, position)
+
+    def losses_of_parts(self, parts: Sequence[Batch], step: int, steps: int) -> dict[str, Tensor]:
+        """The students in one pass over all that the radar saw, the teacher by kind.
+
+        Every head of the students has a loss on each kind of place, and the network is deployed with the statistics of
+        all of them: one pass is better than one for each kind (EXPERIMENTS.md).
+        """
+        teaching = len(self.stages) > 1 and self.position(step, steps).stage is self.stages[0]
+        seen = [part.sar for part in parts if part.sar is not None]
+        if teaching or len(seen) < 2 or not self.any_mix:
+            return super().losses_of_parts(parts, step, steps)
+        self._freeze_teacher(frozen=len(self.stages) > 1)
+        self._said = self._students(torch.cat(seen), [len(sar) for sar in seen])
+        try:
+            return super().losses_of_parts(parts, step, steps)
+        finally:
+            self._said = []
+
+    def _students(self, sar: Tensor, sizes: Sequence[int]) -> list[Any]:
+        """What the students say of a SAR image (B, C, H, W), cut into parts of the given sizes."""
+        return split_output(self._listen(sar), sizes)
+
+    def _student(self, batch: Batch) -> Any:
+        """What the students say of a part, from the common pass of the step where there was one."""
+        return self._said.pop(0) if self._said else self._listen(batch.require("sar"))
+
+    def _listen(self, sar: Tensor) -> Any:
+        """What the students say of a SAR image; for methods of `any_mix`."""
+        raise NotImplementedError(self.name)
 
     @abstractmethod
     def _teacher_losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -132,3 +192,27 @@ class TaughtMethod(Method):
     def _pin_teacher(self) -> None:
         for part in self.teacher():
             part.eval()
+
+
+def split_output(output: Any, sizes: Sequence[int]) -> list[Any]:
+    """A tensor, or a dataclass of tensors, of a batch cut into parts of the given numbers of samples."""
+    if output is None:
+        return [None] * len(sizes)
+    if isinstance(output, Tensor):
+        return list(torch.split(output, list(sizes)))
+    cut = {field.name: split_output(getattr(output, field.name), sizes) for field in fields(output)}
+    return [type(output)(**{name: parts[at] for name, parts in cut.items()}) for at in range(len(sizes))]
+
+
+@contextmanager
+def pinned(*parts: nn.Module) -> Iterator[None]:
+    """Batch normalisation by running averages, which stay as they are."""
+    modules = [module for part in parts for module in part.modules()]
+    modes = [module.training for module in modules]
+    for module in modules:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode

@@ -15,7 +15,7 @@ from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.stages import Position, Stage
 from overcast.methods.teacher import TaughtMethod
-from overcast.models.collaborative import CollaborativeNetwork, CollaborativeOutput
+from overcast.models.collaborative import CollaborativeNetwork, CollaborativeOutput, RadarOutput
 from overcast.models.spec import NetworkSpec, Sharing
 
 
@@ -85,33 +85,53 @@ class ThreeBranchMethod(TaughtMethod):
 
 
 class JointBranchMethod(ThreeBranchMethod):
-    """A three-branch method that runs all branches in every step: segmentation losses and a transfer between them."""
+    """A three-branch method that runs all branches in every step: segmentation losses and a transfer between them.
+
+    Where a place lacks a sensor or its labels, what is left of the losses is that of the other branches or of the
+    transfer alone.
+    """
+
+    any_mix = True
+
+    def informs(self) -> tuple[nn.Module, ...]:
+        """The optical path and the OPT-SAR head, which no loss reaches where there are no labels."""
+        return *self.teacher(), self.network.optical_fusion
 
     def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:
+        if batch.optical is None and batch.label is not None:
+            return self._radar_losses(self._student(batch), batch)
+        if batch.sar is None and batch.label is not None and not self._frozen_teacher:
+            return self._teacher_losses(batch)
         output = self._output(batch)
-        return self._segmentation(output, batch) | self._transfer(output, batch, position)
+        supervised = {} if batch.label is None else self._segmentation(output, batch)
+        return supervised | self._transfer(output, batch, position)
 
     def _output(self, batch: Batch) -> CollaborativeOutput:
         """All logits of a batch."""
-        output: CollaborativeOutput = self.network(batch.require("sar"), batch.require("optical"))
-        return output
+        return self.network.beside(self._student(batch), batch.require("optical"))
+
+    def _listen(self, sar: Tensor) -> RadarOutput:
+        return self.network.radar(sar)
 
     @abstractmethod
     def _transfer(self, output: CollaborativeOutput, batch: Batch, position: Position) -> dict[str, Tensor]:
         """What passes from the optical path to the hallucination path."""
 
     def _segmentation(self, output: CollaborativeOutput, batch: Batch) -> dict[str, Tensor]:
-        label, weights = self._label(batch), self.weights
-        sar, both = batch.sar_valid, both_valid(batch)
+        fused = self._seg(output.fused_optical, self._label(batch), both_valid(batch))
+        losses = self._radar_losses(output, batch) | {"seg_fused_optical": self.weights.fused_optical * fused}
+        if not self._frozen_teacher:
+            losses |= self._optical_losses(output.optical, output.share_optical, batch)
+        return losses
+
+    def _radar_losses(self, output: RadarOutput, batch: Batch) -> dict[str, Tensor]:
+        label, sar, weights = self._label(batch), batch.sar_valid, self.weights
         losses = {
             "seg_fused_hallucination": weights.fused_hallucination * self._seg(output.fused_hallucination, label, sar),
-            "seg_fused_optical": weights.fused_optical * self._seg(output.fused_optical, label, both),
             "seg_hallucination": weights.hallucination * self._seg(output.hallucination, label, sar),
             "seg_share_hallucination": weights.share_hallucination
             * self._share(output.share_hallucination, label, sar),
         }
-        if not self._frozen_teacher:
-            losses |= self._optical_losses(output.optical, output.share_optical, batch)
         if output.sar is not None:
             losses["seg_sar"] = weights.sar * self._seg(output.sar, label, sar)
         return losses

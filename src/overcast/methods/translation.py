@@ -25,7 +25,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from overcast.batch import Available, Batch
+from overcast.batch import Available, Batch, Holds
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.distances import mean_of, places_of
@@ -62,6 +62,10 @@ class Translation(TaughtMethod):
     def __init__(self, options: TranslationOptions, spec: NetworkSpec, statistics: Statistics | None = None) -> None:
         super().__init__(options.name, spec, TranslationTraining(spec), statistics, options.stages)
         self.options = options
+
+    def uses(self, holds: Holds, stage: Stage) -> bool:
+        """Pairs; the generator needs no labels."""
+        return self.needs <= holds.sensors and (holds.labelled or stage == self.stages[0])
 
     def teacher(self) -> tuple[nn.Module, ...]:
         """The generator and its discriminator."""

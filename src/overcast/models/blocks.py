@@ -58,12 +58,16 @@ def _normalise(own: nn.BatchNorm2d, x: Tensor, statistics: nn.Module | None) -> 
     return (normalised * scale + shift).to(x.dtype)
 
 
-def logit_head(in_channels: int, logits: int) -> nn.Conv2d:
-    """1x1 convolution from features to logits."""
-    head = nn.Conv2d(in_channels, logits, 1)
+def logit_head(in_channels: int, logits: int, stride: int = 1) -> nn.Module:
+    """1x1 convolution from features (B, D, H / stride, W / stride) to logits (B, K, H, W).
+
+    With a stride each feature gives the logits of its stride x stride pixels (sub-pixel convolution, Shi et al., CVPR
+    2016).
+    """
+    head = nn.Conv2d(in_channels, logits * stride**2, 1)
     nn.init.xavier_uniform_(head.weight)
     nn.init.zeros_(head.bias)  # type: ignore[arg-type]
-    return head
+    return head if stride == 1 else nn.Sequential(head, nn.PixelShuffle(stride))
 
 
 def pad_to_stride(x: Tensor) -> Tensor:

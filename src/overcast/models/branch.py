@@ -9,7 +9,7 @@ from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import Tensor, nn
 
 from overcast.models.blocks import ConvBlock
-from overcast.models.encoders import DEPTH, build_encoder
+from overcast.models.encoders import build_encoder
 
 
 class Branch(nn.Module):
@@ -27,9 +27,10 @@ class Branch(nn.Module):
         *,
         pretrained: bool,
         deepest_channels: int | None = None,
+        encoder_blocks: int | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = build_encoder(encoder, in_channels, pretrained=pretrained)
+        self.encoder = build_encoder(encoder, in_channels, pretrained=pretrained, blocks=encoder_blocks)
         widths: list[int] = list(self.encoder.out_channels)  # type: ignore[arg-type]
         self.projection: nn.Module = nn.Identity()
         if deepest_channels is not None:
@@ -39,7 +40,7 @@ class Branch(nn.Module):
         """Channels of what `encode` returns, the input first."""
         self.decoder_channels = decoder_channels[-1]
         """D, channels of what `decode` returns."""
-        self.decoder = UnetDecoder(widths, tuple(decoder_channels), n_blocks=DEPTH)
+        self.decoder = UnetDecoder(widths, tuple(decoder_channels), n_blocks=len(decoder_channels))
         initialization.initialize_decoder(self.decoder)
 
     def encode(self, x: Tensor) -> list[Tensor]:
@@ -48,6 +49,9 @@ class Branch(nn.Module):
         return [*features[:-1], self.projection(features[-1])]
 
     def decode(self, features: Sequence[Tensor]) -> Tensor:
-        """F_de (B, D, H, W) from the six entries of `encode`; of the first only the size counts."""
+        """F_de from the six entries of `encode`; of the first only the size counts.
+
+        (B, D, H, W) of five decoder stages, (B, D, H / 2, W / 2) of four.
+        """
         decoded: Tensor = self.decoder(list(features))
         return decoded

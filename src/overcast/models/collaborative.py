@@ -20,25 +20,33 @@ from overcast.models.spec import NetworkSpec, Sharing
 
 
 @dataclass(frozen=True)
-class CollaborativeOutput:
-    """Logits of the collaborative network: (B, K, H, W), `share_*` (B, K, h, w) at stride 32 of the padded input."""
+class RadarOutput:
+    """What comes from SAR alone: logits (B, K, H, W), `share_*` (B, K, h, w) at stride 32 of the padded input."""
 
-    optical: Tensor
-    """z^O."""
     hallucination: Tensor
     """z^H."""
-    fused_optical: Tensor
-    """z^OS."""
     fused_hallucination: Tensor
     """z^HS, the prediction from SAR alone."""
-    share_optical: Tensor
-    """z_share^O."""
     share_hallucination: Tensor
     """z_share^H."""
     sar: Tensor | None
     """z^S, None without the auxiliary head."""
-    features_optical: StreamFeatures
     features_hallucination: StreamFeatures
+    radar: Tensor
+    """F_de^S (B, D, H, W) of the padded input."""
+
+
+@dataclass(frozen=True)
+class CollaborativeOutput(RadarOutput):
+    """What comes from both sensors, beside that from SAR alone."""
+
+    optical: Tensor
+    """z^O."""
+    fused_optical: Tensor
+    """z^OS."""
+    share_optical: Tensor
+    """z_share^O."""
+    features_optical: StreamFeatures
 
 
 class CollaborativeNetwork(Network):
@@ -54,11 +62,12 @@ class CollaborativeNetwork(Network):
         self.deployed = HallucinationNetwork(spec)
         self.optical = branch(spec, spec.optical_bands)
         width, deepest = self.optical.decoder_channels, self.optical.encoder_channels[-1]
-        self.optical_fusion = FusionHead(width, spec.fusion_channels, spec.logits)
-        self.optical_head = logit_head(width, spec.logits)
-        self.hallucination_head = logit_head(width, spec.logits)
+        stride = spec.decoded_stride
+        self.optical_fusion = FusionHead(width, spec.fusion_channels, spec.logits, stride)
+        self.optical_head = logit_head(width, spec.logits, stride)
+        self.hallucination_head = logit_head(width, spec.logits, stride)
         self.share_head = logit_head(deepest, spec.logits)
-        self.sar_head = logit_head(width, spec.logits) if spec.auxiliary_sar else None
+        self.sar_head = logit_head(width, spec.logits, stride) if spec.auxiliary_sar else None
         own = spec.sharing is Sharing.NOTHING
         self.optical_block = ResidualBlock(deepest) if own else None
         self.optical_share_head = logit_head(deepest, spec.logits) if own else None
@@ -69,22 +78,32 @@ class CollaborativeNetwork(Network):
 
         With `detach_sar` no gradient of z^OS enters the SAR branch; no value changes.
         """
+        return self.beside(self.radar(sar), optical, detach_sar=detach_sar)
+
+    def beside(self, alone: RadarOutput, optical: Tensor, *, detach_sar: bool = False) -> CollaborativeOutput:
+        """All logits, those from SAR alone being known."""
         seen = self.optical_stream(optical)
+        radar = alone.radar.detach() if detach_sar else alone.radar
+        return CollaborativeOutput(
+            **vars(alone),
+            optical=crop_like(self.optical_head(seen.decoded), optical),
+            fused_optical=crop_like(self.optical_fusion(seen.decoded, radar).logits, optical),
+            share_optical=self.share_logits(seen),
+            features_optical=seen,
+        )
+
+    def radar(self, sar: Tensor) -> RadarOutput:
+        """All logits that a standardised SAR image (B, C_s, H, W) gives by itself."""
         padded = pad_to_stride(sar)
         hallucinated = self.deployed.first_stream(padded)
         radar = self.deployed.second_stream(padded)
-        return CollaborativeOutput(
-            optical=crop_like(self.optical_head(seen.decoded), sar),
+        return RadarOutput(
             hallucination=crop_like(self.hallucination_head(hallucinated.decoded), sar),
-            fused_optical=crop_like(
-                self.optical_fusion(seen.decoded, radar.detach() if detach_sar else radar).logits, sar
-            ),
             fused_hallucination=crop_like(self.deployed.fusion(hallucinated.decoded, radar).logits, sar),
-            share_optical=self.share_logits(seen),
             share_hallucination=self.share_head(hallucinated.deepest),
             sar=None if self.sar_head is None else crop_like(self.sar_head(radar), sar),
-            features_optical=seen,
             features_hallucination=hallucinated,
+            radar=radar,
         )
 
     def sar_only(self, sar: Tensor) -> Tensor:

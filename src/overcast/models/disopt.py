@@ -78,7 +78,7 @@ class DisOptNetwork(Network):
         self.late = nn.ModuleList(encoder_stages(pseudo.encoder)[SHARED_STAGES:])
         self.projection, self.decoder = pseudo.projection, pseudo.decoder
         self.fusion = AttentionFusion(self.branch.decoder_channels)
-        self.head = logit_head(self.branch.decoder_channels, spec.logits)
+        self.head = logit_head(self.branch.decoder_channels, spec.logits, spec.decoded_stride)
 
     def forward(self, sar: Tensor) -> Tensor:
         """Logits (B, K, H, W) of a standardised SAR image (B, C_s, H, W)."""
@@ -113,7 +113,7 @@ class DisOptTraining(Network):
         self.input_bands = (spec.sar_bands, spec.optical_bands)
         self.deployed = DisOptNetwork(spec)
         width = self.deployed.branch.decoder_channels
-        self.sar_head, self.pseudo_head = logit_head(width, spec.logits), logit_head(width, spec.logits)
+        self.sar_head, self.pseudo_head = (logit_head(width, spec.logits, spec.decoded_stride) for _ in range(2))
         self.teacher = SingleNetwork(spec, spec.optical_bands)
 
     def forward(self, sar: Tensor, optical: Tensor) -> tuple[DisOptOutput, Tensor, BranchFeatures]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ from torch import Tensor, nn
 
 from overcast.errors import ConfigError
 from overcast.models.depthwise import with_fast_depthwise
+from overcast.reading import first_line, quoted
 
 DEPTH = 5
 """Encoder stages F_en-1 .. F_en-5, strides 2 .. 32."""
 LITE0 = "tu-tf_efficientnet_lite0"
 """EfficientNet-Lite0, whose ImageNet weights come as a Python package."""
 _LITE0_ALIASES = (LITE0, "timm-tf_efficientnet_lite0")
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _LITE0_TIMM = "tf_efficientnet_lite0"
 _LITE0_CLASSIFIER = ("conv_head.", "bn2.", "classifier.")
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -27,9 +30,21 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 _CLASSIFIER_REMAINS = ("conv_head", "bn2", "_conv_head", "_bn1")
 """Classification layers that some smp EfficientNets keep after their last feature."""
 
+_STAGE = re.compile(r"(model\.)?(blocks\.\d+|layer\d+)")
+"""Paths of the stages of timm's EfficientNets and of ResNets; their children are blocks."""
+
 
 def check_encoder_name(name: str) -> str:
-    """The name to build; raises ConfigError for encoders under a non-commercial licence."""
+    """The name to build.
+
+    Raises ConfigError for encoders under a non-commercial licence, and for a name that is more than a name: one such as
+    `tu-hf_hub:owner/model` makes timm ask a server or open a folder.
+    """
+    if not _PLAIN.fullmatch(name):
+        raise ConfigError(
+            f"encoder {quoted(name, 40)} is no plain name of letters, digits, dots, dashes and underscores; "
+            f"choose an encoder such as {LITE0!r}."
+        )
     if name.startswith("mit_b"):
         raise ConfigError(
             f"encoder {name!r} may not be used: the Mix Vision Transformer weights are licensed for "
@@ -38,7 +53,7 @@ def check_encoder_name(name: str) -> str:
     return LITE0 if name in _LITE0_ALIASES else name
 
 
-def build_encoder(name: str, in_channels: int, *, pretrained: bool) -> nn.Module:
+def build_encoder(name: str, in_channels: int, *, pretrained: bool, blocks: int | None = None) -> nn.Module:
     """An encoder of depth 5 whose forward gives [x, F_en-1, .., F_en-5].
 
     Args:
@@ -46,11 +61,16 @@ def build_encoder(name: str, in_channels: int, *, pretrained: bool) -> nn.Module
         in_channels: Bands of the input.
         pretrained: ImageNet weights. For EfficientNet-Lite0 they are installed with the package; for others smp
             fetches them.
+        blocks: How many blocks of each stage to keep; None for all.
 
     Raises:
         ConfigError: Unknown encoder, unusable encoder, or weights that cannot be had.
     """
-    name = check_encoder_name(name)
+    encoder = _whole_encoder(check_encoder_name(name), in_channels, pretrained=pretrained)
+    return encoder if blocks is None else _shortened(encoder, name, blocks)
+
+
+def _whole_encoder(name: str, in_channels: int, *, pretrained: bool) -> nn.Module:
     if name == LITE0 and pretrained:
         encoder = _smp_encoder(name, 3, weights=None)
         encoder.load_state_dict(lite0_state(), strict=True)
@@ -58,6 +78,23 @@ def build_encoder(name: str, in_channels: int, *, pretrained: bool) -> nn.Module
         adapt_first_convolution(encoder, in_channels)
         return encoder
     return _smp_encoder(name, in_channels, weights=_weights_key(name) if pretrained else None)
+
+
+def _shortened(encoder: nn.Module, name: str, blocks: int) -> nn.Module:
+    """Keep, in place, the first `blocks` blocks of each stage.
+
+    The first block of a stage changes size and width; the later ones only add to what passes them, so that the
+    ImageNet weights of the rest keep their meaning.
+    """
+    stages = {path: stage for path, stage in encoder.named_modules() if _STAGE.fullmatch(path)}
+    if not stages:
+        raise ConfigError(
+            f"encoder {name!r} has no stages of blocks that could be left out: set network.encoder_blocks=null, or "
+            "choose an EfficientNet or ResNet."
+        )
+    for path, stage in stages.items():
+        encoder.set_submodule(path, nn.Sequential(*list(stage.children())[:blocks]))
+    return encoder
 
 
 def _weights_key(name: str) -> str | bool:
@@ -77,7 +114,7 @@ def _smp_encoder(name: str, in_channels: int, weights: str | bool | None) -> nn.
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"encoder {name!r} cannot be built with five stages{' and ImageNet weights' if weights else ''} "
-            f"({error}); choose another of segmentation_models_pytorch."
+            f"({first_line(error)}); choose another of segmentation_models_pytorch."
         ) from error
     for remains in _CLASSIFIER_REMAINS:
         if remains in dict(encoder.named_children()):
@@ -132,11 +169,7 @@ def fold_standardisation(encoder: nn.Module) -> None:
 
 
 def adapt_first_convolution(encoder: nn.Module, in_channels: int) -> None:
-    """Fit an RGB first convolution to `in_channels` bands, as smp's `set_in_channels` does.
-
-    Band i takes the weights of colour i modulo 3, scaled by 3 / `in_channels` so that the response keeps its size; a
-    single band takes the sum of the three.
-    """
+    """Fit an RGB first convolution to `in_channels` bands, as smp's `set_in_channels` does."""
     if in_channels == 3:
         return
     first = next(m for m in encoder.modules() if isinstance(m, nn.Conv2d))
@@ -144,10 +177,20 @@ def adapt_first_convolution(encoder: nn.Module, in_channels: int) -> None:
         raise ConfigError(
             "the encoder does not start with a convolution over three colours; set network.pretrained=false."
         )
-    colours = first.weight.detach()
-    bands = colours[:, torch.arange(in_channels) % 3] * (3 / in_channels)
-    first.weight = nn.Parameter(colours.sum(1, keepdim=True) if in_channels == 1 else bands)
+    first.weight = nn.Parameter(fitted_bands(first.weight.detach(), in_channels))
     first.in_channels = in_channels
     smp_encoder: Any = encoder
     smp_encoder._in_channels = in_channels  # noqa: SLF001  # what smp's own set_in_channels keeps
     smp_encoder._out_channels = [in_channels, *smp_encoder.out_channels[1:]]  # noqa: SLF001
+
+
+def fitted_bands(weight: Tensor, bands: int) -> Tensor:
+    """Weights (O, C, h, w) of a convolution over C bands for one over `bands`.
+
+    Band i takes the weights of band i modulo C, scaled by C / `bands` so that the response keeps its size; a single
+    band takes the sum of all.
+    """
+    given = weight.shape[1]
+    if bands == 1:
+        return weight.sum(1, keepdim=True)
+    return weight[:, torch.arange(bands) % given] * (given / bands)

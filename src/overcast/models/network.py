@@ -48,7 +48,7 @@ class StreamFeatures:
     deepest: Tensor
     """(B, C, h, w) at stride 32: what the decoder received as its deepest feature (F_share)."""
     decoded: Tensor
-    """(B, D, H, W): F_de."""
+    """(B, D, H / s, W / s): F_de, where s is `NetworkSpec.decoded_stride`."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class TwinOutput:
     share: Tensor
     """(B, K, h, w) at stride 32 of the padded input."""
     features: Tensor
-    """(B, F, H, W) of the padded input: what the fusion head's logits are made from."""
+    """(B, F, H / s, W / s) of the padded input: what the fusion head's logits are made from."""
 
 
 class Network(nn.Module, ABC):
@@ -84,6 +84,7 @@ def branch(spec: NetworkSpec, bands: int) -> Branch:
         spec.decoder_channels,
         pretrained=spec.pretrained,
         deepest_channels=spec.shared_channels,
+        encoder_blocks=spec.encoder_blocks,
     )
 
 
@@ -100,7 +101,7 @@ class SingleNetwork(Network):
         super().__init__()
         self.input_bands = (bands,)
         self.branch = branch(spec, bands)
-        self.head = logit_head(self.branch.decoder_channels, spec.logits)
+        self.head = logit_head(self.branch.decoder_channels, spec.logits, spec.decoded_stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, K, H, W) of a standardised image (B, C, H, W)."""
@@ -123,7 +124,7 @@ class TwinNetwork(Network):
         self.first = branch(spec, first_bands)
         self.second = branch(spec, second_bands)
         self.block = ResidualBlock(self.first.encoder_channels[-1])
-        self.fusion = FusionHead(self.first.decoder_channels, spec.fusion_channels, spec.logits)
+        self.fusion = FusionHead(self.first.decoder_channels, spec.fusion_channels, spec.logits, spec.decoded_stride)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Logits (B, K, H, W) of two standardised images of one size."""
@@ -137,7 +138,7 @@ class TwinNetwork(Network):
         return StreamFeatures(shared, self.first.decode([*skips, shared]))
 
     def second_stream(self, x: Tensor) -> Tensor:
-        """Decoded feature (B, D, H, W) of the padded second input."""
+        """Decoded feature of the padded second input."""
         return self.second.decode(self.second.encode(x))
 
     def parts(self) -> tuple[Part, ...]:
@@ -169,7 +170,7 @@ class SupervisedTwinNetwork(Network):
         super().__init__()
         self.twin = twin
         self.input_bands = twin.input_bands
-        self.first_head = logit_head(twin.first.decoder_channels, spec.logits)
+        self.first_head = logit_head(twin.first.decoder_channels, spec.logits, spec.decoded_stride)
         self.share_head = logit_head(twin.first.encoder_channels[-1], spec.logits)
 
     def forward(self, first: Tensor, second: Tensor | None = None) -> TwinOutput:

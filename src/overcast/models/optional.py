@@ -20,7 +20,7 @@ class SarStreamNetwork(Network):
         width, channels = self.branch.decoder_channels, spec.fusion_channels
         self.block = ConvBlock(width, channels)
         self.joint = ConvBlock(2 * channels, channels)
-        self.head = logit_head(channels, spec.logits)
+        self.head = logit_head(channels, spec.logits, spec.decoded_stride)
 
     def forward(self, sar: Tensor) -> Tensor:
         """Logits (B, K, H, W) of a standardised SAR image (B, C_s, H, W)."""
@@ -49,7 +49,7 @@ class OptionalOpticalNetwork(Network):
         width, deepest = self.optical.decoder_channels, self.optical.encoder_channels[-1]
         self.residual = ResidualBlock(deepest)
         self.block = ConvBlock(width, spec.fusion_channels)
-        self.first_head = logit_head(width, spec.logits)
+        self.first_head = logit_head(width, spec.logits, spec.decoded_stride)
         self.share_head = logit_head(deepest, spec.logits)
 
     def forward(self, optical: Tensor, sar: Tensor, keep: Tensor | None = None) -> TwinOutput:

@@ -39,7 +39,7 @@ class DeepestEncoder(nn.Module):
 
     def __init__(self, spec: NetworkSpec, bands: int) -> None:
         super().__init__()
-        self.encoder = build_encoder(spec.encoder, bands, pretrained=spec.pretrained)
+        self.encoder = build_encoder(spec.encoder, bands, pretrained=spec.pretrained, blocks=spec.encoder_blocks)
         widths: list[int] = list(self.encoder.out_channels)  # type: ignore[arg-type]
         wanted = spec.shared_channels
         self.projection = nn.Identity() if wanted is None else ConvBlock(widths[-1], wanted, kernel_size=1)
@@ -65,7 +65,7 @@ class ShaSpecSarNetwork(Network):
         deepest = self.shared.encoder_channels[-1]
         self.compose = nn.Conv2d(2 * deepest, deepest, 3, padding=1, bias=False)
         self.joint = ConvBlock(2 * deepest, deepest, kernel_size=1)
-        self.head = logit_head(self.shared.decoder_channels, spec.logits)
+        self.head = logit_head(self.shared.decoder_channels, spec.logits, spec.decoded_stride)
 
     def forward(self, sar: Tensor) -> Tensor:
         """Logits (B, K, H, W) of a standardised SAR image (B, C_s, H, W)."""

@@ -10,6 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from overcast.data.targets import Targets
 from overcast.errors import ConfigError
 from overcast.models.encoders import DEPTH, LITE0, check_encoder_name
+from overcast.reading import quoted
+
+WIDEST = 8192
+"""Channels of a stage."""
+MOST_BANDS = 1024
 
 
 class Sharing(StrEnum):
@@ -30,18 +35,21 @@ class NetworkSpec(BaseModel):
 
     encoder: str = LITE0
     """segmentation_models_pytorch encoder of depth 5 (`mit_b*` excluded for its licence)."""
+    encoder_blocks: int | None = Field(default=None, ge=1)
+    """Blocks that are kept of each encoder stage, from its first one on; None keeps all."""
     pretrained: bool = True
     """Start from ImageNet weights."""
     decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
-    """Channels of the five decoder stages, deepest first."""
-    shared_channels: int | None = Field(default=None, ge=1)
+    """Channels of the decoder stages, deepest first. Five end at full resolution; four end at half of it, and each
+    feature then gives the logits of its 2 x 2 pixels."""
+    shared_channels: int | None = Field(default=None, ge=1, le=WIDEST)
     """Width that the deepest encoder feature is projected to before the shared block; None keeps the encoder's."""
-    fusion_channels: int = Field(default=16, ge=1)
+    fusion_channels: int = Field(default=16, ge=1, le=WIDEST)
     """Width of the fusion heads."""
-    sar_bands: int = Field(default=1, ge=1)
-    optical_bands: int = Field(default=3, ge=0)
+    sar_bands: int = Field(default=1, ge=1, le=MOST_BANDS)
+    optical_bands: int = Field(default=3, ge=0, le=MOST_BANDS)
     """0 where the data has no optical image."""
-    num_classes: int = Field(default=1, ge=1)
+    num_classes: int = Field(default=1, ge=1, le=MOST_BANDS)
     """1 is one logit (class against background), more are one logit per class."""
     targets: Targets = Targets()
     """What further logits of each head say of the one class."""
@@ -59,9 +67,11 @@ class NetworkSpec(BaseModel):
 
     @field_validator("decoder_channels")
     @classmethod
-    def _five_stages(cls, channels: tuple[int, ...]) -> tuple[int, ...]:
-        if len(channels) != DEPTH or min(channels) < 1:
-            raise ValueError(f"needs {DEPTH} positive widths, deepest first, got {list(channels)}")
+    def _four_or_five_stages(cls, channels: tuple[int, ...]) -> tuple[int, ...]:
+        if len(channels) not in (DEPTH - 1, DEPTH) or min(channels) < 1 or max(channels) > WIDEST:
+            raise ValueError(
+                f"needs {DEPTH - 1} or {DEPTH} widths from 1 to {WIDEST}, deepest first, got {quoted(list(channels))}"
+            )
         return channels
 
     @model_validator(mode="after")
@@ -74,6 +84,11 @@ class NetworkSpec(BaseModel):
     def logits(self) -> int:
         """K, the logits of each head: one per target, or one per class."""
         return max(self.num_classes, len(self.targets.names))
+
+    @property
+    def decoded_stride(self) -> int:
+        """Pixels per side that a feature of the last decoder stage stands for."""
+        return int(2 ** (DEPTH - len(self.decoder_channels)))
 
     def with_bands(self, sar_bands: int, optical_bands: int) -> Self:
         """The same architecture for other inputs."""
@@ -91,7 +106,10 @@ class Preset(StrEnum):
     """Named sizes."""
 
     TINY = "tiny"
-    """Trains on a CPU."""
+    """Trains on a CPU: a short encoder and a narrow decoder that ends at half resolution."""
+    THIN = "thin"
+    """The whole encoder and a narrow decoder of full resolution: what `tiny` was when the published results were
+    made."""
     BASE = "base"
     PAPER = "paper"
     """The recipe of the paper's sibling projects: ResNet-50 with a 128-channel decoder."""
@@ -101,6 +119,8 @@ def preset(name: Preset) -> NetworkSpec:
     """The architecture of a preset, for one SAR band and three optical ones: adapt it with `with_bands`."""
     match name:
         case Preset.TINY:
+            return NetworkSpec(encoder_blocks=1, decoder_channels=(64, 48, 32, 24))
+        case Preset.THIN:
             return NetworkSpec(decoder_channels=(64, 48, 32, 24, 16))
         case Preset.BASE:
             return NetworkSpec()

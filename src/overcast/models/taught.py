@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+
+import torch
 from torch import Tensor, nn
 
 from overcast.models.network import (
@@ -46,22 +49,67 @@ class TaughtNetwork(Network):
         """What the student says, and what the teacher says."""
         return self.student(sar), self.taught(sar, optical)
 
-    def taught(self, sar: Tensor, optical: Tensor) -> TwinOutput | Tensor:
-        """What the teacher says."""
+    def taught(self, sar: Tensor | None, optical: Tensor) -> TwinOutput | Tensor:
+        """What the teacher says; `sar` is for one that sees both."""
         output: TwinOutput | Tensor
-        output = self.teacher(optical, sar) if self._teacher_sees_both else self.teacher(optical)
+        output = self.teacher(optical, sar) if self.teacher_sees_both else self.teacher(optical)
         return output
 
     @property
     def deployed(self) -> nn.Module:
         """The student without auxiliary heads."""
-        return self.student.twin if isinstance(self.student, SupervisedTwinNetwork) else self.student
+        return _plain(self.student)
 
     @property
-    def _teacher_sees_both(self) -> bool:
+    def teacher_sees_both(self) -> bool:
+        """False for a teacher that sees the optical image alone."""
         return isinstance(self.teacher, SupervisedTwinNetwork)
 
     def parts(self) -> tuple[Part, ...]:
         """Disjoint parts that make up the network."""
         named = (("student", self.student), ("teacher", self.teacher))
         return tuple(Part(f"{who}: {part.name}", part.modules) for who, network in named for part in network.parts())
+
+
+class AveragedNetwork(Network):
+    """A SAR-only student beside the running average of its weights."""
+
+    def __init__(self, spec: NetworkSpec, *, twin: bool) -> None:
+        super().__init__()
+        self.input_bands = (spec.sar_bands,)
+        self.student = student_network(spec, twin=twin)
+        self.average = copy.deepcopy(self.student).requires_grad_(requires_grad=False)
+
+    def forward(self, sar: Tensor) -> TwinOutput | Tensor:
+        """What the student says."""
+        output: TwinOutput | Tensor = self.student(sar)
+        return output
+
+    @torch.no_grad()
+    def follow(self, momentum: float) -> None:
+        """Average = momentum average + (1 - momentum) student, batch statistics included."""
+        for own, new in zip(self.average.state_dict().values(), self.student.state_dict().values(), strict=True):
+            if own.is_floating_point():
+                own.lerp_(new, 1 - momentum)
+            else:
+                own.copy_(new)
+
+    @property
+    def deployed(self) -> nn.Module:
+        """The average without auxiliary heads."""
+        return _plain(self.average)
+
+    @property
+    def learned(self) -> nn.Module:
+        """The student without auxiliary heads."""
+        return _plain(self.student)
+
+    def parts(self) -> tuple[Part, ...]:
+        """Disjoint parts that make up the network."""
+        named = (("student", self.student), ("average", self.average))
+        return tuple(Part(f"{who}: {part.name}", part.modules) for who, network in named for part in network.parts())
+
+
+def _plain(network: nn.Module) -> nn.Module:
+    """A network without auxiliary heads."""
+    return network.twin if isinstance(network, SupervisedTwinNetwork) else network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -9,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rasterio.enums import ColorInterp
-
-from overcast.data.files import grid_of, open_raster, require_complete
+from overcast.data.addresses import address, file_name, located
+from overcast.data.files import grid_of, opaque_bands, open_raster, require_complete
 from overcast.data.georeference import Georeference
 from overcast.errors import InputError, RadiometryError
 from overcast.inference.declare import declared_beside
@@ -52,7 +52,7 @@ class Band:
     @property
     def label(self) -> str:
         """Name, file and band, for people."""
-        return f"{self.name} of {self.path}" + (f" (band {self.index})" if self.dataset.count > 1 else "")
+        return f"{self.name} of {address(self.path)}" + (f" (band {self.index})" if self.dataset.count > 1 else "")
 
 
 def parse_input(text: str | Path) -> Input:
@@ -63,18 +63,27 @@ def parse_input(text: str | Path) -> Input:
     """
     place, name = str(text), None
     left, equals, right = place.partition("=")
-    if equals and left.isidentifier() and not Path(place).exists():
+    if equals and left.isidentifier() and not os.path.lexists(place):
         name, place = left.upper(), right
     numbered = re.fullmatch(r"(.+)@([1-9][0-9]*)", place)
-    if numbered and not Path(place).exists():
-        return Input(name, Path(numbered[1]), int(numbered[2]))
-    return Input(name, Path(place), None)
+    if numbered and not os.path.lexists(place):
+        return Input(name, located(numbered[1]), int(numbered[2]))
+    return Input(name, located(place), None)
 
 
 def find_bands(
-    inputs: Sequence[Input], wanted: tuple[str, ...], declared: tuple[str, ...] | None, model: str, stack: ExitStack
+    inputs: Sequence[Input],
+    needed: tuple[tuple[str, ...], str] | None,
+    declared: tuple[str, ...] | None,
+    stack: ExitStack,
 ) -> tuple[Band, ...]:
-    """The bands that the model needs, in its order; `stack` closes their files.
+    """The bands that a model needs, in its order; `stack` closes their files.
+
+    Args:
+        inputs: Files, or bands of them.
+        needed: Names of the bands, and the model's name; None takes all bands as they come.
+        declared: Names of all bands of the files, where the user gives them.
+        stack: Closes the files.
 
     Raises:
         InputError: A file is missing, damaged or lacks a band.
@@ -85,16 +94,17 @@ def find_bands(
     datasets: dict[Path, Any] = {}
     for one in inputs:
         if one.path not in datasets:
-            datasets[one.path] = stack.enter_context(open_raster(one.path))
+            datasets[one.path] = stack.enter_context(open_raster(one.path, virtual=True))
             require_complete(one.path, datasets[one.path])
     plain = [(one, index) for one in inputs if one.name is None for index in _indexes(one, datasets[one.path])]
-    names = _plain_names(plain, datasets, wanted, declared)
+    names = _plain_names(plain, datasets, needed[0] if needed else POLARISATIONS, declared)
     found = [Band(name, one.path, index, datasets[one.path]) for (one, index), name in zip(plain, names, strict=True)]
     found += [_named(one, datasets[one.path]) for one in inputs if one.name is not None]
-    return _ordered(found, wanted, model)
+    return _ordered(found, needed)
 
 
-def _ordered(found: Sequence[Band], wanted: tuple[str, ...], model: str) -> tuple[Band, ...]:
+def _ordered(found: Sequence[Band], needed: tuple[tuple[str, ...], str] | None) -> tuple[Band, ...]:
+    wanted, model = needed or ((), "")
     by_name: dict[str, Band] = {}
     upper = {name.upper(): name for name in wanted}
     for band in found:
@@ -102,34 +112,37 @@ def _ordered(found: Sequence[Band], wanted: tuple[str, ...], model: str) -> tupl
         if name in by_name:
             raise RadiometryError(
                 f"{by_name[name].label} and {band.label} are both called {name}; give each band its name, "
-                f"for example {name}={band.path}@{band.index}."
+                f"for example {name}={address(band.path)}@{band.index}."
             )
         by_name[name] = Band(name, band.path, band.index, band.dataset)
     missing = [name for name in wanted if name not in by_name]
     if missing:
-        files = ", ".join(dict.fromkeys(str(band.path) for band in found))
+        files = ", ".join(dict.fromkeys(address(band.path) for band in found))
         twin = {"HV": "VH", "VH": "HV"}.get(missing[0], "")
         hint = f" ({missing[0]} may be taken from {twin} by naming it twice)" if twin in by_name else ""
         raise RadiometryError(
             f"{files}: model {model} needs {', '.join(missing)} too, but only {', '.join(by_name)} were given; "
             f"add {missing[0]}=FILE{hint}, or take a model for {', '.join(by_name)} (--model)."
         )
-    return tuple(by_name[name] for name in wanted)
+    return tuple(by_name[name] for name in wanted or by_name)
 
 
 def _indexes(one: Input, dataset: Any) -> list[int]:
     if one.index is not None:
         if one.index > dataset.count:
-            raise InputError(f"{one.path} has {dataset.count} bands, no band {one.index}; correct the number after @.")
+            raise InputError(
+                f"{address(one.path)} has {dataset.count} bands, no band {one.index}; correct the number after @."
+            )
         return [one.index]
-    return [index for index in dataset.indexes if dataset.colorinterp[index - 1] is not ColorInterp.alpha]
+    return list(opaque_bands(dataset))
 
 
 def _named(one: Input, dataset: Any) -> Band:
     indexes = _indexes(one, dataset)
     if len(indexes) != 1:
         raise RadiometryError(
-            f"{one.path} has {len(indexes)} bands and {one.name}= does not say which; write {one.name}={one.path}@1, "
+            f"{address(one.path)} has {len(indexes)} bands and {one.name}= does not say which; "
+            f"write {one.name}={address(one.path)}@1, "
             "with the number of the band."
         )
     return Band(str(one.name), one.path, indexes[0], dataset)
@@ -158,15 +171,19 @@ def _name(one: Input, index: int, dataset: Any, wanted: tuple[str, ...]) -> str:
     if isinstance(listed, list | tuple) and len(listed) == dataset.count:
         return str(listed[index - 1])
     description = dataset.descriptions[index - 1]
-    texts = [description or ""] + ([one.path.stem] if dataset.count == 1 else [])
+    texts = [description or ""] + ([Path(file_name(one.path)).stem] if dataset.count == 1 else [])
     for text in texts:
         named = _tokens(text, wanted)
         if len(named) == 1:
             return named[0]
     said = f"is described as {description!r}" if description else "has no description"
     example = wanted[0]
-    how = f"write {example}={one.path}" if dataset.count == 1 else "name all bands in order, for example --bands VV,VH"
-    raise RadiometryError(f"{one.path}: band {index} {said}, so nobody knows its polarisation; {how}.")
+    how = (
+        f"write {example}={address(one.path)}"
+        if dataset.count == 1
+        else "name all bands in order, for example --bands VV,VH"
+    )
+    raise RadiometryError(f"{address(one.path)}: band {index} {said}, so nobody knows its polarisation; {how}.")
 
 
 def _tokens(text: str, wanted: tuple[str, ...]) -> list[str]:

@@ -7,84 +7,54 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from overcast.data.files import is_photograph
+from overcast.data.plausible import SCENE, doubt, photograph, same_pixels, sample_windows
 from overcast.data.units import Unit
 from overcast.errors import RadiometryError
 from overcast.prepare.convert import shift_db, squared
 from overcast.prepare.options import Level
 from overcast.prepare.plan import Plan
-from overcast.prepare.render import sample_blocks, samples
+from overcast.prepare.render import sample_blocks
 from overcast.prepare.source import BandReader
 
-ZERO_SHARE = 0.001
-"""Share of values that are exactly 0 from which on 0 is suspected to mean 'no data'."""
-NEGATIVE_POWER_SHARE = 0.2
-"""Share of power below 0 that the subtraction of noise may leave."""
-DB_RANGE = (-100.0, 100.0)
-LINEAR_SPREAD = 5.0
-"""Values from 0 to this are linear rather than decibels."""
 LEVEL_DEVIATIONS = 2.0
 """Distance of a scene's mean from that of the training data, in its deviations, that is refused."""
-
-_AS_STATED = "or --accept-values if they are as stated"
 
 
 def check_values(plan: Plan) -> None:
     """Raise RadiometryError where a sample of a band does not look like its stated unit, or hides a nodata value."""
     if plan.options.accept_values:
         return
-    for band in plan.bands:
-        values = _sample(band.reader)
-        if not values.size:
-            continue
-        reason = _hidden_nodata(values, band.conversion.source) or _implausible(values, band.conversion.source)
-        passed_on = band.conversion.target is Unit.DIGITAL_NUMBER
-        if reason is not None and not passed_on:
-            raise RadiometryError(f"{band.reader.band.label}: {reason}.")
+    found = [_sample(band.reader) for band in plan.bands]
+    for band, values in zip(plan.bands, found, strict=True):
+        label, dataset = band.reader.band.label, band.reader.band.dataset
+        if is_photograph(dataset) and not band.reader.band.is_complex and _sees_light(plan, found):
+            raise RadiometryError(
+                f"{label}: three 8-bit bands that call themselves red, green and blue are a colour photograph, not a "
+                "radar image; give the radar's file, or --accept-values if they are as stated."
+            )
+        convert = band.conversion.target is not Unit.DIGITAL_NUMBER
+        reason = doubt(values, band.conversion.source, SCENE, convert=convert)
+        if reason is not None:
+            raise RadiometryError(f"{label}: {reason}.")
+    reason = same_pixels([band.name for band in plan.bands], found)
+    if reason is not None:
+        raise RadiometryError(f"{plan.scene}: {reason}.")
+
+
+def _sees_light(plan: Plan, found: list[NDArray[np.float64]]) -> bool:
+    unit = plan.bands[0].conversion.source
+    return photograph(np.stack(found) if len({values.size for values in found}) == 1 else np.empty((0, 0)), unit)
 
 
 def _sample(reader: BandReader) -> NDArray[np.float64]:
     """(N,) values with data; of complex ones the magnitude."""
     parts = []
-    for window in samples(reader.grid):
+    for window in sample_windows(reader.grid):
         values, valid = reader.read(window)
         kept = values[valid]
         parts.append(np.sqrt(squared(kept)) if np.iscomplexobj(kept) else kept.astype(np.float64))
     return np.concatenate(parts)
-
-
-def _hidden_nodata(values: NDArray[np.float64], unit: Unit) -> str | None:
-    """A value that stands for 'no data' without being declared."""
-    zeros = np.count_nonzero(values == 0) / values.size
-    if zeros > ZERO_SHARE:
-        return (
-            f"{zeros:.1%} of its values are exactly 0, which is hardly a measurement; give --nodata 0 if it means no "
-            f"data, {_AS_STATED}"
-        )
-    least = values.min()
-    repeated = np.count_nonzero(values == least) > 1
-    below = DB_RANGE[0] if unit is Unit.DECIBEL else 0.0
-    if repeated and least < below and np.all(values[values < below] == least):
-        return f"{least:g} cannot be {unit.value}; give --nodata={least:g} if it means no data, {_AS_STATED}"
-    return None
-
-
-def _implausible(values: NDArray[np.float64], unit: Unit) -> str | None:
-    low, high = np.percentile(values, [1, 99])
-    negative = np.count_nonzero(values < 0) / values.size
-    found = f"values from {low:.4g} to {high:.4g} (1 to 99 %)"
-    match unit:
-        case Unit.DECIBEL if low < DB_RANGE[0] or high > DB_RANGE[1]:
-            return f"{found} are no dB; correct --unit, {_AS_STATED}"
-        case Unit.DECIBEL if values.min() >= 0 and high < LINEAR_SPREAD:
-            return f"{found}, none below 0, look linear, not like dB; correct --unit, {_AS_STATED}"
-        case Unit.AMPLITUDE | Unit.DIGITAL_NUMBER if negative > 0:
-            return f"{negative:.1%} of its values are below 0, which {unit.value} never is; correct --unit or --nodata"
-        case Unit.LINEAR_POWER if negative > NEGATIVE_POWER_SHARE:
-            return f"{negative:.1%} of its values are below 0, too many for power; correct --unit, {_AS_STATED}"
-        case Unit.DIGITAL_NUMBER if np.count_nonzero(values != np.round(values)) > 0.01 * values.size:
-            return f"{found} are no whole numbers, so no digital numbers; give --unit amplitude, {_AS_STATED}"
-        case _:
-            return None
 
 
 def levels(plan: Plan) -> NDArray[np.float64] | None:
@@ -112,7 +82,7 @@ def at_level(plan: Plan) -> Plan:
     Raises RadiometryError where the scene is much brighter or darker than the training data and nobody said what to do.
     """
     found, wanted = levels(plan), plan.model.statistics
-    if found is None or plan.options.level is Level.KEEP:
+    if found is None or wanted is None or plan.options.level is Level.KEEP:
         return plan
     if plan.options.level is Level.MATCH:
         if plan.sensor.unit is Unit.DIGITAL_NUMBER:

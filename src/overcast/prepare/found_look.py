@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pyproj import Geod, Transformer
 
+from overcast.data.compass import azimuth_of, difference
 from overcast.data.units import RadarSide
 from overcast.errors import RadiometryError
-from overcast.prepare.look import Radar, azimuth_of, difference, orbit_heading, radar_behind
+from overcast.prepare.look import Radar, orbit_heading, radar_behind
 from overcast.prepare.metadata import RadarFacts
 from overcast.prepare.options import PrepareOptions
 
@@ -31,13 +32,16 @@ def stated_radar(options: PrepareOptions) -> Radar | None:
     return None
 
 
-def declared_radar(look: object, up_deg: float, name: str) -> Radar | None:
-    """From the side of the image that a declaration names. Raises RadiometryError for an unknown one."""
+def declared_radar(declared: Mapping[str, object], name: str) -> Radar | None:
+    """From the azimuth or the side of the compass in a declaration. Raises RadiometryError for an unknown side."""
+    look, azimuth = declared.get("radar_side"), declared.get("radar_azimuth_deg")
+    if isinstance(azimuth, int | float) and 0 <= azimuth < 360:
+        return Radar(float(azimuth), f"declared by {name}")
     if look is None:
         return None
     if look not in set(RadarSide):
         raise RadiometryError(f"{name} declares the radar side {look!r}; choose from {', '.join(RadarSide)}.")
-    return Radar((up_deg + azimuth_of(RadarSide(str(look)))) % 360.0, f"declared by {name}")
+    return Radar(azimuth_of(RadarSide(str(look))), f"declared by {name}")
 
 
 def metadata_radar(facts: RadarFacts, latitude_deg: float, names: Sequence[str], scene: str) -> Radar | None:

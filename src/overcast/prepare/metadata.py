@@ -5,18 +5,26 @@ Field names are compared without case, spaces and punctuation. Two different ans
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
+from overcast.data.addresses import file_name, is_remote
 from overcast.errors import InputError, RadiometryError
+from overcast.reading import looks_like_xml, parse_json, parse_xml, read_bytes
+from overcast.reading.json_text import json_value
+from overcast.reading.words import UnreadableError
 
 LARGEST_BYTES = 64 * 2**20
 """Larger files beside a scene are data, not metadata."""
+
+LOWEST_GROUND_M, HIGHEST_GROUND_M, HIGHEST_RADAR_M = 6.35e6, 6.40e6, 6e7
+"""Distances from the Earth's centre."""
+NEAREST_M = 1000.0
+"""Between radar and scene."""
 
 SHORTEST_NAME = 12
 """Characters, a digit among them, of a product's name: `<product>_GEC.tif` has `<product>_METADATA.json`."""
@@ -104,10 +112,9 @@ def documents(paths: Sequence[Path], tags: Sequence[Mapping[str, str]], named: S
     for file in (*named, *beside):
         try:
             found.append(_read(file))
-        except (OSError, ValueError, ET.ParseError) as error:
+        except InputError:
             if file in named:
-                reason = str(error).splitlines()[0].rstrip(".")
-                raise InputError(f"{file} cannot be read as JSON or XML ({reason}); name another file.") from error
+                raise
     return found
 
 
@@ -128,6 +135,12 @@ def radar_facts(found: Sequence[Document], scene: str) -> RadarFacts:
         said = [
             (value, one.name) for one in found for text in _texts(one, names) if (value := _number(text)) is not None
         ]
+        if impossible := [(value, name) for value, name in said if not -360 <= value <= 360]:
+            value, name = impossible[0]
+            raise RadiometryError(
+                f"{scene}: the {kind} is given as {value:g} in {name}, which is no angle between -360 and 360 degrees; "
+                "say where the radar looked with --look-azimuth DEGREES."
+            )
         if said and max(abs((value - said[0][0] + 180) % 360 - 180) for value, _ in said) > 10:
             raise RadiometryError(
                 f"{scene}: the {kind} is given as {', '.join(f'{value:g} in {name}' for value, name in said[:3])}; "
@@ -143,7 +156,7 @@ def radar_facts(found: Sequence[Document], scene: str) -> RadarFacts:
         heading_deg=number("heading", HEADING),
         view_azimuth_deg=number("viewing azimuth", AZIMUTH),
         platform=" ".join(dict.fromkeys(platforms)),
-        positions=tuple(place for one in found for place in _positions(one.content)),
+        positions=tuple(place for one in found for place in _positions(one, scene)),
         source=", ".join(one.name for one in found if any(name in every for name, _ in one.fields)),
     )
 
@@ -152,7 +165,7 @@ def scale_factor(found: Sequence[Document]) -> tuple[float, str] | None:
     """Capella's `collect.image.scale_factor` and the document with it: it times the stored value is amplitude."""
     for one in found:
         value = _at(one.content, "collect", "image", "scale_factor")
-        if isinstance(value, int | float) and value > 0:
+        if isinstance(value, int | float) and 0 < value < 1e12:
             return float(value), one.name
     return None
 
@@ -167,14 +180,18 @@ def _texts(document: Document, names: frozenset[str]) -> Iterator[str]:
 
 
 def _number(text: str) -> float | None:
+    """The number that a text is; None for any other text and for nan, which means that nobody knows."""
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         return None
+    return None if math.isnan(value) else value
 
 
 def _beside(path: Path) -> list[Path]:
     """JSON and XML files that are named after a scene, with or without its last word, and the annotation of a SAFE."""
+    if is_remote(path):
+        return []
     stem = path.stem.lower()
     shorter = stem.rpartition("_")[0]
     prefix = shorter if len(shorter) >= SHORTEST_NAME and re.search(r"\d", shorter) else stem
@@ -197,23 +214,24 @@ def _tags(path: Path, tags: Mapping[str, str]) -> Document:
     for text in tags.values():
         if text.lstrip().startswith("{") and content is None:
             try:
-                content = json.loads(text)
-            except ValueError:
+                content = json_value(text)
+            except UnreadableError:
                 continue
             fields += _flat(content)
-    return Document(f"the metadata of {path.name}", tuple(fields), content)
+    return Document(f"the metadata of {file_name(path)}", tuple(fields), content)
 
 
 def _read(path: Path) -> Document:
-    text = path.read_text(encoding="utf-8-sig")
-    if text.lstrip().startswith("<"):
-        root = ET.fromstring(text)  # noqa: S314  # expat bounds entities, loads none
+    remedy = "name another file"
+    content = read_bytes(path, InputError, remedy, LARGEST_BYTES)
+    if looks_like_xml(content):
+        root = parse_xml(content, str(path), InputError, remedy)
         fields = [
             (_plain(one.tag.rpartition("}")[2]), one.text) for one in root.iter() if one.text and one.text.strip()
         ]
         return Document(path.name, tuple(fields))
-    content = json.loads(text)
-    return Document(path.name, tuple(_flat(content)), content)
+    value = parse_json(content, str(path), InputError, remedy)
+    return Document(path.name, tuple(_flat(value)), value)
 
 
 def _flat(content: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -237,13 +255,30 @@ def _at(content: Any, *keys: str) -> Any:
     return content
 
 
-def _positions(content: Any) -> Iterator[tuple[tuple[float, ...], tuple[float, ...]]]:
-    """Capella: place of the radar in the middle of the take, and of the scene's centre."""
-    vectors = _at(content, "collect", "state", "state_vectors")
-    frame = _at(content, "collect", "state", "coordinate_system", "type")
-    target = _at(content, "collect", "image", "center_pixel", "target_position")
+def _positions(document: Document, scene: str) -> Iterator[tuple[tuple[float, ...], tuple[float, ...]]]:
+    """Capella: place of the radar in the middle of the take, and of the scene's centre.
+
+    Raises RadiometryError where either is no such place.
+    """
+    vectors = _at(document.content, "collect", "state", "state_vectors")
+    frame = _at(document.content, "collect", "state", "coordinate_system", "type")
+    target = _at(document.content, "collect", "image", "center_pixel", "target_position")
     if frame != "ecef" or not isinstance(vectors, list) or not vectors or not isinstance(target, list):
         return
-    radar = _at(vectors[len(vectors) // 2], "position")
-    if isinstance(radar, list) and len(radar) == len(target) == 3:
-        yield tuple(map(float, radar)), tuple(map(float, target))
+    radar = _place(_at(vectors[len(vectors) // 2], "position"), HIGHEST_RADAR_M)
+    ground = _place(target, HIGHEST_GROUND_M)
+    if radar is None or ground is None or math.dist(radar, ground) < NEAREST_M:
+        raise RadiometryError(
+            f"{scene}: {document.name} gives a position of the radar or of the scene that is nowhere near the Earth; "
+            "say where the radar looked with --look-azimuth DEGREES."
+        )
+    yield radar, ground
+
+
+def _place(value: Any, highest_m: float) -> tuple[float, ...] | None:
+    """Three Earth-fixed coordinates in metres between the poles' ground and `highest_m` from the Earth's centre."""
+    if not isinstance(value, list) or len(value) != 3:
+        return None
+    if not all(isinstance(part, int | float) and abs(part) <= HIGHEST_RADAR_M for part in value):
+        return None
+    return tuple(map(float, value)) if LOWEST_GROUND_M <= math.hypot(*value) <= highest_m else None

@@ -8,19 +8,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from overcast.data.units import RadarSide, Unit
+from overcast.data.units import RadarSide, Resampling, Unit
 from overcast.errors import ConfigError
 
 Report = Callable[[float, float, str], None]
 """Called with km^2 done, km^2 in all and what is being done."""
-
-
-class Resampling(StrEnum):
-    """How values between pixels are found. Where pixels become coarser, all but `nearest` take the mean of power."""
-
-    NEAREST = "nearest"
-    BILINEAR = "bilinear"
-    CUBIC = "cubic"
 
 
 class Level(StrEnum):

@@ -9,19 +9,21 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from overcast.data.compass import azimuth_of, nearest_side, side_of, up_azimuth
+from overcast.data.degrees import place_of
 from overcast.data.georeference import Georeference, same_grid
 from overcast.data.radiometry import SensorRadiometry
-from overcast.data.units import RadarSide, Unit
+from overcast.data.resample import Regridding
+from overcast.data.units import Resampling, Unit
 from overcast.errors import ConfigError, RadiometryError
 from overcast.inference.declare import declared_beside
-from overcast.inference.model import SceneModel
+from overcast.prepare.aim import Aim, ForTraining
 from overcast.prepare.bands import find_bands, parse_input
 from overcast.prepare.convert import Conversion
 from overcast.prepare.found_look import declared_radar, metadata_radar, stated_radar, unknown_look
-from overcast.prepare.look import Radar, azimuth_of, place_of, require_side, up_azimuth
+from overcast.prepare.look import Radar, require_side
 from overcast.prepare.metadata import Document, documents, radar_facts, scale_factor
-from overcast.prepare.options import PrepareOptions, Resampling
-from overcast.prepare.resample import Regridding
+from overcast.prepare.options import PrepareOptions
 from overcast.prepare.source import BandReader, open_reader, unit_of
 from overcast.prepare.target import target_crs, target_grid
 
@@ -66,7 +68,7 @@ class Plan:
     sensor: SensorRadiometry
     """What the output declares of itself."""
     radar: Radar | None
-    model: SceneModel
+    model: Aim
     options: PrepareOptions
 
     @property
@@ -104,7 +106,7 @@ class Plan:
         return (told,) if longest >= COARSE_INPUT else ()
 
 
-def make_plan(inputs: Sequence[str | Path], model: SceneModel, options: PrepareOptions, stack: ExitStack) -> Plan:
+def make_plan(inputs: Sequence[str | Path], aim: Aim | ForTraining, options: PrepareOptions, stack: ExitStack) -> Plan:
     """Decide everything, and refuse what cannot be decided without guessing; `stack` closes the input files.
 
     Raises:
@@ -112,23 +114,40 @@ def make_plan(inputs: Sequence[str | Path], model: SceneModel, options: PrepareO
         RadiometryError: Bands, unit, calibration or radar side are unknown, or not what the model needs.
         ConfigError: Options contradict each other.
     """
-    wanted = model.sensor
-    found = find_bands([parse_input(text) for text in inputs], wanted.bands, options.bands, model.name, stack)
+    needed = None if isinstance(aim, ForTraining) else (aim.sensor.bands, aim.name)
+    found = find_bands([parse_input(text) for text in inputs], needed, options.bands, stack)
     readers = [open_reader(band, options.nodata) for band in found]
+    model = aim.aim(readers) if isinstance(aim, ForTraining) else aim
+    wanted = model.sensor
     said = _documents(readers, options)
     first = readers[0]
     crs = target_crs(first.grid, options.crs, str(first.band.path))
     radar = _radar(first, said, model, options)
     grid = target_grid(first.grid, crs, wanted.gsd_m, _upwards(radar, model, options))
-    look = None if radar is None else _look(radar, grid, model, str(first.band.path))
+    if radar is not None:
+        _require_look(radar, grid, model, str(first.band.path))
 
     @cache
     def regridding(source: Georeference) -> Regridding | None:
         return None if same_grid(source, grid) else Regridding(source, grid, options.resampling)
 
     bands = tuple(_band_plan(reader, regridding(reader.grid), model, options) for reader in readers)
-    sensor = SensorRadiometry(bands=wanted.bands, unit=wanted.unit, nodata=None, gsd_m=wanted.gsd_m, radar_side=look)
-    return Plan(bands, grid, sensor, radar, model, options)
+    return Plan(bands, grid, _declaration(wanted, radar, options), radar, model, options)
+
+
+def _declaration(wanted: SensorRadiometry, radar: Radar | None, options: PrepareOptions) -> SensorRadiometry:
+    """What the output says of itself: the radar by the compass, its azimuth where no word of the compass says it."""
+    side = None if radar is None else nearest_side(radar.azimuth_deg)
+    exact = None if radar is None or side is None else round(radar.azimuth_deg % 360.0, 9) % 360.0
+    return SensorRadiometry(
+        bands=wanted.bands,
+        unit=wanted.unit,
+        nodata=None,
+        gsd_m=wanted.gsd_m,
+        radar_side=side,
+        radar_azimuth_deg=None if side is None or exact == azimuth_of(side) else exact,
+        accept_values=options.accept_values,
+    )
 
 
 def _documents(readers: Sequence[BandReader], options: PrepareOptions) -> list[Document]:
@@ -136,13 +155,12 @@ def _documents(readers: Sequence[BandReader], options: PrepareOptions) -> list[D
     return documents(list(files), list(files.values()), options.metadata)
 
 
-def _radar(first: BandReader, said: list[Document], model: SceneModel, options: PrepareOptions) -> Radar | None:
+def _radar(first: BandReader, said: list[Document], model: Aim, options: PrepareOptions) -> Radar | None:
     """Where the radar stood; None where nobody says and the model does not need it."""
     path, wanted = first.band.path, model.sensor.radar_side
     radar = stated_radar(options)
     if radar is None:
-        declared = declared_beside(path).get("radar_side")
-        radar = declared_radar(declared, up_azimuth(first.grid), str(path))
+        radar = declared_radar(declared_beside(path), str(path))
     if radar is None:
         facts = radar_facts(said, str(path))
         radar = metadata_radar(facts, place_of(first.grid)[1], [path.name], str(path))
@@ -151,7 +169,7 @@ def _radar(first: BandReader, said: list[Document], model: SceneModel, options: 
     return radar
 
 
-def _upwards(radar: Radar | None, model: SceneModel, options: PrepareOptions) -> float | None:
+def _upwards(radar: Radar | None, model: Aim, options: PrepareOptions) -> float | None:
     """Azimuth that the upper side of the image shall have."""
     if not options.rotate:
         return None
@@ -161,8 +179,8 @@ def _upwards(radar: Radar | None, model: SceneModel, options: PrepareOptions) ->
     return (radar.azimuth_deg - azimuth_of(side)) % 360.0
 
 
-def _look(radar: Radar, grid: Georeference, model: SceneModel, scene: str) -> RadarSide:
-    """Side of the image. Raises RadiometryError where it is neither the model's nor the opposite one."""
+def _require_look(radar: Radar, grid: Georeference, model: Aim, scene: str) -> None:
+    """Raise RadiometryError where the radar's side of the image is neither the model's nor the opposite one."""
     side, wanted = require_side(radar, up_azimuth(grid), scene), model.sensor.radar_side
     if wanted is not None and side not in {wanted, wanted.opposite}:
         raise RadiometryError(
@@ -170,12 +188,9 @@ def _look(radar: Radar, grid: Georeference, model: SceneModel, scene: str) -> Ra
             f"model {model.name} was trained on {wanted.value} and only half turns are undone when mapping; "
             "turn the scene with --rotate."
         )
-    return side
 
 
-def _band_plan(
-    reader: BandReader, regridding: Regridding | None, model: SceneModel, options: PrepareOptions
-) -> BandPlan:
+def _band_plan(reader: BandReader, regridding: Regridding | None, model: Aim, options: PrepareOptions) -> BandPlan:
     band, target = reader.band, model.sensor.unit
     unit = unit_of(reader, options.unit)
     factor_db, source = _calibration(reader, unit, options)
@@ -209,7 +224,7 @@ def _calibration(reader: BandReader, unit: Unit, options: PrepareOptions) -> tup
 
 
 def _require_unconverted(
-    reader: BandReader, unit: Unit, factor_db: float | None, regridding: Regridding | None, model: SceneModel
+    reader: BandReader, unit: Unit, factor_db: float | None, regridding: Regridding | None, model: Aim
 ) -> None:
     """Raise RadiometryError where digital numbers for a model of digital numbers would have to be computed with."""
     label = reader.band.label
@@ -240,6 +255,6 @@ def _grid_sentence(plan: Plan) -> str:
 def _look_sentences(plan: Plan) -> list[str]:
     if plan.radar is None:
         return []
-    side = plan.sensor.radar_side
+    side = side_of(plan.radar.azimuth_deg, up_azimuth(plan.grid))
     where = f"radar at {plan.radar.azimuth_deg:.1f} degrees from north ({plan.radar.source})"
     return [f"{where}: the image's {side.value if side else 'unknown'} side"]

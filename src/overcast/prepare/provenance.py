@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyproj
 import rasterio
-import shapely
 
 from overcast import __version__
+from overcast.data.addresses import file_name, is_remote
 from overcast.inference.outputs import writing
-from overcast.inference.stac import COG_TYPE, EXTENSIONS, ground_outline, made_at, projection, relative, utc_text
+from overcast.inference.stac import COG_TYPE, EXTENSIONS, ground, made_at, projection, relative, utc_text
 from overcast.prepare.plan import Plan
 
 
@@ -26,15 +26,13 @@ def write_item(path: Path, target: Path, scene: Path, plan: Plan) -> None:
 
 def item(target: Path, scene: Path, plan: Plan) -> dict[str, Any]:
     """The STAC 1.0 item. Its `datetime` is that of processing: files do not say reliably when a scene was taken."""
-    outline, created = ground_outline(plan.grid), utc_text(made_at())
-    extent = {} if outline is None else {"bbox": [round(value, 9) for value in outline.bounds]}
+    created = utc_text(made_at())
     return {
         "type": "Feature",
         "stac_version": "1.0.0",
         "stac_extensions": list(EXTENSIONS),
         "id": target.name.removesuffix(".stac.json"),
-        "geometry": None if outline is None else shapely.geometry.mapping(outline),
-        **extent,
+        **ground(plan.grid),
         "properties": {
             "datetime": created,
             "created": created,
@@ -48,7 +46,9 @@ def item(target: Path, scene: Path, plan: Plan) -> dict[str, Any]:
             "overcast:radar_azimuth": None if plan.radar is None else round(plan.radar.azimuth_deg, 3),
             "overcast:inputs": [_input(one, target, plan) for one in plan.paths],
         },
-        "links": [{"rel": "derived_from", "href": relative(one, target), "title": one.name} for one in plan.paths],
+        "links": [
+            {"rel": "derived_from", "href": relative(one, target), "title": file_name(one)} for one in plan.paths
+        ],
         "assets": {"scene": {"href": relative(scene, target), "type": COG_TYPE, "roles": ["data"]}},
     }
 
@@ -65,7 +65,9 @@ def _software() -> dict[str, str]:
 
 
 def _input(path: Path, target: Path, plan: Plan) -> dict[str, object]:
+    bands = {band.name: band.reader.band.index for band in plan.bands if band.reader.band.path == path}
+    if is_remote(path):
+        return {"href": relative(path, target), "bands": bands}
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    bands = {band.name: band.reader.band.index for band in plan.bands if band.reader.band.path == path}
     return {"href": relative(path, target), "bytes": path.stat().st_size, "sha256": sha256, "bands": bands}

@@ -8,14 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from overcast.data.georeference import Georeference
+from overcast.data.plausible import SAMPLE_SIDE, sample_windows
+from overcast.data.resample import Reach, Regridding
 from overcast.grid import Window
 from overcast.prepare.plan import BandPlan, Plan
-from overcast.prepare.resample import Reach, Regridding
-
-SAMPLES = 8
-"""Sample windows per row and column of a scene."""
-SAMPLE_SIDE = 64
 
 
 @dataclass(frozen=True)
@@ -75,21 +71,8 @@ def blocks(plan: Plan, largest: int) -> Iterator[Window]:
 
 def sample_blocks(plan: Plan) -> Iterator[Block]:
     """Small blocks spread evenly over the prepared scene; all of it where it is small."""
-    return (render(plan, window) for window in samples(plan.grid, _side(plan, SAMPLE_SIDE)))
-
-
-def samples(grid: Georeference, side: int = SAMPLE_SIDE) -> Iterator[Window]:
-    """Small windows spread evenly over a grid; all of it where it is small."""
-    for row in _starts(grid.height, side):
-        for col in _starts(grid.width, side):
-            yield Window(row, col, min(side, grid.height - row), min(side, grid.width - col))
+    return (render(plan, window) for window in sample_windows(plan.grid, _side(plan, SAMPLE_SIDE)))
 
 
 def _side(plan: Plan, largest: int) -> int:
     return min((band.regridding.block_side(largest) for band in plan.bands if band.regridding), default=largest)
-
-
-def _starts(length: int, side: int) -> list[int]:
-    if length <= side * SAMPLES:
-        return list(range(0, length, side))
-    return [int(start) for start in np.linspace(0, length - side, SAMPLES)]

@@ -12,10 +12,21 @@ import numpy as np
 
 from overcast.bundle import Bundle
 from overcast.errors import InputError
+from overcast.inference.clock import fixed_now
 from overcast.inference.cog import BLOCK, CACHE_BYTES, bounded_cache, write_cog
+from overcast.inference.inputs import Identities, input_identities, require_unchanged
 from overcast.inference.model import SceneModel
-from overcast.inference.outputs import require_space, require_writable, termination_as_interrupt
+from overcast.inference.outputs import (
+    destination,
+    raise_if_interrupted,
+    require_name,
+    require_space,
+    require_writable,
+    termination_as_interrupt,
+)
 from overcast.inference.staging import recover_publication, staged
+from overcast.prepare.aim import ForTraining
+from overcast.prepare.bands import parse_input
 from overcast.prepare.checks import at_level, check_values
 from overcast.prepare.options import PrepareOptions, Report
 from overcast.prepare.plan import Plan, make_plan
@@ -48,7 +59,7 @@ class PrepareSummary:
 
 def prepare_scene(
     inputs: Sequence[str | Path],
-    bundle: Bundle | SceneModel,
+    bundle: Bundle | SceneModel | ForTraining,
     output: Path,
     options: PrepareOptions | None = None,
     *,
@@ -59,7 +70,8 @@ def prepare_scene(
 
     Args:
         inputs: Files: `scene.tif`, `HV=b.tif`, or `HV=scene.tif@2` for its second band.
-        bundle: The model that decides bands, unit, pixel size and radar side.
+        bundle: The model that decides bands, unit, pixel size and radar side; or `ForTraining`, which takes every band
+            and calibrates it.
         output: Cloud-optimised GeoTIFF, .tif or .tiff; a STAC item is written beside it.
         options: What the files do not say.
         dry_run: Decide and check everything, and write nothing.
@@ -71,25 +83,31 @@ def prepare_scene(
         ConfigError: Options contradict each other.
     """
     started, options = time.monotonic(), options or PrepareOptions()
-    model = bundle if isinstance(bundle, SceneModel) else SceneModel.of(bundle)
+    aim = bundle if isinstance(bundle, SceneModel | ForTraining) else SceneModel.of(bundle)
     # not scene.stac.json, which predict writes beside footprints called scene.gpkg
     item = output.with_suffix(".prepared.stac.json") if options.stac else None
     targets = (output, item) if item is not None else (output,)
     with ExitStack() as stack:
-        plan = make_plan(inputs, model, options, stack)
+        paths = [parse_input(one).path for one in inputs]
+        for path in paths:
+            require_name(path)
+        before = input_identities(paths)
+        plan = make_plan(inputs, aim, options, stack)
         recover_publication(targets)
-        _check_outputs(plan, targets)
+        _check_outputs(plan, targets, before)
         stack.enter_context(termination_as_interrupt())
         stack.enter_context(bounded_cache(_cache_bytes(plan)))
         check_values(plan)
         plan = at_level(plan)
         valid, lost = None, 0
         if not dry_run:
-            staging = stack.enter_context(staged(targets))
+            staging = stack.enter_context(staged(targets, overwrite=options.overwrite))
             raster = staging.scratch(output.name)
             valid, lost = _write(plan, raster, staging.path(output), progress)
             if item is not None:
                 write_item(staging.path(item), item, output, plan)
+            require_unchanged(before, paths)
+            raise_if_interrupted()
             staging.publish()
     return PrepareSummary(
         plan=plan,
@@ -118,13 +136,14 @@ def _write(plan: Plan, raster: Path, scene: Path, progress: Report | None) -> tu
     return valid, lost
 
 
-def _check_outputs(plan: Plan, targets: Sequence[Path]) -> None:
+def _check_outputs(plan: Plan, targets: Sequence[Path], inputs: Identities) -> None:
     output = targets[0]
+    fixed_now()  # raises where SOURCE_DATE_EPOCH is no time
     if output.suffix.lower() not in {".tif", ".tiff"}:
         raise InputError(f"{output.name} does not end in .tif: the scene is written as GeoTIFF; rename it.")
     for target in targets:
-        if target.resolve() in {path.resolve() for path in plan.paths}:
-            raise InputError(f"{target} is the input itself; write elsewhere.")
+        if str(destination(target)) in inputs:
+            raise InputError(f"{target} is the input itself, or a part of it; write elsewhere.")
         require_writable(target, overwrite=plan.options.overwrite)
     side_car = output.with_suffix(".yaml")
     if side_car.exists():

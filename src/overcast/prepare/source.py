@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from overcast.data.addresses import address
 from overcast.data.files import RasterFile, is_masked
 from overcast.data.georeference import Georeference
 from overcast.data.units import Unit
@@ -48,7 +49,8 @@ class BandReader:
     @cached_property
     def _file(self) -> RasterFile:
         band = self.band
-        return RasterFile(band.path, band.dataset, (band.index,), is_masked(band.dataset, alpha_is_data=False))
+        masked = is_masked(band.dataset, alpha_is_data=False)
+        return RasterFile(band.path, band.dataset, (band.index,), masked, self.nodata)
 
     @cached_property
     def scale(self) -> tuple[float, float]:
@@ -58,13 +60,8 @@ class BandReader:
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values (h, w), real or complex, and (h, w) where they are data. Raises InputError for a damaged file."""
-        stored, valid = self._file.read(window)
-        values = stored[0]
-        valid = valid & np.isfinite(values)
-        for missing in self.nodata:
-            valid &= values != missing
-        factor, offset = self.scale
-        return (values if self.scale == (1.0, 0.0) else values * factor + offset), valid
+        bands, valid = self._file.read(window)
+        return bands[0], valid & np.isfinite(bands[0])
 
 
 def open_reader(band: Band, nodata: tuple[float, ...]) -> BandReader:
@@ -75,13 +72,13 @@ def open_reader(band: Band, nodata: tuple[float, ...]) -> BandReader:
     dataset, grid = band.dataset, band.grid
     if (grid.crs is None or not grid.placed) and (dataset.gcps[0] or dataset.rpcs is not None):
         raise InputError(
-            f"{band.path} lies in radar geometry (ground control points only); correct it for terrain first, with SNAP "
-            "or a ready corrected product, or place it with gdalwarp -tps -t_srs EPSG:..."
+            f"{address(band.path)} lies in radar geometry (ground control points only); correct it for terrain first, "
+            "with SNAP or a ready corrected product, or place it with gdalwarp -tps -t_srs EPSG:..."
         )
     if grid.crs is None or grid.transform.determinant == 0 or grid.transform.is_identity:
         missing = "coordinate reference system" if grid.crs is None else "geotransform"
         raise InputError(
-            f"{band.path} has no {missing}, so nobody knows where it lies; assign it "
+            f"{address(band.path)} has no {missing}, so nobody knows where it lies; assign it "
             "(gdal_edit.py -a_srs EPSG:... -a_ullr ...)."
         )
     declared = declared_beside(band.path).get("nodata")

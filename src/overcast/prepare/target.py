@@ -10,10 +10,12 @@ from pyproj import Transformer
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
+from overcast.data.compass import difference, up_azimuth
+from overcast.data.degrees import place_of, utm_zone
 from overcast.data.georeference import Georeference, is_metric, same_crs
+from overcast.data.pixel_size import pixel_sides_m
 from overcast.errors import ConfigError, InputError
 from overcast.inference.area import PlanarArea, measure_area
-from overcast.prepare.look import difference, place_of, up_azimuth
 
 GSD_KEPT = 0.01
 """Relative difference of pixel size up to which a grid is kept: resampling would lose more than it mends."""
@@ -32,20 +34,27 @@ def target_crs(grid: Georeference, wanted: str | None, scene: str) -> str:
     """
     if wanted is not None:
         try:
-            text: str = CRS.from_user_input(wanted).to_string()
+            asked = "" if "/vsi" in wanted or "://" in wanted else wanted  # nobody is asked for a CRS
+            text: str = CRS.from_user_input(asked).to_string()
         except CRSError as error:
             raise ConfigError(f"--crs {wanted} is no known coordinate reference system; write EPSG:32631.") from error
         if not is_metric(text):
             raise ConfigError(f"--crs {wanted} is not in metres on the ground; take the UTM zone of the scene.")
         return text
     assert grid.crs is not None
-    if is_metric(grid.crs) and isinstance(measure_area(grid), PlanarArea):
+    if is_metric(grid.crs) and isinstance(measure_area(grid), PlanarArea) and _true_lengths(grid):
         return grid.crs
-    longitude, latitude = place_of(grid)
-    if not -80 <= latitude <= 84:
-        raise InputError(f"{scene} lies outside of all UTM zones; give a CRS in metres there with --crs.")
-    zone = min(int((longitude + 180) // 6) + 1, 60)
-    return f"EPSG:{(32600 if latitude >= 0 else 32700) + zone}"
+    try:
+        return utm_zone(*place_of(grid))
+    except InputError as error:
+        raise InputError(f"{scene}: {str(error).rstrip('.')}; give a CRS in metres there with --crs.") from error
+
+
+def _true_lengths(grid: Georeference) -> bool:
+    """True where metres of the CRS are metres on the ground along both sides of a pixel."""
+    t, sides = grid.transform, pixel_sides_m(grid)
+    plane = math.hypot(t.a, t.d), math.hypot(t.b, t.e)
+    return sides is None or all(abs(a / b - 1) <= GSD_KEPT for a, b in zip(sides, plane, strict=False))
 
 
 def target_grid(grid: Georeference, crs: str, gsd_m: float, up_deg: float | None) -> Georeference:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
 from overcast import __version__
-from overcast.data.files import open_raster
 from overcast.grid import Window
 from overcast.inference.cog import BLOCK
 from overcast.inference.declare import TAG
 from overcast.inference.outputs import writing
 from overcast.prepare.plan import Plan
+from overcast.raster.opening import open_own
 
 
 class SceneWriter:
@@ -56,7 +56,7 @@ class SceneWriter:
 
         What goes wrong while GDAL closes a file, on a full disk, is told to its log only. Raises InputError.
         """
-        with writing(path), open_raster(path) as dataset:
+        with writing(path), open_own(path) as dataset:
             for window, checksum in self._written:
                 if crc32(np.ascontiguousarray(dataset.read(window=_at(window))).data) != checksum:
                     raise OSError(f"rows {window.row} to {window.stop[0]} did not arrive")

@@ -20,8 +20,13 @@ def cache_folder() -> Path:
     if Path(named).is_absolute():
         return Path(named) / "overcast"
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "overcast" / "cache"
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "overcast"
+        return Path(os.environ.get("LOCALAPPDATA", _home())) / "overcast" / "cache"
+    return _home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "overcast"
+
+
+def _home() -> Path:
+    """This user's home folder; `~` where nobody knows it."""
+    return Path(os.path.expanduser("~"))  # noqa: PTH111 (Path.home raises where nobody knows it)
 
 
 class ExportCache:
@@ -33,7 +38,8 @@ class ExportCache:
     def get(self, key: str, make: Callable[[], bytes]) -> bytes:
         """The export of a key, made and kept where there is none or only a damaged one.
 
-        A folder that cannot be written keeps nothing, which is no error: the export is made each time.
+        A folder that cannot be written keeps nothing, which is no error: the export is made each time. A home folder
+        that does not exist is not made.
         """
         found = self.find(key)
         if found is None:
@@ -56,6 +62,8 @@ class ExportCache:
 
     def _keep(self, key: str, content: bytes) -> None:
         beside: Path | None = None
+        if self.folder.is_relative_to(_home()) and not _home().is_dir():
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(prefix=f".{key[:8]}.", dir=self.folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from overcast.arithmetic import Precision
 from overcast.errors import ConfigError, OvercastError
 
 
@@ -19,14 +20,6 @@ class Runtime(StrEnum):
     """torch.compile, on a GPU with CUDA graphs; needs a C++ compiler on a CPU."""
     ONNXRUNTIME = "onnxruntime"
     OPENVINO = "openvino"
-
-
-class Precision(StrEnum):
-    """Arithmetic of the network."""
-
-    FP32 = "fp32"
-    BF16 = "bf16"
-    """bfloat16 where the runtime has it: about twice as fast on CPUs with AVX-512 BF16 or AMX, and on GPUs."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +48,8 @@ class RuntimeOptions:
     """Keep exported networks in the user's cache folder, so that the next run finds them."""
 
     def __post_init__(self) -> None:
+        if self.precision is Precision.AUTO:
+            raise ValueError("precision auto has to be settled first")
         exported = self.runtime in (Runtime.ONNXRUNTIME, Runtime.OPENVINO)
         if exported and self.device != "cpu":
             raise ConfigError(

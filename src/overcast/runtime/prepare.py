@@ -10,9 +10,10 @@ from importlib.metadata import version
 import torch
 from torch import nn
 
+from overcast.arithmetic import Precision
 from overcast.errors import ConfigError
 from overcast.runtime.network import fast_network
-from overcast.runtime.options import Precision, Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
+from overcast.runtime.options import Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
 
 EXPORT_PAYS_PIXELS = 10_000_000
 """Smaller scenes run eagerly under `auto`: the export takes longer than it saves. Counts no cache, so that a scene

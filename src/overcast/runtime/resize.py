@@ -16,7 +16,7 @@ MASTER_SIDES = (3 * STRIDE, 4 * STRIDE)
 """Height and width of the export that others are made from."""
 _POINTWISE = {"Add", "Clip", "Concat", "Div", "HardSigmoid", "HardSwish", "LeakyRelu", "Mul", "Relu", "Sigmoid", "Sub"}
 _WINDOWS = {"AveragePool", "MaxPool"}
-_SIZE_FREE = frozenset({"Conv", "GlobalAveragePool", "ReduceMean", *_POINTWISE, *_WINDOWS})
+_SIZE_FREE = frozenset({"Conv", "DepthToSpace", "GlobalAveragePool", "ReduceMean", *_POINTWISE, *_WINDOWS})
 """Operations that mean the same for every size: their padding is that of the stride, not of the tile, as long as sides
 are multiples of the deepest stride."""
 

@@ -10,8 +10,9 @@ from typing import Any, assert_never
 
 import numpy as np
 
+from overcast.arithmetic import Precision
 from overcast.runtime.onnx_export import INPUT, Floats, first_line, probe_of
-from overcast.runtime.options import Precision, Runtime, RuntimeUnavailableError, TileShape
+from overcast.runtime.options import Runtime, RuntimeUnavailableError, TileShape
 
 Session = Callable[[Floats], Floats]
 """A standardised tile (1, C, h, w) to logits (1, K, h, w)."""
@@ -124,6 +125,8 @@ def _check(difference: Floats, expected: Floats, runtime: Runtime, precision: Pr
             wrong = not float(difference.max()) <= LARGEST_FP32_DIFFERENCE * scale
         case Precision.BF16:
             wrong = not float(np.mean(difference)) <= LARGEST_BF16_DIFFERENCE * scale
+        case Precision.AUTO:
+            raise ValueError("auto has to be settled first")
         case _:
             assert_never(precision)
     if wrong:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator
@@ -16,10 +15,15 @@ from shapely import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from overcast.errors import InputError
+from overcast.reading import first_line, read_json
+from overcast.reading.files import LARGEST_DATA_BYTES
 from overcast.simulate.geometry import Floats, Roof
 
 FLAT_M = 0.6
 """Roofs that rise less are flat."""
+FARTHEST_M = 1e9
+"""Coordinates are smaller, whatever their system."""
+_DAMAGED = (LookupError, TypeError, ValueError, AttributeError, OverflowError, shapely.errors.ShapelyError)
 STEEP_COSINE = 0.15
 """Faces whose normal has a smaller vertical part are walls and cover no ground."""
 Record = dict[str, Any]
@@ -51,18 +55,18 @@ class CityModel:
 
 def read_cityjson(path: Path) -> CityModel:
     """Read Buildings and BuildingParts of a CityJSON 1.x or 2.0 file. Raises InputError where it is none."""
-    try:
-        model = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}): it is damaged, copy it again.") from error
+    model = read_json(path, InputError, limit=LARGEST_DATA_BYTES)
     if not isinstance(model, dict) or model.get("type") != "CityJSON":
         raise InputError(f"{path} is no CityJSON file: its type is not CityJSON; give GeoJSON the ending .geojson.")
     try:
         vertices = _vertices(model)
         buildings = tuple(_buildings(model["CityObjects"], vertices))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} is damaged: its city objects cannot be followed ({error!r}).") from error
-    return CityModel(buildings, _crs(model))
+        return CityModel(buildings, _crs(model))
+    except _DAMAGED as error:
+        reason = f"{type(error).__name__} {first_line(error)}"
+        raise InputError(
+            f"{path} is damaged: its city objects cannot be followed ({reason}); copy it again."
+        ) from error
 
 
 def _vertices(model: Record) -> Floats:
@@ -71,6 +75,8 @@ def _vertices(model: Record) -> Floats:
     transform = model.get("transform")
     if transform:
         vertices = vertices * np.array(transform["scale"], float) + np.array(transform["translate"], float)
+    if not (np.abs(vertices) < FARTHEST_M).all():
+        raise ValueError("a vertex is not a finite place")
     return vertices
 
 

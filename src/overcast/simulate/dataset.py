@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from overcast.errors import InputError
 from overcast.processes import end_with_parent
+from overcast.reading import read_bytes, read_record
 from overcast.simulate.options import SimulationOptions
 from overcast.simulate.place import PlaceId, place_ids, simulate_place
 from overcast.simulate.stac import chip_looks, read_items, write_collection, write_item
@@ -29,10 +29,10 @@ def simulate_dataset(output: Path, options: SimulationOptions, progress: Progres
     A finished folder of the same options is left as it is. Raises InputError where `output` or its partial folder
     holds something else.
     """
-    if _finished(output, options):
+    if is_finished(output, options):
         return output
     partial = output.with_name(output.name + ".partial")
-    _prepare(partial, output, options)
+    begin(partial, output, options)
     places = place_ids(options)
     waiting = [place for place in places if not _marker(partial, place).exists()]
     done = len(places) - len(waiting)
@@ -55,21 +55,29 @@ def _content(options: SimulationOptions) -> str:
     return options.model_dump_json(indent=1, exclude={"workers"}) + "\n"
 
 
-def _finished(output: Path, options: SimulationOptions) -> bool:
+def _holds(record: Path, options: SimulationOptions) -> bool:
+    return read_bytes(record, InputError, "remove its folder") == _content(options).encode()
+
+
+def is_finished(output: Path, options: SimulationOptions) -> bool:
+    """True where the folder holds the data set of these options. Raises InputError where it holds something else."""
     if not output.exists():
         return False
     record = output / OPTIONS_FILE
-    if record.is_file() and record.read_text() == _content(options):
+    if record.is_file() and _holds(record, options):
         return True
     if output.is_dir() and not any(output.iterdir()):
         return False
     raise InputError(f"{output} exists and holds something else: remove it or choose another folder.")
 
 
-def _prepare(partial: Path, output: Path, options: SimulationOptions) -> None:
+def begin(partial: Path, output: Path, options: SimulationOptions) -> None:
+    """Make the folder that is filled, or go on with it. Raises InputError where it was begun with other options."""
     record = partial / OPTIONS_FILE
+    if partial.is_symlink():
+        raise InputError(f"{partial} is a symbolic link, but unfinished places belong there; remove it.")
     if partial.exists() and any(partial.iterdir()):
-        if not record.is_file() or record.read_text() != _content(options):
+        if not record.is_file() or not _holds(record, options):
             raise InputError(f"{partial} was begun with other options: remove it, then simulate {output} again.")
     else:
         beside = output.with_name(f".{output.name}.{os.getpid()}.json")
@@ -116,4 +124,4 @@ def read_options(root: Path) -> SimulationOptions:
     record = root / OPTIONS_FILE
     if not record.is_file():
         raise InputError(f"{root} holds no {OPTIONS_FILE}: it is not a simulated data set.")
-    return SimulationOptions.model_validate(json.loads(record.read_text()))
+    return read_record(SimulationOptions, record, InputError, "simulate the data set again")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from overcast.data.vectors import in_metres, read_shapes, single_polygons
 from overcast.errors import InputError
+from overcast.raster.virtual import require_no_address
 from overcast.simulate.cityjson import ModelBuilding, read_cityjson
 from overcast.simulate.geometry import Roof
 from overcast.simulate.options import FootprintOptions
@@ -84,6 +85,7 @@ def digest(path: Path) -> str:
 def read_town(options: FootprintOptions) -> Town:
     """Read, project, mend. Raises InputError with one sentence where nothing can be made of the file."""
     path = Path(options.file)
+    require_no_address(path, options.crs or "")
     if options.sha256 and digest(path) != options.sha256:
         raise InputError(f"{path} has changed since the simulation was begun: choose a new output folder.")
     if path.suffix.lower() == ".json":

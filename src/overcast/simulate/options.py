@@ -66,7 +66,7 @@ class FootprintOptions(_Options):
     """A file of real footprints that are simulated instead of a drawn city."""
 
     file: str = Field(min_length=1)
-    """GeoPackage, GeoJSON, Shapefile, GeoParquet or anything else GDAL reads, or CityJSON (`.json`)."""
+    """GeoPackage, GeoJSON, FlatGeobuf, Shapefile or GeoParquet, or CityJSON (`.json`)."""
     height: str | None = None
     """Column with the heights in metres; CityJSON carries its own."""
     layer: str | None = None

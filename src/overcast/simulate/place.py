@@ -42,7 +42,7 @@ class SimulatedPlace:
     sar: NDArray[np.float32]
     """(P, H, W), nodata 0."""
     optical: NDArray[np.uint8]
-    """(4, H, W) red, green, blue, near infrared."""
+    """(4, H, W) red, green, blue, near infrared; of another size where it was asked for in other pixels."""
     clouds: NDArray[np.uint8] | None
     """(H, W): 0 clear, 1 cloud, 2 cloud shadow; None without clouds."""
     mask: NDArray[np.uint8]
@@ -72,8 +72,11 @@ def place_bounds(place: PlaceId, options: SimulationOptions) -> Extent:
     return Extent(left, bottom, left + size, bottom + size, CRS)
 
 
-def simulate_place(place: PlaceId, options: SimulationOptions) -> SimulatedPlace:
-    """Build and image one place. Depends on nothing but the options and the place's index."""
+def simulate_place(place: PlaceId, options: SimulationOptions, optical_gsd_m: float | None = None) -> SimulatedPlace:
+    """Build and image one place. Depends on nothing but its arguments and the place's index.
+
+    With `optical_gsd_m` the optical image has pixels of its own size, of which a whole number covers the place.
+    """
     bounds = place_bounds(place, options)
     seed = np.random.SeedSequence([options.seed, place.index])
     city_seed, strip_seed, sar_seed, exposure_seed, optical_seed = seed.spawn(5)
@@ -85,7 +88,7 @@ def simulate_place(place: PlaceId, options: SimulationOptions) -> SimulatedPlace
     exposure = draw_exposure(options.optical, np.random.default_rng(exposure_seed))
     transform = Affine(options.gsd_m, 0, bounds.left, 0, -options.gsd_m, bounds.top)
     grid = Georeference(place.size_px, place.size_px, transform, bounds.crs)
-    image = simulate_optical(city, bounds, options.gsd_m, options.optical, exposure, optical_seed)
+    image = simulate_optical(city, bounds, optical_gsd_m or options.gsd_m, options.optical, exposure, optical_seed)
     return SimulatedPlace(
         city=city,
         grid=grid,

@@ -17,6 +17,8 @@ from rasterio.warp import transform
 
 from overcast.data.georeference import Georeference
 from overcast.data.units import RadarSide
+from overcast.errors import InputError
+from overcast.reading import read_json_object
 from overcast.simulate.optical import BANDS as OPTICAL_BANDS
 from overcast.simulate.options import SimulationOptions
 from overcast.simulate.place import SimulatedPlace
@@ -69,7 +71,11 @@ def write_item(
 def read_items(root: Path) -> list[Record]:
     """The items of a data set, sorted by name."""
     paths = sorted((root / FOLDER).glob("*.json"))
-    return [json.loads(path.read_text()) for path in paths if path.name not in (CATALOG, COLLECTION)]
+    return [
+        read_json_object(path, InputError, "simulate the data set again")
+        for path in paths
+        if path.name not in (CATALOG, COLLECTION)
+    ]
 
 
 def chip_looks(items: Sequence[Record]) -> dict[str, RadarSide]:

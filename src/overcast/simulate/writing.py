@@ -135,14 +135,14 @@ def _write_layers(
     for layer, path in paths.items():
         match layer:
             case Layer.SAR:
-                _write(path, place.sar[:, rows, cols], grid, polarisations, predictor=3, nodata=NODATA)
+                write_raster(path, place.sar[:, rows, cols], grid, polarisations, predictor=3, nodata=NODATA)
             case Layer.OPTICAL:
-                _write(path, place.optical[:, rows, cols], grid, BANDS, predictor=2)
+                write_raster(path, place.optical[:, rows, cols], grid, BANDS, predictor=2)
             case Layer.MASK:
-                _write(path, place.mask[None, rows, cols], grid, ("building",), predictor=1)
+                write_raster(path, place.mask[None, rows, cols], grid, ("building",), predictor=1)
             case Layer.CLOUDS:
                 assert place.clouds is not None, "asked for only where there are clouds"
-                _write(path, place.clouds[None, rows, cols], grid, ("clouds",), predictor=1)
+                write_raster(path, place.clouds[None, rows, cols], grid, ("clouds",), predictor=1)
             case Layer.FOOTPRINTS:
                 write_footprints(path, _clipped(table, grid))
             case Layer.DECLARATION:
@@ -151,7 +151,7 @@ def _write_layers(
                 assert_never(layer)
 
 
-def _write(
+def write_raster(
     path: Path,
     values: NDArray[Any],
     grid: Georeference,

@@ -13,6 +13,7 @@ from statistics import median
 import torch
 from torch import nn
 
+from overcast.arithmetic import Precision
 from overcast.bundle import load_bundle
 from overcast.data.files import grid_of, open_raster
 from overcast.data.raster import RasterioSource
@@ -22,7 +23,7 @@ from overcast.inference.predict import TOGETHER, PredictOptions, predict_file
 from overcast.inference.ready import for_runtime, tile_shape
 from overcast.inference.scene import SceneOptions, plan_scene
 from overcast.inference.tiles import tile_batches
-from overcast.runtime.options import Precision, Runtime, RuntimeOptions, TileShape
+from overcast.runtime.options import Runtime, RuntimeOptions, TileShape
 from overcast.runtime.prepare import Ready, prepare
 
 

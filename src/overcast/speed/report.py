@@ -8,8 +8,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from overcast.arithmetic import Capabilities, Precision, capabilities
 from overcast.evaluation.machine import describe_machine
-from overcast.speed.scene import Bench, Row
+from overcast.speed.scene import Bench, Request, Row
 
 REFERENCE_GSD_M = 0.5
 """Pixel size of SpaceNet 6, at which speeds are compared."""
@@ -52,9 +53,17 @@ def text(found: Bench, about: dict[str, Any]) -> str:
         *(_line(row.case.name, _accuracy(row, found.rows[0])) for row in measured),
         "",
         _conclusion(found, measured),
+        *left_out(request, capabilities()),
         *(f"{row.case.name} could not be measured: {row.failure}" for row in found.rows if row.failure is not None),
     ]
     return "\n".join(lines)
+
+
+def left_out(request: Request, found: Capabilities) -> list[str]:
+    """The sentence about what was not measured since the device only emulates it; none where nothing was left out."""
+    if Precision.BF16 in request.precisions or found.native_bf16(request.device):
+        return []
+    return [f"bf16 was left out: {request.device} only emulates it here; --precision bf16 measures it all the same."]
 
 
 def _conclusion(found: Bench, measured: list[Row]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 from affine import Affine
 
+from overcast.arithmetic import Capabilities, Precision, settled_precision
 from overcast.batch import IGNORE_LABEL
 from overcast.bundle import load_bundle
 from overcast.data.raster import Georeference
@@ -24,7 +25,7 @@ from overcast.inference.model import SceneModel
 from overcast.inference.outputs import termination_as_interrupt
 from overcast.inference.scene import SceneOptions, plan_scene
 from overcast.processes import end_with_parent
-from overcast.runtime.options import Precision, Runtime, RuntimeOptions
+from overcast.runtime.options import Runtime, RuntimeOptions
 from overcast.speed.measure import Case, Measured, Seconds, Setting, first_ready, measure
 from overcast.speed.mosaic import Ground, make_ground, repeated, write_scene
 from overcast.speed.storage import Storage
@@ -37,6 +38,12 @@ REFERENCE = Case(Runtime.EAGER, Precision.FP32)
 _ROWS = 1024
 
 
+def measured_precisions(asked: Sequence[Precision], device: str, found: Capabilities) -> tuple[Precision, ...]:
+    """What is measured where nothing is asked for: what the device does not only emulate; AUTO is settled."""
+    wanted = asked or (Precision.FP32, Precision.AUTO)
+    return tuple(dict.fromkeys(settled_precision(one, device, found) for one in wanted))
+
+
 @dataclass(frozen=True)
 class Request:
     """What to measure."""
@@ -44,7 +51,7 @@ class Request:
     model: Path
     size_px: int = 4000
     runtimes: tuple[Runtime, ...] = (Runtime.COMPILED, Runtime.ONNXRUNTIME, Runtime.OPENVINO)
-    precisions: tuple[Precision, ...] = tuple(Precision)
+    precisions: tuple[Precision, ...] = (Precision.FP32, Precision.BF16)
     tile: int = 768
     device: str = "cpu"
     threads: int = 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +35,13 @@ class AtomicCheckpoints(TorchCheckpointIO):
     ) -> dict[str, Any]:
         """Load tensors and plain values only. Raises InputError for a damaged file."""
         try:
-            loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError, OSError) as error:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # the unpickler raises whatever its bytes lead it to
             if is_environment_error(error):
                 raise
             raise InputError(f"{path} is damaged: delete it, and the run starts afresh.") from error
+        if not isinstance(loaded, dict) or not isinstance(loaded.get("global_step"), int):
+            raise InputError(f"{path} is no checkpoint of a training: delete it, and the run starts afresh.")
         return loaded
 
 

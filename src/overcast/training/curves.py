@@ -8,6 +8,8 @@ from pathlib import Path
 
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from overcast.errors import InputError
+from overcast.reading import first_line, read_table
 from overcast.training.folder import write_atomic
 
 STEP = "step"
@@ -26,9 +28,17 @@ class Curves:
     def resume(self, step: int) -> None:
         """Take up the rows of a former process up to `step`; later ones will be made again."""
         if self._path.is_file():
-            with self._path.open(encoding="utf-8", newline="") as file:
-                rows = [{key: float(cell) for key, cell in row.items() if cell} for row in csv.DictReader(file)]
-            self.rows = [row for row in rows if row[STEP] <= step]
+            try:
+                self.rows = [row for row in self._read() if row[STEP] <= step]
+            except (ValueError, KeyError) as error:
+                raise InputError(
+                    f"{self._path} is no table of numbers ({first_line(error)}); delete the file: the curve then "
+                    "begins at this step."
+                ) from error
+
+    def _read(self) -> list[Row]:
+        rows = read_table(self._path, InputError, (STEP,), "delete the file: the curve then begins at this step")
+        return [{key: float(cell) for key, cell in row.cells.items() if cell} for row in rows]
 
     def add(self, step: int, values: Row) -> None:
         """Add values to the row of a step."""

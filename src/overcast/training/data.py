@@ -6,19 +6,20 @@ from __future__ import annotations
 import torch
 from lightning.pytorch import LightningDataModule
 from rich.console import Console
-from rich.progress import Progress
 
 from overcast.batch import Batch
+from overcast.data.content import require_usable
 from overcast.data.dataset import ChipDataset, SampleOptions
-from overcast.data.identity import TrainingData, training_data
+from overcast.data.identity import training_data
 from overcast.data.leaks import require_clean_split
 from overcast.data.radiometry import Statistics
 from overcast.data.splitfile import write_split
 from overcast.data.statistics import compute_statistics
 from overcast.errors import InputError
-from overcast.training.folder import RunFolder, read_statistics, write_atomic
+from overcast.lifesigns import shown
+from overcast.training.folder import RunFolder, read_data, read_statistics, write_atomic
 from overcast.training.loader import TrainLoader, WholeChipLoader, to_device, whole_chips
-from overcast.training.order import SampleOrder, Share
+from overcast.training.order import MixedOrder, Share
 from overcast.training.plan import Plan, modalities_of
 
 GIGABYTE = 10**9
@@ -31,13 +32,13 @@ def prepare_folder(plan: Plan, folder: RunFolder, console: Console) -> None:
 
     Raises:
         LeakError: Training, validation and test ground overlap.
-        InputError: The data set has changed since the run began, or cannot be read.
+        InputError: The data set has changed since the run began, or cannot be read or used as it is declared.
     """
     folder.remove_leftovers()
     split, catalog = plan.split, plan.catalog
     found = training_data(catalog, split.definition, split.train, split.validation, split.test)
     if folder.data.is_file():
-        before = TrainingData.model_validate_json(folder.data.read_text(encoding="utf-8"))
+        before = read_data(folder)
         if before != found:
             raise InputError(
                 f"the data set {catalog.name} has changed since the run in {folder.path} began: restore it, "
@@ -48,17 +49,17 @@ def prepare_folder(plan: Plan, folder: RunFolder, console: Console) -> None:
     write_atomic(folder.config, plan.settings_yaml)
     write_split(split, folder.split)
     if not folder.statistics.is_file():
+        require_usable(catalog, catalog.select((*split.train, *split.validation, *split.test)))
         write_atomic(folder.statistics, _statistics(plan, console).model_dump_json(indent=2) + "\n")
     write_atomic(folder.data, found.model_dump_json(indent=2) + "\n")
 
 
 def _statistics(plan: Plan, console: Console) -> Statistics:
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("statistics of the training chips", total=len(plan.split.train))
+    with shown("statistics of the training chips", "chips", console) as update:
         return compute_statistics(
             plan.catalog.select(plan.split.train),
             plan.catalog.radiometry,
-            lambda done, _: progress.update(task, completed=done),
+            update,
         )
 
 
@@ -68,7 +69,14 @@ class RunData(LightningDataModule):
     def __init__(self, plan: Plan, folder: RunFolder, console: Console, *, resume: bool) -> None:
         super().__init__()
         self._plan, self._folder, self._console, self._resume = plan, folder, console, resume
-        self._order = SampleOrder(len(plan.split.train), plan.options.seed, plan.options.batch_size)
+        self._order = MixedOrder(
+            plan.facts.stages,
+            plan.pools,
+            plan.options.steps,
+            plan.options.seed,
+            plan.options.batch_size,
+            plan.options.unlabelled_share,
+        )
         self.prepare_data_per_node = False
 
     def prepare_data(self) -> None:
@@ -105,13 +113,24 @@ class RunData(LightningDataModule):
         options = self._plan.options
         return WholeChipLoader(self._validation_set, options.validation_batch_size, options.workers, self._share)
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Copy a batch to the network's device and memory layout."""
+    def transfer_batch_to_device(
+        self, batch: Batch | tuple[Batch, ...], device: torch.device, dataloader_idx: int
+    ) -> Batch | tuple[Batch, ...]:
+        """Copy a batch, or those of a step, to the network's device and memory layout."""
+        if isinstance(batch, tuple):
+            return tuple(to_device(part, device, channels_last=self._plan.options.channels_last) for part in batch)
         return to_device(batch, device, channels_last=self._plan.options.channels_last)
 
 
 def _train_set(plan: Plan, statistics: Statistics, cache_bytes: int) -> ChipDataset:
     catalog, options = plan.catalog, plan.options
-    samples = SampleOptions(options.crop, plan.augmentation, options.seed, cache_bytes, targets=plan.network.targets)
+    samples = SampleOptions(
+        options.crop,
+        plan.augmentation,
+        options.seed,
+        cache_bytes,
+        targets=plan.network.targets,
+        around_footprints=catalog.around_footprints,
+    )
     chips = catalog.select(plan.split.train)
     return ChipDataset(chips, catalog.radiometry, catalog.label, statistics, samples, plan.facts.needs)

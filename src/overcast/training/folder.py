@@ -21,14 +21,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pydantic import BaseModel, ConfigDict
 
+from overcast.arithmetic import Precision
+from overcast.data.identity import TrainingData
 from overcast.data.radiometry import Statistics
 from overcast.errors import ConfigError, InputError
+from overcast.reading import read_record, read_yaml, shortened
 from overcast.training.plan import TrainResult
 
 LATER_SETTINGS: Mapping[str, Any] = {
     "recipe": "plain",
+    "network.encoder_blocks": None,
+    "start": None,
+    "training.unlabelled_share": 0.5,
+    "data.label_share": 1.0,
+    "data.label_seed": None,
     "targets.edge": False,
     "targets.contact": False,
     "targets.edge_px": 2.0,
@@ -47,6 +55,19 @@ LATER_SETTINGS: Mapping[str, Any] = {
 
 FREE_SETTINGS = frozenset({"data.root", "training.workers", "training.cache_gb"})
 """Settings that change no weight: a run may be resumed with others."""
+
+
+RESTORE = "restore it, or start the run afresh in another folder"
+
+
+class _Result(BaseModel):
+    """What `result.json` says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int
+    best_step: int
+    metrics: dict[str, dict[str, float]]
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -136,26 +157,30 @@ class RunFolder:
         sides = [{**LATER_SETTINGS, **dict(_flatten(side))} for side in (before, settings)]
         differing = sorted(differing_keys(*sides) - FREE_SETTINGS)
         if differing and not afresh:
+            keys = shortened(", ".join(differing), 120)
             raise ConfigError(
-                f"{self.path} holds a run with other settings ({', '.join(differing)}): choose another output "
-                "folder, or start this run afresh without resuming."
+                f"{self.path} holds a run with other settings ({keys}): choose another output folder, or start this "
+                "run afresh without resuming."
             )
 
     def _settings(self) -> dict[str, Any] | None:
         """Settings of the run that is there; None where there is none."""
         if not self.config.is_file():
             return None
-        try:
-            content = yaml.safe_load(self.config.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError):
-            return None
+        content = read_yaml(self.config, ConfigError, "restore it, or choose another output folder")
         return content if isinstance(content, dict) and "training" in content else None
+
+    @property
+    def precision(self) -> Precision | None:
+        """Arithmetic of the run that is there; None where there is none, or none that is settled."""
+        before = dict(_flatten(self._settings() or {})).get("training.precision")
+        return Precision(before) if before in {Precision.FP32, Precision.BF16} else None
 
     def remove_leftovers(self) -> None:
         """Delete what a killed process was writing."""
         for folder in (self.path, self.path / "checkpoints"):
             for item in folder.glob(".*.tmp-*"):
-                shutil.rmtree(item) if item.is_dir() else item.unlink(missing_ok=True)
+                shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Delete the run, and nothing that a run did not write."""
@@ -176,18 +201,20 @@ class RunFolder:
         """The result of a finished run; None for any other."""
         if not self.result_file.is_file():
             return None
-        try:
-            record = json.loads(self.result_file.read_text(encoding="utf-8"))
-            return TrainResult(
-                folder=self.path, deployable=self.deployable, full=self.full, already_finished=True, **record
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.result_file} is damaged ({error}): delete it and start the run again.") from error
+        record = read_record(_Result, self.result_file, InputError, "delete it and start the run again")
+        return TrainResult(
+            self.path, record.steps, record.best_step, record.metrics, self.deployable, self.full, already_finished=True
+        )
 
 
 def read_statistics(folder: RunFolder) -> Statistics:
     """Band statistics of a prepared run folder."""
-    return Statistics.model_validate_json(folder.statistics.read_text(encoding="utf-8"))
+    return read_record(Statistics, folder.statistics, InputError, RESTORE)
+
+
+def read_data(folder: RunFolder) -> TrainingData:
+    """Identity of the data set of a prepared run folder."""
+    return read_record(TrainingData, folder.data, InputError, RESTORE)
 
 
 def differing_keys(left: Mapping[str, Any], right: Mapping[str, Any]) -> set[str]:

@@ -14,12 +14,12 @@ from typing import TypeVar
 
 import torch
 
-from overcast.batch import Batch, Modality
+from overcast.batch import Batch, Holds, Modality
 from overcast.data.catalog import Catalog
 from overcast.data.dataset import ChipDataset, SampleOptions
 from overcast.data.radiometry import Statistics
 from overcast.data.samples import Sample, collate
-from overcast.training.order import ONE_PROCESS, SampleOrder, Share
+from overcast.training.order import ONE_PROCESS, MixedOrder, SampleOrder, Share
 
 AHEAD_PER_WORKER = 2
 """Items that each thread may be ahead of the consumer: bounds memory."""
@@ -52,10 +52,13 @@ def in_order(function: Callable[[Task], Result], tasks: Iterable[Task], workers:
 
 @dataclass(frozen=True)
 class TrainLoader:
-    """Batches of the optimiser steps `start` .. `stop` - 1."""
+    """Batches of the optimiser steps `start` .. `stop` - 1: of each step one for every kind of place in it.
+
+    A network normalises each kind by its own batch statistics (docs/method.md says why), so kinds never share a batch.
+    """
 
     dataset: ChipDataset
-    order: SampleOrder
+    order: SampleOrder | MixedOrder
     start: int
     stop: int
     share: Share
@@ -64,11 +67,14 @@ class TrainLoader:
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[tuple[Batch, ...]]:
         return in_order(self._load, range(self.start, self.stop), self.workers)
 
-    def _load(self, step: int) -> Batch:
-        return collate([self.dataset[draw] for draw in self.order.batch(step, self.share)])
+    def _load(self, step: int) -> tuple[Batch, ...]:
+        kinds: dict[Holds, list[Sample]] = {}
+        for draw in self.order.batch(step, self.share):
+            kinds.setdefault(self.dataset.chips[draw.index].holds, []).append(self.dataset[draw])
+        return tuple(collate(kinds[holds]).only(holds) for holds in sorted(kinds, reverse=True))
 
 
 @dataclass(frozen=True)

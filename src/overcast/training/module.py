@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from overcast.batch import Batch
@@ -24,6 +25,7 @@ from overcast.training.curves import Curves
 from overcast.training.folder import RunFolder, read_statistics
 from overcast.training.options import NormMode, OptimiserOptions, rate_factor
 from overcast.training.plan import Plan
+from overcast.training.start import Started, start_from
 
 
 class MethodModule(LightningModule):
@@ -31,12 +33,17 @@ class MethodModule(LightningModule):
 
     method: Method
 
-    def __init__(self, plan: Plan, folder: RunFolder, curves: Curves) -> None:
+    def __init__(
+        self, plan: Plan, folder: RunFolder, curves: Curves, say: Callable[[str], None] = lambda _: None
+    ) -> None:
         super().__init__()
+        self._say = say
         self.plan, self.options, self.curves = plan, plan.options, curves
         self.validation_counts = PixelCounts()
         self.latest: dict[str, float] = {}
         """Newest value of each logged quantity, for the progress display."""
+        self.started: Started | None = None
+        """What was taken over from another model."""
         self._folder = folder
         self._recent: list[dict[str, Tensor]] = []
         self._clock = time.perf_counter()
@@ -46,6 +53,11 @@ class MethodModule(LightningModule):
         if not hasattr(self, "method"):
             torch.manual_seed(self.options.seed)
             self.method = build_method(self.plan.method, self.plan.network, read_statistics(self._folder))
+            if self.plan.start is not None:
+                keep = self.options.batch_norm is NormMode.FROZEN
+                self.started = start_from(
+                    self.method, self.plan.start, self.plan.catalog.radiometry, keep_statistics=keep
+                )
             if self.options.channels_last:
                 self.method.to(memory_format=torch.channels_last)
             self.train()
@@ -68,15 +80,15 @@ class MethodModule(LightningModule):
         """Start the clock of a round."""
         self._clock = time.perf_counter()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: tuple[Batch, ...], batch_idx: int) -> Tensor:
         """Sum of the method's losses. Random draws inside (dropout) depend on seed, step and process alone."""
         torch.manual_seed(step_seed(self.options.seed, self.global_step, self.global_rank))
-        terms = self.method.losses(batch, self.global_step, self.options.steps)
+        terms = self.method.losses_of_parts(batch, self.global_step, self.options.steps)
         total = torch.stack([term.float() for term in terms.values()]).sum()
         self._recent.append({"loss": total.detach()} | {name: term.detach() for name, term in terms.items()})
         return total
 
-    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: object, batch: tuple[Batch, ...], batch_idx: int) -> None:
         """Log every `log_steps` steps and at the end of a round."""
         step = self.global_step
         if step % self.options.log_steps == 0 or step % self.options.round_steps == 0 or step == self.options.steps:
@@ -131,9 +143,28 @@ class MethodModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW whose rate follows `rate_factor` per step, from its beginning in each stage of the method."""
         options = self.options.optimiser
-        optimiser = AdamW(parameter_groups(self.method, options), lr=options.learning_rate)
+        optimiser = AdamW(self._groups(), lr=options.learning_rate, fused=True)
         schedule = LambdaLR(optimiser, self._rate_factor)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the norm of the whole gradient; Lightning itself refuses to where the optimiser is fused."""
+        if self.options.optimiser.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), self.options.optimiser.clip_norm)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Groups of parameters; what was taken over from another model has a rate of its own."""
+        options, start, started = self.options.optimiser, self.plan.start, self.started
+        if start is None or started is None or start.rate == 1:
+            return parameter_groups(self.method.parameters(), options)
+        taken: list[nn.Parameter] = []
+        new: list[nn.Parameter] = []
+        for parameter in self.method.parameters():
+            (taken if id(parameter) in started.parameters else new).append(parameter)
+        slow = parameter_groups(taken, options)
+        return [*parameter_groups(new, options), *({**g, "lr": start.rate * options.learning_rate} for g in slow)]
 
     def _rate_factor(self, step: int) -> float:
         position = self.method.position(step, self.options.steps)
@@ -145,9 +176,9 @@ def step_seed(seed: int, step: int, rank: int) -> int:
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
 
 
-def parameter_groups(module: nn.Module, options: OptimiserOptions) -> list[dict[str, Any]]:
+def parameter_groups(parameters: Iterable[nn.Parameter], options: OptimiserOptions) -> list[dict[str, Any]]:
     """Convolution and linear weights with decay, norms and biases without."""
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    parameters = [parameter for parameter in parameters if parameter.requires_grad]
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},

@@ -8,12 +8,11 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from overcast.arithmetic import Precision
 
-class Precision(StrEnum):
-    """Arithmetic of the network; weights and optimiser are always float32."""
-
-    FP32 = "fp32"
-    BF16 = "bf16"
+WARMUP_SHARE = 0.08
+"""Part of a stage in which the learning rate rises, where the configuration does not say otherwise: at full rate AdamW
+spoils ImageNet weights in its first steps."""
 
 
 class NormMode(StrEnum):
@@ -43,8 +42,8 @@ class OptimiserOptions(BaseModel):
     """Decoupled weight decay of convolution and linear weights; norms and biases are not decayed."""
     power: float = Field(default=0.9, ge=0, le=10)
     """Exponent of the polynomial decay learning_rate * (1 - step / steps) ** power; 0 keeps the rate constant."""
-    warmup_steps: int = Field(default=0, ge=0, le=1_000_000)
-    """Steps of linear warm-up from 0, multiplied onto the decay."""
+    warmup_steps: int | None = Field(default=None, ge=0, le=1_000_000)
+    """Steps of linear warm-up from 0 in each stage of a method, multiplied onto the decay; null: 8 % of the stage."""
     clip_norm: float = Field(default=1.0, ge=0, le=1e6)
     """Largest norm of the gradient over all weights; 0 does not clip."""
 
@@ -60,14 +59,18 @@ class TrainingOptions(BaseModel):
     """Steps between two validations; a checkpoint is written after each."""
     batch_size: int = Field(default=8, ge=1, le=65_536)
     """Chips per step over all processes."""
+    unlabelled_share: float = Field(default=0.5, ge=0, lt=1)
+    """Share of each batch that shows places without labels, where there are such and the method can use them; 0 leaves
+    them out."""
     crop: int | None = Field(default=256, ge=32, le=8192)
     """Side in pixels of the random crops; null takes whole chips, which must then be of one size."""
     validation_batch_size: int = Field(default=8, ge=1, le=65_536)
     """Whole chips per validation batch and process."""
     optimiser: OptimiserOptions = OptimiserOptions()
     """The optimiser."""
-    precision: Precision = Precision.BF16
-    """`bf16` computes the network in bfloat16 autocast; `fp32` does not."""
+    precision: Precision = Precision.AUTO
+    """`auto`: `bf16` (bfloat16 autocast) where processor or GPU compute it themselves, `fp32` elsewhere; decided when a
+    run begins and kept when it goes on."""
     channels_last: bool = True
     """Memory layout NHWC, faster for convolutions."""
     batch_norm: NormMode = NormMode.LOCAL
@@ -92,7 +95,7 @@ class TrainingOptions(BaseModel):
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> Self:
-        if self.optimiser.warmup_steps >= self.steps:
+        if (self.optimiser.warmup_steps or 0) >= self.steps:
             raise ValueError(f"optimiser.warmup_steps must be below steps ({self.steps})")
         return self
 
@@ -107,8 +110,11 @@ def rate_factor(step: int, steps: int, options: OptimiserOptions) -> float:
 
     >>> round(rate_factor(50, 100, OptimiserOptions(power=1.0)), 3)
     0.5
+    >>> round(rate_factor(0, 100, OptimiserOptions()), 3)
+    0.125
     >>> rate_factor(0, 100, OptimiserOptions(warmup_steps=10))
     0.1
     """
-    warm = min(1.0, (step + 1) / options.warmup_steps) if options.warmup_steps else 1.0
+    length = round(WARMUP_SHARE * steps) if options.warmup_steps is None else options.warmup_steps
+    warm = min(1.0, (step + 1) / length) if length else 1.0
     return float(warm * max(0.0, 1 - step / steps) ** options.power)

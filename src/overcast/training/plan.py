@@ -10,14 +10,18 @@ from typing import Any, assert_never
 
 import torch
 
-from overcast.batch import Available, Modality
+from overcast.batch import EVERY_KIND, Available, Holds, Modality
 from overcast.data.augment import Augmentation
 from overcast.data.catalog import Catalog
+from overcast.data.mix import UNSCORED
 from overcast.data.splits import Split
 from overcast.errors import ConfigError
 from overcast.methods.options import MethodOptions, build_method
+from overcast.methods.stages import Stage
 from overcast.models.spec import NetworkSpec
 from overcast.training.options import TrainingOptions
+from overcast.training.order import Pools
+from overcast.training.start import Start
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,17 @@ class MethodFacts:
     needs: frozenset[Modality]
     available: frozenset[Available]
     uses_all_parameters: bool
+    stages: tuple[Stage, ...]
+    uses: tuple[frozenset[Holds], ...]
+    """Of each stage the kinds of places that it learns from."""
 
     @classmethod
     def of(cls, options: MethodOptions, network: NetworkSpec) -> MethodFacts:
         """Ask an instance without memory. Raises ConfigError where the network has no input for the method."""
         with torch.device("meta"):
             method = build_method(options, network.untrained())
-        return cls(method.needs, method.available, method.uses_all_parameters)
+        uses = tuple(frozenset(kind for kind in EVERY_KIND if method.uses(kind, stage)) for stage in method.stages)
+        return cls(method.needs, method.available, method.uses_all_parameters, method.stages, uses)
 
     @property
     def primary(self) -> Available:
@@ -60,11 +68,49 @@ class Plan:
     """The whole configuration as nested plain values: two runs are the same where these are."""
     settings_yaml: str
     """The same as commented YAML."""
+    start: Start | None = None
+    """The model that training starts from; None: the network as it is built."""
 
     @cached_property
     def facts(self) -> MethodFacts:
         """Of the method."""
         return MethodFacts.of(self.method, self.network)
+
+    @cached_property
+    def training_kinds(self) -> tuple[Holds, ...]:
+        """What each training chip has that the data set declares."""
+        return tuple(chip.holds for chip in self.catalog.select(self.split.train))
+
+    @cached_property
+    def pools(self) -> tuple[Pools, ...]:
+        """The training chips of each stage. Raises ConfigError where a stage has none with labels, or none at all."""
+        facts = self.facts
+        pools = tuple(Pools.of(self.training_kinds, used) for used in facts.uses)
+        for stage, used, pool in zip(facts.stages, facts.uses, pools, strict=True):
+            if not pool.labelled and any(kind.labelled for kind in used):
+                raise ConfigError(
+                    f"method {self.method.name!r} needs labelled places of {self.catalog.name} with "
+                    f"{' and '.join(sorted(facts.needs))} images in its stage {stage.name!r}, and the training part "
+                    "has none: add some, or choose another split."
+                )
+        return pools
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """A sentence for each kind of place that cannot be used, by the method or for scores."""
+        used = frozenset().union(*self.facts.uses)
+        places: dict[Holds, set[str]] = {}
+        for chip in self.catalog.select(self.split.train):
+            if chip.holds not in used:
+                places.setdefault(chip.holds, set()).add(chip.place)
+        unscored = (drop for drop in self.split.dropped if drop.reason.endswith(UNSCORED))
+        return (
+            *(f"{len(drop.keys)} {drop.reason}: they are left out" for drop in unscored),
+            *(
+                f"method {self.method.name} cannot use {len(names)} places {kind}: they are left out"
+                for kind, names in sorted(places.items(), reverse=True)
+            ),
+        )
 
     def __post_init__(self) -> None:
         for name in ("train", "validation"):

@@ -3,53 +3,43 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from overcast.lifesigns import Update, shown
 from overcast.training.module import MethodModule
 
 
 class TrainingProgress(Callback):
-    """Bar on a terminal; on anything else only the line per round."""
+    """Bar on a terminal, life signs elsewhere, and one line per round everywhere."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-        )
-        self._task: TaskID | None = None
+        self._console, self._stack = console, ExitStack()
+        self._update: Update | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the bar, advanced to where a resumed run stands."""
         if trainer.is_global_zero:
             assert isinstance(pl_module, MethodModule)
-            self._progress.start()
-            self._task = self._progress.add_task(
-                pl_module.method.name, total=pl_module.options.steps, completed=trainer.global_step, rate=""
-            )
+            self._update = self._stack.enter_context(shown(pl_module.method.name, "steps", self._console))
+            self._update(trainer.global_step, pl_module.options.steps)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Advance."""
-        if self._task is not None:
+        if self._update is not None:
             assert isinstance(pl_module, MethodModule)
-            rate = pl_module.latest.get("chips_per_s")
-            text = "" if rate is None else f"{rate:.1f} chips/s"
-            self._progress.update(self._task, completed=trainer.global_step, rate=text)
+            latest = pl_module.latest
+            text = f"loss {latest['loss']:.4f}, {latest['chips_per_s']:.1f} chips/s" if latest else ""
+            self._update(trainer.global_step, pl_module.options.steps, pl_module.method.name, text)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The line of the round."""
-        if self._task is not None:
+        if self._update is not None:
             assert isinstance(pl_module, MethodModule)
             latest, options = pl_module.latest, pl_module.options
             finished = -(-trainer.global_step // options.round_steps)
@@ -64,8 +54,8 @@ class TrainingProgress(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the bar away."""
-        self._progress.stop()
+        self._stack.close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Take the bar away, so that the error stands alone."""
-        self._progress.stop()
+        self._stack.close()

@@ -12,18 +12,17 @@ from lightning.pytorch import Trainer
 from rich.console import Console
 from torch import Tensor
 
+from overcast.arithmetic import Precision, capabilities, precision_sentence
 from overcast.bundle import BundleFacts, Kind, save_bundle
-from overcast.data.identity import TrainingData
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.evaluation.temperature import BINS, count_logits, fit_temperature
 from overcast.processes import sole_user
 from overcast.training.checkpoints import AtomicCheckpoints, RoundCheckpoint, load_best
 from overcast.training.curves import Curves
 from overcast.training.data import RunData
-from overcast.training.folder import RunFolder, read_statistics
+from overcast.training.folder import RunFolder, read_data, read_statistics
 from overcast.training.loader import WholeChipLoader, to_device, whole_chips
 from overcast.training.module import MethodModule, pooled, scores_of
-from overcast.training.options import Precision
 from overcast.training.order import Share
 from overcast.training.plan import Plan, TrainResult, modalities_of
 from overcast.training.progress import TrainingProgress
@@ -44,7 +43,7 @@ def train(plan: Plan, output: Path, *, resume: bool = True, console: Console | N
             the settings do not fit together.
         LeakError: Ground is shared by training, validation or test.
     """
-    console = console or Console(stderr=True)
+    console = console or Console(stderr=True, markup=False)
     folder = RunFolder(output)
     folder.check(plan.settings, afresh=not resume)
     output.mkdir(parents=True, exist_ok=True)
@@ -64,21 +63,26 @@ def _train(plan: Plan, folder: RunFolder, resume: bool, console: Console) -> Tra
 
 
 def _fit(plan: Plan, folder: RunFolder, checkpoint: Path | None, console: Console) -> TrainResult:
+
+    def say(sentence: str) -> None:
+        if getattr(rank_zero_only, "rank", 0) == 0:
+            console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+    for sentence in plan.left_out:
+        say(sentence)
     step = 0
     if checkpoint is not None:
         step = int(AtomicCheckpoints().load_checkpoint(checkpoint)["global_step"])
-        console.print(
-            f"{folder.path}: resuming at step {step}/{plan.options.steps}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        say(f"{folder.path}: resuming at step {step}/{plan.options.steps}")
     events = event_log(folder.path, step)
     curves = Curves(folder.curves, events)
     curves.resume(step)
     rounds = RoundCheckpoint(folder)
     trainer = build_trainer(plan, folder.path, events, [TrainingProgress(console), rounds])
-    module = MethodModule(plan, folder, curves)
+    if trainer.is_global_zero:
+        said = precision_sentence(plan.options.precision, trainer.strategy.root_device.type, capabilities())
+        console.print(f"{plan.method.name}: {said}", highlight=False, markup=False, soft_wrap=True)
+    module = MethodModule(plan, folder, curves, say)
     data = RunData(plan, folder, console, resume=checkpoint is not None)
     interrupt_handler = signal.getsignal(signal.SIGINT)
     try:
@@ -105,12 +109,14 @@ def _finish(plan: Plan, folder: RunFolder, trainer: Trainer, best_step: int) -> 
             radiometry=plan.catalog.radiometry,
             statistics=read_statistics(folder),
             class_name=plan.catalog.class_name,
-            data=TrainingData.model_validate_json(folder.data.read_text(encoding="utf-8")),
+            data=read_data(folder),
             metrics=metrics,
             licence=plan.licence,
             seed=plan.options.seed,
             steps=best_step,
             temperature=temperature,
+            precision=plan.options.precision,
+            parent=module.started.parent if module.started else None,
         )
         save_bundle(folder.deployable, module.method, Kind.DEPLOYABLE, facts)
         save_bundle(folder.full, module.method, Kind.FULL, facts)

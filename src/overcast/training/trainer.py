@@ -16,9 +16,10 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
+from overcast.arithmetic import Precision
 from overcast.errors import ConfigError
 from overcast.training.checkpoints import AtomicCheckpoints
-from overcast.training.options import Accelerator, NormMode, Precision, TrainingOptions
+from overcast.training.options import Accelerator, NormMode, TrainingOptions
 from overcast.training.plan import Plan
 
 LIGHTNING_LOGGERS = ("lightning.pytorch", "lightning.fabric")
@@ -37,6 +38,8 @@ def build_trainer(plan: Plan, folder: Path, events: TensorBoardLogger, callbacks
             f"training.batch_size: {options.batch_size} chips cannot be shared evenly by {world} processes; "
             f"choose a multiple of {world}."
         )
+    if world > 1:
+        _require_same_kinds(plan, world)
     deterministic = options.deterministic if options.deterministic is not None else not gpu
     return Trainer(
         accelerator="gpu" if gpu else "cpu",
@@ -46,7 +49,6 @@ def build_trainer(plan: Plan, folder: Path, events: TensorBoardLogger, callbacks
         precision=_lightning_precision(options.precision),
         max_epochs=options.rounds,
         reload_dataloaders_every_n_epochs=1,
-        gradient_clip_val=options.optimiser.clip_norm or None,
         deterministic=deterministic,
         benchmark=gpu and not deterministic,
         sync_batchnorm=options.batch_norm is NormMode.SYNCED,
@@ -60,6 +62,18 @@ def build_trainer(plan: Plan, folder: Path, events: TensorBoardLogger, callbacks
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+
+
+def _require_same_kinds(plan: Plan, world: int) -> None:
+    """Raise ConfigError where processes would get different kinds of places: their losses are pooled one by one."""
+    options = plan.options
+    for pool in plan.pools:
+        unlabelled = pool.unlabelled_of(options.batch_size, options.unlabelled_share)
+        if unlabelled % world:
+            raise ConfigError(
+                f"training.unlabelled_share: {unlabelled} unlabelled samples of {options.batch_size} cannot be shared "
+                f"evenly by {world} processes; choose a share that gives a multiple of {world}."
+            )
 
 
 def event_log(folder: Path, resumed_step: int) -> TensorBoardLogger:
@@ -97,6 +111,8 @@ def _lightning_precision(precision: Precision) -> Any:
             return "32-true"
         case Precision.BF16:
             return "bf16-mixed"
+        case Precision.AUTO:
+            raise ValueError("auto has to be settled first")
         case _:
             assert_never(precision)
 
@@ -108,10 +124,14 @@ def restored_switches() -> Iterator[None]:
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     cudnn = torch.backends.cudnn
     benchmark, cudnn_deterministic = cudnn.benchmark, cudnn.deterministic
+    memory: Any = torch.utils.deterministic
+    fill = memory.fill_uninitialized_memory
     with torch.random.fork_rng(devices=[]):
+        memory.fill_uninitialized_memory = False  # up to a tenth of a step; every value is written before it is read
         try:
             yield
         finally:
+            memory.fill_uninitialized_memory = fill
             torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
             cudnn.benchmark, cudnn.deterministic = benchmark, cudnn_deterministic
 

@@ -64,7 +64,7 @@ def _task(scene: SceneWork, strip: int, threads: int) -> BlockTask:
     return BlockTask(
         scene=job.scene,
         sensor=job.sensor,
-        rotate=scene.rotate,
+        turn=scene.turn,
         options=job.options.scene,
         encoding=job.options.encoding,
         strip=strip,

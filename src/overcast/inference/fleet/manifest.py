@@ -7,18 +7,23 @@ import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
+
 from overcast.data.addresses import address
-from overcast.inference.blockwise import file_identity
 from overcast.inference.clock import fixed_now
+from overcast.inference.inputs import input_identities, lasting
 from overcast.inference.job import Job
 from overcast.inference.outputs import writing
 from overcast.inference.stac import utc_text
+from overcast.reading.json_text import json_value
+from overcast.reading.words import UnreadableError
 
 NAME = "manifest.jsonl"
 
@@ -32,6 +37,17 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+class _Entry(BaseModel):
+    """What is read of a line."""
+
+    model_config = ConfigDict(frozen=True)
+
+    scene: str
+    status: Status
+    request: str | None = None
+    outputs: dict[str, StrictInt] = {}
+
+
 class Manifest:
     """The manifest of a folder of outputs."""
 
@@ -39,29 +55,29 @@ class Manifest:
         """Read what is there; a line that a kill cut off is passed over."""
         self.path = folder / NAME
         self._lock = threading.Lock()
-        self._entries: dict[str, dict[str, Any]] = {}
+        self._entries: dict[str, _Entry] = {}
         text = self.path.read_text(encoding="utf-8", errors="replace") if self.path.is_file() else ""
         self._glued = bool(text) and not text.endswith("\n")
         for line in text.splitlines():
-            try:
-                entry = json.loads(line)
-                self._entries[entry["scene"]] = entry
-            except (ValueError, TypeError, KeyError):
-                continue
+            with suppress(UnreadableError, ValidationError):
+                entry = _Entry.model_validate(json_value(line))
+                self._entries[entry.scene] = entry
 
-    def is_done(self, scene: str, request: str) -> bool:
-        """True where the scene was mapped by the same request and its outputs are still there as they were written."""
-        entry = self._entries.get(scene, {})
-        if entry.get("status") != Status.DONE or entry.get("request") != request:
+    def is_done(self, scene: str, request: str, targets: Sequence[Path]) -> bool:
+        """True where the scene was mapped by the same request and its outputs are still there as they were written.
+
+        Only the targets of this run are looked at, whatever files the manifest names.
+        """
+        entry = self._entries.get(scene)
+        if entry is None or entry.status is not Status.DONE or entry.request != request:
             return False
-        outputs: Mapping[str, int] = entry.get("outputs", {})
-        places = {self.path.parent / name: size for name, size in outputs.items()}
-        return all(path.is_file() and path.stat().st_size == size for path, size in places.items())
+        sizes = {path.name: path.stat().st_size for path in targets if path.is_file()}
+        return len(sizes) == len(targets) and entry.outputs == sizes
 
     def is_begun(self, scene: str, request: str) -> bool:
         """True where the same request was killed at work on the scene, which had no outputs before."""
-        entry = self._entries.get(scene, {})
-        return entry.get("status") == Status.BEGUN and entry.get("request") == request
+        entry = self._entries.get(scene)
+        return entry is not None and entry.status is Status.BEGUN and entry.request == request
 
     def record(self, scene: str, files: Sequence[Path], status: Status, facts: Mapping[str, Any]) -> None:
         """Append how far a scene came, for good; from several threads. Raises InputError where the disk is full."""
@@ -77,7 +93,7 @@ class Manifest:
             file.flush()
             os.fsync(file.fileno())
             self._glued = False
-            self._entries[scene] = entry
+            self._entries[scene] = _Entry.model_validate(entry)
 
 
 def request_digest(job: Job) -> str:
@@ -87,7 +103,7 @@ def request_digest(job: Job) -> str:
         del options["scene"][name]
     del options["overwrite"]
     facts: Sequence[object] = [
-        [file_identity(path) for path in job.scene],
+        lasting(input_identities(job.scene)),
         [job.model.sha256, job.model.class_name, job.model.temperature],
         job.sensor.model_dump(mode="json"),
         options,

@@ -14,6 +14,7 @@ from overcast.errors import ClusterError, ConfigError
 from overcast.inference.fleet.backend import Backend
 from overcast.inference.fleet.worker import BlockTask, BlockWorker, Outcome
 from overcast.inference.model import SceneModel
+from overcast.reading import first_line
 
 RETRIES = 3
 """Times that a block is computed again after its worker or its machine was lost."""
@@ -123,7 +124,7 @@ def _connected(workers: Workers) -> Any:
     try:
         ray.init(**asked)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = first_line(error)
         where = workers.address or "this machine"
         raise ConfigError(f"no Ray cluster at {where} ({reason}); start one with: ray start --head.") from error
     except Exception as error:

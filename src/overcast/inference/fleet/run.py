@@ -89,7 +89,7 @@ def map_scenes(
     tally = _Tally(report)
     with termination_as_interrupt(), bounded_cache():
         prepared = list(_prepare(request, tally, manifest))
-        todo = [one for one in prepared if not manifest.is_done(one.name, one.digest)]
+        todo = [one for one in prepared if not manifest.is_done(one.name, one.digest, one.job.targets)]
         tally.expect(todo)
         _carry_out(todo, compute, at_once, tally, manifest)
     if tally.bugs:

@@ -11,9 +11,10 @@ from pathlib import Path
 from overcast.data.addresses import address, file_name, is_remote, located
 from overcast.errors import InputError
 from overcast.inference.fleet.stac_items import StacScene, stac_scenes
+from overcast.reading import read_text
 
-RASTERS = (".tif", ".tiff", ".vrt")
-"""Endings that a folder is searched for."""
+RASTERS = (".tif", ".tiff")
+"""Endings that a folder is searched for; a virtual raster has to be named."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +84,21 @@ def _of_folder(folder: Path) -> Iterator[SceneSpec]:
 
 
 def _of_list(path: Path) -> Iterator[SceneSpec]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not readable text ({error}); write one scene a line.") from error
+    lines = read_text(path, InputError, "write one scene a line").splitlines()
     scenes = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not scenes:
         raise InputError(f"{path} lists no scene; write one a line.")
     for line in scenes:
-        files = tuple(located(part.strip()) for part in line.split("\t") if part.strip())
+        files = tuple(located(name) for part in line.split("\t") if (name := _unquoted(part)))
         yield _of_files(tuple(file if is_remote(file) else path.parent / file for file in files))
+
+
+def _unquoted(text: str) -> str:
+    """A name as it stands in a list, without blanks and the quotes that some programs put around it."""
+    name = text.strip()
+    if "\0" in name:
+        raise InputError("a scene list holds a zero character; write one scene a line, as plain text.")
+    return name[1:-1] if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'" else name
 
 
 def _told_apart(scenes: list[SceneSpec]) -> list[SceneSpec]:

@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from overcast import __version__
+from overcast.data.addresses import file_name
 from overcast.data.radiometry import SensorRadiometry
 from overcast.data.raster import RasterioSource, RasterSource
 from overcast.errors import ClusterError, OvercastError
+from overcast.grid import Turn
 from overcast.inference.blockfile import Block, BlockWriter
 from overcast.inference.blockwise import torch_threads
+from overcast.inference.checked import tile_checked
 from overcast.inference.cog import bounded_cache
 from overcast.inference.encoding import Encoding
 from overcast.inference.model import SceneModel
@@ -30,7 +33,7 @@ class BlockTask:
     scene: tuple[Path, ...]
     """Files as every worker can read them."""
     sensor: SensorRadiometry
-    rotate: bool
+    turn: Turn
     options: SceneOptions
     encoding: Encoding
     strip: int
@@ -77,8 +80,9 @@ class BlockWorker:
             return error
 
     def _compute(self, task: BlockTask, folder: Path) -> BlockResult:
-        source: RasterSource = self._open(task)
-        source = RotatedSource(source) if task.rotate else source
+        modality, name = self._model.modality, file_name(task.scene[0])
+        source: RasterSource = tile_checked(self._open(task), task.sensor, modality, name)
+        source = RotatedSource(source, task.turn) if task.turn else source
         blocks: list[Block] = []
         plan = plan_scene(source.georeference, task.options)
         writer = BlockWriter(folder, plan, task.encoding, blocks.append, task.title)
@@ -101,7 +105,8 @@ class BlockWorker:
     def _open(self, task: BlockTask) -> RasterioSource:
         if self._source is None or self._source[0] != task.scene:
             self._close()
-            self._source = (task.scene, self._stack.enter_context(RasterioSource.open(task.scene, task.sensor)))
+            source = RasterioSource.open(task.scene, task.sensor, virtual=True)
+            self._source = (task.scene, self._stack.enter_context(source))
         return self._source[1]
 
     def _close(self) -> None:

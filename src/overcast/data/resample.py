@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import Transformer
 
+from overcast.data.degrees import nearest_turn, turn_of
 from overcast.data.georeference import Georeference, same_crs
+from overcast.data.kernels import TINY, Coordinates, Taps, box_taps, cubic_taps, nearest_taps, weighted_mean
+from overcast.data.units import Resampling
 from overcast.grid import Window
-from overcast.prepare.kernels import TINY, Coordinates, Taps, box_taps, cubic_taps, nearest_taps, weighted_mean
-from overcast.prepare.options import Resampling
 
 LATTICE = 32
 """Target pixels between places that are projected exactly; between them positions are interpolated."""
@@ -70,7 +71,7 @@ class Regridding:
         Of a pixel that is turned against the source: of the box along the source's axes with the same variance.
         """
         row, col = self.target.height / 2, self.target.width / 2
-        rows, cols = self._project(np.array([row, row, row + 1]), np.array([col, col + 1, col]))
+        rows, cols = self.project(np.array([row, row, row + 1]), np.array([col, col + 1, col]))
         down, right = (float(np.hypot(axis[1] - axis[0], axis[2] - axis[0])) for axis in (rows, cols))
         return down, right
 
@@ -87,18 +88,23 @@ class Regridding:
     def positions(self, window: Window) -> tuple[Coordinates, Coordinates]:
         """(h, w) row and column in the source of the centres of a window's pixels; whole numbers are pixel edges."""
         rows, cols = (_nodes(first, last) for first, last in zip((window.row, window.col), window.stop, strict=True))
-        at = self._project(*(axis.astype(np.float64) for axis in np.meshgrid(rows, cols, indexing="ij")))
+        at = self.project(*(axis.astype(np.float64) for axis in np.meshgrid(rows, cols, indexing="ij")))
         down = np.arange(window.row, window.stop[0], dtype=np.float64) + 0.5
         right = np.arange(window.col, window.stop[1], dtype=np.float64) + 0.5
         row, col = (_between(_between(axis, rows, down).T, cols, right).T for axis in at)
         return _rounded(row), _rounded(col)
 
-    def _project(self, rows: Coordinates, cols: Coordinates) -> tuple[Coordinates, Coordinates]:
+    def project(self, rows: Coordinates, cols: Coordinates) -> tuple[Coordinates, Coordinates]:
         """Target pixel positions to source pixel positions."""
         t = self.target.transform
         x, y = t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f
         if self._transformer is not None:
             x, y = self._transformer.transform(x, y)
+            turn = turn_of(str(self.source.crs))
+            if turn is not None:  # the source may count on past 180 degrees, or from 0 to 360
+                x = nearest_turn(
+                    np.asarray(x), self.source.position(self.source.width / 2, self.source.height / 2)[0], turn
+                )
         s = ~self.source.transform
         at = s.d * x + s.e * y + s.f, s.a * x + s.b * y + s.c
         row, col = (np.asarray(np.where(np.isfinite(axis), axis, NOWHERE), np.float64) for axis in at)
