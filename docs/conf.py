@@ -14,7 +14,7 @@ import overcast
 from overcast.cli import app as command
 from overcast.config import config_yaml, load_config
 from overcast.settings import to_yaml
-from overcast.simulate.options import SimulationOptions
+from overcast.simulator.options import SimulationOptions
 
 project, author, release = "Overcast", "Overcast contributors", overcast.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]

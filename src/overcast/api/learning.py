@@ -11,8 +11,8 @@ from overcast.compare import Comparison, Request, compare_runs
 from overcast.config import load_config
 from overcast.config import train as train_run
 from overcast.settings import read_settings
-from overcast.simulate.dataset import simulate_dataset
-from overcast.simulate.options import Preset, SimulationOptions, preset
+from overcast.simulator.dataset import simulate_dataset
+from overcast.simulator.options import Preset, SimulationOptions, preset
 
 
 def simulate(output: str | Path, base: str = Preset.DEMO, settings: Sequence[str] = ()) -> Path:

@@ -23,8 +23,8 @@ from overcast.errors import ConfigError, InputError
 from overcast.evaluation.footprints import FootprintOptions, FootprintScores, score_footprints
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.predict import PredictOptions, predict_file
-from overcast.prepare.options import PrepareOptions
-from overcast.prepare.run import PrepareSummary, prepare_scene
+from overcast.preparation.options import PrepareOptions
+from overcast.preparation.run import PrepareSummary, prepare_scene
 
 Named = str | Path
 Files = Named | Sequence[Named]
