@@ -245,11 +245,11 @@ def main() -> None:
             data = f"{{name: scenes, root: {root}, split: {{by: blocks, block_m: 128, {shares}}}}}"
         sets = [
             f"data={data}",
-            f"training.cache_gb={options.cache_gb}",
             f"network={{preset: {options.preset}, pretrained: false}}",
             f"method.name={options.method}",
             f"training={{steps: {options.steps}, round_steps: {options.steps}, batch_size: {options.batch_size}}}",
             f"training.crop={options.crop}",
+            f"training.cache_gb={options.cache_gb}",
             f"training.precision={options.precision}",
             f"training.workers={options.workers}",
             "training.deterministic=false",
