@@ -134,7 +134,8 @@ def test_wrong_arguments_are_explained(arguments: dict[str, object], error: type
 
 def test_the_example_of_the_readme_runs(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    shutil.copy(scene, tmp_path / "scene.tif")
+    for ending in (".tif", ".yaml"):
+        shutil.copy(scene.with_suffix(ending), tmp_path / f"scene{ending}")
     monkeypatch.chdir(tmp_path)
     mpl.use("agg")
     exec(example, {})

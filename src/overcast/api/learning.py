@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from overcast.api.model import Model, load_model
+from overcast.arithmetic import AUTO, capabilities, settled_device
 from overcast.batch import Available
 from overcast.compare import Comparison, Request, compare_runs
 from overcast.config import load_config
@@ -78,4 +79,4 @@ def evaluate(
     """
     folders = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     given = None if modalities is None else tuple(Available(name) for name in modalities)
-    return compare_runs(folders, Path(output), Request(available=given))
+    return compare_runs(folders, Path(output), Request(available=given, device=settled_device(AUTO, capabilities())))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from overcast.api.model import Model, load_model
 from overcast.api.prediction import RASTER_ENDINGS, Prediction
 from overcast.data.addresses import located
-from overcast.data.files import open_grid
+from overcast.data.files import open_raster
 from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import ConfigError, InputError
 from overcast.evaluation.footprints import FootprintOptions, FootprintScores, score_footprints
@@ -73,7 +73,8 @@ def predict(
         else:
             names = [located(name) for name in _several(scene)]
             source = _Scene(names, scene_radiometry(names, declared))
-        placed = open_grid(source.files[0]).crs is not None
+        with open_raster(source.files[0], virtual=True) as dataset:
+            placed = dataset.crs is not None
         summary = predict_file(
             source.files,
             used.bundle,
