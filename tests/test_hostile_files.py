@@ -38,11 +38,11 @@ from overcast.grid import Window
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.fleet.scenes import find_scenes
 from overcast.inference.inputs import input_identities
-from overcast.prepare.bands import find_bands, parse_input
-from overcast.prepare.target import target_crs
-from overcast.simulate.cityjson import read_cityjson
-from overcast.simulate.given import read_town
-from overcast.simulate.options import FootprintOptions
+from overcast.preparation.bands import find_bands, parse_input
+from overcast.preparation.target import target_crs
+from overcast.simulator.cityjson import read_cityjson
+from overcast.simulator.given import read_town
+from overcast.simulator.options import FootprintOptions
 
 SECRET = b"hunter2" * 100
 SIDE = 8
