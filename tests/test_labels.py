@@ -232,7 +232,9 @@ def test_table_of_styles_beside_the_footprints_is_no_layer_of_shapes(tmp_path: P
 
 def test_corners_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     shapes = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:32631")
-    content = shapely.to_wkb(shapely.box(0, 0, 1, 1)).replace(struct.pack("<d", 1.0), struct.pack("<d", math.nan), 1)
+    content = shapely.to_wkb(shapely.Polygon([(0, 0), (1, 0), (0, 2)])).replace(
+        struct.pack("<d", 2.0), struct.pack("<d", math.nan)
+    )
     shapes.to_file(tmp_path / "a.gpkg", layer="a")
     base = sqlite3.connect(tmp_path / "a.gpkg")
     for trigger, *_ in base.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
@@ -240,5 +242,8 @@ def test_corners_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     base.execute("UPDATE a SET geom = ?", [b"GP\0\x01" + (32631).to_bytes(4, "little") + content])
     base.commit()
     base.close()
-    with pytest.raises(InputError, match=r"a\.gpkg holds corners whose coordinates are no numbers"):
+    with (
+        np.errstate(invalid="ignore"),
+        pytest.raises(InputError, match=r"a\.gpkg holds corners whose coordinates are no"),
+    ):
         read_shapes(tmp_path / "a.gpkg")

@@ -212,6 +212,8 @@ def test_errors_are_one_printable_line_without_secrets() -> None:
         "s3://user:secret@bucket/a.tif?token=secret",
         "http:/user:secret@host/a.tif",
         "HTTPS://secret@host/a.tif",
+        "augmentation.optical.http://user:secret@host/a.tif?x=secret",
+        "x" * 99 + "http://user:secret@host/a.tif?x=secret",
     ],
 )
 def test_no_form_of_an_address_tells_its_secret(text: str) -> None:

@@ -6,9 +6,10 @@ import re
 from urllib.parse import quote, unquote
 
 _END = r"(?=[)'\"`;:,.\]}>]*(?:\s|$))"
-_SCHEME = r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}"
-_USER = re.compile(rf"({_SCHEME}:/{{1,2}})[^\s/?#]*@")
-_ASKED = re.compile(rf"({_SCHEME}:/{{1,2}}[^\s?#]*)[?#]\S*?{_END}")
+_SCHEME = r"(?<=[A-Za-z0-9+.-]{2})"
+"""What stands before the colon of an address, whatever name it ends; a drive's letter is no scheme."""
+_USER = re.compile(rf"{_SCHEME}(:/{{1,2}})[^\s/?#]*@")
+_ASKED = re.compile(rf"{_SCHEME}(:/{{1,2}}[^\s?#]*)[?#]\S*?{_END}")
 _ESCAPED = re.compile(rf"{_SCHEME}%(?:25)*3A%(?:25)*2F[^\s'\"&)]*", re.IGNORECASE)
 _OPTIONS = re.compile(rf"(/vsi[a-z0-9_]+\?)\S*?\b(url=[^\s&'\")]*)(?:&\S*?)?{_END}", re.IGNORECASE)
 _DEEPEST = 3
@@ -35,8 +36,8 @@ def _public(text: str) -> str:
 
 
 def _cleaned(found: re.Match[str]) -> str:
-    """An escaped address, cleaned and escaped again."""
+    """An escaped address from its colon on, cleaned and escaped again."""
     text = found[0]
     for _ in range(_DEEPEST):
         text = unquote(text)
-    return quote(_public(text), safe="")
+    return quote(_public(f"any{text}").removeprefix("any"), safe="")
