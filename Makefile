@@ -20,6 +20,11 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+QUICK := losses distances pixel average_precision instances splits splitfile georeference radiometry labels augment \
+	warp reading raster grids config lifesigns
+quick: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile $(QUICK:%=tests/test_%.py)
+
 docs: setup
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
 
