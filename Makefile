@@ -6,12 +6,12 @@ DEMO_OUTPUT ?= demo-output
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TORCH_CPP_LOG_LEVEL := ERROR
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test quick lint docs setup clean
 
 demo: setup
 	$(BIN)/overcast demo --output $(DEMO_OUTPUT)
 
-test: lint
+test: lint docs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 lint: setup
@@ -19,6 +19,14 @@ lint: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+QUICK := losses distances pixel average_precision instances splits splitfile georeference radiometry labels augment \
+	warp reading raster grids config lifesigns
+quick: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile $(QUICK:%=tests/test_%.py)
+
+docs: setup
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
 
 setup: $(VENV)/.installed
 

@@ -21,8 +21,8 @@ from overcast.compare import Comparison, Request, compare_runs
 from overcast.config import load_config, train
 from overcast.evaluation.machine import describe_machine
 from overcast.settings import read_settings
-from overcast.simulate.dataset import simulate_dataset
-from overcast.simulate.options import Preset, SimulationOptions, preset
+from overcast.simulator.dataset import simulate_dataset
+from overcast.simulator.options import Preset, SimulationOptions, preset
 
 CONFIGS = Path("configs/bundled")
 METHOD = "cmhcl"

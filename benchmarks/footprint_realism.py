@@ -26,11 +26,11 @@ from scipy.stats import wasserstein_distance
 from shapely.geometry.base import BaseGeometry
 
 from overcast.data.raster import Georeference
-from overcast.simulate.city import build_city
-from overcast.simulate.geometry import City, Extent, polygons
-from overcast.simulate.given import read_town
-from overcast.simulate.options import CRS, CityOptions, FootprintOptions
-from overcast.simulate.scene import label_mask
+from overcast.simulator.city import build_city
+from overcast.simulator.geometry import City, Extent, polygons
+from overcast.simulator.given import read_town
+from overcast.simulator.options import CRS, CityOptions, FootprintOptions
+from overcast.simulator.scene import label_mask
 
 CHIP_PX, CHIP_GSD_M = 224, 0.5
 PLACE_M = 448.0

@@ -36,9 +36,9 @@ from overcast.data.parts import Part
 from overcast.errors import InputError
 from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.result import Evaluation
-from overcast.simulate.dataset import simulate_dataset
-from overcast.simulate.options import SarOptions, SimulationOptions
-from overcast.simulate.sar import NODATA
+from overcast.simulator.dataset import simulate_dataset
+from overcast.simulator.options import SarOptions, SimulationOptions
+from overcast.simulator.sar import NODATA
 
 METHODS = ("sar", "cmhcl")
 DOMAINS = ("simulated", "half_real")

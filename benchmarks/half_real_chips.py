@@ -31,10 +31,10 @@ from shapely import Polygon
 from shapely.geometry import shape
 
 from overcast.data.files import open_raster, reading
-from overcast.simulate.footprints import city_of
-from overcast.simulate.geometry import City, Extent, Patch, Surface
-from overcast.simulate.options import CRS, SarOptions
-from overcast.simulate.sar import NODATA, draw_strip, simulate_sar
+from overcast.simulator.footprints import city_of
+from overcast.simulator.geometry import City, Extent, Patch, Surface
+from overcast.simulator.options import CRS, SarOptions
+from overcast.simulator.sar import NODATA, draw_strip, simulate_sar
 
 REAL_GSD_M = 0.5
 MARGIN_PX = 64

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 
 from overcast.data.raster import Georeference
-from overcast.simulate.city import build_city
-from overcast.simulate.optical import draw_exposure, simulate_optical
-from overcast.simulate.options import SimulationOptions
-from overcast.simulate.place import place_bounds, place_ids
-from overcast.simulate.scene import label_mask
+from overcast.simulator.city import build_city
+from overcast.simulator.optical import draw_exposure, simulate_optical
+from overcast.simulator.options import SimulationOptions
+from overcast.simulator.place import place_bounds, place_ids
+from overcast.simulator.scene import label_mask
 
 CHIP_PX, GSD_M = 224, 0.5
 BUILT_SHARE = 0.005

@@ -35,10 +35,10 @@ from overcast.grid import Window
 from overcast.inference.outlines.levels import Level, Outlines
 from overcast.inference.polygons import Footprints, PolygonOptions, vectorize
 from overcast.inference.separate import Separate
-from overcast.simulate.city import build_city
-from overcast.simulate.geometry import Extent, polygons
-from overcast.simulate.options import CRS, CityOptions
-from overcast.simulate.scene import label_mask
+from overcast.simulator.city import build_city
+from overcast.simulator.geometry import Extent, polygons
+from overcast.simulator.options import CRS, CityOptions
+from overcast.simulator.scene import label_mask
 
 LEFT, BOTTOM = 500_000.0, 5_600_000.0
 BLUR_PX, SLOPE, WOBBLE_PX = 1.0, 12.0, 1.5

@@ -30,7 +30,7 @@ from overcast.inference.encoding import Encoding
 from overcast.inference.outlines.levels import Outlines
 from overcast.inference.polygons import PolygonOptions, vectorize
 from overcast.inference.vector import Origin, write_footprints
-from overcast.simulate.options import CRS
+from overcast.simulator.options import CRS
 
 STRIP = 512
 LIMIT_S, LIMIT_GB = 60.0, 2.0

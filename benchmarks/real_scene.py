@@ -27,8 +27,8 @@ from overcast.data.radiometry import SensorRadiometry
 from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.panels import Captioned, composite, contact_sheet, overlay_outlines
 from overcast.inference.predict import PredictOptions, predict_file
-from overcast.simulate.dataset import simulate_dataset
-from overcast.simulate.options import SarOptions, SimulationOptions
+from overcast.simulator.dataset import simulate_dataset
+from overcast.simulator.options import SarOptions, SimulationOptions
 
 BANDS = ("HH", "HV", "VH", "VV")
 CHIP_PX, STEPS, SEED = 128, 30, 0

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from limits import as_command, at_least, positive
 
-from overcast.simulate.dataset import simulate_dataset
-from overcast.simulate.options import Preset, SimulationOptions, preset
-from overcast.simulate.place import place_ids, simulate_place
+from overcast.simulator.dataset import simulate_dataset
+from overcast.simulator.options import Preset, SimulationOptions, preset
+from overcast.simulator.place import place_ids, simulate_place
 
 CASES = ("square", "dataset", "sentinel1")
 

@@ -26,8 +26,8 @@ from overcast.batch import Available, Modality
 from overcast.config.data import build_data
 from overcast.data.parts import Part
 from overcast.evaluation.machine import describe_machine
-from overcast.simulate.dataset import simulate_dataset
-from overcast.simulate.options import CityOptions, OpticalOptions, SarOptions, SimulationOptions
+from overcast.simulator.dataset import simulate_dataset
+from overcast.simulator.options import CityOptions, OpticalOptions, SarOptions, SimulationOptions
 
 LEVELS = {
     "none": (

@@ -31,8 +31,8 @@ from overcast.evaluation.panels import (
     overlay_outlines,
     truth_map,
 )
-from overcast.simulate.options import CityOptions, SarOptions, SimulationOptions
-from overcast.simulate.place import SimulatedPlace, place_ids, simulate_place
+from overcast.simulator.options import CityOptions, SarOptions, SimulationOptions
+from overcast.simulator.place import SimulatedPlace, place_ids, simulate_place
 
 DISTRICTS = {
     "row houses": "row_weight",

@@ -35,7 +35,7 @@ from overcast.errors import ConfigError, LeakError
 from overcast.evaluation.pixel import PixelCounts
 from overcast.evaluation.seeds import Runs, difference_over_seeds, iou_over_seeds, recovery_over_seeds
 from overcast.settings import read_settings
-from overcast.simulate.options import SimulationOptions
+from overcast.simulator.options import SimulationOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -26,7 +26,7 @@ from overcast.data.parts import Part
 from overcast.data.splitfile import read_split
 from overcast.data.splits import Side
 from overcast.errors import OvercastError
-from overcast.simulate.options import Preset
+from overcast.simulator.options import Preset
 
 TILES = Path(__file__).parent / "fixtures" / "spacenet6_tiles.csv"
 COMMANDS = ["demo", "simulate", "train", "evaluate", "prepare", "predict", "describe", "check-leak"]

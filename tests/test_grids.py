@@ -34,9 +34,9 @@ from overcast.inference.encoding import Encoding
 from overcast.inference.polygons import PolygonOptions
 from overcast.inference.predict import PredictOptions, predict_file
 from overcast.inference.stac import ground
-from overcast.prepare.options import PrepareOptions
-from overcast.prepare.run import prepare_scene
-from overcast.prepare.target import target_crs
+from overcast.preparation.options import PrepareOptions
+from overcast.preparation.run import prepare_scene
+from overcast.preparation.target import target_crs
 
 HEIGHT, WIDTH = 70, 80
 LEFT, TOP = 593000, 5750000

@@ -16,8 +16,8 @@ from overcast.cli import app
 from overcast.errors import InputError, RadiometryError
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.model_item import ITEM, model_item
-from overcast.simulate.dataset import simulate_dataset
-from overcast.simulate.options import CityOptions, SarOptions, SimulationOptions
+from overcast.simulator.dataset import simulate_dataset
+from overcast.simulator.options import CityOptions, SarOptions, SimulationOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -227,6 +227,7 @@ def test_students_see_all_places_in_one_pass_and_the_teacher_labelled_ones_alone
     assert all(tensor.equal(optical[1][name]) for name, tensor in optical[0].items())
 
 
+@every_method
 def test_a_batch_without_one_valid_pixel_costs_nothing(options):
     method = make(options).train()
     batch = make_batch()

@@ -18,8 +18,8 @@ from overcast.errors import InputError, RadiometryError
 from overcast.grid import Window
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.predict import predict_file
-from overcast.prepare.options import PrepareOptions
-from overcast.prepare.run import prepare_scene
+from overcast.preparation.options import PrepareOptions
+from overcast.preparation.run import prepare_scene
 
 RNG = np.random.default_rng(3)
 DECIBELS = RNG.normal(-12, 5, 4000).astype(np.float32)

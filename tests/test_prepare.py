@@ -26,10 +26,10 @@ from overcast.errors import ConfigError, InputError, RadiometryError
 from overcast.grid import HALF_TURN
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.model import SceneModel
-from overcast.prepare.aim import ForTraining
-from overcast.prepare.convert import Conversion
-from overcast.prepare.options import Level, PrepareOptions, calibration
-from overcast.prepare.run import PrepareSummary, prepare_scene
+from overcast.preparation.aim import ForTraining
+from overcast.preparation.convert import Conversion
+from overcast.preparation.options import Level, PrepareOptions, calibration
+from overcast.preparation.run import PrepareSummary, prepare_scene
 
 
 def stated(**changes: object) -> PrepareOptions:

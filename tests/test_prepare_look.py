@@ -26,13 +26,13 @@ from overcast.errors import ConfigError, InputError, RadiometryError
 from overcast.inference.cog import Encoding
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.predict import PredictOptions, predict_file
-from overcast.prepare.found_look import metadata_radar
-from overcast.prepare.look import orbit_heading, radar_behind
-from overcast.prepare.metadata import RadarFacts, documents, radar_facts
-from overcast.prepare.options import PrepareOptions
-from overcast.prepare.run import prepare_scene
-from overcast.simulate.dataset import simulate_dataset
-from overcast.simulate.options import CityOptions, SarOptions, SimulationOptions
+from overcast.preparation.found_look import metadata_radar
+from overcast.preparation.look import orbit_heading, radar_behind
+from overcast.preparation.metadata import RadarFacts, documents, radar_facts
+from overcast.preparation.options import PrepareOptions
+from overcast.preparation.run import prepare_scene
+from overcast.simulator.dataset import simulate_dataset
+from overcast.simulator.options import CityOptions, SarOptions, SimulationOptions
 
 LON, LAT = 4.351, 51.896
 """Of the miniatures."""

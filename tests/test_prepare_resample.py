@@ -16,8 +16,8 @@ from overcast.data.georeference import Georeference
 from overcast.data.resample import Regridding
 from overcast.data.units import Resampling
 from overcast.grid import Window
-from overcast.prepare.convert import Conversion, Unit
-from overcast.prepare.target import target_crs, target_grid
+from overcast.preparation.convert import Conversion, Unit
+from overcast.preparation.target import target_crs, target_grid
 
 UTM31, UTM32 = "EPSG:32631", "EPSG:32632"
 SOURCE = Georeference(80, 100, Affine(0.8, 0.3, 593000, 0.3, -0.8, 5750000), UTM31)

@@ -106,8 +106,8 @@ def test_yaml_that_nobody_means_is_one_sentence(tmp_path: Path, text: str, reaso
 
 def test_yaml_numbers_dates_and_nothing_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
-    path.write_text("a: 1e-4\nb: .inf\nc: &anchor 3\n")
-    assert read_yaml(path, InputError) == {"a": 1e-4, "b": float("inf"), "c": 3}
+    path.write_text("a: 1e-4\nb: .inf\nc: &anchor 3\nd: off\ne: False\n")
+    assert read_yaml(path, InputError) == {"a": 1e-4, "b": float("inf"), "c": 3, "d": "off", "e": False}
     path.write_text("# nothing\n")
     assert read_yaml(path, InputError) is None
 

@@ -22,8 +22,8 @@ from overcast.data.scenes.cut import cut_scenes
 from overcast.data.scenes.description import read_scenes
 from overcast.data.scenes.draft import draft_description
 from overcast.errors import ConfigError, InputError
-from overcast.simulate.as_scenes import simulate_scenes
-from overcast.simulate.options import SimulationOptions
+from overcast.simulator.as_scenes import simulate_scenes
+from overcast.simulator.options import SimulationOptions
 
 BOTH = frozenset(Modality)
 

@@ -11,10 +11,10 @@ import yaml
 from pydantic import ValidationError
 
 from overcast.errors import InputError
-from overcast.simulate.dataset import read_options, simulate_dataset
-from overcast.simulate.geometry import Extent
-from overcast.simulate.options import CRS, Preset, SarOptions, SimulationOptions, preset
-from overcast.simulate.place import place_bounds, place_ids, simulate_place
+from overcast.simulator.dataset import read_options, simulate_dataset
+from overcast.simulator.geometry import Extent
+from overcast.simulator.options import CRS, Preset, SarOptions, SimulationOptions, preset
+from overcast.simulator.place import place_bounds, place_ids, simulate_place
 
 SMALL = SimulationOptions(
     places=2,

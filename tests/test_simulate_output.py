@@ -25,9 +25,9 @@ from overcast.data.samples import collate
 from overcast.data.statistics import compute_statistics
 from overcast.inference.declare import scene_radiometry
 from overcast.methods.losses import segmentation_loss
-from overcast.simulate.dataset import simulate_dataset
-from overcast.simulate.options import OpticalOptions, SarOptions, SimulationOptions
-from overcast.simulate.place import place_ids, simulate_place
+from overcast.simulator.dataset import simulate_dataset
+from overcast.simulator.options import OpticalOptions, SarOptions, SimulationOptions
+from overcast.simulator.place import place_ids, simulate_place
 
 OPTIONS = SimulationOptions(
     name="Cloudy town",

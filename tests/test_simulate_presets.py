@@ -6,16 +6,16 @@ import shapely
 from overcast.data.folder import folder_catalog
 from overcast.data.radiometry import Unit
 from overcast.data.raster import Georeference
-from overcast.simulate.dataset import simulate_dataset
-from overcast.simulate.footprints import city_of
-from overcast.simulate.geometry import Extent, Surface
-from overcast.simulate.options import CRS, Preset, SarOptions, SimulationOptions, preset
-from overcast.simulate.radar_geometry import RadarFrame, radar_grid
-from overcast.simulate.sampling import between_nodes, block_mean, finer, supersampling
-from overcast.simulate.sar import Strip, form_image
-from overcast.simulate.sar_materials import Mechanism, diffuse_table
-from overcast.simulate.scatter import expected_power
-from overcast.simulate.scene import label_mask, rasterize_city
+from overcast.simulator.dataset import simulate_dataset
+from overcast.simulator.footprints import city_of
+from overcast.simulator.geometry import Extent, Surface
+from overcast.simulator.options import CRS, Preset, SarOptions, SimulationOptions, preset
+from overcast.simulator.radar_geometry import RadarFrame, radar_grid
+from overcast.simulator.sampling import between_nodes, block_mean, finer, supersampling
+from overcast.simulator.sar import Strip, form_image
+from overcast.simulator.sar_materials import Mechanism, diffuse_table
+from overcast.simulator.scatter import expected_power
+from overcast.simulator.scene import label_mask, rasterize_city
 
 DECLARED = {
     Preset.SPACENET6: (0.5, ("HH", "HV", "VH", "VV")),

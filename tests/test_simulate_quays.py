@@ -5,13 +5,13 @@ import pytest
 import shapely
 
 from overcast.data.radiometry import RadarSide
-from overcast.simulate.footprints import city_of
-from overcast.simulate.geometry import City, Extent, Surface
-from overcast.simulate.options import CRS, SarOptions
-from overcast.simulate.radar_geometry import RadarFrame, radar_grid
-from overcast.simulate.sar_materials import Mechanism
-from overcast.simulate.scatter import expected_power
-from overcast.simulate.scene import rasterize_city
+from overcast.simulator.footprints import city_of
+from overcast.simulator.geometry import City, Extent, Surface
+from overcast.simulator.options import CRS, SarOptions
+from overcast.simulator.radar_geometry import RadarFrame, radar_grid
+from overcast.simulator.sar_materials import Mechanism
+from overcast.simulator.scatter import expected_power
+from overcast.simulator.scene import rasterize_city
 
 BOUNDS = Extent(0, 0, 100, 100, CRS)
 EAST_WEST = (20.0, 50.0, 80.0, 50.0)

@@ -5,15 +5,15 @@ from shapely import Polygon
 from shapely.affinity import rotate
 
 from overcast.data.radiometry import RadarSide, Unit
-from overcast.simulate.footprints import city_of
-from overcast.simulate.geometry import Extent, Surface
-from overcast.simulate.options import CRS, SarOptions
-from overcast.simulate.radar_geometry import QUARTER_TURNS, RadarFrame, onto_map, radar_grid
-from overcast.simulate.sar import Strip, draw_strip, form_image, simulate_sar
-from overcast.simulate.sar_materials import COPOL_COHERENCE, HH_VV_HV, Mechanism
-from overcast.simulate.scatter import expected_power
-from overcast.simulate.scene import rasterize_city
-from overcast.simulate.speckle import (
+from overcast.simulator.footprints import city_of
+from overcast.simulator.geometry import Extent, Surface
+from overcast.simulator.options import CRS, SarOptions
+from overcast.simulator.radar_geometry import QUARTER_TURNS, RadarFrame, onto_map, radar_grid
+from overcast.simulator.sar import Strip, draw_strip, form_image, simulate_sar
+from overcast.simulator.sar_materials import COPOL_COHERENCE, HH_VV_HV, Mechanism
+from overcast.simulator.scatter import expected_power
+from overcast.simulator.scene import rasterize_city
+from overcast.simulator.speckle import (
     cholesky_factors,
     covariance,
     draw_looks,

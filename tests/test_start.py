@@ -51,7 +51,7 @@ def test_a_twin_starts_from_a_twin(parents: dict[str, TrainResult]) -> None:
     for options in (SarTwinOptions(), CollaborativeOptions(), SelfTrainingOptions()):
         method, radiometry = fresh(options, parents["sar_twin"])
         started = start_from(method, Start(parents["sar_twin"].deployable), radiometry, keep_statistics=True)
-        expected = load_bundle(parents["sar_twin"].deployable).network.state_dict()
+        expected = load_bundle(parents["sar_twin"].deployable).standardised_network.state_dict()
         assert all(tensor.equal(expected[name]) for name, tensor in method.startable().state_dict().items())
         assert started.parent.taken == ("all that is deployed",)
         assert started.sentence.endswith("same bands")
@@ -60,7 +60,7 @@ def test_a_twin_starts_from_a_twin(parents: dict[str, TrainResult]) -> None:
 def test_both_streams_start_from_a_single_one(parents: dict[str, TrainResult]) -> None:
     method, radiometry = fresh(CollaborativeOptions(), parents["sar"])
     start_from(method, Start(parents["sar"].deployable), radiometry, keep_statistics=True)
-    source = load_bundle(parents["sar"].deployable).network.branch.state_dict()
+    source = load_bundle(parents["sar"].deployable).standardised_network.branch.state_dict()
     for stream in (method.network.deployed.first, method.network.deployed.second):
         assert all(tensor.equal(source[name]) for name, tensor in stream.state_dict().items())
 
@@ -69,7 +69,7 @@ def test_the_teacher_starts_from_an_optical_network(parents: dict[str, TrainResu
     method, radiometry = fresh(CollaborativeOptions(), parents["optical"])
     before = {name: tensor.clone() for name, tensor in method.network.deployed.state_dict().items()}
     start_from(method, Start(parents["optical"].deployable), radiometry, keep_statistics=True)
-    source = load_bundle(parents["optical"].deployable).network
+    source = load_bundle(parents["optical"].deployable).standardised_network
     own = method.network.optical.state_dict()
     assert all(own[name].equal(tensor) for name, tensor in source.branch.state_dict().items())
     assert method.network.optical_head.weight.equal(source.head.weight)
@@ -87,7 +87,7 @@ def test_bands_are_mapped_by_name_and_the_rest_by_the_rule(parents: dict[str, Tr
     bundle = load_bundle(parents["sar"].full)
     radiometry = bundle.info.radiometry
     bands = radiometry.sar.bands
-    weight = bundle.network.branch.encoder.state_dict()
+    weight = bundle.standardised_network.branch.encoder.state_dict()
     of = f"of {bands[0]}, {bands[1]}"
     first = next(name for name, tensor in weight.items() if tensor.ndim == 4)
     given = weight[first]
@@ -115,7 +115,7 @@ def test_what_does_not_fit_is_refused_by_name(parents: dict[str, TrainResult]) -
         start_from(method, Start(parents["optical"].deployable), radiometry, keep_statistics=True)
     other = make(SarTwinOptions())
     assert other.spec == SPEC
-    with pytest.raises(BundleError, match=r"has decoder_channels .* this training"):
+    with pytest.raises(BundleError, match=r"has encoder_blocks .* this training"):
         start_from(other, Start(parents["sar"].deployable), radiometry, keep_statistics=True)
 
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from overcast.bundle import BUNDLED, load_bundle
 from overcast.data.radiometry import BandStatistics
 from overcast.models.network import TwinNetwork
-from overcast.simulate.options import CityOptions, SarOptions, SimulationOptions
-from overcast.simulate.place import SimulatedPlace, place_ids, simulate_place
+from overcast.simulator.options import CityOptions, SarOptions, SimulationOptions
+from overcast.simulator.place import SimulatedPlace, place_ids, simulate_place
 
 PIECE_PX, LESSON_PX = 1500, 768
 SCENE_SEED, LESSON_SEED = 1, 2

@@ -32,7 +32,7 @@ from overcast.inference.model import SceneModel
 from overcast.methods.options import SarOptions, build_method
 from overcast.models.spec import NetworkSpec
 from overcast.settings import to_yaml
-from overcast.simulate.options import SimulationOptions
+from overcast.simulator.options import SimulationOptions
 
 SIDE_PX = 24
 LEFT, TOP = 593_000.0, 5_750_000.0

@@ -47,14 +47,14 @@ from overcast.inference.fleet.manifest import Manifest
 from overcast.inference.fleet.scenes import find_scenes
 from overcast.inference.staging import recover_publication
 from overcast.inference.work import open_work
-from overcast.prepare.found_look import metadata_radar
-from overcast.prepare.metadata import documents, radar_facts, scale_factor
-from overcast.prepare.options import PrepareOptions
-from overcast.prepare.plan import make_plan
-from overcast.simulate.cityjson import read_cityjson
-from overcast.simulate.dataset import read_options
-from overcast.simulate.given import read_town
-from overcast.simulate.options import FootprintOptions
+from overcast.preparation.found_look import metadata_radar
+from overcast.preparation.metadata import documents, radar_facts, scale_factor
+from overcast.preparation.options import PrepareOptions
+from overcast.preparation.plan import make_plan
+from overcast.simulator.cityjson import read_cityjson
+from overcast.simulator.dataset import read_options
+from overcast.simulator.given import read_town
+from overcast.simulator.options import FootprintOptions
 from overcast.training.checkpoints import AtomicCheckpoints
 from overcast.training.curves import Curves
 from overcast.training.folder import RunFolder, read_data, read_statistics

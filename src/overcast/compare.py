@@ -22,7 +22,7 @@ from overcast.evaluation.result import Evaluation, EvaluationOptions
 from overcast.evaluation.run import evaluate
 from overcast.evaluation.separation import Separate
 from overcast.models.views import Tta
-from overcast.simulate.dataset import OPTIONS_FILE
+from overcast.simulator.dataset import OPTIONS_FILE
 from overcast.training.folder import RunFolder, write_atomic
 
 COARSE_GSD_M = 3.0

@@ -30,8 +30,8 @@ from overcast.inference.predict import PredictionSummary, PredictOptions, predic
 from overcast.inference.progress import Report
 from overcast.inference.scene import SceneOptions
 from overcast.lifesigns import shown
-from overcast.simulate.dataset import simulate_dataset
-from overcast.simulate.options import CityOptions, Preset, SarOptions, SimulationOptions, preset
+from overcast.simulator.dataset import simulate_dataset
+from overcast.simulator.options import CityOptions, Preset, SarOptions, SimulationOptions, preset
 
 METHODS = ("cmhcl", "sar", "sar_twin")
 """The method and its two controls."""

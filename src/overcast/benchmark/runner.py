@@ -23,8 +23,8 @@ from overcast.errors import ConfigError
 from overcast.evaluation.result import EvaluationOptions
 from overcast.evaluation.selection import PanelKind, PanelOptions
 from overcast.settings import read_settings
-from overcast.simulate.dataset import simulate_dataset
-from overcast.simulate.options import SimulationOptions
+from overcast.simulator.dataset import simulate_dataset
+from overcast.simulator.options import SimulationOptions
 
 OnJob = Callable[[Job, Outcome, int, int], None]
 """Called with (job, its outcome, jobs done, jobs in all)."""

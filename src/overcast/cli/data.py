@@ -66,12 +66,12 @@ def simulate(
     """
     from overcast.errors import ConfigError
     from overcast.settings import read_settings
-    from overcast.simulate.as_scenes import simulate_scenes
-    from overcast.simulate.dataset import simulate_dataset
-    from overcast.simulate.given import digest, read_town
-    from overcast.simulate.options import Preset, SimulationOptions
-    from overcast.simulate.options import preset as named
-    from overcast.simulate.town import tiled
+    from overcast.simulator.as_scenes import simulate_scenes
+    from overcast.simulator.dataset import simulate_dataset
+    from overcast.simulator.given import digest, read_town
+    from overcast.simulator.options import Preset, SimulationOptions
+    from overcast.simulator.options import preset as named
+    from overcast.simulator.town import tiled
 
     if footprints is None and height is not None:
         raise ConfigError("--height names a column of --footprints: give both, or neither.")

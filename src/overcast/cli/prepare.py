@@ -9,10 +9,10 @@ import typer
 
 from overcast.cli.console import counting_bar, print_json
 from overcast.data.units import RadarSide, Resampling, Unit
-from overcast.prepare.options import Level, PrepareOptions, calibration
+from overcast.preparation.options import Level, PrepareOptions, calibration
 
 if TYPE_CHECKING:
-    from overcast.prepare.run import PrepareSummary
+    from overcast.preparation.run import PrepareSummary
 
 
 def prepare(
@@ -87,8 +87,8 @@ def prepare(
     """
     from overcast.bundle import BUNDLED, Bundle, load_bundle
     from overcast.errors import ConfigError
-    from overcast.prepare.aim import ForTraining
-    from overcast.prepare.run import prepare_scene
+    from overcast.preparation.aim import ForTraining
+    from overcast.preparation.run import prepare_scene
 
     if radar_side is not None and look_azimuth is not None:
         raise ConfigError("--radar-side and --look-azimuth say the same: give one of them.")

@@ -67,6 +67,13 @@ class StrictDumper(yaml.SafeDumper):
     """Quotes what `StrictLoader` would take for a number."""
 
 
+_BOOL = "tag:yaml.org,2002:bool"
+_TRUTH = re.compile("true|True|TRUE|false|False|FALSE")
+StrictLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}  # YAML 1.2 reads `off` and `no` as text, PyYAML's 1.1 as false
+StrictLoader.add_implicit_resolver(_BOOL, _TRUTH, list("tTfF"))
 for _class in (StrictLoader, StrictDumper):  # YAML 1.2 reads 1e-4 as a number, PyYAML's 1.1 as text
     _class.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
 

@@ -15,8 +15,8 @@ from rasterio.windows import Window
 from overcast.batch import Modality
 from overcast.data.radiometry import RadarSide
 from overcast.inference.model import SceneModel
-from overcast.simulate.options import CRS, CityOptions, Preset, SarOptions, SimulationOptions, preset
-from overcast.simulate.place import place_ids, simulate_place
+from overcast.simulator.options import CRS, CityOptions, Preset, SarOptions, SimulationOptions, preset
+from overcast.simulator.place import place_ids, simulate_place
 from overcast.speed.storage import Storage
 
 PLACES, PLACE_PX = 4, 1024

@@ -1,0 +1,65 @@
+"""The documentation site: the pages of this folder, and a reference that is made from the code when it is built."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import typer
+from pygments.lexers.special import TextLexer
+from typer.cli import get_docs_for_click
+
+import overcast
+from overcast.cli import app as command
+from overcast.config import config_yaml, load_config
+from overcast.settings import to_yaml
+from overcast.simulator.options import SimulationOptions
+
+project, author, release = "Overcast", "Overcast contributors", overcast.__version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+exclude_patterns = ["generated/.*"]
+html_theme = "furo"
+html_title = f"Overcast {release}"
+myst_heading_anchors = 4
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = True
+suppress_warnings = ["myst.strikethrough", "myst.header"]  # reports of benchmarks have no second level
+
+GENERATED = Path(__file__).parent / "generated"
+OUTSIDE = re.compile(r"\]\((?:\.\./)+([A-Z_]+\.md)")
+"""A link from a page of this folder to one of the files at the root, such as EXPERIMENTS.md."""
+
+
+def write_reference(*_: object) -> None:
+    """All commands, and all keys of both configurations, from the code itself."""
+    GENERATED.mkdir(exist_ok=True)
+    clicked = typer.main.get_command(command)
+    commands = get_docs_for_click(obj=clicked, ctx=typer.Context(clicked), name="overcast", title="Commands")
+    (GENERATED / "commands.md").write_text(commands, encoding="utf-8")
+    training = config_yaml(load_config(None, ["data.name=folder", "data.root=data/town"]))
+    pages = {
+        "training": ("Keys of a training", "`overcast train CONFIG` reads them, here with their defaults.", training),
+        "simulation": (
+            "Keys of a simulation",
+            "`overcast simulate --options FILE` reads them, here with their defaults.",
+            to_yaml(SimulationOptions()),
+        ),
+    }
+    for name, (title, purpose, keys) in pages.items():
+        text = f"# {title}\n\n{purpose}\n\n```yaml\n{keys}```\n"
+        (GENERATED / f"{name}.md").write_text(text, encoding="utf-8")
+
+
+def link_root_files(_: Any, __: str, source: list[str]) -> None:
+    """Links to files at the root of the repository lead to their pages of the site."""
+    source[0] = OUTSIDE.sub(r"](/project/\1", source[0]).replace("](/project/README.md", "](/index.md")
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.add_lexer("mermaid", TextLexer)  # diagrams stay text: drawing them would load a script from elsewhere
+    app.connect("builder-inited", write_reference)
+    app.connect("source-read", link_root_files)

@@ -1,0 +1,1 @@
+"""The public functions: each is one call of what a command of the same name does."""

@@ -1,0 +1,170 @@
+"""Scenes to footprints: `prepare`, `predict`, `score`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+
+from overcast.api.model import Model, load_model
+from overcast.api.prediction import RASTER_ENDINGS, Prediction
+from overcast.data.addresses import located
+from overcast.data.files import open_raster
+from overcast.data.radiometry import SensorRadiometry
+from overcast.errors import ConfigError, InputError
+from overcast.evaluation.footprints import FootprintOptions, FootprintScores, score_footprints
+from overcast.inference.declare import scene_radiometry
+from overcast.inference.predict import PredictOptions, predict_file
+from overcast.preparation.options import PrepareOptions
+from overcast.preparation.run import PrepareSummary, prepare_scene
+
+Named = str | Path
+Files = Named | Sequence[Named]
+
+
+def predict(
+    scene: Files | NDArray[np.number],
+    model: Model | Named | None = None,
+    *,
+    output: Files = (),
+    declared: Mapping[str, object] | None = None,
+    transform: Affine | None = None,
+    crs: str | None = None,
+    options: PredictOptions | None = None,
+) -> Prediction:
+    """Map a SAR scene.
+
+    Args:
+        scene: One file, or several on one grid whose bands together, in order, are the model's. Or an array
+            (C, H, W) in the model's unit; NaN or the declared nodata is no data.
+        model: A loaded model, or the path of one; None takes the installed model.
+        output: Files to write: footprints (.gpkg, .parquet, .geojson), probability (.tif), or both. What is not named
+            here is kept in a temporary folder as long as the returned object lives.
+        declared: What the pixels mean, where the files do not say: bands, unit, nodata, gsd_m, radar_side. For an
+            array it changes the model's own declaration.
+        transform: Of an array: pixel (column, row) to map (x, y).
+        crs: Of an array: coordinate system, for example "EPSG:32631". Without it there are no footprints.
+        options: Threshold, outlines, tiles, precision and the like.
+
+    Raises:
+        InputError: A file cannot be read or written.
+        RadiometryError: The scene is not what the model was trained for; the message names both sides.
+
+    Example:
+        >>> prediction = predict("scene.tif", output="footprints.gpkg")  # doctest: +SKIP
+    """
+    used = model if isinstance(model, Model) else load_model(model)
+    footprints, probability = _targets(_several(output))
+    folder = Path(mkdtemp(prefix="overcast-"))
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        if isinstance(scene, np.ndarray):
+            source = _Scene.write(scene, used, folder / "scene.tif", declared, (transform, crs))
+        elif transform is not None or crs is not None:
+            raise ConfigError("transform and crs belong to arrays: files bring their own.")
+        else:
+            names = [located(name) for name in _several(scene)]
+            source = _Scene(names, scene_radiometry(names, declared))
+        with open_raster(source.files[0], virtual=True) as dataset:
+            placed = dataset.crs is not None
+        summary = predict_file(
+            source.files,
+            used.bundle,
+            sensor=source.sensor,
+            footprints=footprints or (folder / "footprints.gpkg" if placed else None),
+            probability=probability or folder / "probability.tif",
+            options=options,
+        )
+        stack.pop_all()
+    return Prediction(summary, folder)
+
+
+def prepare(
+    inputs: Files,
+    output: Named,
+    model: Model | Named | None = None,
+    options: PrepareOptions | None = None,
+) -> PrepareSummary:
+    """Write a scene that `predict` accepts with this model, from what a provider delivers.
+
+    Args:
+        inputs: Files: `scene.tif`, `HV=b.tif`, or `HV=scene.tif@2` for its second band.
+        output: GeoTIFF to write, .tif.
+        model: Decides bands, unit, pixel size and radar side; None is the installed one.
+        options: What the files do not say.
+
+    Raises:
+        RadiometryError: Something is unknown, ambiguous or implausible; the message says what to state.
+        InputError: A file is missing or damaged, or the output cannot be written.
+    """
+    used = model if isinstance(model, Model) else load_model(model)
+    return prepare_scene(_several(inputs), used.bundle, Path(output), options)
+
+
+def score(predicted: Named, reference: Named, options: FootprintOptions | None = None) -> FootprintScores:
+    """Compare footprints of a scene, by any tool, with reference footprints, one by one.
+
+    Args:
+        predicted: Vector file; a column `confidence`, where there is one, orders the footprints.
+        reference: Vector file of the true footprints of the same ground, in any coordinate system.
+        options: Smallest footprint, name of the column, ground to compare on.
+
+    Raises:
+        InputError: A file cannot be read or names no coordinate system, or the reference is empty.
+    """
+    return score_footprints(Path(predicted), Path(reference), options)
+
+
+def _several(names: Files) -> list[Named]:
+    return [names] if isinstance(names, str | Path) else list(names)
+
+
+def _targets(names: Sequence[Named]) -> tuple[Path | None, Path | None]:
+    """Where footprints and probability go. Raises ConfigError where two names ask for the same."""
+    found: dict[bool, Path] = {}
+    for path in map(Path, names):
+        raster = path.suffix.lower() in RASTER_ENDINGS
+        if raster in found:
+            raise ConfigError(f"{found[raster]} and {path} ask for the same output: name one of each kind.")
+        found[raster] = path
+    return found.get(False), found.get(True)
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """Files of a scene and what their pixels mean."""
+
+    files: list[Path]
+    sensor: SensorRadiometry
+
+    @classmethod
+    def write(
+        cls,
+        values: NDArray[np.number],
+        model: Model,
+        path: Path,
+        declared: Mapping[str, object] | None,
+        place: tuple[Affine | None, str | None],
+    ) -> _Scene:
+        """Store an array as a file, so that arrays and files go one way. Raises InputError for a wrong shape."""
+        sensor = model.inputs[0].model_copy(update=dict(declared or {}))
+        sensor = SensorRadiometry.model_validate(sensor.model_dump())
+        if values.ndim != 3 or len(values) != len(sensor.bands):
+            raise InputError(
+                f"an array of shape {values.shape} is not (bands, height, width) with the bands {list(sensor.bands)}: "
+                "reorder its axes, or declare its bands."
+            )
+        transform, crs = place
+        where = {"crs": crs, "transform": transform or Affine.scale(sensor.gsd_m, -sensor.gsd_m)}
+        shape = {"count": len(values), "height": values.shape[1], "width": values.shape[2], "dtype": values.dtype}
+        with rasterio.open(path, "w", driver="GTiff", tiled=True, **shape, **where) as dataset:
+            dataset.write(values)
+        return cls([path], sensor)

@@ -1,0 +1,102 @@
+"""Do the values look like what they are said to be? Samples are looked at before the first pixel is written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overcast.data.files import is_photograph
+from overcast.data.plausible import SCENE, doubt, photograph, same_pixels, sample_windows
+from overcast.data.units import Unit
+from overcast.errors import RadiometryError
+from overcast.preparation.convert import shift_db, squared
+from overcast.preparation.options import Level
+from overcast.preparation.plan import Plan
+from overcast.preparation.render import sample_blocks
+from overcast.preparation.source import BandReader
+
+LEVEL_DEVIATIONS = 2.0
+"""Distance of a scene's mean from that of the training data, in its deviations, that is refused."""
+
+
+def check_values(plan: Plan) -> None:
+    """Raise RadiometryError where a sample of a band does not look like its stated unit, or hides a nodata value."""
+    if plan.options.accept_values:
+        return
+    found = [_sample(band.reader) for band in plan.bands]
+    for band, values in zip(plan.bands, found, strict=True):
+        label, dataset = band.reader.band.label, band.reader.band.dataset
+        if is_photograph(dataset) and not band.reader.band.is_complex and _sees_light(plan, found):
+            raise RadiometryError(
+                f"{label}: three 8-bit bands that call themselves red, green and blue are a colour photograph, not a "
+                "radar image; give the radar's file, or --accept-values if they are as stated."
+            )
+        convert = band.conversion.target is not Unit.DIGITAL_NUMBER
+        reason = doubt(values, band.conversion.source, SCENE, convert=convert)
+        if reason is not None:
+            raise RadiometryError(f"{label}: {reason}.")
+    reason = same_pixels([band.name for band in plan.bands], found)
+    if reason is not None:
+        raise RadiometryError(f"{plan.scene}: {reason}.")
+
+
+def _sees_light(plan: Plan, found: list[NDArray[np.float64]]) -> bool:
+    unit = plan.bands[0].conversion.source
+    return photograph(np.stack(found) if len({values.size for values in found}) == 1 else np.empty((0, 0)), unit)
+
+
+def _sample(reader: BandReader) -> NDArray[np.float64]:
+    """(N,) values with data; of complex ones the magnitude."""
+    parts = []
+    for window in sample_windows(reader.grid):
+        values, valid = reader.read(window)
+        kept = values[valid]
+        parts.append(np.sqrt(squared(kept)) if np.iscomplexobj(kept) else kept.astype(np.float64))
+    return np.concatenate(parts)
+
+
+def levels(plan: Plan) -> NDArray[np.float64] | None:
+    """(C,) means of a sample of the prepared bands, in the model's unit; None where the sample holds no data.
+
+    Raises RadiometryError where there are data, but nowhere in all bands.
+    """
+    found = list(sample_blocks(plan))
+    values = np.concatenate([block.values[:, block.valid] for block in found], axis=1)
+    if values.shape[1]:
+        return np.asarray(values.mean(axis=1, dtype=np.float64))
+    each = [any(np.isfinite(block.values[index]).any() for block in found) for index in range(len(plan.bands))]
+    if any(each) and not plan.options.accept_values:
+        names = ", ".join(str(path) for path in plan.paths)
+        raise RadiometryError(
+            f"{names}: no ground is covered by all bands; give files of one scene, "
+            "or --accept-values if the ground that they share is small."
+        )
+    return None
+
+
+def at_level(plan: Plan) -> Plan:
+    """The plan, its bands shifted where the user wants that.
+
+    Raises RadiometryError where the scene is much brighter or darker than the training data and nobody said what to do.
+    """
+    found, wanted = levels(plan), plan.model.statistics
+    if found is None or wanted is None or plan.options.level is Level.KEEP:
+        return plan
+    if plan.options.level is Level.MATCH:
+        if plan.sensor.unit is Unit.DIGITAL_NUMBER:
+            raise RadiometryError(f"{plan.scene}: digital numbers of unknown power have no level; leave out --level.")
+        shifts = [shift_db(mean, goal, plan.sensor.unit) for mean, goal in zip(found, wanted.mean, strict=True)]
+        bands = tuple(band.brighter(shift) for band, shift in zip(plan.bands, shifts, strict=True))
+        return replace(plan, bands=bands)
+    off = (found - np.asarray(wanted.mean)) / np.asarray(wanted.std)
+    worst = int(np.argmax(np.abs(off)))
+    if abs(off[worst]) > LEVEL_DEVIATIONS:
+        unit = plan.sensor.unit.value
+        raise RadiometryError(
+            f"{plan.scene}: {plan.bands[worst].name} has a mean of {found[worst]:.4g} {unit}, but model "
+            f"{plan.model.name} was trained on {wanted.mean[worst]:.4g} ({abs(off[worst]):.1f} deviations away); "
+            "correct --unit or the calibration, shift it with --level match, or go on with --level keep."
+        )
+    return plan
