@@ -268,8 +268,8 @@ def test_work_for_another_request_is_not_used(scene: Path, in_child: Child, othe
         progress=states.append,
     )
     assert network.calls == summary.scene.tiles > 0
-    assert any(state.note.endswith("starting anew") for state in states)
-    assert {"tile": "options", "temperature": "model"}.get(other, other) in states[0].note
+    (told,) = (state.note for state in states if state.note.endswith("starting anew"))
+    assert {"tile": "options", "temperature": "model"}.get(other, other) in told
     assert names(scene) == ["probability.stac.json", "probability.tif", "scene.tif"]
 
 

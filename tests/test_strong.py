@@ -26,7 +26,7 @@ from overcast.errors import ConfigError
 from overcast.evaluation.result import Evaluation, EvaluationOptions
 from overcast.evaluation.separation import Separate
 from overcast.models.views import Tta
-from overcast.training.folder import LATER_SETTINGS, RunFolder
+from overcast.training.folder import LATER_SETTINGS, RunFolder, _flatten
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = "data={name: folder, root: data}"
@@ -77,9 +77,9 @@ def test_mistakes_are_named(override: str, meant: str):
 def test_runs_from_before_the_recipe_go_on(tmp_path: Path):
     """The settings that came later are those of today's defaults: nothing changes, so nothing is refused."""
     now = dumped()
-    flat = {f"{section}.{key}": value for section in ("network", "targets", "augmentation", "evaluation", "method") for key, value in now[section].items()}  # type: ignore[attr-defined]  # noqa: E501  # fmt: skip
-    assert all((flat | {"recipe": now["recipe"]})[key] == value for key, value in LATER_SETTINGS.items())
-    before = {key: value for key, value in now.items() if key not in ("recipe", "targets", "evaluation")}
+    missing = object()
+    assert {key for key, value in LATER_SETTINGS.items() if dict(_flatten(now)).get(key, missing) != value} == set()
+    before = {key: value for key, value in now.items() if key not in ("recipe", "start", "targets", "evaluation")}
     before["network"] = {key: value for key, value in now["network"].items() if key != "encoder_blocks"}  # type: ignore[attr-defined]  # fmt: skip
     before["augmentation"] = {key: value for key, value in now["augmentation"].items() if key in ("enabled", "geometry", "sar", "optical")}  # type: ignore[attr-defined]  # noqa: E501  # fmt: skip
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(before), encoding="utf-8")
