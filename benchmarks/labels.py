@@ -18,6 +18,7 @@ from datetime import date
 from pathlib import Path
 from statistics import mean
 
+import limits
 import matplotlib as mpl
 
 from overcast.batch import Available
@@ -39,9 +40,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, help="benchmark; the share of labels is added to its data sets")
     parser.add_argument("--output", type=Path, required=True, help="folder of the runs, the table and the figure")
-    parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of the training places with labels")
-    parser.add_argument("--at-once", type=int, default=1, help="trainings at once")
-    parser.add_argument("--gpus", type=int, default=0, help="GPUs of this machine")
+    parser.add_argument(
+        "--shares", type=limits.share, nargs="+", default=SHARES, help="of the training places with labels"
+    )
+    parser.add_argument("--at-once", type=limits.at_least(1), default=1, help="trainings at once")
+    parser.add_argument("--gpus", type=limits.at_least(0), default=0, help="GPUs of this machine")
     parser.add_argument("--set", dest="sets", action="append", default=[], help="key=value of the benchmark")
     given = parser.parse_args()
     benchmark = load_benchmark(given.config, given.sets)
@@ -160,4 +163,4 @@ def print_table(scores: Scores, name: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    limits.as_command(main)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from limits import as_command, at_least
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -121,7 +122,7 @@ def iou(network: nn.Module, chips: list[Chip], sensor: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="the simulated city")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--seeds", type=at_least(0), nargs="+", default=[0, 1])
     given = parser.parse_args()
     torch.set_num_threads(1)
     town = Town(given.root)
@@ -182,4 +183,4 @@ def student_loss(
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -34,7 +34,7 @@ import rasterio
 import rasterio.shutil
 import shapely
 import torch
-from limits import as_command, at_least
+from limits import as_command, at_least, not_negative
 from numpy.typing import NDArray
 from rasterio import Affine
 from rich.console import Console
@@ -222,7 +222,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--chips", type=at_least(20), default=40, help="of 256 x 256 px (SAR 4 x float32, optical 3 x uint8)"
     )
-    parser.add_argument("--cache-gb", type=float, default=4.0, help="memory for decoded chips or tiles")
+    parser.add_argument("--cache-gb", type=not_negative, default=4.0, help="memory for decoded chips or tiles")
     parser.add_argument("--steps", type=at_least(WARM_UP_STEPS + 1), default=30)
     parser.add_argument("--rounds", type=at_least(1), default=3)
     parser.add_argument("--threads", type=at_least(1), default=os.cpu_count(), help="of torch")

@@ -268,7 +268,7 @@ def test_work_for_another_request_is_not_used(scene: Path, in_child: Child, othe
         progress=states.append,
     )
     assert network.calls == summary.scene.tiles > 0
-    assert states[0].note.endswith("starting anew")
+    assert any(state.note.endswith("starting anew") for state in states)
     assert {"tile": "options", "temperature": "model"}.get(other, other) in states[0].note
     assert names(scene) == ["probability.stac.json", "probability.tif", "scene.tif"]
 
@@ -429,7 +429,7 @@ def test_scene_that_changes_while_it_is_mapped_gives_nothing(scene: Path, how: s
     if how == "replaced":
         network, states = Counted(), list[Progress]()
         run(scene, network, progress=states.append)
-        assert states[0].note.endswith("for another scene; starting anew")
+        assert any(state.note.endswith("for another scene; starting anew") for state in states)
 
 
 def test_same_number_of_threads_is_used_again(scene: Path, in_child: Child):
