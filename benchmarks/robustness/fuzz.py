@@ -1,6 +1,6 @@
 """Damages every kind of file that Overcast reads, and counts what becomes of it.
 
-    python benchmarks/robustness/fuzz.py --surface all --cases 100000 --seed 0 --report docs/benchmarks/fuzz.md
+    python benchmarks/robustness/fuzz.py --surface all --cases 100000 --seed 0 --report build/fuzz.md
 
 Each case is a valid file, made on the spot and damaged: values of another type, far too large, nested too deep, missing
 or doubled where the format has values, and bytes changed. The same surface, seed and number give the same case. The
