@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import (
+from pydantic_core import ErrorDetails
     AfterValidator,
     BaseModel,
     ConfigDict,
@@ -29,9 +30,11 @@ from overcast.data.patterns import check_pattern, search_names
 from overcast.data.radiometry import Radiometry, SensorRadiometry
 from overcast.data.stated import Stated
 from overcast.errors import InputError
-from overcast.reading import explained, quoted, read_yaml
-from overcast.reading.records import location
+from overcast.reading import quoted, read_yaml
+from overcast.reading.records import explained_detail, location
 
+LISTED_ERRORS = 4
+"""How many errors of a description are told at once."""
 DESCRIPTION_NAME = "dataset.yaml"
 RASTER_ENDINGS = frozenset({".tif", ".tiff", ".png"})
 VECTOR_ENDINGS = frozenset({".geojson", ".gpkg", ".json"})
@@ -155,13 +158,14 @@ def read_description(path: Path) -> FolderDescription:
     try:
         return FolderDescription.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"{path}: {_explain(error)}.") from error
+        found = error.errors(include_url=False)
+        more = f"; and {len(found) - LISTED_ERRORS} more" if len(found) > LISTED_ERRORS else ""
+        raise InputError(f"{path}: {'; '.join(map(_explain, found[:LISTED_ERRORS]))}{more}.") from error
 
 
-def _explain(error: ValidationError) -> str:
-    details = error.errors(include_url=False)[0]
+def _explain(details: ErrorDetails) -> str:
     if details["type"] != "extra_forbidden":
-        return explained(error)
+        return explained_detail(details)
     key = location(details)
     model: type[BaseModel] = FolderDescription
     match details["loc"][0]:

@@ -48,7 +48,11 @@ def validated(model: type[Model], content: Any, name: str, error: type[OvercastE
 
 def explained(problem: ValidationError) -> str:
     """The first thing that is wrong: where, what, and what was given."""
-    details: ErrorDetails = problem.errors(include_url=False)[0]
+    return explained_detail(problem.errors(include_url=False)[0])
+
+
+def explained_detail(details: ErrorDetails) -> str:
+    """One thing that is wrong: where, what, and what was given."""
     where = location(details)
     message = shortened(details["msg"].removeprefix("Value error, "), 120)
     given = details["input"]
