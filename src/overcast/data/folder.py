@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import (
-from pydantic_core import ErrorDetails
     AfterValidator,
     BaseModel,
     ConfigDict,
@@ -19,6 +18,7 @@ from pydantic_core import ErrorDetails
     field_validator,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from overcast.data.catalog import Catalog
 from overcast.data.chips import Bounds, Chip, InvalidMask
