@@ -203,8 +203,9 @@ def test_killed_again_and_again_ends_in_the_same_bytes(scene: Path, in_child: Ch
     assert last.calls == 0 < sum(block["tiles"] for block in blocks) < calls
     assert contents(scene) == made
     assert not [name for name in names(scene) if name.startswith(".")]
-    assert states[0].done == states[0].total == states[0].resumed
-    assert "going on with" in states[0].note
+    assert states[0].note == "computing in fp32 on cpu"
+    assert states[1].done == states[1].total == states[1].resumed
+    assert "going on with" in states[1].note
 
 
 def test_finished_rows_are_not_computed_again(scene: Path, in_child: Child):
@@ -215,7 +216,7 @@ def test_finished_rows_are_not_computed_again(scene: Path, in_child: Child):
     network, states = Counted(), list[Progress]()
     run(scene, network, progress=states.append)
     assert network.calls == calls - done < calls
-    first, *others = [state for state in states if state.stage is Stage.PREDICT]
+    _, first, *others = [state for state in states if state.stage is Stage.PREDICT]
     assert 0 < first.done == first.resumed < first.total
     assert first.rate == 0
     assert all(state.rate == pytest.approx((state.done - first.done) / state.elapsed_s) for state in others)
