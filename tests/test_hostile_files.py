@@ -564,7 +564,7 @@ def test_bands_are_counted_first(tmp_path: Path) -> None:
 
 def test_the_meaning_of_bands_is_asked_for_once() -> None:
     class Counting:
-        indexes, asked = tuple(range(1, 101)), 0
+        name, indexes, asked = "scene.tif", tuple(range(1, 101)), 0
 
         @property
         def colorinterp(self) -> list[str]:
