@@ -43,7 +43,7 @@ def output_of(command: list[str], environment: Mapping[str, str], folder: Path =
         command, env=os.environ | environment, cwd=folder, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        words = " ".join((done.stderr or done.stdout).split())[-500:]
+        words = " ".join((done.stdout or done.stderr).split())[-500:]  # tests tell on stdout which of them failed
         raise InputError(f"{' '.join(command)} failed: {words}")
     return done.stdout
 
