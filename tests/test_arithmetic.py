@@ -40,6 +40,7 @@ from overcast.runtime.options import Runtime
 from overcast.speed.report import left_out
 from overcast.speed.scene import Request, cases, measured_precisions
 from overcast.training import run as training_run
+from overcast.training.folder import RunFolder
 from overcast.training.module import MethodModule
 
 OLD, NEW = Capabilities(), Capabilities(cpu_bf16=True)
@@ -156,6 +157,8 @@ def test_a_run_keeps_its_precision_on_another_machine(
     with pytest.raises(ConfigError, match=r"other settings \(training.precision\)"):
         _run(tiny_sets, output, other)
     assert f"{output}: this run is finished" in _run(tiny_sets, output, precision)
+    steps = ["training.steps=2", "training.round_steps=1", "training.precision=auto"]
+    RunFolder(output).check(load_config(None, [*tiny_sets, *steps]).model_dump(mode="json"))
     assert f"computing in {other} on cpu" in _run(tiny_sets, output, resume=False)
     assert _recorded(output) == other
 

@@ -145,7 +145,8 @@ class RunFolder:
     def check(self, settings: Mapping[str, Any], *, afresh: bool = False) -> None:
         """Raise ConfigError where the folder belongs to something else.
 
-        A run with other settings is refused by naming them, unless it is to be deleted (`afresh`).
+        A run with other settings is refused by naming them, unless it is to be deleted (`afresh`). Precision `auto`
+        agrees with what it was settled as when the run began.
         """
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"{self.path} is a file: choose another output folder.")
@@ -155,7 +156,10 @@ class RunFolder:
                 raise ConfigError(f"{self.path} is not empty and holds no run: choose another output folder.")
             return
         sides = [{**LATER_SETTINGS, **dict(_flatten(side))} for side in (before, settings)]
-        differing = sorted(differing_keys(*sides) - FREE_SETTINGS)
+        free = FREE_SETTINGS | (
+            {"training.precision"} if sides[1].get("training.precision") == Precision.AUTO else set()
+        )
+        differing = sorted(differing_keys(*sides) - free)
         if differing and not afresh:
             keys = shortened(", ".join(differing), 120)
             raise ConfigError(
