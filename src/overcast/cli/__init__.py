@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from overcast import __version__
-from overcast.cli import bench, benchmarks, check, data, maps, models, prepare, scenes
+from overcast.cli import bench, benchmarks, check, data, maps, models, prepare, scenes, view
 from overcast.errors import EXIT_INTERNAL, OvercastError, exit_code, is_environment_error
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ for command in (
     benchmarks.benchmark,
     prepare.prepare,
     maps.predict,
+    view.view,
     benchmarks.score,
     models.describe,
     models.export,
