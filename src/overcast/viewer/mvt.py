@@ -58,7 +58,7 @@ def encode_layer(name: str, shapes: TileShapes) -> bytes:
     owners, firsts = np.unique(rings.owner, return_index=True)
     lasts = np.append(firsts[1:], rings.owner.size) - 1
     begins = np.concatenate([[0], ends])[firsts]
-    tags, table = _tags({key: column[owners] for key, column in shapes.values.items()})
+    tags, table = _tags({key: column[owners] for key, column in shapes.values.items()}, owners.size)
     features = [
         _feature(int(number), tag, stream[begin:end])
         for number, tag, begin, end in zip(
@@ -189,9 +189,9 @@ def _varints(words: NDArray[np.uint64]) -> tuple[bytes, Integers]:
     return content.tobytes(), ends
 
 
-def _tags(values: Mapping[str, Integers]) -> tuple[Sequence[bytes], bytes]:
+def _tags(values: Mapping[str, Integers], count: int) -> tuple[Sequence[bytes], bytes]:
     """The packed tags of each feature, and the keys and values that they point into."""
-    table, pairs, base = [_field(3, key.encode()) for key in values], [], 0
+    table, pairs, base = [_field(3, key.encode()) for key in values], [[b""] * count], 0
     for position, column in enumerate(values.values()):
         known, index = np.unique(column, return_inverse=True)
         table += [_field(4, b"\x28" + _varint(int(value))) for value in known.tolist()]  # uint_value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -166,5 +167,6 @@ def _tokens(headers: Headers) -> list[str]:
 
 
 def _host_name(host: str) -> str:
-    """The host of a Host header, without the port."""
-    return host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
+    """The host of a Host header, without the port; no name where it is no host with a port."""
+    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]+))(?::\d*)?", host)
+    return (found[1] or found[2]) if found else ""

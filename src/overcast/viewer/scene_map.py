@@ -53,6 +53,8 @@ class Picture:
     stretch: Stretch
     bands: tuple[int, ...]
     """Bands that the stretch knows, from 1."""
+    names: tuple[str, ...]
+    """Of all bands of the file."""
     unit: Unit | None = None
 
     def choice(self, band: int) -> tuple[int, ...]:
@@ -198,7 +200,7 @@ class SceneMap:
         about: dict[str, Any] = {"file": path.name, "bounds": self._degrees().get(layer)}
         if layer in self.pictures:
             shown = self.pictures[layer]
-            about |= {"bands": [shown.raster.names[band - 1] for band in shown.bands], "unit": shown.unit}
+            about |= {"bands": [shown.names[band - 1] for band in shown.bands], "unit": shown.unit}
         if layer in self.shapes:
             about |= {"count": self.shapes[layer].count, "confidence": self.shapes[layer].has_confidence}
         return about
@@ -238,13 +240,15 @@ def _radar(path: Path, virtual: bool) -> Picture:
     nodata = declared.get("nodata")
     raster = Raster(path, virtual=virtual, nodata=float(nodata) if isinstance(nodata, int | float) else None)
     bands = tuple(range(1, min(len(raster.names), MOST_BANDS) + 1))
-    return Picture(raster, radar_stretch(raster.sample(bands), unit), bands, unit)
+    named = declared.get("bands")
+    names = tuple(map(str, named)) if isinstance(named, list | tuple) and len(named) >= len(bands) else raster.names
+    return Picture(raster, radar_stretch(raster.sample(bands), unit), bands, names, unit)
 
 
 def _photo(path: Path, virtual: bool) -> Picture:
     raster = Raster(path, virtual=virtual)
     bands = (1, 2, 3) if len(raster.names) >= 3 else (1,)
-    return Picture(raster, photo_stretch(raster.sample(bands), raster.dtypes[0]), bands)
+    return Picture(raster, photo_stretch(raster.sample(bands), raster.dtypes[0]), bands, raster.names)
 
 
 def _begun(predicted: Path, reference: Path) -> Future[Differences]:
