@@ -198,7 +198,8 @@ def test_pictures_are_jpeg_where_whole_and_have_holes_where_not(tmp_path: Path) 
     content, _ = probability_picture(np.array([[0.0, 0.5, 1.0, np.nan]], np.float32))
     (tmp_path / "probability.png").write_bytes(content)
     with Image.open(tmp_path / "probability.png") as opened:
-        assert np.asarray(opened)[0, :, :2].tolist() == [[0, 0], [128, 0], [255, 0], [0, 255]]
+        heights = np.asarray(opened)[0].astype(int) @ [256, 1, 0] - 32768
+        assert heights.tolist() == [0, 500, 1000, -1000]
 
 
 def test_differences_at_every_threshold_are_those_of_score(tmp_path: Path) -> None:

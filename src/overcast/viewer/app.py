@@ -154,7 +154,10 @@ def _maps(library: Library) -> APIRouter:
         shown, at = library.get(name), Tile(z, x, y)
         return tile((id(shown), layer, at, band), lambda: shown.picture_tile(layer, at, band))
 
-    @router.get("/probability/{z}/{x}/{y}", summary="A tile of probability: red / 255, green where there are no data")
+    @router.get(
+        "/probability/{z}/{x}/{y}",
+        summary="A tile of probability: thousandths as Terrarium heights, -1000 where there are no data",
+    )
     def probability(name: str, z: int, x: int, y: int) -> Response:
         shown, at = library.get(name), Tile(z, x, y)
         return tile((id(shown), "probability", at), lambda: shown.probability_tile(at))

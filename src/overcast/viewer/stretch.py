@@ -18,8 +18,10 @@ LOG_FACTORS = {Unit.LINEAR_POWER: 10.0, Unit.AMPLITUDE: 20.0, Unit.DIGITAL_NUMBE
 SMALLEST = 1e-10
 """Values that no radar measures: they would be -200 dB in amplitude."""
 JPEG_QUALITY = 85
-NO_DATA = 255
-"""In the second channel of a tile of probability; there the first has no meaning."""
+NO_DATA = -1000
+"""What stands in tiles of probability where there are no data; elsewhere thousandths, 0 .. 1000."""
+_SEA_LEVEL = 32768
+"""Of the Terrarium encoding of heights: red * 256 + green is the height plus this."""
 
 Stack = NDArray[np.float32]
 
@@ -98,10 +100,11 @@ def picture(brightness: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[by
 
 
 def probability_picture(probability: NDArray[np.float32]) -> tuple[bytes, str]:
-    """(H, W) probabilities as PNG: red is 0 .. 255 for 0 .. 1, green is `NO_DATA` where there are none."""
+    """(H, W) probabilities as PNG: in thousandths, as the heights of the Terrarium encoding, which browsers colour."""
     known = np.isfinite(probability)
-    level = np.rint(np.clip(np.nan_to_num(probability), 0.0, 1.0) * 255).astype(np.uint8)
-    pixels = np.dstack([level, np.where(known, 0, NO_DATA).astype(np.uint8), np.zeros_like(level)])
+    level = np.rint(np.clip(np.nan_to_num(probability), 0.0, 1.0) * 1000).astype(np.int32)
+    code = np.where(known, level, NO_DATA) + _SEA_LEVEL
     content = io.BytesIO()
+    pixels = np.dstack([code >> 8, code & 0xFF, np.zeros_like(code)]).astype(np.uint8)
     Image.fromarray(pixels).save(content, "PNG", compress_level=1)
     return content.getvalue(), "image/png"

@@ -19,10 +19,10 @@ export function footprintColour(by) {
 
 export function probabilityColour(threshold) {
   const none = "rgba(255,214,102,0)", low = threshold > 0.01 ? "rgba(255,214,102,0.55)" : none;
-  const begin = Math.max(threshold, 0.004); // values are 0 to 1; where there are none, -1
+  const begin = Math.max(levelOf(threshold), 4); // thousandths; where there are no data, -1000
   return [
     "interpolate", ["linear"], ["elevation"],
-    -1, none, begin - 0.002, none, begin, low, 1.01, "rgba(235,60,60,0.95)",
+    -1000, none, begin - 2, none, begin, low, 1001, "rgba(235,60,60,0.95)",
   ];
 }
 

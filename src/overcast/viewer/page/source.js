@@ -20,8 +20,7 @@ export function serverSource(map, settings) {
       tiles: [`${base}/pictures/${layer}/{z}/{x}/{y}?band=${band}`],
     }),
     probability: (about) => ({
-      type: "raster-dem", tileSize: 512, bounds: about.bounds, maxzoom: 19, encoding: "custom",
-      redFactor: 1 / 255, greenFactor: -1, blueFactor: 0, baseShift: 0,
+      type: "raster-dem", tileSize: 512, bounds: about.bounds, maxzoom: 19, encoding: "terrarium",
       tiles: [`${base}/probability/{z}/{x}/{y}`],
     }),
     shapes: (layer, about, compared) => ({
