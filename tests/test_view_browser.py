@@ -131,7 +131,7 @@ def test_probability_follows_the_threshold(seen: Seen) -> None:
     page.uncheck("#show-scene")
     page.uncheck("#show-footprints")
     page.check("#show-probability")
-    page.fill("#threshold", "0.3")
+    page.fill("#threshold", "0.1")
     seen.wait("overcastPage.left.loaded() && overcastPage.left.areTilesLoaded()")
     x, y = page.evaluate("(p => [p.x, p.y])(overcastPage.left.project(overcastPage.left.getCenter()))")
     place = int(x), int(y)
