@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from overcast.inference.progress import Progress
 
 
-DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
+def moment(text: str) -> datetime:
+    """A time as ISO 8601 writes it, with or without fraction and zone. Raises BadParameter for other texts."""
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no time; write 2024-05-06, 2024-05-06T07:08:09.5Z or 2024-05-06T09:08:09+02:00."
+        ) from None
 
 
 class OutlineMode(StrEnum):
@@ -128,7 +135,10 @@ def predict(
         bool, typer.Option(help="Divide logits by the temperature in the model, where there is one.")
     ] = True,
     acquired: Annotated[
-        datetime | None, typer.Option(formats=DATES, help="When the scene was taken, UTC; kept with the outputs.")
+        datetime | None,
+        typer.Option(
+            parser=moment, metavar="TIME", help="When the scene was taken, UTC unless it says another zone; kept."
+        ),
     ] = None,
     style: Annotated[bool, typer.Option(help="Write a QGIS style beside the footprints and into a GeoPackage.")] = True,
     stac: Annotated[bool, typer.Option(help="Write a STAC item beside the outputs.")] = True,
