@@ -259,7 +259,7 @@ def test_full_disk_is_one_sentence_that_names_the_file(tmp_path):
     ended = subprocess.run(command(tmp_path / "city"), check=False, capture_output=True, text=True)
     assert ended.returncode == 2
     assert ended.stderr.strip().splitlines() == [
-        f"error: {place}: No space left on device; free space, correct the path or its permissions."
+        f"error: {place}: No space left on device; free some space, or write elsewhere."
     ]
 
 
