@@ -260,7 +260,7 @@ def test_full_disk_is_one_sentence_that_names_the_file(tmp_path):
     assert ended.returncode == 2
     said = [line for line in ended.stderr.strip().splitlines() if not line.startswith("simulating: ")]
     assert said == [  # beside how far it is, told every half minute
-        f"error: {place}: No space left on device; free space, correct the path or its permissions."
+        f"error: {place}: No space left on device; free some space, or write elsewhere."
     ]
 
 

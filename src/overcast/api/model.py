@@ -20,8 +20,7 @@ class Model:
     @property
     def name(self) -> str:
         """Name of the folder that the model was loaded from, or of its run."""
-        path = self.bundle.path
-        return path.resolve().parent.name if path.name == "bundle" else path.name
+        return self.bundle.name
 
     @property
     def class_name(self) -> str:
