@@ -80,7 +80,7 @@ def test_only_the_optical_image_of_a_sample_changes(tmp_path: Path) -> None:
 
 
 def test_the_configuration_turns_them_on() -> None:
-    root = "data={name: simulated, root: nowhere}"
+    root = "data={name: folder, root: nowhere}"
     assert load_config(None, [root]).augmentation.cloud_share == 0
     config = load_config(None, [root, "augmentation.cloud_share=0.5"])
     built = build_augmentation(config.augmentation, RADIOMETRY)

@@ -133,13 +133,17 @@ class Method(nn.Module, ABC):
 
         Raises ConfigError for a mixing that the method does not offer.
         """
-        mixing = mixing or self.mixing
-        if mixing not in self.mixings:
-            choice = ", ".join(sorted(self.mixings))
-            raise ConfigError(f"method {self.name!r} cannot mix by {mixing.value!r}; choose from: {choice}.")
+        mixing = self.offered(mixing or self.mixing)
         if Available.SAR not in self.available or batch.optical_valid is None:
             return self.predict(batch, Available.BOTH)
         return self._clouded(batch, batch.optical_valid, mixing)
+
+    def offered(self, mixing: Mixing) -> Mixing:
+        """The same. Raises ConfigError where the method does not offer it."""
+        if mixing not in self.mixings:
+            choice = ", ".join(sorted(self.mixings))
+            raise ConfigError(f"method {self.name!r} cannot mix by {mixing.value!r}; choose from: {choice}.")
+        return mixing
 
     def _clouded(self, batch: Batch, valid: Tensor, mixing: Mixing) -> Tensor:
         """`predict_clouded` for a member of `self.mixings`."""
