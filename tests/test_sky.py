@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -20,14 +21,19 @@ from rasterio.warp import reproject
 from rich.console import Console
 from torch import Tensor, nn
 
+import overcast as oc
 from overcast.batch import Modality
 from overcast.bundle import load_bundle
 from overcast.data.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
 from overcast.data.raster import Georeference
-from overcast.errors import BundleError, InputError, RadiometryError
+from overcast.errors import BundleError, ConfigError, InputError, RadiometryError
 from overcast.grid import Window
 from overcast.inference import sky as sky_module
 from overcast.inference.encoding import Encoding
+from overcast.inference.fleet.optical import require_some
+from overcast.inference.fleet.run import FleetRequest, map_scenes
+from overcast.inference.fleet.scenes import find_scenes
+from overcast.inference.ground import area_of
 from overcast.inference.model import OpticalPart, SceneModel
 from overcast.inference.polygons import PolygonOptions
 from overcast.inference.predict import PredictionSummary, PredictOptions, predict_file
@@ -289,8 +295,6 @@ def test_it_goes_on_to_the_same_bytes_and_starts_anew_for_another_image(made: Ma
 
 
 def test_with_an_area_too(made: Made, tmp_path: Path) -> None:
-    from overcast.inference.ground import area_of
-
     given = OpticalInput((write_tiff(tmp_path / "left.tif", made.colours[:, :, :140], GRID, CRS),))
     _, whole = mapped(made, tmp_path / "whole.tif", given)
     area = area_of((593050, 5749900, 593100, 5749970))
@@ -364,6 +368,68 @@ def test_a_full_bundle_gives_what_the_method_says(run: Path, tmp_path: Path) -> 
         logits = model.network(torch.from_numpy(tile)[None])
     np.testing.assert_allclose(torch.sigmoid(logits[0, 0]).numpy(), both, atol=1e-6)
     assert torch.sigmoid(logits[0, 1]).numpy().tolist() == seen.astype(float).tolist()
+
+
+def test_from_python(run: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(25, 6, (2, 64, 96)).astype(np.float32)
+    colours = rng.integers(60, 140, (3, 64, 50)).astype(np.uint8)
+    mask = np.zeros((64, 50), np.uint8)
+    mask[:30] = 4
+    scene, image, clouds = (
+        write_tiff(tmp_path / f"{name}.tif", pixels, GRID, CRS)
+        for name, pixels in (("scene", values), ("image", colours), ("clouds", mask))
+    )
+    declared = load_bundle(run / "full").info.radiometry.sar.model_dump()
+    about: dict[str, Any] = {"declared": declared, "options": PredictOptions(scene=SceneOptions(threads=1))}
+    found = oc.predict(scene, run, optical=oc.Optical(image, clouds, [4]), **about)
+    assert found.summary.optical_share == pytest.approx(34 * 50 / (64 * 96))
+    plain = oc.predict(scene, run, **about)
+    assert plain.summary.optical_share is None
+    np.testing.assert_array_equal(found.probability[:30], plain.probability[:30])
+    part = oc.predict(scene, run, area=(593005, 5749970, 593045, 5749990), **about)
+    np.testing.assert_array_equal(part.probability, plain.probability[20:60, 10:90])
+    with pytest.raises(BundleError, match="has no optical branch"):
+        oc.predict(scene, run / "bundle", optical=image, **about)
+    with pytest.raises(ConfigError, match="no mask of clouds"):
+        oc.predict(scene, run, optical=oc.Optical(image, cloud_values=[1]), **about)
+
+
+def test_many_scenes_have_images_of_their_names_or_none(run: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "far"):
+        place = GRID @ Affine.translation(5000 if name == "far" else 0, 0)
+        write_tiff(tmp_path / "radar" / f"{name}.tif", rng.normal(25, 6, (2, 64, 64)).astype(np.float32), place, CRS)
+    write_tiff(tmp_path / "optical" / "b.tif", rng.integers(60, 140, (3, 64, 64)).astype(np.uint8), GRID, CRS)
+    bundle = load_bundle(run / "full")
+    sar = bundle.info.radiometry.sar
+    given = OpticalInput((tmp_path / "optical",))
+    scenes = find_scenes([str(tmp_path / "radar")], sar.bands)
+    require_some(scenes, given)
+    options = replace(OPTIONS, scene=SceneOptions(), area=area_of((593000, 5749990, 593020, 5750000)))
+    declared = sar.model_dump(exclude={"nodata", "accept_values"})
+    (tmp_path / "maps").mkdir()
+    request = FleetRequest(
+        scenes, tmp_path / "maps", SceneModel.with_optical(bundle), declared, options, ".gpkg", ".tif", given
+    )
+    summary = map_scenes(request)
+    assert set(summary.done) == {"a", "b"}
+    assert summary.outside == ("far",)
+    shares = {
+        name: json.loads((tmp_path / "maps" / f"{name}.stac.json").read_text())["properties"]["overcast:optical_share"]
+        for name in ("a", "b")
+    }
+    assert shares == {"a": 0, "b": 1}
+    assert set(map_scenes(request).skipped) == {"a", "b"}
+    write_tiff(tmp_path / "optical" / "a.tif", rng.integers(60, 140, (3, 64, 64)).astype(np.uint8), GRID, CRS)
+    again = map_scenes(replace(request, options=replace(options, overwrite=True)))
+    assert (again.done, again.skipped) == (("a",), ("b",))
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="holds no image for any scene"):
+        require_some(scenes, OpticalInput((tmp_path / "none",)))
+    elsewhere = replace(options, area=area_of((0, 0, 1, 1)))
+    with pytest.raises(InputError, match="no scene meets the area"):
+        map_scenes(replace(request, options=elsewhere))
 
 
 def test_a_model_without_an_optical_branch_is_refused(run: Path, tmp_path: Path) -> None:

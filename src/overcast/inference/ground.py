@@ -18,7 +18,7 @@ from pyproj.exceptions import CRSError
 from overcast.data.addresses import address
 from overcast.data.georeference import Georeference
 from overcast.data.raster import RasterSink
-from overcast.data.scenes.burning import STEPS, Polygons, read_polygons
+from overcast.data.scenes.burning import STEPS, ElsewhereError, Polygons, read_polygons
 from overcast.data.scenes.description import VectorFile
 from overcast.errors import ConfigError, InputError
 from overcast.grid import Turn, Window
@@ -29,6 +29,10 @@ _NUMBERS = 4
 _PIECES = 64
 """Parts of a side of a rectangle in another coordinate system, whose sides are curves in the scene's."""
 _EXAMPLE = "xmin,ymin,xmax,ymax in the scene's coordinates, the same with @lonlat behind it, or a file of polygons"
+
+
+class OutsideError(InputError):
+    """The area is somewhere else than the scene."""
 
 
 @dataclass(frozen=True)
@@ -144,10 +148,12 @@ def ground_of(area: Area, grid: Georeference, scene: Path) -> Ground:
         grid: Of the scene as it is stored.
         scene: For messages.
 
-    Raises InputError where the area lies outside of the scene, holds no pixel, or cannot be placed.
+    Raises:
+        OutsideError: The area lies outside of the scene.
+        InputError: It holds no pixel, or cannot be placed.
     """
     if area.file is not None:
-        shapes = _from_file(area.file, grid, scene)
+        shapes = _from_file(area, area.file, grid, scene)
     else:
         assert area.bounds is not None, "an area has bounds or a file"
         shapes = _from_bounds(area, area.bounds, grid, scene)
@@ -155,9 +161,9 @@ def ground_of(area: Area, grid: Georeference, scene: Path) -> Ground:
     rows = range(max(0, math.ceil(top - 0.5)), min(grid.height, math.ceil(bottom - 0.5)))
     cols = range(max(0, math.ceil(left - 0.5)), min(grid.width, math.ceil(right - 0.5)))
     if not rows or not cols:
-        outside = bottom <= 0 or right <= 0 or top >= grid.height or left >= grid.width
-        what = f"lies outside of {address(scene)}" if outside else f"holds no pixel of {address(scene)}"
-        raise InputError(f"area {area.text} {what}, which reaches from {_extent(grid)}; give another area.")
+        if bottom <= 0 or right <= 0 or top >= grid.height or left >= grid.width:
+            raise _outside(area, grid, scene)
+        raise InputError(f"area {area.text} holds no pixel of {address(scene)}; give a larger one.")
     window = Window(rows.start, cols.start, len(rows), len(cols))
     whole = len(shapes) == 1 and bool(shapely.equals(shapes.shapes[0], shapely.envelope(shapes.shapes[0])))
     return Ground(window, None if whole else shapes, (grid.height, grid.width))
@@ -168,13 +174,22 @@ def _extent(grid: Georeference) -> str:
     return f"{left:.10g},{bottom:.10g} to {right:.10g},{top:.10g}"
 
 
-def _from_file(file: Path, grid: Georeference, scene: Path) -> Polygons:
+def _outside(area: Area, grid: Georeference, scene: Path) -> OutsideError:
+    return OutsideError(
+        f"area {area.text} lies outside of {address(scene)}, which reaches from {_extent(grid)}; give another area."
+    )
+
+
+def _from_file(area: Area, file: Path, grid: Georeference, scene: Path) -> Polygons:
     if grid.crs is None:
         raise InputError(
             f"{address(scene)} has no coordinate reference system, so polygons cannot be placed on it; assign it "
             "(gdal_edit.py -a_srs EPSG:...), or give the area as four numbers."
         )
-    return read_polygons(file, VectorFile(file=str(file)), grid)
+    try:
+        return read_polygons(file, VectorFile(file=str(file)), grid)
+    except ElsewhereError as error:
+        raise _outside(area, grid, scene) from error
 
 
 def _from_bounds(area: Area, bounds: tuple[float, float, float, float], grid: Georeference, scene: Path) -> Polygons:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from overcast.data.addresses import address, file_name
+from overcast.data.addresses import address, file_name, located
 from overcast.data.georeference import Georeference
 from overcast.data.radiometry import BandStatistics, SensorRadiometry
 from overcast.data.raster import NativePixels, Pixels, RasterioSource, RasterSource
@@ -19,7 +19,7 @@ from overcast.data.scenes.handles import Image
 from overcast.data.scenes.layers import CloudMask, Layer, Mosaic
 from overcast.data.scenes.open_place import probes
 from overcast.data.units import Resampling, Unit
-from overcast.errors import InputError, RadiometryError
+from overcast.errors import ConfigError, InputError, RadiometryError
 from overcast.grid import Window
 
 LARGEST_READ = 2**22
@@ -38,7 +38,7 @@ class OpticalInput:
 
     files: tuple[Path, ...]
     """Sheets, each with the model's optical bands, in any coordinate system and pixel size; the first that shows a
-    pixel counts."""
+    pixel counts. None: every pixel is mapped from SAR alone."""
     clouds: Path | None = None
     """Mask of clouds, in any coordinate system."""
     cloud_values: tuple[int, ...] | None = None
@@ -55,6 +55,28 @@ class OpticalInput:
     def names(self) -> tuple[str, ...]:
         """Names of the sheets, without folders, passwords or signatures."""
         return tuple(file_name(path) for path in self.files)
+
+
+def optical_input(
+    files: Sequence[str | Path],
+    clouds: str | Path | None = None,
+    cloud_values: Sequence[int] | None = None,
+    nodata: float | None = None,
+) -> OpticalInput | None:
+    """What is given beside a scene, by names or addresses; None where nothing is.
+
+    Raises ConfigError where a mask of clouds, its values or nodata are given without an image or a mask.
+    """
+    if cloud_values is not None and clouds is None:
+        raise ConfigError("values that mean cloud are given, but no mask of clouds; name it.")
+    if not files:
+        if clouds is not None or nodata is not None:
+            raise ConfigError("clouds or nodata of an optical image are given, but no optical image; name it.")
+        return None
+    values = None if cloud_values is None else tuple(cloud_values)
+    return OpticalInput(
+        tuple(located(file) for file in files), None if clouds is None else located(clouds), values, nodata
+    )
 
 
 @dataclass(frozen=True)
@@ -84,10 +106,10 @@ class _Held(Image):
 class Sky:
     """The optical image of a scene on the scene's grid."""
 
-    def __init__(self, mosaic: Mosaic, clouds: CloudMask | None) -> None:
+    def __init__(self, mosaic: Mosaic, clouds: CloudMask | None, bands: int) -> None:
         """Use `open_sky`."""
-        self._mosaic, self._clouds = mosaic, clouds
-        self.source_pixels = max(_source_pixels(layer) for layer in mosaic.layers)
+        self._mosaic, self._clouds, self.bands = mosaic, clouds, bands
+        self.source_pixels = max((_source_pixels(layer) for layer in mosaic.layers), default=1.0)
         """Pixels of the finest sheet under one of the scene."""
 
     def read(self, window: Window) -> NativePixels:
@@ -104,6 +126,9 @@ class Sky:
         return NativePixels(values, valid)
 
     def _read(self, window: Window) -> NativePixels:
+        if not self._mosaic.layers:
+            shape = window.height, window.width
+            return NativePixels(np.zeros((self.bands, *shape), np.uint8), np.zeros(shape, np.bool_))
         found = self._mosaic.read(window)
         if self._clouds is None or not found.valid.any():
             return found
@@ -113,11 +138,6 @@ class Sky:
     def behind(self, sar: RasterSource) -> SkySource:
         """A scene with this image behind its own bands."""
         return SkySource(sar, self)
-
-    @property
-    def bands(self) -> int:
-        """Of the image."""
-        return len(self._mosaic.layers[0].image.sensor.bands)
 
     def meets(self, grid: Georeference) -> bool:
         """True where a sheet reaches onto the grid."""
@@ -200,7 +220,7 @@ def open_sky(given: OpticalInput, sensor: SensorRadiometry, grid: Georeference, 
             mask = SensorRadiometry(bands=("cloud",), unit=Unit.DIGITAL_NUMBER, gsd_m=grid.gsd_m)
             image = _held(given.clouds, mask, stack)
             clouds = CloudMask(image, image.source.georeference, grid, given.cloud_values)
-        yield Sky(Mosaic(tuple(layers)), clouds)
+        yield Sky(Mosaic(tuple(layers)), clouds, len(sensor.bands))
 
 
 def _held(path: Path, sensor: SensorRadiometry, stack: ExitStack) -> _Held:
