@@ -14,6 +14,10 @@ import rasterio
 import shapely
 import torch
 from affine import Affine
+from prepare_miniatures import BANDS, power
+from prepare_miniatures import NORTH_UP as NORTH_UP_1M
+from prepare_miniatures import model as prepare_model
+from prepare_miniatures import write as write_power
 from torch import nn
 
 from overcast.batch import Modality
@@ -27,6 +31,8 @@ from overcast.inference.model import SceneModel
 from overcast.inference.predict import PredictionSummary, PredictOptions, predict_file
 from overcast.inference.scene import SceneOptions, plan_scene
 from overcast.inference.tiling import split_axis
+from overcast.preparation.options import Level, PrepareOptions
+from overcast.preparation.run import prepare_scene
 
 SENSOR = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, gsd_m=0.5)
 STATISTICS = BandStatistics(mean=(20.0, 20.0), std=(8.0, 8.0))
@@ -222,7 +228,7 @@ def test_an_area_elsewhere_or_too_small_is_refused(scene: Path, tmp_path: Path) 
     with pytest.raises(InputError, match="has no coordinate reference system"):
         ground_of(area_of("1,2,3,4@lonlat"), replace(grid, crs=None), scene)
     gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:4326").to_file(tmp_path / "far.geojson")
-    with pytest.raises(InputError, match="lies elsewhere"):
+    with pytest.raises(InputError, match=r"area far\.geojson lies outside of"):
         ground_of(area_of(tmp_path / "far.geojson"), grid, scene)
 
 
@@ -259,3 +265,28 @@ def test_a_rotated_scene(tmp_path: Path) -> None:
     inside = np.isfinite(part)
     assert inside.sum() == pytest.approx(30 * 20 / 0.25, rel=0.02)
     np.testing.assert_array_equal(part[inside], there[inside])
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_prepared_it_is_the_same_to_the_bit_as_in_the_whole(tmp_path: Path, kept: bool) -> None:
+    """On the grid of the input, and on one of other pixels in another direction."""
+    source = NORTH_UP_1M if kept else NORTH_UP_1M @ Affine.rotation(10) @ Affine.scale(0.7)
+    scene = write_power(tmp_path / "scene.tif", power(200, 260), transform=source)
+    area = area_of((593_040, 5_749_890, 593_100, 5_749_960))
+    stated = PrepareOptions(bands=BANDS, unit=Unit.LINEAR_POWER, radar_side=RadarSide.NORTH, level=Level.KEEP)
+    found = []
+    for name, chosen in (("whole", None), ("part", area)):
+        options = replace(stated, area=chosen)
+        summary = prepare_scene([scene], prepare_model(), tmp_path / f"{name}.tif", options)
+        with rasterio.open(tmp_path / f"{name}.tif") as dataset:
+            found.append((dataset.read(), dataset.transform))
+    (whole, placed), (part, transform) = found
+    col, row = (round(value) for value in ~placed @ (transform.c, transform.f))
+    assert part.shape[1] == pytest.approx(70, abs=1)
+    assert part.shape[2] == pytest.approx(60, abs=1)
+    there = whole[:, row : row + part.shape[1], col : col + part.shape[2]]
+    np.testing.assert_array_equal(part.view(np.uint32), np.ascontiguousarray(there).view(np.uint32))
+    assert np.isfinite(part).any()
+    assert summary.km2 == pytest.approx(part.shape[1] * part.shape[2] / 1e6)
+    item = json.loads((tmp_path / "part.prepared.stac.json").read_text())
+    assert any(step.startswith("area 593040,") for step in item["properties"]["overcast:steps"])
