@@ -31,6 +31,7 @@ def view(
     basemap: Annotated[
         str | None, typer.Option(help="Tiles of a background map, https://HOST/{z}/{x}/{y}.png; none by default.")
     ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace the file of --export.")] = False,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
 ) -> None:
     """Look at footprints over radar, orthophoto and probability, in the browser.
@@ -39,6 +40,8 @@ def view(
     from the files on demand, by a server on this machine that ends with Ctrl-C.
 
     Example: `overcast view footprints.gpkg --scene scene.tif --optical ortho.tif --reference osm.gpkg`
+
+    To send by e-mail: `overcast view footprints.gpkg --scene scene.tif --export map.html`
     """
     from overcast.viewer.app import OneMap, create_app
     from overcast.viewer.run import address_of, listen, open_browser, serve
@@ -46,7 +49,11 @@ def view(
     from overcast.viewer.scene_map import MapFiles, SceneMap
 
     files = MapFiles(footprints, scene, probability, optical, reference)
-    del export
+    if export is not None:
+        from overcast.viewer.export import export_map
+
+        typer.echo(f"map in {export_map(export, files, title=title, overwrite=overwrite)}")
+        return
     first = next(iter(files.given.values()), Path("overcast"))
     shown = SceneMap(title or first.name, files, virtual=True)
     allowed = access(host, token, basemap)

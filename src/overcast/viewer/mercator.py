@@ -103,6 +103,11 @@ class Projection:
         return float(west), max(float(south), -LARGEST_LATITUDE), float(east), min(float(north), LARGEST_LATITUDE)
 
 
+def transformed(source: str, target: str, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 2) coordinates in another system; not finite where a place has none there."""
+    return np.stack(_transformer(source, target).transform(xy[:, 0], xy[:, 1]), axis=1)
+
+
 @lru_cache(maxsize=128)
 def _transformer(source: str, target: str) -> Transformer:
     return Transformer.from_crs(source, target, always_xy=True)

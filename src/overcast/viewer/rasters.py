@@ -74,14 +74,14 @@ class Raster:
         return self.view(tile.bounds, bands, (side, side), smooth=smooth)
 
     def view(
-        self, bounds: Bounds, bands: Sequence[int], shape: tuple[int, int], *, smooth: bool = True
+        self, bounds: Bounds, bands: Sequence[int], shape: tuple[int, int], *, smooth: bool = True, whole: bool = False
     ) -> Stack | None:
-        """As `tile`, (C, *shape), for any box of Web Mercator."""
+        """As `tile`, (C, *shape), for any box of Web Mercator; `whole` reads far views without overviews too."""
         window = self._window(bounds)
         if window is None:
             return None
         wanted = max(shape)
-        values, transform = self._read(window, bands, 2 * wanted)
+        values, transform = self._read(window, bands, 2 * wanted, whole=whole)
         target = np.full((len(bands), *shape), np.nan, np.float32)
         reproject(
             values,
@@ -137,10 +137,10 @@ class Raster:
         right, bottom = int(min(right, self.grid.width)), int(min(bottom, self.grid.height))
         return Window(left, top, right - left, bottom - top) if right > left and bottom > top else None
 
-    def _read(self, window: Window, bands: Sequence[int], most: int) -> tuple[Stack, Affine]:
+    def _read(self, window: Window, bands: Sequence[int], most: int, *, whole: bool = False) -> tuple[Stack, Affine]:
         """(C, h, w) values of a window, NaN without data, thinned to at most `most` pixels a side; and their place."""
         height, width = min(int(window.height), most), min(int(window.width), most)
-        if not self.has_overviews and max(window.height, window.width) > MOST_UNREDUCED_PX:
+        if not (whole or self.has_overviews) and max(window.height, window.width) > MOST_UNREDUCED_PX:
             raise InputError(
                 f"{self.path.name} has no overviews, so only near views of it can be drawn; "
                 f"make a cloud-optimised copy: gdal_translate -of COG {self.path.name} cog.tif"

@@ -65,14 +65,14 @@ class Picture:
             return (self.bands.index(band),)
         raise RequestError(404, f"there is no band {band}: the file has bands 1 to {len(self.bands)}.")
 
-    def render(self, values: Any, chosen: tuple[int, ...]) -> tuple[bytes, str]:
+    def render(self, values: Any, chosen: tuple[int, ...], *, small: bool = False) -> tuple[bytes, str]:
         """The picture of values of the chosen bands."""
         part = Stretch(
             self.stretch.log_factor,
             tuple(self.stretch.low[one] for one in chosen),
             tuple(self.stretch.high[one] for one in chosen),
         )
-        return picture(*part.bytes_of(values))
+        return picture(*part.bytes_of(values), small=small)
 
 
 class SceneMap:

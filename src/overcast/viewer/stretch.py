@@ -86,8 +86,11 @@ def _percentiles(sample: Stack, factor: float | None) -> Stretch:
     return Stretch(factor, tuple(float(low) for low, _ in limits), tuple(float(high) for _, high in limits))
 
 
-def picture(brightness: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[bytes, str]:
-    """A tile of 1 or 3 bands and its media type: JPEG, or PNG where parts have no data."""
+def picture(brightness: NDArray[np.uint8], valid: NDArray[np.bool_], *, small: bool = False) -> tuple[bytes, str]:
+    """A tile of 1 or 3 bands and its media type: JPEG, or PNG where parts have no data.
+
+    `small` takes WebP for the latter, which needs more time and less space.
+    """
     grey = len(brightness) == 1
     pixels = brightness[0] if grey else np.moveaxis(brightness, 0, 2)
     content = io.BytesIO()
@@ -95,7 +98,11 @@ def picture(brightness: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[by
         Image.fromarray(pixels).save(content, "JPEG", quality=JPEG_QUALITY)
         return content.getvalue(), "image/jpeg"
     alpha = np.where(valid, 255, 0).astype(np.uint8)
-    Image.fromarray(np.dstack([pixels, alpha])).save(content, "PNG", compress_level=1)
+    layers = Image.fromarray(np.dstack([pixels, alpha]))
+    if small:
+        layers.convert("RGBA").save(content, "WEBP", quality=80)
+        return content.getvalue(), "image/webp"
+    layers.save(content, "PNG", compress_level=1)
     return content.getvalue(), "image/png"
 
 
