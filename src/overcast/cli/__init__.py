@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from overcast import __version__
-from overcast.cli import bench, benchmarks, check, data, distil, maps, models, prepare, scenes, view
+from overcast.cli import bench, benchmarks, check, data, distil, maps, models, prepare, scenes, serve, view
 from overcast.errors import EXIT_INTERNAL, OvercastError, exit_code, is_environment_error, remedy
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ for command in (
     prepare.prepare,
     maps.predict,
     view.view,
+    serve.serve,
     benchmarks.score,
     models.describe,
     models.export,

@@ -42,9 +42,12 @@ _TITLES = {
     409: "conflict",
     411: "length needed",
     413: "too large",
+    414: "address too long",
     415: "kind not read",
     421: "another host",
     422: "cannot be used",
+    429: "too many",
     500: "internal error",
+    504: "too slow",
     507: "no space",
 }

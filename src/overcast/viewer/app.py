@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Lifespan
 
 from overcast import __version__
 from overcast.errors import OvercastError
@@ -57,7 +58,13 @@ class OneMap:
         return self._shown
 
 
-def create_app(library: Library, access: Access, settings: dict[str, Any], *routers: APIRouter) -> FastAPI:
+def create_app(
+    library: Library,
+    access: Access,
+    settings: dict[str, Any],
+    *routers: APIRouter,
+    lifespan: Lifespan[FastAPI] | None = None,
+) -> FastAPI:
     """The application.
 
     Args:
@@ -65,8 +72,9 @@ def create_app(library: Library, access: Access, settings: dict[str, Any], *rout
         access: Who may ask.
         settings: What the page is told at `/settings.json`.
         routers: Further routes.
+        lifespan: What begins and ends with the server.
     """
-    app = FastAPI(title="Overcast", version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Overcast", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.include_router(_pages(settings))
     app.include_router(_maps(library))
     for router in routers:
