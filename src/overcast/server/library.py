@@ -52,7 +52,7 @@ class RootLibrary:
         if name.startswith(JOB):
             record = self._jobs.get(name.removeprefix(JOB))
             if record.status is not Status.SUCCESSFUL:
-                raise RequestError(404, f"job {record.id} has no results yet: it is {record.status.value}.")
+                raise RequestError(404, f"job {record.id} has no map, since it is {record.status.value}.")
             return self._job(record)
         if name.startswith(PICTURE):
             scene = _decoded(name.removeprefix(PICTURE))

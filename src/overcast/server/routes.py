@@ -165,4 +165,4 @@ def _plain(value: dict[str, Any]) -> dict[str, Any]:
 
 def _require_done(record: Record) -> None:
     if record.status is not Status.SUCCESSFUL:
-        raise RequestError(404, f"the job has no results: it is {record.status.value} ({record.message}).")
+        raise RequestError(404, f"the job has no results, since it is {record.status.value}.")
