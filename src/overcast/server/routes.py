@@ -23,7 +23,6 @@ from overcast.viewer.answers import RequestError
 
 EVENT_S = 15.0
 """Seconds without news after which an event is sent all the same, so that proxies keep the line open."""
-LARGEST_REQUEST = 2**20
 CONFORMS = ("core", "json", "job-list", "dismiss", "ogc-process-description")
 
 
