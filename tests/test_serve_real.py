@@ -20,7 +20,7 @@ from overcast.server.client import Client
 from overcast.server.records import load, save
 from overcast.server.work import run
 
-DECLARED = {"bands": ["HH", "HV", "VH", "VV"], "unit": "dB", "radar_side": "north", "level": "match", "threshold": 0.01}
+DECLARED = {"bands": ["HH", "HV", "VH", "VV"], "unit": "dB", "radar_side": "north", "level": "match", "threshold": 0.03}
 RADAR = np.array([29.8, 36.0, 33.4, 26.5])[:, None, None]
 GRID = Affine(1, 0, 590_000, 0, -1, 5_750_000)
 
@@ -40,8 +40,8 @@ def server(root: Path) -> Iterator[tuple[Client, subprocess.Popen[str]]]:
 
 def scene(root: Path) -> None:
     rng = np.random.default_rng(5)
-    values = rng.normal(RADAR, 6.0, (4, 1800, 400)).astype(np.float32)
-    values[:, 100:1700:60, 40:360] += 12
+    values = rng.normal(RADAR, 6.0, (4, 1700, 160)).astype(np.float32)
+    values[:, 100:1600:60, 40:120] += 12
     write_tiff(root / "town.tif", values, GRID, UTM)
 
 
@@ -62,7 +62,7 @@ def test_a_killed_server_goes_on_to_the_same_bytes(
     scene(root)
     with server(root) as (client, process):
         number = client.run("town.tif", **DECLARED)
-        wait_for(client, number, 0.2)
+        wait_for(client, number, 0.05)
         os.kill(process.pid, signal.SIGKILL)
         process.wait(60)
     assert not (root / "jobs" / number / "footprints.gpkg").exists()

@@ -19,7 +19,10 @@ BACKLOG = 256
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens, so that who comes early waits; port 0 takes a free one. Raises InputError where the address is taken or not ours."""
+    """A socket that listens, so that who comes early waits; port 0 takes a free one.
+
+    Raises InputError where the address is taken or not ours.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
