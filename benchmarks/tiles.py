@@ -40,13 +40,8 @@ ZOOMS = (13, 14, 15, 16, 17, 18)
 def write_scene(path: Path) -> None:
     """Speckle in dB, one band, as COG; written in strips."""
     plain, rng = path.with_suffix(".plain.tif"), np.random.default_rng(0)
-    grid = {
-        "crs": UTM,
-        "transform": Affine(0.5, 0, LEFT, 0, -0.5, TOP),
-        "tiled": True,
-        "blockxsize": 512,
-        "blockysize": 512,
-    }
+    grid = {"crs": UTM, "transform": Affine(0.5, 0, LEFT, 0, -0.5, TOP)}
+    tiled = {"tiled": True, "blockxsize": 512, "blockysize": 512, "bigtiff": "YES"}
     with rasterio.open(
         plain, "w", driver="GTiff", height=SIDE, width=SIDE, count=1, dtype="float32", **grid, **tiled
     ) as dataset:
