@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -70,11 +71,11 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
         raise RadiometryError(f"{paths[0]}: what is declared is impossible: {explained(error)}; correct it.") from error
 
 
-def declared_beside(path: Path) -> dict[str, object]:
-    """What a file's own metadata and the YAML file beside it declare, the latter first; nothing has to be there."""
-    with open_raster(path, virtual=True) as dataset:
-        tag = dataset.tags().get(TAG)
-    return _over({} if tag is None else _from_tag(path, tag), _from_side_car(path.with_suffix(".yaml")))
+def declared_in(path: Path, dataset: Any) -> dict[str, object]:
+    """What an open file's metadata and the YAML file beside it declare, the latter first; nothing has to be there."""
+    tag = dataset.tags().get(TAG)
+    side_car = {} if is_remote(path) else _from_side_car(path.with_suffix(".yaml"))
+    return _over({} if tag is None else _from_tag(path, tag), side_car)
 
 
 def _over(lower: Mapping[str, object], upper: Mapping[str, object]) -> dict[str, object]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from overcast.data.addresses import address, file_name, is_remote, located
 from overcast.errors import InputError
-from overcast.inference.fleet.stac_items import StacScene, stac_scenes
+from overcast.inference.fleet.stac_items import StacScene, record_of, stac_scenes
 from overcast.reading import read_text
 
 RASTERS = (".tif", ".tiff")
@@ -52,11 +52,13 @@ def find_scenes(arguments: Sequence[str], bands: Sequence[str]) -> list[SceneSpe
 
 
 def _scenes_of(argument: str, bands: Sequence[str]) -> Iterator[SceneSpec]:
+    record = record_of(argument)
+    if record is not None:
+        yield from (_of_stac(scene) for scene in stac_scenes(record[0], bands, record[1]))
+        return
     path = located(argument)
     suffix = Path(file_name(path)).suffix.lower()
-    if suffix in {".json", ".geojson"}:
-        yield from (_of_stac(scene) for scene in stac_scenes(path, bands))
-    elif is_remote(path):
+    if is_remote(path):
         yield _of_files((path,))
     elif path.is_dir():
         yield from _of_folder(path)
