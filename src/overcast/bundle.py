@@ -61,7 +61,7 @@ class Kind(StrEnum):
 
 
 class Parent(BaseModel):
-    """The model that a training started from."""
+    """A model that a training started from or learned from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -71,7 +71,7 @@ class Parent(BaseModel):
     """Of its weights."""
     licence: str
     taken: tuple[str, ...]
-    """What was taken over, in words."""
+    """What was taken over or learned, in words."""
 
 
 class BundleFacts(BaseModel):
@@ -100,6 +100,8 @@ class BundleFacts(BaseModel):
     """Arithmetic of the training; None: not known."""
     parent: Parent | None = None
     """The model that training started from; None: from ImageNet weights, or from random ones."""
+    teacher: Parent | None = None
+    """The finished model that was distilled; None: there was none."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

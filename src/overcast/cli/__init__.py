@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from overcast import __version__
-from overcast.cli import bench, benchmarks, check, data, maps, models, prepare, scenes
+from overcast.cli import bench, benchmarks, check, data, distil, maps, models, prepare, scenes
 from overcast.errors import EXIT_INTERNAL, OvercastError, exit_code, is_environment_error, remedy
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ for command in (
     models.demo,
     data.simulate,
     models.train,
+    distil.distil,
     models.evaluate,
     benchmarks.benchmark,
     prepare.prepare,

@@ -54,6 +54,8 @@ class ItemFacts:
     style: Path | None
     properties: Mapping[str, object]
     """Further facts, by names that begin with `overcast:`."""
+    optical: tuple[Path, ...] = ()
+    """The optical image beside the scene, and the mask of its clouds."""
 
 
 def write_item(path: Path, target: Path, facts: ItemFacts) -> None:
@@ -83,7 +85,10 @@ def item(target: Path, facts: ItemFacts) -> dict[str, Any]:
             **facts.properties,
         },
         "links": [
-            *({"rel": "derived_from", "href": relative(one, target), "title": file_name(one)} for one in facts.scene),
+            *(
+                {"rel": "derived_from", "href": relative(one, target), "title": file_name(one)}
+                for one in (*facts.scene, *facts.optical)
+            ),
             *_model_links(target, facts.model),
         ],
         "assets": _assets(target, facts),

@@ -17,7 +17,9 @@ from overcast.data.radiometry import SensorRadiometry
 from overcast.data.resample import Regridding
 from overcast.data.units import Resampling, Unit
 from overcast.errors import ConfigError, RadiometryError
+from overcast.grid import Window
 from overcast.inference.declare import declared_in
+from overcast.inference.ground import Ground, ground_of
 from overcast.preparation import sentences
 from overcast.preparation.aim import Aim, ForTraining
 from overcast.preparation.bands import find_bands, unnamed_bands
@@ -67,11 +69,24 @@ class Plan:
 
     bands: tuple[BandPlan, ...]
     grid: Georeference
+    """Of all of the scene: an area of it changes no pixel inside."""
     sensor: SensorRadiometry
     """What the output declares of itself."""
     radar: Radar | None
     model: Aim
     options: PrepareOptions
+    ground: Ground | None = None
+    """What of the grid is wanted; None: all of it."""
+
+    @property
+    def window(self) -> Window:
+        """What of the grid is written."""
+        return self.grid.whole if self.ground is None else self.ground.window
+
+    @property
+    def written(self) -> Georeference:
+        """Grid of the output."""
+        return self.grid.crop(self.window)
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -136,7 +151,8 @@ def make_plan(asked: Asked, aim: Aim | ForTraining, options: PrepareOptions, sta
         return None if same_grid(source, grid) else Regridding(source, grid, options.resampling)
 
     bands = tuple(_band_plan(reader, regridding(reader.grid, reader.placement), model, options) for reader in readers)
-    return Plan(bands, grid, _declaration(model.sensor, radar, options), radar, model, options)
+    ground = None if options.area is None else ground_of(options.area, grid, first.band.path)
+    return Plan(bands, grid, _declaration(model.sensor, radar, options), radar, model, options, ground)
 
 
 def _aim(aim: Aim | ForTraining, readers: Sequence[BandReader]) -> Aim:

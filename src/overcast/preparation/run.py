@@ -58,7 +58,7 @@ class PrepareSummary:
     @property
     def km2(self) -> float:
         """Area of the scene."""
-        return self.plan.grid.height * self.plan.grid.width * self.plan.pixel_km2
+        return self.plan.window.height * self.plan.window.width * self.plan.pixel_km2
 
 
 def prepare_scene(
@@ -131,11 +131,11 @@ def _aim(model: Bundle | SceneModel) -> SceneModel:
 
 def _write(plan: Plan, raster: Path, scene: Path, progress: Report | None) -> tuple[int, int]:
     """Every block, from the first row to the last, then the COG; returns pixels with data and values lost."""
-    total, done, valid, lost = plan.grid.height * plan.grid.width, 0, 0, 0
+    total, done, valid, lost = plan.window.height * plan.window.width, 0, 0, 0
     with SceneWriter(raster, plan) as writer:
         for window in blocks(plan, BLOCK):
             block = render(plan, window)
-            writer.write(window, block.values)
+            writer.write(window.relative_to(plan.window), block.values)
             valid += int(np.count_nonzero(block.valid))
             lost += block.lost
             done += window.height * window.width
@@ -161,7 +161,7 @@ def _check_outputs(plan: Plan, targets: Sequence[Path], inputs: Identities) -> N
             f"{side_car} would be read as the description of {output.name} and override what is written into it; "
             "remove it, or write elsewhere."
         )
-    stored = plan.grid.height * plan.grid.width * len(plan.bands) * 4
+    stored = plan.window.height * plan.window.width * len(plan.bands) * 4
     require_space(output, int(2.4 * stored) + 2**20)  # as it grows; compressed, with overviews, at worst
 
 

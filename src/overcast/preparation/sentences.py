@@ -26,7 +26,7 @@ def steps(plan: Plan) -> tuple[str, ...]:
     missing = sorted({value for band in plan.bands for value in band.reader.nodata})
     nodata = "no data: NaN, what the files declare" + "".join(f", {value:g}" for value in missing)
     placed = [one.sentence for one in plan.placements]
-    return (*bands, nodata, *placed, _grid_sentence(plan), *_look_sentences(plan))
+    return (*bands, nodata, *placed, _grid_sentence(plan), *_area_sentences(plan), *_look_sentences(plan))
 
 
 def notes(plan: Plan) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ def notes(plan: Plan) -> tuple[str, ...]:
 
 
 def _grid_sentence(plan: Plan) -> str:
-    grid, first = plan.grid, plan.bands[0].regridding
+    grid, first = plan.written, plan.bands[0].regridding
     size = f"{grid.height} x {grid.width} pixels of {plan.sensor.gsd_m:g} m in {_crs_name(str(grid.crs))}"
     if all(band.regridding is None for band in plan.bands) or first is None:
         return f"grid kept: {size}"
@@ -53,6 +53,13 @@ def _grid_sentence(plan: Plan) -> str:
 def _crs_name(crs: str) -> str:
     """A code as it is; of a page of WKT the name."""
     return crs if len(crs) <= 20 else str(CRS.from_user_input(crs).name)
+
+
+def _area_sentences(plan: Plan) -> list[str]:
+    if plan.ground is None or plan.options.area is None:
+        return []
+    row, col = plan.window.row, plan.window.col
+    return [f"area {plan.options.area.text}: from row {row} and column {col} of the whole grid, whose pixels are kept"]
 
 
 def _look_sentences(plan: Plan) -> list[str]:

@@ -3,6 +3,7 @@
 config.yaml           the resolved configuration, commented
 split.json            chip keys of train, validation and test
 data.json             identity of the data set
+teacher.json          the finished model that the run learns from, where it has one
 statistics.json       band statistics of the training chips
 metrics.csv           the loss curve and the validation scores
 tensorboard/          the same for TensorBoard
@@ -50,6 +51,9 @@ LATER_SETTINGS: Mapping[str, Any] = {
     "method.align_where": "all",
     "method.divergence": "pixel",
     "method.sar_gradient": "both_heads",
+    "method.mixing": "choice",
+    "method.learn_gaps": False,
+    "augmentation.cloud_share": 0.0,
 }
 """Settings that came after the first runs, and the value with which nothing differs from a run without them."""
 
@@ -106,6 +110,11 @@ class RunFolder:
     def data(self) -> Path:
         """Identity of the data set."""
         return self.path / "data.json"
+
+    @property
+    def teacher(self) -> Path:
+        """The finished model that the run learns from."""
+        return self.path / "teacher.json"
 
     @property
     def curves(self) -> Path:
@@ -191,7 +200,7 @@ class RunFolder:
         self.result_file.unlink(missing_ok=True)
         for item in (self.path / "checkpoints", self.deployable, self.full, self.tensorboard):
             shutil.rmtree(item, ignore_errors=True)
-        for item in (self.curves, self.statistics, self.split, self.data, self.config):
+        for item in (self.curves, self.statistics, self.split, self.data, self.teacher, self.config):
             item.unlink(missing_ok=True)
 
     def write_result(self, result: TrainResult) -> None:
