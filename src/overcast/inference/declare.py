@@ -16,6 +16,7 @@ from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError, RadiometryError
 from overcast.inference.area import measure_area
 from overcast.inference.outputs import require_name
+from overcast.raster.kinds import require_image
 from overcast.reading import explained, parse_json, read_yaml
 
 TAG = "OVERCAST_RADIOMETRY"
@@ -47,6 +48,7 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
     for path in paths:
         if not is_remote(path):
             require_name(path)
+            require_image(path)
     side_car = paths[0].with_suffix(".yaml")
     given = {key: value for key, value in (declared or {}).items() if value is not None}
     parts = _over(_over(_from_files(paths), _from_side_car(side_car)), given)

@@ -14,10 +14,13 @@ from overcast.data.files import grid_of, opaque_bands, open_raster, reading, req
 from overcast.data.georeference import Georeference
 from overcast.errors import InputError, RadiometryError
 from overcast.inference.declare import declared_in
+from overcast.preparation.calibrated import polarisation_in
 from overcast.preparation.inputs import Input
+from overcast.preparation.metadata import documents
 from overcast.products.hdf5 import hdf5_image
 from overcast.products.product import POLARISATIONS, Stated
-from overcast.raster.composed import beside_each_other, open_hdf5, open_mosaic
+from overcast.raster.composed import open_hdf5, open_mosaic
+from overcast.raster.tiles import beside_each_other
 
 Place = tuple[Path, str | None]
 """A file, and the data set within it."""
@@ -226,6 +229,8 @@ def _name(one: Input, index: int, dataset: Any, wanted: tuple[str, ...]) -> str:
         named = _tokens(text, wanted)
         if len(named) == 1:
             return named[0]
+    if dataset.count == 1 and (only := polarisation_in(documents([one.path], [dataset.tags()], []))) is not None:
+        return only
     said = f"is described as {description!r}" if description else "has no description"
     example = wanted[0]
     how = (

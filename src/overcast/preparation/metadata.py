@@ -14,15 +14,11 @@ from typing import Any
 
 from overcast.data.addresses import file_name, is_remote
 from overcast.errors import InputError, RadiometryError
+from overcast.preparation.positions import positions
 from overcast.products.entries import LARGEST_DOCUMENT_BYTES, content_of
 from overcast.reading import looks_like_xml, parse_json, parse_xml
 from overcast.reading.json_text import json_value
 from overcast.reading.words import UnreadableError
-
-LOWEST_GROUND_M, HIGHEST_GROUND_M, HIGHEST_RADAR_M = 6.35e6, 6.40e6, 6e7
-"""Distances from the Earth's centre."""
-NEAREST_M = 1000.0
-"""Between radar and scene."""
 
 SHORTEST_NAME = 12
 """Characters, a digit among them, of a product's name: `<product>_GEC.tif` has `<product>_METADATA.json`."""
@@ -161,18 +157,9 @@ def radar_facts(found: Sequence[Document], scene: str) -> RadarFacts:
         heading_deg=number("heading", HEADING),
         view_azimuth_deg=number("viewing azimuth", AZIMUTH),
         platform=" ".join(dict.fromkeys(platforms)),
-        positions=tuple(place for one in found for place in _positions(one, scene)),
+        positions=tuple(place for one in found for place in positions(one.content, one.name, scene)),
         source=", ".join(one.name for one in found if any(name in every for name, _ in one.fields)),
     )
-
-
-def scale_factor(found: Sequence[Document]) -> tuple[float, str] | None:
-    """Capella's `collect.image.scale_factor` and the document with it: it times the stored value is amplitude."""
-    for one in found:
-        value = _at(one.content, "collect", "image", "scale_factor")
-        if isinstance(value, int | float) and 0 < value < 1e12:
-            return float(value), one.name
-    return None
 
 
 def facts_of(path: Path, facts: Sequence[tuple[str, str]]) -> Document:
@@ -262,38 +249,3 @@ def _flat(content: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def _at(content: Any, *keys: str) -> Any:
-    for key in keys:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content
-
-
-def _positions(document: Document, scene: str) -> Iterator[tuple[tuple[float, ...], tuple[float, ...]]]:
-    """Capella: place of the radar in the middle of the take, and of the scene's centre.
-
-    Raises RadiometryError where either is no such place.
-    """
-    vectors = _at(document.content, "collect", "state", "state_vectors")
-    frame = _at(document.content, "collect", "state", "coordinate_system", "type")
-    target = _at(document.content, "collect", "image", "center_pixel", "target_position")
-    if frame != "ecef" or not isinstance(vectors, list) or not vectors or not isinstance(target, list):
-        return
-    radar = _place(_at(vectors[len(vectors) // 2], "position"), HIGHEST_RADAR_M)
-    ground = _place(target, HIGHEST_GROUND_M)
-    if radar is None or ground is None or math.dist(radar, ground) < NEAREST_M:
-        raise RadiometryError(
-            f"{scene}: {document.name} gives a position of the radar or of the scene that is nowhere near the Earth; "
-            "say where the radar looked with --look-azimuth DEGREES."
-        )
-    yield radar, ground
-
-
-def _place(value: Any, highest_m: float) -> tuple[float, ...] | None:
-    """Three Earth-fixed coordinates in metres between the poles' ground and `highest_m` from the Earth's centre."""
-    if not isinstance(value, list) or len(value) != 3:
-        return None
-    if not all(isinstance(part, int | float) and abs(part) <= HIGHEST_RADAR_M for part in value):
-        return None
-    return tuple(map(float, value)) if LOWEST_GROUND_M <= math.hypot(*value) <= highest_m else None

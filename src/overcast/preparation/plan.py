@@ -23,12 +23,13 @@ from overcast.inference.ground import Ground, ground_of
 from overcast.preparation import sentences
 from overcast.preparation.aim import Aim, ForTraining
 from overcast.preparation.bands import find_bands, unnamed_bands
+from overcast.preparation.calibrated import scale_factor
 from overcast.preparation.control_points import ByPoints, Placement
 from overcast.preparation.convert import Conversion
 from overcast.preparation.found_look import declared_radar, known, metadata_radar, stated_radar, unknown_look
 from overcast.preparation.inputs import Asked
 from overcast.preparation.look import Radar, require_side
-from overcast.preparation.metadata import Document, documents, facts_of, radar_facts, scale_factor
+from overcast.preparation.metadata import Document, documents, facts_of, radar_facts
 from overcast.preparation.options import PrepareOptions
 from overcast.preparation.questions import Questions
 from overcast.preparation.source import BandReader, open_readers, unit_of

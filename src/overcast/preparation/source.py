@@ -21,7 +21,9 @@ from overcast.errors import InputError, RadiometryError
 from overcast.grid import Window
 from overcast.inference.declare import declared_in
 from overcast.preparation.bands import Band
+from overcast.preparation.calibrated import scale_factor
 from overcast.preparation.control_points import Placement, placement
+from overcast.preparation.metadata import documents
 from overcast.preparation.options import PrepareOptions
 from overcast.products.calibration_table import CalibrationTable, read_table
 
@@ -135,6 +137,9 @@ def unit_of(reader: BandReader, stated: Unit | None) -> Unit:
                 f"{band.label} is complex, so its magnitude is an amplitude, not {unit}; leave --unit out."
             )
         return unit or Unit.AMPLITUDE
+    if unit is None and "int" in band.dataset.dtypes[band.index - 1]:
+        said = scale_factor(documents([band.path], [band.dataset.tags()], []))
+        unit = None if said is None else Unit.DIGITAL_NUMBER
     if unit is None:
         raise RadiometryError(
             f"{band.label}: the unit of its values is not declared; give --unit dB, amplitude, linear_power or "

@@ -11,7 +11,7 @@ from overcast.data.addresses import address, file_name, is_remote
 from overcast.errors import InputError
 from overcast.reading import first_line, read_bytes
 
-DEEPEST = 4
+DEEPEST = 3
 """Levels of folders in a product."""
 MOST_FILES = 20_000
 LARGEST_DOCUMENT_BYTES = 64 * 2**20
