@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,7 +17,6 @@ from affine import Affine
 from raster_files import write_tiff
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
-from rich.console import Console
 from torch import Tensor, nn
 
 import overcast as oc
@@ -320,23 +318,9 @@ def test_what_is_no_image_for_the_model_is_refused(
     assert not (tmp_path / "p.tif").exists()
 
 
-@pytest.fixture(scope="module")
-def run(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two steps of cmhcl that has seen clouds and mixes features."""
-    from conftest import TINY_SETS
-
-    from overcast.config import load_config, train
-
-    output = tmp_path_factory.mktemp("cmhcl") / "run"
-    sets = [*TINY_SETS, f"data.root={tiny_folder}", "method={name: cmhcl, mixing: features}"]
-    sets += ["augmentation.cloud_share=1", "training.steps=2", "training.round_steps=2"]
-    train(load_config(None, sets), output, console=Console(file=io.StringIO()))
-    return output
-
-
 @pytest.mark.usefixtures("one_thread")
-def test_a_full_bundle_gives_what_the_method_says(run: Path, tmp_path: Path) -> None:
-    bundle = load_bundle(run / "full")
+def test_a_full_bundle_gives_what_the_method_says(cmhcl_run: Path, tmp_path: Path) -> None:
+    bundle = load_bundle(cmhcl_run / "full")
     sar, optical = bundle.info.radiometry.sar, bundle.info.radiometry.optical
     assert optical is not None
     rng = np.random.default_rng(0)
@@ -348,7 +332,7 @@ def test_a_full_bundle_gives_what_the_method_says(run: Path, tmp_path: Path) -> 
     options = replace(OPTIONS, scene=SceneOptions(), stac=False)
     for name, given in (("both", OpticalInput((image,))), ("alone", None)):
         predict_file([scene], bundle, sensor=sar, probability=tmp_path / f"{name}.tif", options=options, optical=given)
-    deployed = load_bundle(run / "bundle")
+    deployed = load_bundle(cmhcl_run / "bundle")
     predict_file([scene], deployed, sensor=sar, probability=tmp_path / "deployed.tif", options=options)
     both, alone, from_deployed = (
         rasterio.open(tmp_path / f"{name}.tif").read(1) for name in ("both", "alone", "deployed")
@@ -370,7 +354,7 @@ def test_a_full_bundle_gives_what_the_method_says(run: Path, tmp_path: Path) -> 
     assert torch.sigmoid(logits[0, 1]).numpy().tolist() == seen.astype(float).tolist()
 
 
-def test_from_python(run: Path, tmp_path: Path) -> None:
+def test_from_python(cmhcl_run: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(25, 6, (2, 64, 96)).astype(np.float32)
     colours = rng.integers(60, 140, (3, 64, 50)).astype(np.uint8)
@@ -380,28 +364,28 @@ def test_from_python(run: Path, tmp_path: Path) -> None:
         write_tiff(tmp_path / f"{name}.tif", pixels, GRID, CRS)
         for name, pixels in (("scene", values), ("image", colours), ("clouds", mask))
     )
-    declared = load_bundle(run / "full").info.radiometry.sar.model_dump()
+    declared = load_bundle(cmhcl_run / "full").info.radiometry.sar.model_dump()
     about: dict[str, Any] = {"declared": declared, "options": PredictOptions(scene=SceneOptions(threads=1))}
-    found = oc.predict(scene, run, optical=oc.Optical(image, clouds, [4]), **about)
+    found = oc.predict(scene, cmhcl_run, optical=oc.Optical(image, clouds, [4]), **about)
     assert found.summary.optical_share == pytest.approx(34 * 50 / (64 * 96))
-    plain = oc.predict(scene, run, **about)
+    plain = oc.predict(scene, cmhcl_run, **about)
     assert plain.summary.optical_share is None
     np.testing.assert_array_equal(found.probability[:30], plain.probability[:30])
-    part = oc.predict(scene, run, area=(593005, 5749970, 593045, 5749990), **about)
+    part = oc.predict(scene, cmhcl_run, area=(593005, 5749970, 593045, 5749990), **about)
     np.testing.assert_array_equal(part.probability, plain.probability[20:60, 10:90])
     with pytest.raises(BundleError, match="has no optical branch"):
-        oc.predict(scene, run / "bundle", optical=image, **about)
+        oc.predict(scene, cmhcl_run / "bundle", optical=image, **about)
     with pytest.raises(ConfigError, match="no mask of clouds"):
-        oc.predict(scene, run, optical=oc.Optical(image, cloud_values=[1]), **about)
+        oc.predict(scene, cmhcl_run, optical=oc.Optical(image, cloud_values=[1]), **about)
 
 
-def test_many_scenes_have_images_of_their_names_or_none(run: Path, tmp_path: Path) -> None:
+def test_many_scenes_have_images_of_their_names_or_none(cmhcl_run: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name in ("a", "b", "far"):
         place = GRID @ Affine.translation(5000 if name == "far" else 0, 0)
         write_tiff(tmp_path / "radar" / f"{name}.tif", rng.normal(25, 6, (2, 64, 64)).astype(np.float32), place, CRS)
     write_tiff(tmp_path / "optical" / "b.tif", rng.integers(60, 140, (3, 64, 64)).astype(np.uint8), GRID, CRS)
-    bundle = load_bundle(run / "full")
+    bundle = load_bundle(cmhcl_run / "full")
     sar = bundle.info.radiometry.sar
     given = OpticalInput((tmp_path / "optical",))
     scenes = find_scenes([str(tmp_path / "radar")], sar.bands)
@@ -432,8 +416,8 @@ def test_many_scenes_have_images_of_their_names_or_none(run: Path, tmp_path: Pat
         map_scenes(replace(request, options=elsewhere))
 
 
-def test_a_model_without_an_optical_branch_is_refused(run: Path, tmp_path: Path) -> None:
-    bundle = load_bundle(run / "bundle")
+def test_a_model_without_an_optical_branch_is_refused(cmhcl_run: Path, tmp_path: Path) -> None:
+    bundle = load_bundle(cmhcl_run / "bundle")
     with pytest.raises(BundleError, match="has no optical branch"):
         SceneModel.with_optical(bundle)
 
