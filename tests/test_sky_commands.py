@@ -97,7 +97,7 @@ def test_an_optical_image_of_one_scene_and_of_many(cmhcl_run: Path, tmp_path: Pa
     code, told = overcast("predict", scene, *said[:-4], *one, "--mixing", "blend", "--threshold", "0.01")
     assert code == 0, told
     assert json.loads(told[told.index("{") :])["optical_share"] == 0.5
-    assert "optical_share" in gpd.read_file(tmp_path / "f.gpkg").columns
+    assert "optical_share" in gpd.read_file(tmp_path / "f.gpkg", layer="f").columns
     many = ["--into", tmp_path / "maps", "--optical", image.parent]
     code, told = overcast("predict", scene.parent, *said, *many)
     assert code == 0, told
