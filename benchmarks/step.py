@@ -159,6 +159,7 @@ def step_of(kind: Kind, name: str, precision: str, batch: Batch) -> Callable[[],
     optimiser = AdamW(parameter_groups(method.parameters(), OptimiserOptions()), lr=1e-3, fused=not kind.former)
 
     def step() -> None:
+        method.begin_step(0, 100)
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             loss = torch.stack([term.float() for term in method.losses(batch, 0, 100).values()]).sum()
         optimiser.zero_grad()

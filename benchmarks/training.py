@@ -175,6 +175,7 @@ def bare(plan: Plan, statistics_: Statistics) -> Rate:
     optimiser = AdamW(parameter_groups(method.parameters(), options.optimiser), lr=options.optimiser.learning_rate)
     times = []
     for step, batch in zip(range(options.steps), itertools.cycle(batches), strict=False):
+        method.begin_step(step, options.steps)
         with torch.autocast(device.type, torch.bfloat16, enabled=options.precision is Precision.BF16):
             loss = torch.stack([term.float() for term in method.losses(batch, step, options.steps).values()]).sum()
         optimiser.zero_grad()

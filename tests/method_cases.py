@@ -17,6 +17,7 @@ from overcast.methods.garcia import GarciaOptions
 from overcast.methods.hallucination import HallucinationOptions
 from overcast.methods.mmanet import MmanetOptions
 from overcast.methods.modality_dropout import ModalityDropoutOptions
+from overcast.methods.one_stream import OneStream, OneStreamOptions, SoftTeacher
 from overcast.methods.optical_init import OpticalInitOptions
 from overcast.methods.options import (
     FusionOptions,
@@ -24,6 +25,7 @@ from overcast.methods.options import (
     OpticalOptions,
     SarOptions,
     SarTwinOptions,
+    build_deployable,
     build_method,
 )
 from overcast.methods.self_training import SelfTrainingOptions
@@ -73,6 +75,7 @@ EVERY_OPTION = [
     KdOptions(student="single", teacher="both", schedule="joint"),
     HallucinationOptions(features="both", schedule="joint"),
     DisoptnetOptions(schedule="joint"),
+    OneStreamOptions(teacher="teacher"),
 ]
 STEPS = 100
 
@@ -106,7 +109,13 @@ def make(options: MethodOptions, **changes: object) -> Method:
 @cache
 def _made(options: MethodOptions, changes: tuple[tuple[str, object], ...]) -> Method:
     torch.manual_seed(0)
-    return build_method(options, NetworkSpec.model_validate({**SPEC.model_dump(), **dict(changes)}), STATISTICS)
+    spec = NetworkSpec.model_validate({**SPEC.model_dump(), **dict(changes)})
+    method = build_method(options, spec, STATISTICS)
+    if isinstance(method, OneStream):
+        method.learn_from(
+            SoftTeacher.of(build_deployable(CollaborativeOptions(), spec), STATISTICS.sar, STATISTICS.sar)
+        )
+    return method
 
 
 def collaborative(sharing: Sharing = Sharing.WEIGHTS, **options: object) -> CollaborativeLearning:
@@ -136,6 +145,7 @@ def losses_of_every_stage(method: Method, batch: Batch) -> dict[str, Tensor]:
 def train_step(method: Method, step: int, optimiser: torch.optim.Optimizer | None = None) -> None:
     """One step of AdamW with a weight decay that would be seen."""
     optimiser = optimiser or torch.optim.AdamW(method.parameters(), 1e-2, weight_decay=0.1)
+    method.begin_step(step, STEPS)
     total(method.losses(make_batch(64, 64, seed=step), step, STEPS)).backward()
     optimiser.step()
     optimiser.zero_grad()

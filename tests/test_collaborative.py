@@ -153,6 +153,7 @@ def test_the_frozen_teacher_does_not_move(sharing):
         with torch.no_grad():
             return copy.deepcopy(method).eval().network.optical_only(batch.require("optical"))
 
+    method.begin_step(30, STEPS)
     method.losses(make_batch(64, 64), 30, STEPS)
     before = teacher_logits()
     for step in range(30, 33):

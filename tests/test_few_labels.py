@@ -28,13 +28,13 @@ def test_the_deployed_network_is_the_running_average_of_the_student() -> None:
     with torch.no_grad():
         student.fill_(1.0)
         average.fill_(3.0)
-    method.losses(make_batch(), STEPS - 1, STEPS)
+    method.begin_step(STEPS - 1, STEPS)
     torch.testing.assert_close(average, torch.full_like(average, 0.75 * 3 + 0.25 * 1))
 
 
 def test_the_first_steps_average_over_all_of_them() -> None:
     method = self_training(momentum=0.99)
-    method.losses(make_batch(), 0, STEPS)
+    method.begin_step(0, STEPS)
     for own, new in zip(method.network.average.parameters(), method.network.student.parameters(), strict=True):
         assert own.equal(new)
 
@@ -80,7 +80,7 @@ def test_the_sar_network_starts_from_the_trained_optical_one(student: StudentKin
         train_step(method, step)
     first_of_sar = round(method.stages[0].share * STEPS)
     optical = {name: tensor.clone() for name, tensor in method.network.teacher.branch.state_dict().items()}
-    method.losses(make_batch(), first_of_sar, STEPS)
+    method.begin_step(first_of_sar, STEPS)
     network = method.network.student
     branches = [network.branch] if student is StudentKind.SINGLE else [network.twin.first, network.twin.second]
     weights = [name for name, tensor in optical.items() if tensor.ndim == 4]

@@ -42,6 +42,7 @@ from overcast.models.network import HallucinationNetwork
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 every_method = pytest.mark.parametrize("options", EVERY_OPTION, ids=label_of)
+STAGED = [options for options in EVERY_OPTION if len(make(options).stages) > 1]
 
 
 @every_method
@@ -54,6 +55,46 @@ def test_losses_are_finite_scalars_and_reach_every_parameter(options):
         total(losses).backward()
     assert without_gradient(method) == []
     assert all(torch.isfinite(p.grad).all() for p in method.parameters() if p.grad is not None)
+
+
+@every_method
+def test_losses_change_nothing_but_running_averages(options):
+    """Twice in a row, before and after the stage has begun, in training and in evaluation mode."""
+    method = make(options)
+    for step, begun in ((step, begun) for step in stage_steps(method) for begun in (False, True)):
+        if begun:
+            method.begin_step(step, STEPS)
+        for training in (False, True):
+            method.train(training)
+            before = _settings_of(method, averages=not training)
+            for _ in range(2):
+                method.losses_of_parts((make_batch(32, 32), make_batch(32, 32, seed=1)), step, STEPS)
+                assert _settings_of(method, averages=not training) == before
+
+
+def _settings_of(method, averages):
+    """Bytes of the state, and what is trained in which mode; of batch normalisation the averages too or not."""
+    moving = ("running_mean", "running_var", "num_batches_tracked")
+    state = {name: tensor for name, tensor in method.state_dict().items() if averages or not name.endswith(moving)}
+    return (
+        {name: tensor.numpy().tobytes() for name, tensor in state.items()},
+        [parameter.requires_grad for parameter in method.parameters()],
+        [module.training for module in method.modules()],
+    )
+
+
+@pytest.mark.parametrize("options", STAGED, ids=label_of)
+def test_a_resumed_stage_keeps_its_weights_and_freezes_as_a_begun_one(options):
+    method = make(options).train()
+    for stage in method.stages:
+        begun, resumed = copy.deepcopy(method), copy.deepcopy(method)
+        begun.begin_stage(stage, resumed=False)
+        resumed.begin_stage(stage, resumed=True)
+        assert same(state_of(method), state_of(resumed))
+        assert [p.requires_grad for p in begun.parameters()] == [p.requires_grad for p in resumed.parameters()]
+        assert [m.training for m in begun.modules()] == [m.training for m in resumed.modules()]
+        frozen = [p for part in method.teacher() for p in part.parameters()]
+        assert sum(not p.requires_grad for p in resumed.parameters()) == (stage != method.stages[0]) * len(frozen)
 
 
 @every_method
@@ -173,6 +214,7 @@ TAUGHT = [CollaborativeOptions(), KdOptions(), HallucinationOptions()]
 def test_pairs_without_labels_leave_the_teacher_as_it_is(options):
     for schedule in ("joint", "teacher_first"):
         method = make(options.model_copy(update={"schedule": Schedule(schedule)})).train()
+        method.begin_step(90, STEPS)
         method.losses(make_batch(), 90, STEPS)
         before = state_of(*method.informs())
         losses = method.losses(make_batch(seed=1).only(Holds(sar=True, optical=True, labelled=False)), 90, STEPS)

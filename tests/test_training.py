@@ -351,19 +351,28 @@ def test_interrupt_leaves_as_an_interrupt(
     assert _results(stopped) == _results(whole)
 
 
-@pytest.mark.parametrize("name", ["garcia", "modality_dropout", "translation"])
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("garcia", 6),
+        ("garcia", 8),
+        ("self_training", 6),
+        ("modality_dropout", 6),
+        ("translation", 6),
+    ],
+)
 def test_stages_and_draws_resume_to_the_same_bits(
-    name: str, tiny_sets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, steps: int, tiny_sets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped in the second stage of three; the checkpoint was written at the end of the first."""
-    sets = [*tiny_sets, f"method.name={name}", "training.steps=6", "training.round_steps=2"]
+    """Stopped in the second stage: the checkpoint was written at its begin (6 steps) or in its middle (8 steps)."""
+    sets = [*tiny_sets, f"method.name={name}", f"training.steps={steps}", "training.round_steps=2"]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     _train(sets, whole)
     counts: list[int] = []
 
     def interrupt(*args: object) -> None:
         counts.append(1)
-        if len(counts) == 4:
+        if len(counts) == steps - 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -109,7 +109,8 @@ def _provenance(record: Mapping[str, Any]) -> str:
         f"{SIMULATED if data['simulated'] else ''}"
         f"Trained for {record['steps']} steps with seed {record['seed']} by overcast {record['overcast_version']}"
         f"{'' if record.get('precision') is None else ' in ' + record['precision']}; "
-        f"encoder `{record['network']['encoder']}`; weights sha256 `{record['weights_sha256']}`.{_parent(record)}"
+        f"encoder `{record['network']['encoder']}`; weights sha256 `{record['weights_sha256']}`."
+        f"{_parent(record)}{_teacher(record)}"
     )
 
 
@@ -120,4 +121,14 @@ def _parent(record: Mapping[str, Any]) -> str:
     return (
         f"\n\nTraining started from the model {parent['name']} ({parent['licence']}; weights sha256 "
         f"`{parent['sha256']}`), of which it took over: {', '.join(parent['taken'])}."
+    )
+
+
+def _teacher(record: Mapping[str, Any]) -> str:
+    teacher = record.get("teacher")
+    if teacher is None:
+        return ""
+    return (
+        f"\n\nDistilled from the model {teacher['name']} ({teacher['licence']}; weights sha256 "
+        f"`{teacher['sha256']}`), of which it learned {', '.join(teacher['taken'])}."
     )

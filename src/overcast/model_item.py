@@ -75,6 +75,7 @@ def model_item(record: Mapping[str, Any], weights: str, weights_bytes: int) -> d
             "overcast:version": record["overcast_version"],
             "overcast:simulated": record["data"]["simulated"],
             **({"overcast:parent": record["parent"]} if record.get("parent") else {}),
+            **({"overcast:teacher": record["teacher"]} if record.get("teacher") else {}),
             "overcast:radiometry": {sensor: _described(record, sensor) for sensor in record["inputs"]},
         },
         "links": [

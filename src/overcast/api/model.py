@@ -7,6 +7,7 @@ from pathlib import Path
 
 from overcast.batch import Modality
 from overcast.bundle import BUNDLED, CARD, Bundle, load_bundle
+from overcast.data.contract import bundle_folder
 from overcast.data.radiometry import SensorRadiometry
 
 
@@ -20,8 +21,7 @@ class Model:
     @property
     def name(self) -> str:
         """Name of the folder that the model was loaded from, or of its run."""
-        path = self.bundle.path
-        return path.resolve().parent.name if path.name in {"bundle", "full"} else path.name
+        return self.bundle.name
 
     @property
     def class_name(self) -> str:
@@ -71,5 +71,4 @@ def load_model(path: str | Path | None = None, *, full: bool = False) -> Model:
         'building'
     """
     folder = BUNDLED if path is None else Path(path)
-    kind = "full" if full else "bundle"
-    return Model(load_bundle(folder / kind if (folder / kind).is_dir() else folder))
+    return Model(load_bundle(bundle_folder(folder, full=full)))

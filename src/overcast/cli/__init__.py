@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from overcast import __version__
-from overcast.cli import bench, benchmarks, check, data, maps, models, prepare, scenes
-from overcast.errors import EXIT_INTERNAL, OvercastError, exit_code, is_environment_error
+from overcast.cli import bench, benchmarks, check, data, distil, maps, models, prepare, scenes
+from overcast.errors import EXIT_INTERNAL, OvercastError, exit_code, is_environment_error, remedy
 
 app = typer.Typer(
     name="overcast",
@@ -26,6 +26,7 @@ for command in (
     models.demo,
     data.simulate,
     models.train,
+    distil.distil,
     models.evaluate,
     benchmarks.benchmark,
     prepare.prepare,
@@ -80,5 +81,5 @@ def main() -> None:
 
 def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and is_environment_error(error):
-        return f"{error.filename or 'a file'}: {error.strerror}; free space, correct the path or its permissions."
+        return f"{error.filename or 'a file'}: {error.strerror}; {remedy(error)}."
     return str(error)

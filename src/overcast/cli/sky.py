@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -69,6 +68,10 @@ class Beside:
 
     def input(self) -> OpticalInput | None:
         """The image; None without one. Raises ConfigError for what does not fit together."""
+        said = (self.optical, self.clouds, self.cloud_values, self.nodata)
+        if all(one is None for one in said) and self.mixing is MixingChoice.AUTO:
+            return None
+
         from overcast.errors import ConfigError
         from overcast.inference.sky import optical_input
 
@@ -96,9 +99,3 @@ def given_area(text: str | None) -> Area | None:
     from overcast.inference.ground import area_of
 
     return None if text is None else area_of(text)
-
-
-def bundle_folder(model: Path, *, full: bool) -> Path:
-    """The bundle of a run folder, with every branch or without; a bundle folder as it is."""
-    kind = "full" if full else "bundle"
-    return model / kind if (model / kind).is_dir() else model

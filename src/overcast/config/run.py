@@ -55,7 +55,8 @@ class RunConfig(Section):
     method: MethodOptions = CmhclOptions()
     """What is trained, with its own options: `cmhcl`; the controls `sar`, `sar_twin`, `optical`, `fusion`; or of the
     literature `modality_dropout`, `kd`, `cwd`, `hallucination`, `garcia`, `disoptnet`, `shaspec`, `mmanet`,
-    `translation`; for few labels the controls `self_training` and `optical_init`."""
+    `translation`; for few labels the controls `self_training` and `optical_init`; `one_stream` distils a
+    finished model."""
     augmentation: AugmentationOptions = AugmentationOptions()
     """Augmentation of the training chips."""
     targets: Targets = Targets()

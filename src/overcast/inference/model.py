@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from overcast.batch import Available, Modality
 from overcast.bundle import Bundle
-from overcast.data.compass import radar_azimuth, radar_edge, turn_to
+from overcast.data.compass import turn_for
 from overcast.data.georeference import Georeference
-from overcast.data.radiometry import BandStatistics, SensorRadiometry, check_same
+from overcast.data.radiometry import BandStatistics, SensorRadiometry
 from overcast.errors import BundleError
 from overcast.grid import Turn
 from overcast.inference.sky import SkyStatistics
@@ -78,7 +78,7 @@ class SceneModel:
 
         Raises BundleError where it needs both sensors or does not describe the one that it takes.
         """
-        info, name = bundle.info, bundle.path.name
+        info, name = bundle.info, bundle.name
         if len(info.inputs) != 1:
             raise BundleError(
                 f"model {name} ({info.method.name}) needs {' and '.join(info.inputs)} images and cannot map a scene of "
@@ -126,7 +126,7 @@ class SceneModel:
             BundleError: The bundle is a deployable one, or its method cannot work from SAR alone and from both.
             ConfigError: The method does not offer the mixing.
         """
-        info, method, name = bundle.info, bundle.method, bundle.path.name
+        info, method, name = bundle.info, bundle.method, bundle.name
         if method is None:
             raise BundleError(
                 f"model {name} has no optical branch, it is what works from SAR alone; for an optical image name the "
@@ -177,12 +177,7 @@ class SceneModel:
 
         Raises RadiometryError, naming both sides, where the scene is not what the model was trained for.
         """
-        wanted, stood = self.sensor.radar_side, radar_azimuth(scene)
-        edge = None if wanted is None or stood is None else radar_edge(grid, stood, scene_name)
-        seen = wanted if edge is not None and edge.opposite is wanted else edge
-        as_seen = scene.model_copy(update={"radar_side": seen, "radar_azimuth_deg": None})
-        check_same(self.sensor, as_seen, expected_name=f"model {self.name}", found_name=scene_name)
-        return turn_to(grid, edge, wanted)
+        return turn_for(self.sensor, f"model {self.name}", scene, grid, scene_name)
 
 
 def _finished(network: nn.Module, temperature: float | None, walls: bool | None) -> nn.Module:

@@ -33,6 +33,7 @@ class Method(nn.Module, ABC):
         self.target_weights = spec.targets.weights
         """Of the logits of each head, for every loss on logits; None where there is the footprint alone."""
         self.register_buffer("optical_zero", _optical_zero(spec, statistics))
+        self._begun: Stage | None = None
 
     @property
     @abstractmethod
@@ -77,9 +78,32 @@ class Method(nn.Module, ABC):
         """The stage of a step, and how far it is."""
         return position_in(self.stages, step, steps)
 
+    def begin_step(self, step: int, steps: int) -> None:
+        """What has to happen once before the losses of a step: the step's stage begins where it has not.
+
+        Args:
+            step: Optimiser steps done, 0 .. steps - 1.
+            steps: Optimiser steps of the whole run.
+        """
+        position = self.position(step, steps)
+        if position.stage != self._begun:
+            self.begin_stage(position.stage, resumed=position.step > 0)
+            self._begun = position.stage
+
+    def begin_stage(self, stage: Stage, *, resumed: bool) -> None:
+        """Freeze and copy what a stage asks for.
+
+        Args:
+            stage: One of `stages`.
+            resumed: True where the weights are those of a checkpoint within the stage, so that nothing is copied.
+        """
+
     @abstractmethod
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:
         """Named scalar losses of a training batch, already weighted; their sum is minimised.
+
+        Nothing is frozen, copied or counted here, see `begin_step`: the running averages of batch normalisation are
+        all that a call changes, and those only in training mode.
 
         Args:
             batch: Places of one kind that the step's stage uses, by default with `needs` and labels; raises

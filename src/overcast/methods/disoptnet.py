@@ -88,7 +88,7 @@ class Disoptnet(TaughtMethod):
             "features": options.weight_features
             * branch_distance(features, output.features, both, self.spec.decoded_stride),
         }
-        return losses if self._frozen_teacher else losses | self._losses_of_teacher(taught, batch)
+        return losses | self._losses_of_teacher(taught, batch) if self.joint else losses
 
 
 def labels_of(logits: Tensor, *, targets: bool = False) -> Tensor:

@@ -138,14 +138,14 @@ class Distillation(TaughtMethod):
     def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule of its own
         if batch.optical is None and batch.label is not None:
             return self._losses_of_student(self._student(batch), batch)
-        if batch.sar is None and batch.label is not None and not self._frozen_teacher:
+        if batch.sar is None and batch.label is not None and self.joint:
             return self._teacher_losses(batch)
         learned, taught = self._student(batch), self.network.taught(batch.require("sar"), batch.require("optical"))
         distilled = self._distil(taught, learned, batch)
         if batch.label is None:
             return distilled
         losses = self._losses_of_student(learned, batch) | distilled
-        return losses if self._frozen_teacher else losses | self._losses_of_teacher(taught, batch)
+        return losses | self._losses_of_teacher(taught, batch) if self.joint else losses
 
     def _losses_of_student(self, output: TwinOutput | Tensor, batch: Batch) -> dict[str, Tensor]:
         label, valid = self._label(batch), batch.sar_valid

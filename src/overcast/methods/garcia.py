@@ -104,14 +104,19 @@ class Garcia(ThreeBranchMethod):
             "seg_sar": weights.sar * self._seg(alone, label, batch.sar_valid),
         }
 
-    def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:
-        starts = position.step == 0
-        if position.stage == self.stages[1]:
-            if starts:
-                self._start_hallucination()
-            return self._hallucination_losses(batch)
-        if starts:
+    def begin_stage(self, stage: Stage, *, resumed: bool) -> None:
+        """Freeze the teacher after its stage; the hallucination stream and then the HAL-SAR head take its weights."""
+        super().begin_stage(stage, resumed=resumed)
+        if resumed or stage == self.stages[0]:
+            return
+        if stage == self.stages[1]:
+            self._start_hallucination()
+        else:
             copy_fitting(self.network.optical_fusion, self.network.deployed.fusion)
+
+    def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:
+        if position.stage == self.stages[1]:
+            return self._hallucination_losses(batch)
         logits = self.network.sar_only(batch.require("sar"))
         loss = self._seg(logits, self._label(batch), batch.sar_valid)
         return {"seg_fused_hallucination": self.weights.fused_hallucination * loss}

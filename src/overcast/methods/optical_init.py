@@ -70,9 +70,13 @@ class OpticalInit(TaughtMethod):
         logits = self.network.teacher(batch.require("optical"))
         return {"optical_seg": self._seg(logits, self._label(batch), batch.optical_valid)}
 
-    def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:
-        if position.step == 0:
+    def begin_stage(self, stage: Stage, *, resumed: bool) -> None:
+        """Freeze the optical network after its stage and give the SAR network its weights."""
+        super().begin_stage(stage, resumed=resumed)
+        if stage == self.stages[1] and not resumed:
             self._start()
+
+    def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule of its own
         output, label, valid = self.network.student(batch.require("sar")), self._label(batch), batch.sar_valid
         if isinstance(output, TwinOutput):
             return twin_losses(output, label, (valid, valid), self.options, self.target_weights)

@@ -22,6 +22,7 @@ from overcast.methods.garcia import Garcia, GarciaOptions
 from overcast.methods.hallucination import Hallucination, HallucinationOptions
 from overcast.methods.mmanet import Mmanet, MmanetOptions
 from overcast.methods.modality_dropout import ModalityDropout, ModalityDropoutOptions
+from overcast.methods.one_stream import OneStream, OneStreamOptions
 from overcast.methods.optical_init import OpticalInit, OpticalInitOptions
 from overcast.methods.self_training import SelfTraining, SelfTrainingOptions
 from overcast.methods.shaspec import Shaspec, ShaspecOptions
@@ -61,7 +62,8 @@ MethodOptions = Annotated[
     | MmanetOptions
     | TranslationOptions
     | SelfTrainingOptions
-    | OpticalInitOptions,
+    | OpticalInitOptions
+    | OneStreamOptions,
     Field(discriminator="name"),
 ]
 """Options of any method, told apart by `name`."""
@@ -110,15 +112,24 @@ def build_method(  # noqa: PLR0911, PLR0912  # one line per method
             return SelfTraining(options, spec, statistics)
         case OpticalInitOptions():
             return OpticalInit(options, spec, statistics)
+        case OneStreamOptions():
+            return OneStream(options, spec, statistics)
         case _:
             assert_never(options)
 
 
-def build_deployable(options: MethodOptions, spec: NetworkSpec) -> nn.Module:  # noqa: PLR0911  # one per network
+def bundled_options(options: MethodOptions) -> MethodOptions:
+    """The method that a bundle names: what was distilled into one stream is an ordinary `sar`, whoever taught it."""
+    return SarOptions() if isinstance(options, OneStreamOptions) else options
+
+
+def build_deployable(options: MethodOptions, spec: NetworkSpec) -> nn.Module:  # noqa: PLR0911, PLR0912  # one per network
     """The module, without weights, that a deployable of this method loads into; no training network is built."""
     spec = spec.untrained()
     match options:
-        case KdOptions(student=StudentKind.SINGLE) | CwdOptions(student=StudentKind.SINGLE) | SarOptions():
+        case SarOptions() | OneStreamOptions():
+            return SingleNetwork(spec, spec.sar_bands)
+        case KdOptions(student=StudentKind.SINGLE) | CwdOptions(student=StudentKind.SINGLE):
             return SingleNetwork(spec, spec.sar_bands)
         case SelfTrainingOptions(student=StudentKind.SINGLE) | OpticalInitOptions(student=StudentKind.SINGLE):
             return SingleNetwork(spec, spec.sar_bands)

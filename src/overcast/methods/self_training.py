@@ -90,13 +90,17 @@ class SelfTraining(Method):
         """The student, which the average follows."""
         return with_shared_tensors(self.network.learned)
 
+    def begin_step(self, step: int, steps: int) -> None:
+        """The average follows the student that the last step has left."""
+        super().begin_step(step, steps)
+        self.network.follow(min(1 - 1 / (step + 1), self.options.momentum))
+
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:
         """L_seg where there are labels, that with the average's probabilities elsewhere."""
         return self.losses_of_parts((batch,), step, steps)
 
     def losses_of_parts(self, parts: Sequence[Batch], step: int, steps: int) -> dict[str, Tensor]:
         """The same of several kinds of places, the student in one pass over all of them."""
-        self.network.follow(min(1 - 1 / (step + 1), self.options.momentum))
         seen = [self._seen(part) for part in parts]
         said = split_output(self.network(torch.cat(seen)), [len(part) for part in parts])
         length = self.options.ramp_share * steps

@@ -98,9 +98,14 @@ class TaughtMethod(Method):
         return self._stages
 
     @property
+    def joint(self) -> bool:
+        """True where the teacher goes on learning beside the students; False where it has a stage of its own."""
+        return len(self.stages) == 1
+
+    @property
     def uses_all_parameters(self) -> bool:
         """False where stages train different parts."""
-        return len(self.stages) == 1
+        return self.joint
 
     @property
     def sees(self) -> frozenset[Modality]:
@@ -109,12 +114,19 @@ class TaughtMethod(Method):
 
     def uses(self, holds: Holds, stage: Stage) -> bool:
         """The teacher learns from labelled places alone, the students from labelled pairs and what `any_mix` adds."""
-        if len(self.stages) > 1 and stage == self.stages[0]:
+        if self._teaches(stage):
             return holds.labelled and self.sees <= holds.sensors
         if self.needs <= holds.sensors:
             return holds.labelled or self.any_mix
-        joint = len(self.stages) == 1 and self.sees <= holds.sensors
-        return self.any_mix and holds.labelled and (holds.sar or joint)
+        return self.any_mix and holds.labelled and (holds.sar or (self.joint and self.sees <= holds.sensors))
+
+    def begin_stage(self, stage: Stage, *, resumed: bool) -> None:  # noqa: ARG002  # for those that copy
+        """Freeze the teacher in every stage but its own."""
+        self._freeze_teacher(frozen=not self.joint and not self._teaches(stage))
+
+    def _teaches(self, stage: Stage) -> bool:
+        """True for the stage that belongs to the teacher alone."""
+        return not self.joint and stage == self.stages[0]
 
     @abstractmethod
     def teacher(self) -> tuple[nn.Module, ...]:
@@ -127,9 +139,7 @@ class TaughtMethod(Method):
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:
         """The losses of the step's stage."""
         position = self.position(step, steps)
-        staged, first = len(self.stages) > 1, position.stage is self.stages[0]
-        self._freeze_teacher(frozen=staged and not first)
-        if staged and first:
+        if self._teaches(position.stage):
             return self._teacher_losses(batch)
         with pinned(*self.informs() if batch.label is None else ()):
             return self._losses(batch, position)
@@ -140,11 +150,10 @@ class TaughtMethod(Method):
         Every head of the students has a loss on each kind of place, and the network is deployed with the statistics of
         all of them: one pass is better than one for each kind (EXPERIMENTS.md).
         """
-        teaching = len(self.stages) > 1 and self.position(step, steps).stage is self.stages[0]
+        teaching = self._teaches(self.position(step, steps).stage)
         seen = [part.sar for part in parts if part.sar is not None]
         if teaching or len(seen) < 2 or not self.any_mix:
             return super().losses_of_parts(parts, step, steps)
-        self._freeze_teacher(frozen=len(self.stages) > 1)
         self._said = self._students(torch.cat(seen), [len(sar) for sar in seen])
         try:
             return super().losses_of_parts(parts, step, steps)
@@ -169,7 +178,7 @@ class TaughtMethod(Method):
 
     @abstractmethod
     def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:
-        """What the students learn from; with the teacher's own losses unless it is frozen."""
+        """What the students learn from; with the teacher's own losses where it learns beside them (`joint`)."""
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode; a frozen teacher stays in eval, or its batch statistics would drift."""

@@ -100,7 +100,7 @@ class JointBranchMethod(ThreeBranchMethod):
     def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:
         if batch.optical is None and batch.label is not None:
             return self._radar_losses(self._student(batch), batch)
-        if batch.sar is None and batch.label is not None and not self._frozen_teacher:
+        if batch.sar is None and batch.label is not None and self.joint:
             return self._teacher_losses(batch)
         output = self._output(batch)
         supervised = {} if batch.label is None else self._segmentation(output, batch)
@@ -120,7 +120,7 @@ class JointBranchMethod(ThreeBranchMethod):
     def _segmentation(self, output: CollaborativeOutput, batch: Batch) -> dict[str, Tensor]:
         fused = self._seg(output.fused_optical, self._label(batch), self._fused_valid(batch))
         losses = self._radar_losses(output, batch) | {"seg_fused_optical": self.weights.fused_optical * fused}
-        if not self._frozen_teacher:
+        if self.joint:
             losses |= self._optical_losses(output.optical, output.share_optical, batch)
         return losses
 

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from overcast.bundle import Bundle
+from overcast.data.contract import ModelContract
 from overcast.errors import InputError
 from overcast.inference.clock import fixed_now
 from overcast.inference.cog import BLOCK, CACHE_BYTES, bounded_cache, write_cog
 from overcast.inference.inputs import Identities, input_identities, require_unchanged
-from overcast.inference.model import SceneModel
 from overcast.inference.outputs import (
     destination,
     raise_if_interrupted,
@@ -33,6 +33,10 @@ from overcast.preparation.plan import Plan, make_plan
 from overcast.preparation.provenance import write_item
 from overcast.preparation.render import blocks, render
 from overcast.preparation.write import SceneWriter
+
+if TYPE_CHECKING:
+    from overcast.bundle import Bundle
+    from overcast.inference.model import SceneModel
 
 LARGEST_CACHE_BYTES = 512 * 2**20
 """Bound of the block cache for inputs stored in rows as wide as the scene."""
@@ -59,7 +63,7 @@ class PrepareSummary:
 
 def prepare_scene(
     inputs: Sequence[str | Path],
-    bundle: Bundle | SceneModel | ForTraining,
+    bundle: Bundle | SceneModel | ModelContract | ForTraining,
     output: Path,
     options: PrepareOptions | None = None,
     *,
@@ -70,8 +74,8 @@ def prepare_scene(
 
     Args:
         inputs: Files: `scene.tif`, `HV=b.tif`, or `HV=scene.tif@2` for its second band.
-        bundle: The model that decides bands, unit, pixel size and radar side; or `ForTraining`, which takes every band
-            and calibrates it.
+        bundle: The model that decides bands, unit, pixel size and radar side, or what its record says of them; or
+            `ForTraining`, which takes every band and calibrates it.
         output: Cloud-optimised GeoTIFF, .tif or .tiff; a STAC item is written beside it.
         options: What the files do not say.
         dry_run: Decide and check everything, and write nothing.
@@ -83,7 +87,7 @@ def prepare_scene(
         ConfigError: Options contradict each other.
     """
     started, options = time.monotonic(), options or PrepareOptions()
-    aim = bundle if isinstance(bundle, SceneModel | ForTraining) else SceneModel.of(bundle)
+    aim = bundle if isinstance(bundle, ModelContract | ForTraining) else _aim(bundle)
     # not scene.stac.json, which predict writes beside footprints called scene.gpkg
     item = output.with_suffix(".prepared.stac.json") if options.stac else None
     targets = (output, item) if item is not None else (output,)
@@ -117,6 +121,12 @@ def prepare_scene(
         lost_pixels=lost,
         elapsed_s=time.monotonic() - started,
     )
+
+
+def _aim(model: Bundle | SceneModel) -> SceneModel:
+    from overcast.inference.model import SceneModel  # and with it PyTorch, which a contract does without
+
+    return model if isinstance(model, SceneModel) else SceneModel.of(model)
 
 
 def _write(plan: Plan, raster: Path, scene: Path, progress: Report | None) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 config.yaml           the resolved configuration, commented
 split.json            chip keys of train, validation and test
 data.json             identity of the data set
+teacher.json          the finished model that the run learns from, where it has one
 statistics.json       band statistics of the training chips
 metrics.csv           the loss curve and the validation scores
 tensorboard/          the same for TensorBoard
@@ -111,6 +112,11 @@ class RunFolder:
         return self.path / "data.json"
 
     @property
+    def teacher(self) -> Path:
+        """The finished model that the run learns from."""
+        return self.path / "teacher.json"
+
+    @property
     def curves(self) -> Path:
         """Loss curve and validation scores."""
         return self.path / "metrics.csv"
@@ -194,7 +200,7 @@ class RunFolder:
         self.result_file.unlink(missing_ok=True)
         for item in (self.path / "checkpoints", self.deployable, self.full, self.tensorboard):
             shutil.rmtree(item, ignore_errors=True)
-        for item in (self.curves, self.statistics, self.split, self.data, self.config):
+        for item in (self.curves, self.statistics, self.split, self.data, self.teacher, self.config):
             item.unlink(missing_ok=True)
 
     def write_result(self, result: TrainResult) -> None:

@@ -17,15 +17,18 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from overcast.batch import Batch
+from overcast.bundle import Parent
 from overcast.errors import ConfigError
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.methods.base import Method
+from overcast.methods.one_stream import OneStream
 from overcast.methods.options import build_method
 from overcast.training.curves import Curves
 from overcast.training.folder import RunFolder, read_statistics
 from overcast.training.options import NormMode, OptimiserOptions, rate_factor
 from overcast.training.plan import Plan
 from overcast.training.start import Started, start_from
+from overcast.training.teaching import give_teacher, remember_teacher
 
 
 class MethodModule(LightningModule):
@@ -44,6 +47,8 @@ class MethodModule(LightningModule):
         """Newest value of each logged quantity, for the progress display."""
         self.started: Started | None = None
         """What was taken over from another model."""
+        self.teacher: Parent | None = None
+        """The finished model that is learned from."""
         self._folder = folder
         self._recent: list[dict[str, Tensor]] = []
         self._clock = time.perf_counter()
@@ -57,9 +62,16 @@ class MethodModule(LightningModule):
                 keep, radiometry = self.options.batch_norm is NormMode.FROZEN, self.plan.catalog.radiometry
                 self.started = start_from(self.method, self.plan.start, radiometry, keep_statistics=keep)
                 self._say(self.started.sentence)
+            if isinstance(self.method, OneStream):
+                self._meet_teacher(self.method)
             if self.options.channels_last:
                 self.method.to(memory_format=torch.channels_last)
             self.train()
+
+    def _meet_teacher(self, method: OneStream) -> None:
+        self.teacher = give_teacher(method, self.plan.catalog.radiometry, read_statistics(self._folder))
+        remember_teacher(self._folder, self.teacher, write=self.trainer.is_global_zero)
+        self._say(f"learning from {self.teacher.name}: {', '.join(self.teacher.taken)}")
 
     @property
     def validation_iou(self) -> float:
@@ -78,6 +90,10 @@ class MethodModule(LightningModule):
     def on_train_epoch_start(self) -> None:
         """Start the clock of a round."""
         self._clock = time.perf_counter()
+
+    def on_train_batch_start(self, batch: tuple[Batch, ...], batch_idx: int) -> None:
+        """Tell the method which step comes: its stages begin here, outside of what is differentiated."""
+        self.method.begin_step(self.global_step, self.options.steps)
 
     def training_step(self, batch: tuple[Batch, ...], batch_idx: int) -> Tensor:
         """Sum of the method's losses. Random draws inside (dropout) depend on seed, step and process alone."""

@@ -16,6 +16,7 @@ from overcast.arithmetic import Precision, capabilities, precision_sentence
 from overcast.bundle import BundleFacts, Kind, save_bundle
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.evaluation.temperature import BINS, count_logits, fit_temperature
+from overcast.methods.options import bundled_options
 from overcast.processes import sole_user
 from overcast.training.checkpoints import AtomicCheckpoints, RoundCheckpoint, load_best
 from overcast.training.curves import Curves
@@ -104,7 +105,7 @@ def _finish(plan: Plan, folder: RunFolder, trainer: Trainer, best_step: int) -> 
     result = TrainResult(folder.path, plan.options.steps, best_step, metrics, folder.deployable, folder.full)
     if trainer.is_global_zero:
         facts = BundleFacts(
-            method=plan.method,
+            method=bundled_options(plan.method),
             network=module.method.spec,
             radiometry=plan.catalog.radiometry,
             statistics=read_statistics(folder),
@@ -117,6 +118,7 @@ def _finish(plan: Plan, folder: RunFolder, trainer: Trainer, best_step: int) -> 
             temperature=temperature,
             precision=plan.options.precision,
             parent=module.started.parent if module.started else None,
+            teacher=module.teacher,
         )
         save_bundle(folder.deployable, module.method, Kind.DEPLOYABLE, facts)
         save_bundle(folder.full, module.method, Kind.FULL, facts)
