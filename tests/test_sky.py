@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import pickle
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from rasterio.warp import reproject
 from torch import Tensor, nn
 
 import overcast as oc
+from overcast.arithmetic import Precision
 from overcast.batch import Modality
 from overcast.bundle import load_bundle
 from overcast.data.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
@@ -27,18 +29,25 @@ from overcast.data.raster import Georeference
 from overcast.errors import BundleError, ConfigError, InputError, RadiometryError
 from overcast.grid import Window
 from overcast.inference import sky as sky_module
+from overcast.inference.blockwise import SceneWork, compute_here
 from overcast.inference.encoding import Encoding
+from overcast.inference.fleet.backend import task_of
 from overcast.inference.fleet.optical import require_some
 from overcast.inference.fleet.run import FleetRequest, map_scenes
 from overcast.inference.fleet.scenes import find_scenes
+from overcast.inference.fleet.worker import BlockResult, BlockWorker
 from overcast.inference.ground import area_of
+from overcast.inference.job import Job
 from overcast.inference.model import OpticalPart, SceneModel
 from overcast.inference.polygons import PolygonOptions
-from overcast.inference.predict import PredictionSummary, PredictOptions, predict_file
+from overcast.inference.predict import PredictionSummary, PredictOptions, predict_file, run_job
+from overcast.inference.ready import ready
 from overcast.inference.scene import SceneOptions
 from overcast.inference.sky import OpticalInput, open_sky
 from overcast.inference.two_sensors import TwoSensors, shown_of
+from overcast.inference.work import store_block
 from overcast.models.mixing import Mixing, chosen
+from overcast.runtime.options import Runtime
 
 SENSOR = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, gsd_m=0.5)
 OPTICAL = SensorRadiometry(bands=("red", "green", "blue"), unit=Unit.DIGITAL_NUMBER, gsd_m=0.5)
@@ -420,6 +429,45 @@ def test_a_model_without_an_optical_branch_is_refused(cmhcl_run: Path, tmp_path:
     bundle = load_bundle(cmhcl_run / "bundle")
     with pytest.raises(BundleError, match="has no optical branch"):
         SceneModel.with_optical(bundle)
+
+
+def test_a_worker_elsewhere_computes_the_same_block(made: Made, tmp_path: Path) -> None:
+    """Everything that it needs travels: the model, and names of files."""
+    given = OpticalInput((write_tiff(tmp_path / "left.tif", made.colours[:, :, :140], GRID, CRS),))
+    area = area_of((593010, 5749900, 593100, 5749970))
+    kept: dict[str, bytes] = {}
+
+    def elsewhere(scene: SceneWork, strips: Sequence[int], passed: Callable[[int], None]) -> None:
+        worker = BlockWorker(pickle.loads(pickle.dumps(model_of())))
+        for done, strip in enumerate(strips, 1):
+            task = pickle.loads(pickle.dumps(task_of(scene, strip, torch.get_num_threads())))
+            outcome = worker.compute(task)
+            assert isinstance(outcome, BlockResult)
+            store_block(scene.work, outcome.block, outcome.content)
+            passed(done)
+
+    for name, compute in (("here", compute_here), ("elsewhere", elsewhere)):
+        options = replace(OPTIONS, stac=False, area=area)
+        run_job(Job((made.scene,), model_of(), SENSOR, options, tmp_path / f"{name}.tif", None, None, given), compute)
+        kept[name] = (tmp_path / f"{name}.tif").read_bytes()
+    assert kept["here"] == kept["elsewhere"]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_on_another_runtime() -> None:
+    """Each part is exported by itself: a tile that the image does not show gives the bits of SAR alone there."""
+    options = SceneOptions(runtime=Runtime.ONNXRUNTIME, keep_exports=False, precision=Precision.FP32, device="cpu")
+    grid, given = Georeference(64, 96, GRID, CRS), PredictOptions(scene=options)
+    both, radar = (
+        ready(Job((Path("scene.tif"),), model, SENSOR, given, None, None, None), grid).model.network
+        for model in (model_of(), ALONE)
+    )
+    x = torch.randn(1, 6, 64, 96)
+    x[:, -1] = 0
+    with torch.inference_mode():
+        assert both(x)[:, :1].equal(radar(x[:, :2]))
+        x[:, -1, :, :50] = 1
+        torch.testing.assert_close(both(x), model_of().network(x), atol=1e-4, rtol=1e-4)
 
 
 def test_two_sensors_in_one_batch() -> None:
