@@ -91,9 +91,8 @@ def main() -> None:
             print(f"{entry.name}, seed {seed}: done", file=sys.stderr, flush=True)
             rows = [row for one in entries for found in given.seeds for row in kept(one, found, given.output)]
             write_rows(rows, given.output / "results.csv")
-    print(
-        f"{describe_machine()}; {dt.datetime.now(dt.UTC).date()}; {given.steps} steps at {given.learning_rate:g}, seeds {given.seeds}\n"
-    )
+    budget = f"{given.steps} steps at {given.learning_rate:g}, seeds {given.seeds}"
+    print(f"{describe_machine()}; {dt.datetime.now(dt.UTC).date()}; {budget}\n")
     print_table(rows)
 
 

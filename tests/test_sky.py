@@ -46,6 +46,7 @@ from overcast.inference.scene import SceneOptions
 from overcast.inference.sky import OpticalInput, open_sky
 from overcast.inference.two_sensors import TwoSensors, shown_of
 from overcast.inference.work import store_block
+from overcast.methods.options import build_method
 from overcast.models.mixing import Mixing, chosen
 from overcast.runtime.options import Runtime
 
@@ -423,6 +424,18 @@ def test_many_scenes_have_images_of_their_names_or_none(cmhcl_run: Path, tmp_pat
     elsewhere = replace(options, area=area_of((0, 0, 1, 1)))
     with pytest.raises(InputError, match="no scene meets the area"):
         map_scenes(replace(request, options=elsewhere))
+
+
+def test_a_model_that_was_not_trained_for_gaps_draws_no_border_either(cmhcl_run: Path) -> None:
+    bundle = load_bundle(cmhcl_run / "full")
+    options = bundle.info.method.model_copy(update={"mixing": Mixing.CHOICE})
+    method = build_method(options, bundle.info.network.untrained(), bundle.info.statistics).eval()
+    found = SceneModel.with_optical(replace(bundle, method=method)).optical
+    assert found is not None
+    assert found.mixing is Mixing.BLEND
+    asked = SceneModel.with_optical(replace(bundle, method=method), mixing=Mixing.CHOICE).optical
+    assert asked is not None
+    assert asked.mixing is Mixing.CHOICE
 
 
 def test_a_model_without_an_optical_branch_is_refused(cmhcl_run: Path, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ OpticalNodataOption = Annotated[
 ]
 MixingOption = Annotated[
     MixingChoice,
-    typer.Option("--mixing", help="How both sensors become one map; auto: as the model was trained."),
+    typer.Option("--mixing", help="How both sensors become one map; auto: features if trained so, else blend."),
 ]
 
 
