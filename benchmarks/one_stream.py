@@ -99,6 +99,7 @@ def _difference(scores: Scores, other: str) -> float:
         raise ConfigError(f"{scores.dataset} has no finished run of {STUDENT} or {other}: see the errors above.")
     found = difference_over_seeds(*pair)
     spread = f"{found.lowest:+.4f} .. {found.highest:+.4f} over {found.seeds} seeds"
+    interval = interval_of(found, 4, signed=True)
     figures = f"{found.value:+.4f} ({spread}; 95 % over places {interval})"
     print(f"\n{STUDENT} minus {other}: {figures}")
     return found.value
