@@ -2,11 +2,13 @@
 
     python benchmarks/ombria_small.py --data /path/to/ombria --output data/ombria-40m
     overcast benchmark configs/benchmark/ombria-40m.yaml --output runs/ombria-40m --at-once 2
+    python benchmarks/ombria_small.py --data /path/to/ombria --output data/ombria-40m-events --test events2021
 
 Every 4 x 4 pixels become one: the mean of the digital numbers (those that mark nodata left out; nodata where fewer
 than half remain), flooded where half or more of them are. The parts are those of configs/ombria.yaml: the published
 test folder, and validation drawn by mosaic found at full size; the mosaic is part of a chip's name. The two sensors
-are registered to about 2 px of 10 m, which is half a pixel here. Nothing is written outside OUTPUT.
+are registered to about 2 px of 10 m, which is half a pixel here. With `--test events2021` the test part is the four
+floods of 2021, each a place. Nothing is written outside OUTPUT.
 """
 
 from __future__ import annotations
@@ -40,11 +42,12 @@ FOLDERS = ("s1_before", "s1_after", "s2_after", "mask")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=existing, required=True, help="folder with train/ and test/")
+    parser.add_argument("--test", choices=["test", "events2021"], default="test", help="folder of the test part")
     parser.add_argument("--output", type=Path, required=True, help="folder of the small data set")
     arguments = parser.parse_args()
     if arguments.output.exists():
         raise InputError(f"{arguments.output} exists; remove it or choose another folder.")
-    config = load_config(CONFIG, [f"data.root={arguments.data}"])
+    config = load_config(CONFIG, [f"data.root={arguments.data}", f"data.split.test={arguments.test}"])
     catalog, split = build_data(config.data)
     require_clean_split(split, catalog.chips)
     beside = arguments.output.with_name(f".{arguments.output.name}.tmp")
@@ -59,9 +62,16 @@ def main() -> None:
 
 
 def names_of(chips: tuple[Chip, ...]) -> dict[str, str]:
-    """Key to a name that holds part, number of the mosaic and number of the chip: train-012-0345."""
+    """Key to a name that holds part, place and number of the chip: train-012-0345, events2021-albania-0001.
+
+    A place is an event where the file names it, else the number of the mosaic.
+    """
     places = {place: number for number, place in enumerate(sorted({chip.place for chip in chips}))}
-    return {chip.key: "{0}-{2:03d}-{1}".format(*chip.key.split("/"), places[chip.place]) for chip in chips}
+    names = {}
+    for chip in chips:
+        folder, file = chip.key.split("/")
+        names[chip.key] = f"{folder}-{file}" if "-" in file else f"{folder}-{places[chip.place]:03d}-{file}"
+    return names
 
 
 def files_of(chip: Chip) -> tuple[Path, ...]:
@@ -101,7 +111,7 @@ def description(full: Path) -> dict[str, object]:
     content["name"] = f"{content['name']} at {FACTOR * content['sar']['gsd_m']} m"
     for sensor in ("sar", "optical"):
         content[sensor]["gsd_m"] *= FACTOR
-    return {**content, "place_pattern": r"(?P<place>(train|test)-\d+)-"}
+    return {**content, "place_pattern": r"(?P<place>[a-z]+\d*-[a-z0-9]+)-"}
 
 
 def renamed(split: Split, names: dict[str, str]) -> Split:

@@ -353,7 +353,7 @@ def test_scene_of_the_right_kind_is_accepted(bundle: Path) -> None:
 def test_scene_of_another_kind_is_refused_by_name(bundle: Path, change: dict[str, Any], both_sides: list[str]) -> None:
     with pytest.raises(RadiometryError) as caught:
         load_bundle(bundle).check_scene(SAR.model_copy(update=change), "scene.tif")
-    for words in ["scene.tif", "model bundle", *both_sides]:
+    for words in ["scene.tif", f"model {bundle.parent.name}", *both_sides]:
         assert words in str(caught.value)
 
 

@@ -19,6 +19,7 @@ from overcast.data.radiometry import SensorRadiometry, Unit
 from overcast.data.raster import ArraySource, Georeference
 from overcast.inference import regions
 from overcast.inference.outlines import blocks
+from overcast.inference.outlines.blocks import Beside
 from overcast.inference.outlines.levels import GENTLE, REACH_PX, STRICT, Level, Outlines, regular_loops
 from overcast.inference.outlines.loops import Loops
 from overcast.inference.outlines.neighbours import Neighbourhood
@@ -39,7 +40,7 @@ def drawn(probability: np.ndarray, walls: np.ndarray | None = None, **options: o
         for one in (probability, walls)
     )
     assert source is not None
-    portions = list(vectorize(source, PolygonOptions(**options), walls=learnt))
+    portions = list(vectorize(source, PolygonOptions(**options), beside=Beside(walls=learnt)))
     names = [field.name for field in dataclasses.fields(Footprints)]
     found = Footprints(*(np.concatenate([getattr(portion, name) for portion in portions]) for name in names))
     placed = shapely.transform(found.geometry, lambda xy: (xy - [PLACE.c, PLACE.f]) * [1, -1])

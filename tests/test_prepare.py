@@ -284,7 +284,7 @@ def test_radar_geometry_is_refused(tmp_path: Path):
     scene = write(tmp_path / "scene.tif", power(), names=BANDS, transform=Affine.identity(), crs=None)
     with rasterio.open(scene, "r+") as dataset:
         dataset.gcps = (points, rasterio.CRS.from_epsg(4326))
-    with pytest.raises(InputError, match=r"lies in radar geometry .* correct it for terrain first"):
+    with pytest.raises(InputError, match=r"lies in radar geometry .* correct it for terrain"):
         prepare(tmp_path, scene, unit=Unit.LINEAR_POWER)
 
 

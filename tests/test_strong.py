@@ -78,7 +78,8 @@ def test_runs_from_before_the_recipe_go_on(tmp_path: Path):
     """The settings that came later are those of today's defaults: nothing changes, so nothing is refused."""
     now = dumped()
     missing = object()
-    assert {key for key, value in LATER_SETTINGS.items() if dict(_flatten(now)).get(key, missing) != value} == set()
+    known = {**dict(_flatten(dumped("method={name: fusion}"))), **dict(_flatten(now))}
+    assert {key for key, value in LATER_SETTINGS.items() if known.get(key, missing) != value} == set()
     before = {key: value for key, value in now.items() if key not in ("recipe", "start", "targets", "evaluation")}
     before["network"] = {key: value for key, value in now["network"].items() if key != "encoder_blocks"}  # type: ignore[attr-defined]  # fmt: skip
     before["augmentation"] = {key: value for key, value in now["augmentation"].items() if key in ("enabled", "geometry", "sar", "optical")}  # type: ignore[attr-defined]  # noqa: E501  # fmt: skip

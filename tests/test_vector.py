@@ -40,6 +40,7 @@ def portion(first: int, count: int) -> Footprints:
         valid_share=np.ones(count),
         level=np.arange(count, dtype=np.int8) % 3,
         unsplit=np.zeros(count, bool),
+        optical_share=np.linspace(0, 1, count),
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from overcast.api.learning import evaluate, simulate, train
     from overcast.api.mapping import predict, prepare, score
     from overcast.api.model import Model, load_model
+    from overcast.api.optical import Optical
     from overcast.api.prediction import Prediction
     from overcast.errors import OvercastError
 
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Model",
+    "Optical",
     "OvercastError",
     "Prediction",
     "__version__",
@@ -39,6 +41,7 @@ _ROOMS = {
     "api.learning": ("evaluate", "simulate", "train"),
     "api.mapping": ("predict", "prepare", "score"),
     "api.model": ("Model", "load_model"),
+    "api.optical": ("Optical",),
     "api.prediction": ("Prediction",),
     "errors": ("OvercastError",),
 }

@@ -29,6 +29,7 @@ from overcast import __version__
 from overcast.arithmetic import Precision
 from overcast.batch import Modality
 from overcast.card import model_card
+from overcast.data import contract
 from overcast.data.identity import TrainingData
 from overcast.data.radiometry import Radiometry, SensorRadiometry, Statistics, check_same
 from overcast.data.targets import Target
@@ -40,13 +41,12 @@ from overcast.models.direct import Sight, probability
 from overcast.models.spec import NetworkSpec
 from overcast.reading import explained, first_line, quoted, read_json
 
-LARGEST_RECORD_BYTES = 4 * 2**20
 FORMAT_VERSION = 1
 """Raised when a bundle of the former layout can no longer be read."""
 
-WEIGHTS, RECORD, CARD = "model.safetensors", "bundle.json", "README.md"
+WEIGHTS, RECORD, CARD = "model.safetensors", contract.RECORD, "README.md"
 
-BUNDLED = Path(__file__).parent / "weights" / "buildings-simulated-1m"
+BUNDLED = contract.INSTALLED
 """The model that is installed with the package: buildings from four X-band polarisations at 1 m, trained on simulated
 places (see its README.md and MODEL_CHANGELOG.md)."""
 
@@ -137,6 +137,11 @@ class Bundle:
     method: Method | None
     """Every branch in evaluation mode; None for a deployable bundle."""
 
+    @property
+    def name(self) -> str:
+        """Of its folder, or of the run that it is a result of."""
+        return contract.bundle_name(self.path)
+
     def probability(self, *images: NDArray[np.generic], nodata: float | None = None) -> NDArray[np.float32]:
         """Probability of the class (H, W), 0..1, of pixels as they are; NaN where an image has no data.
 
@@ -169,14 +174,14 @@ class Bundle:
         """
         if len(self.info.inputs) != 1:
             raise BundleError(
-                f"model {self.path.name} ({self.info.method.name}) needs {' and '.join(self.info.inputs)} images and "
+                f"model {self.name} ({self.info.method.name}) needs {' and '.join(self.info.inputs)} images and "
                 "cannot map a scene of one sensor; use one that works from SAR alone, such as cmhcl."
             )
         radiometry = self.info.radiometry
         expected = radiometry.sar if self.info.inputs[0] is Modality.SAR else radiometry.optical
         if expected is None:
             raise BundleError(f"{self.path / RECORD} declares no {self.info.inputs[0]} bands: copy the bundle again.")
-        check_same(expected, sensor, expected_name=f"model {self.path.name}", found_name=name)
+        check_same(expected, sensor, expected_name=f"model {self.name}", found_name=name)
 
 
 def installed_or_folder(name: str) -> Path:
@@ -290,7 +295,7 @@ def _file_sha256(path: Path) -> str:
 
 
 def _read_info(path: Path) -> BundleInfo:
-    record = read_json(path, BundleError, "copy the bundle again", LARGEST_RECORD_BYTES)
+    record = read_json(path, BundleError, "copy the bundle again", contract.LARGEST_RECORD_BYTES)
     version = record.get("format_version") if isinstance(record, dict) else None
     if version != FORMAT_VERSION:
         raise BundleError(

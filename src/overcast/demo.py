@@ -1,45 +1,55 @@
-"""The demo: a simulated city, three small trainings, and a large scene mapped from SAR alone by the installed model."""
+"""The demo: a town as scenes, footprints on a third of it, two small trainings, and maps from SAR alone."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
+import shapely
 import typer
+import yaml
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio.features import rasterize
 from rich.console import Console
 
 from overcast.arithmetic import AUTO, Precision
 from overcast.batch import IGNORE_LABEL
 from overcast.bundle import BUNDLED, load_bundle
-from overcast.compare import Request, compare_runs
+from overcast.compare import Comparison, Request, compare_runs
 from overcast.config import RunConfig, train
-from overcast.data.files import open_raster
+from overcast.data.files import open_grid, open_raster
+from overcast.data.georeference import Georeference
 from overcast.data.vectors import read_shapes
-from overcast.evaluation.panels import Captioned, SheetStyle, composite, contact_sheet, draw_rings, probability_map
+from overcast.evaluation.panels import Captioned, SheetStyle, composite, contact_sheet, draw_rings
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.inference.cog import ProbabilitySource
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.polygons import PolygonOptions
-from overcast.inference.predict import PredictionSummary, PredictOptions, predict_file
-from overcast.inference.progress import Report
+from overcast.inference.predict import PredictOptions, predict_file
 from overcast.inference.scene import SceneOptions
 from overcast.lifesigns import shown
-from overcast.simulator.dataset import simulate_dataset
+from overcast.simulator.as_scenes import LABELLED_SHARE, simulate_scenes
 from overcast.simulator.options import CityOptions, Preset, SarOptions, SimulationOptions, preset
+from overcast.simulator.writing import write_footprints
 
-METHODS = ("cmhcl", "sar", "sar_twin")
-"""The method and its two controls."""
-STEPS, BATCH_SIZE = 100, 16
-SCENE_M = 2048.0
-"""Side of the scene: 4.2 km2."""
+METHODS: Mapping[str, dict[str, Any]] = {
+    "cmhcl": {"name": "cmhcl", "schedule": "teacher_first", "teacher_share": 0.4},
+    "sar": {"name": "sar"},
+}
+"""`cmhcl` also learns from the ground without footprints, where its optical teacher speaks; `sar` cannot."""
+STEPS, BATCH_SIZE, CROP = 300, 16, 64
+SCENE_M = 1024.0
+"""Side of each of the two scenes."""
+VALIDATION_SHARE = 0.3
+"""Southern part of the labelled ground that chooses the best weights."""
 PICTURE_PX = 288
-"""Side of the part of the scene that the picture shows."""
+"""Side of the part of the town that the picture shows."""
 OUTLINE = (255, 214, 10)
 """Colour of outlines: seen on dark and on light ground."""
 
@@ -51,63 +61,102 @@ class DemoFiles:
     root: Path
 
     @property
-    def city(self) -> Path:
-        """The simulated data set."""
-        return self.root / "city"
+    def simulated(self) -> Path:
+        """Radar scenes, orthophotos, footprints, and the truth, which no training reads."""
+        return self.root / "simulated"
 
     @property
-    def scene(self) -> Path:
-        """The held-out scene: SAR, and optical and truth that the model never sees."""
-        return self.city / "scenes" / "scene0000"
+    def description(self) -> Path:
+        """Data set of the two trainings: the town, and elsewhere for test."""
+        return self.root / "town.yaml"
 
-    @property
-    def footprints(self) -> Path:
-        """Polygons of the scene."""
-        return self.root / "footprints.gpkg"
+    def sar(self, place: str) -> Path:
+        """Radar scene of a place."""
+        return self.simulated / "sar" / f"{place}.tif"
 
-    @property
-    def probability(self) -> Path:
-        """Probability of the scene."""
-        return self.root / "probability.tif"
-
-    @property
-    def picture(self) -> Path:
-        """SAR, footprints, probability and truth side by side."""
-        return self.root / "scene.png"
+    def truth(self, place: str) -> Path:
+        """Every footprint of a place."""
+        return self.simulated / "truth" / f"{place}.gpkg"
 
     def run(self, method: str) -> Path:
         """Run folder of a method."""
         return self.root / "runs" / method
 
+    def footprints(self, method: str) -> Path:
+        """Footprints of the town as a method maps it."""
+        return self.root / "maps" / f"{method}.gpkg"
 
-def demo_city(seed: int) -> SimulationOptions:
-    """A dense city at 1 m, four looks: small enough for minutes of training on two cores."""
-    base = preset(Preset.DEMO)
-    return base.model_copy(
-        update={
-            "seed": seed,
-            "places": 14,
-            "scenes": 1,
-            "scene_m": SCENE_M,
-            "city": CityOptions(built_share=0.9, trees=0.5, cars=0.5),
-            "sar": SarOptions(looks=4, wedge_share=0.03),
-            "workers": os.cpu_count() or 1,
-        }
-    )
+    def probability(self, method: str) -> Path:
+        """Probability behind the footprints."""
+        return self.root / "maps" / f"{method}.tif"
+
+    @property
+    def picture(self) -> Path:
+        """SAR, truth and both maps side by side."""
+        return self.root / "scene.png"
+
+
+TOWN, ELSEWHERE = "scene0000", "scene0001"
+"""The scene that is trained on and mapped, and the one that no model saw."""
+INSTALLED = "installed"
+
+
+def demo_options(seed: int) -> SimulationOptions:
+    """Two calibrated scenes of a dense town at 1 m, four looks."""
+    city = CityOptions(built_share=0.9, trees=0.5, cars=0.5)
+    sar = SarOptions(looks=4, wedge_share=0.0, gain_drift_db=1.0, cross_drift_db=0.5)
+    scenes = {"seed": seed, "places": 0, "scenes": 2, "scene_m": SCENE_M, "workers": os.cpu_count() or 1}
+    return preset(Preset.DEMO).model_copy(update={**scenes, "city": city, "sar": sar})
+
+
+def write_data(files: DemoFiles) -> None:
+    """Describe the data set: footprints on a third of the town, a part of that for validation, elsewhere for test."""
+    content = yaml.safe_load((files.simulated / "town.yaml").read_text(encoding="utf-8"))
+    content["name"] = "demo town"
+    content["places"] = {
+        TOWN: {
+            "sar": [f"simulated/sar/{TOWN}.tif"],
+            "optical": [f"simulated/ortho/{TOWN}.tif"],
+            "footprints": f"simulated/footprints/{TOWN}.gpkg",
+            "labelled_area": "simulated/footprints/checked.gpkg",
+        },
+        ELSEWHERE: {
+            "sar": [f"simulated/sar/{ELSEWHERE}.tif"],
+            "optical": [f"simulated/ortho/{ELSEWHERE}.tif"],
+            "footprints": f"simulated/truth/{ELSEWHERE}.gpkg",
+        },
+    }
+    grid, test = open_grid(files.sar(TOWN)), open_grid(files.sar(ELSEWHERE))
+    left, bottom, right, top = labelled_area(grid).bounds
+    _write_area(files.root / "test.gpkg", shapely.box(*test.extent), grid)
+    part = shapely.box(left, bottom, right, bottom + VALIDATION_SHARE * (top - bottom))
+    _write_area(files.root / "validation.gpkg", part, grid)
+    files.description.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
+def labelled_area(grid: Georeference) -> shapely.Polygon:
+    """Ground of a scene with footprints."""
+    left, bottom, right, top = grid.extent
+    return shapely.box(left, bottom, left + LABELLED_SHARE * (right - left), top)
+
+
+def _write_area(path: Path, area: shapely.Geometry, grid: Georeference) -> None:
+    write_footprints(path, geopandas.GeoDataFrame(geometry=[area], crs=grid.crs))
 
 
 def demo_config(files: DemoFiles, method: str, seed: int) -> RunConfig:
     """Equal budget, network and data for each method."""
+    split = {"by": "polygons", "test": files.root / "test.gpkg", "validation": files.root / "validation.gpkg"}
     settings: dict[str, Any] = {
-        "data": {"name": "folder", "root": files.city, "split": {"by": "places", "test_share": 0.22, "seed": seed}},
+        "data": {"name": "scenes", "root": files.description, "tile_px": 128, "split": split},
         "network": {"preset": "tiny"},
-        "method": {"name": method},
+        "method": METHODS[method],
         "training": {
             "steps": STEPS,
-            "round_steps": STEPS // 2,
+            "round_steps": STEPS // 3,
             "batch_size": BATCH_SIZE,
-            "crop": 128,
-            "optimiser": {"learning_rate": 1e-3},
+            "crop": CROP,
+            "optimiser": {"learning_rate": 2e-3},
             "seed": seed,
         },
     }
@@ -115,84 +164,88 @@ def demo_config(files: DemoFiles, method: str, seed: int) -> RunConfig:
 
 
 def run_demo(output: Path, seed: int = 0) -> DemoFiles:
-    """Simulate, train, evaluate on unseen places with SAR alone, map an unseen scene; prints where the results lie.
+    """Simulate, train with and without the ground that has no footprints, evaluate elsewhere, map the whole town.
 
     Each stage that is complete is left as it is, so that an interrupted demo goes on where it stopped.
     """
     files, console = DemoFiles(output), Console(stderr=True, markup=False)
-    console.print("1/4 simulating a city, optical and SAR, with exact footprints", highlight=False)
-    with shown("simulating", "places", console) as update:
-        simulate_dataset(files.city, demo_city(seed), update)
-    console.print(f"2/4 training {', '.join(METHODS)} at the same budget", highlight=False)
+    console.print("1/4 simulating two radar scenes, orthophotos, and footprints on a third", highlight=False)
+    with shown("simulating", "scenes", console) as update:
+        simulate_scenes(files.simulated, demo_options(seed), update)
+    write_data(files)
+    console.print(f"2/4 training {' and '.join(METHODS)} at the same budget", highlight=False)
     for method in METHODS:
         train(demo_config(files, method, seed), files.run(method), console=console)
-    console.print("3/4 evaluating on places that no model saw, with SAR alone", highlight=False)
+    console.print("3/4 evaluating on a scene that no model saw, with SAR alone", highlight=False)
     request = Request(title="Overcast demo: buildings from SAR alone", command=f"overcast demo --output {output}")
     with shown("evaluating", "chips", console) as update:
         comparison = compare_runs(
             [files.run(method) for method in METHODS], output, request, lambda name, done, n: update(done, n, name)
         )
-    console.print("4/4 mapping an unseen scene of 4.2 km2 from SAR alone with the installed model", highlight=False)
-    with shown("mapping", "km²", console) as update:
-        summary = map_scene(files, lambda state: update(state.done, state.total, state.stage.value))
-    files.picture.write_bytes(scene_picture(files))
-    for result in comparison.results:
-        interval = result.evaluation.iou_interval()
-        spread = f" ({interval.low:.3f} .. {interval.high:.3f} over places)" if interval else ""
-        typer.echo(f"{result.method:>9}: IoU {result.evaluation.pixels.iou:.3f}{spread}")
-    typer.echo(f"installed model on the scene: IoU {scene_counts(files).iou:.3f}")
-    _print_files(files, comparison.report, summary)
+    console.print(
+        "4/4 mapping the whole town from SAR alone, with each model and with the installed one", highlight=False
+    )
+    for name in (*METHODS, INSTALLED):
+        map_town(files, name, console)
+    files.picture.write_bytes(town_picture(files))
+    _print_scores(files, comparison)
+    _print_files(files, comparison.report)
     return files
 
 
-def map_scene(files: DemoFiles, progress: Report | None = None) -> PredictionSummary:
-    """Footprints and probability of the scene from its SAR image."""
-    sar = files.scene / "sar.tif"
+def map_town(files: DemoFiles, name: str, console: Console) -> None:
+    """Footprints and probability of the town from its SAR image, by a run or by the installed model."""
+    sar, model = files.sar(TOWN), BUNDLED if name == INSTALLED else files.run(name) / "bundle"
     options = PredictOptions(
         scene=SceneOptions(tile=512, precision=Precision.AUTO, device=AUTO),
         polygons=PolygonOptions(min_area_m2=20.0),
         overwrite=True,
     )
-    return predict_file(
-        [sar],
-        load_bundle(BUNDLED),
-        sensor=scene_radiometry([sar]),
-        footprints=files.footprints,
-        probability=files.probability,
-        options=options,
-        progress=progress,
-    )
+    files.footprints(name).parent.mkdir(exist_ok=True)
+    with shown("mapping", "km²", console) as update:
+        predict_file(
+            [sar],
+            load_bundle(model),
+            sensor=scene_radiometry([sar]),
+            footprints=files.footprints(name),
+            probability=files.probability(name),
+            options=options,
+            progress=lambda state: update(state.done, state.total, state.stage.value),
+        )
 
 
-def scene_counts(files: DemoFiles) -> PixelCounts:
-    """Pixels of the scene by prediction and truth, where the radar has data."""
-    with ProbabilitySource.open(files.probability) as source:
-        pixels = source.read(source.georeference.whole)
-    label = np.where(pixels.valid, _read(files.scene / "mask.tif")[0][0], IGNORE_LABEL)
+def unlabelled_counts(files: DemoFiles, name: str) -> PixelCounts:
+    """Pixels by prediction and truth on the ground of the town that had no footprints in training."""
+    with ProbabilitySource.open(files.probability(name)) as source:
+        grid = source.georeference
+        pixels = source.read(grid.whole)
+    outlines, shape = read_shapes(files.truth(TOWN)).geometry, (grid.height, grid.width)
+    truth = rasterize(outlines, shape, transform=grid.transform, dtype=np.uint8)
+    known = rasterize([labelled_area(grid)], shape, transform=grid.transform, dtype=np.uint8)
+    label = np.where(pixels.valid & (known == 0), truth, IGNORE_LABEL)
     return count_pixels(pixels.values[0], label, PolygonOptions().threshold)
 
 
-def scene_picture(files: DemoFiles) -> bytes:
-    """PNG: the SAR image, the footprints that were written, the probability behind them, and the truth.
-
-    The truth is drawn on the optical image, which the model never saw.
-    """
-    sar, valid = _read(files.scene / "sar.tif")
-    optical, seen = _read(files.scene / "optical.tif")
-    with ProbabilitySource.open(files.probability) as source:
-        pixels, transform = source.read(source.georeference.whole), source.georeference.transform
-    top, left = _most_built((_read(files.scene / "mask.tif")[0][0] == 1) & valid, PICTURE_PX)
-    part = (slice(top, top + PICTURE_PX), slice(left, left + PICTURE_PX))
+def town_picture(files: DemoFiles) -> bytes:
+    """PNG of ground without footprints in training: SAR, truth, and the maps of both models on the SAR image."""
+    sar, valid = _read(files.sar(TOWN))
+    grid = open_grid(files.sar(TOWN))
+    first = int(sar.shape[2] * LABELLED_SHARE) + 1
+    outlines = read_shapes(files.truth(TOWN)).geometry
+    truth = rasterize(outlines, sar.shape[1:], transform=grid.transform, dtype=np.uint8)
+    top, left = _most_built((truth[:, first:] == 1) & valid[:, first:], PICTURE_PX)
+    part = (slice(top, top + PICTURE_PX), slice(first + left, first + left + PICTURE_PX))
     radar = composite(sar[:, *part], valid[part], (0, 1, 3))
-    photo = composite(optical[:, *part], seen[part], (0, 1, 2))
-    to_part = Affine.translation(-left, -top) * ~transform
-    found = draw_rings(radar, _rings(files.footprints, to_part), OUTLINE)
-    truth = draw_rings(photo, _rings(files.scene / "footprints.gpkg", to_part), OUTLINE)
-    likely = probability_map(pixels.values[0][part], pixels.valid[part])
+    to_part = Affine.translation(-first - left, -top) * ~grid.transform
+    drawn = {name: draw_rings(radar, _rings(files.footprints(name), to_part), OUTLINE) for name in METHODS}
+    exact = draw_rings(radar, _rings(files.truth(TOWN), to_part), OUTLINE)
     return contact_sheet(
         [
-            [Captioned(radar, "SAR: all that the model sees"), Captioned(found, "footprints from SAR alone")],
-            [Captioned(likely, "probability, 0 dark to 1 yellow"), Captioned(truth, "truth on the optical image")],
+            [Captioned(radar, "SAR: all that a model sees here"), Captioned(exact, "truth")],
+            [
+                Captioned(drawn["sar"], "trained on the labelled third alone"),
+                Captioned(drawn["cmhcl"], "and, with an optical teacher, on the rest"),
+            ],
         ],
         SheetStyle(tile_px=2 * PICTURE_PX, text_px=22),
     )
@@ -224,12 +277,19 @@ def _most_built(mask: NDArray[np.bool_], side: int) -> tuple[int, int]:
     return max(((row, col) for row in rows for col in cols), key=lambda corner: inside(*corner))
 
 
-def _print_files(files: DemoFiles, report: Path, summary: PredictionSummary) -> None:
+def _print_scores(files: DemoFiles, comparison: Comparison) -> None:
+    elsewhere = {result.method: result.evaluation.pixels.iou for result in comparison.results}
+    typer.echo("IoU from SAR alone       the town, where it had no footprints   another scene")
+    for name in (*METHODS, INSTALLED):
+        beside = f"{elsewhere[name]:.3f}" if name in elsewhere else ""
+        typer.echo(f"{name:<24} {unlabelled_counts(files, name).iou:<38.3f} {beside}")
+
+
+def _print_files(files: DemoFiles, report: Path) -> None:
     typer.echo(
         f"\nreport       {report}\n"
-        f"footprints   {files.footprints} ({summary.footprint_count} on {summary.km2:.2f} km2)\n"
-        f"probability  {files.probability}\n"
+        f"footprints   {files.footprints('cmhcl')}\n"
+        f"probability  {files.probability('cmhcl')}\n"
         f"picture      {files.picture}\n"
-        f"installed    {BUNDLED}\n"
-        f"small model  {files.run(METHODS[0]) / 'bundle'}"
+        f"your model   {files.run('cmhcl') / 'bundle'}"
     )

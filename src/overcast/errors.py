@@ -65,3 +65,12 @@ def is_environment_error(error: BaseException) -> bool:
     """True for operating system errors that the user can mend: full disk, no permission, read-only."""
     mendable = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR}
     return isinstance(error, OSError) and error.errno in mendable
+
+
+def remedy(error: OSError) -> str:
+    """What to do about an operating system error of `is_environment_error`; a full disk alone asks for space."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "free some space, or write elsewhere"
+    if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+        return "check the path"
+    return "change its permissions, or write elsewhere" if error.errno != errno.EROFS else "write elsewhere"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -15,6 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from overcast.api.model import Model, load_model
+from overcast.api.optical import Optical
 from overcast.api.prediction import RASTER_ENDINGS, Prediction
 from overcast.data.addresses import located
 from overcast.data.files import open_raster
@@ -22,6 +23,7 @@ from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import ConfigError, InputError
 from overcast.evaluation.footprints import FootprintOptions, FootprintScores, score_footprints
 from overcast.inference.declare import scene_radiometry
+from overcast.inference.ground import area_of
 from overcast.inference.predict import PredictOptions, predict_file
 from overcast.preparation.options import PrepareOptions
 from overcast.preparation.run import PrepareSummary, prepare_scene
@@ -30,7 +32,7 @@ Named = str | Path
 Files = Named | Sequence[Named]
 
 
-def predict(
+def predict(  # noqa: PLR0913  # each is a word of the user's own
     scene: Files | NDArray[np.number],
     model: Model | Named | None = None,
     *,
@@ -39,6 +41,8 @@ def predict(
     transform: Affine | None = None,
     crs: str | None = None,
     options: PredictOptions | None = None,
+    area: Named | Sequence[float] | None = None,
+    optical: Files | Optical | None = None,
 ) -> Prediction:
     """Map a SAR scene.
 
@@ -53,15 +57,24 @@ def predict(
         transform: Of an array: pixel (column, row) to map (x, y).
         crs: Of an array: coordinate system, for example "EPSG:32631". Without it there are no footprints.
         options: Threshold, outlines, tiles, precision and the like.
+        area: The part to map: xmin, ymin, xmax, ymax in the scene's coordinates, the same as text with @lonlat behind
+            it, or a file of polygons. Inside, every probability is that of the whole scene.
+        optical: An optical image of the ground or its sheets, in any coordinate system and pixel size, or an `Optical`
+            with a mask of its clouds. The model must be a run folder or a full bundle. What the image does not show
+            is mapped from SAR alone.
 
     Raises:
+        BundleError: An optical image is given to a model that has no optical branch.
         InputError: A file cannot be read or written.
         RadiometryError: The scene is not what the model was trained for; the message names both sides.
 
     Example:
         >>> prediction = predict("scene.tif", output="footprints.gpkg")  # doctest: +SKIP
     """
-    used = model if isinstance(model, Model) else load_model(model)
+    beside = Optical.input_of(optical)
+    used = model if isinstance(model, Model) else load_model(model, full=beside is not None)
+    options = options or PredictOptions()
+    options = options if area is None else replace(options, area=area_of(area))
     footprints, probability = _targets(_several(output))
     folder = Path(mkdtemp(prefix="overcast-"))
     with ExitStack() as stack:
@@ -82,6 +95,7 @@ def predict(
             footprints=footprints or (folder / "footprints.gpkg" if placed else None),
             probability=probability or folder / "probability.tif",
             options=options,
+            optical=beside,
         )
         stack.pop_all()
     return Prediction(summary, folder)

@@ -20,8 +20,7 @@ class Model:
     @property
     def name(self) -> str:
         """Name of the folder that the model was loaded from, or of its run."""
-        path = self.bundle.path
-        return path.resolve().parent.name if path.name == "bundle" else path.name
+        return self.bundle.name
 
     @property
     def class_name(self) -> str:
@@ -56,11 +55,12 @@ class Model:
         return f"Model({self.name!r}: {self.class_name} from {needs})"
 
 
-def load_model(path: str | Path | None = None) -> Model:
+def load_model(path: str | Path | None = None, *, full: bool = False) -> Model:
     """Load a model.
 
     Args:
         path: A run folder of `train`, or a bundle folder. None loads the model that is installed with Overcast.
+        full: Of a run folder take every branch, as `predict` needs it to use an optical image too.
 
     Raises:
         BundleError: A file of the model is missing, damaged or made by another version.
@@ -70,4 +70,5 @@ def load_model(path: str | Path | None = None) -> Model:
         'building'
     """
     folder = BUNDLED if path is None else Path(path)
-    return Model(load_bundle(folder / "bundle" if (folder / "bundle").is_dir() else folder))
+    kind = "full" if full else "bundle"
+    return Model(load_bundle(folder / kind if (folder / kind).is_dir() else folder))

@@ -11,7 +11,7 @@ import typer
 
 from overcast import __version__
 from overcast.cli import bench, benchmarks, check, data, distil, maps, models, prepare, scenes
-from overcast.errors import EXIT_INTERNAL, OvercastError, exit_code, is_environment_error
+from overcast.errors import EXIT_INTERNAL, OvercastError, exit_code, is_environment_error, remedy
 
 app = typer.Typer(
     name="overcast",
@@ -81,5 +81,5 @@ def main() -> None:
 
 def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and is_environment_error(error):
-        return f"{error.filename or 'a file'}: {error.strerror}; free space, correct the path or its permissions."
+        return f"{error.filename or 'a file'}: {error.strerror}; {remedy(error)}."
     return str(error)

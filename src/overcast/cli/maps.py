@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from overcast.inference.progress import Progress
 
 
-DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
+def moment(text: str) -> datetime:
+    """A time as ISO 8601 writes it, with or without fraction and zone. Raises BadParameter for other texts."""
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no time; write 2024-05-06, 2024-05-06T07:08:09.5Z or 2024-05-06T09:08:09+02:00."
+        ) from None
 
 
 class OutlineMode(StrEnum):
@@ -128,7 +135,10 @@ def predict(
         bool, typer.Option(help="Divide logits by the temperature in the model, where there is one.")
     ] = True,
     acquired: Annotated[
-        datetime | None, typer.Option(formats=DATES, help="When the scene was taken, UTC; kept with the outputs.")
+        datetime | None,
+        typer.Option(
+            parser=moment, metavar="TIME", help="When the scene was taken, UTC unless it says another zone; kept."
+        ),
     ] = None,
     style: Annotated[bool, typer.Option(help="Write a QGIS style beside the footprints and into a GeoPackage.")] = True,
     stac: Annotated[bool, typer.Option(help="Write a STAC item beside the outputs.")] = True,
@@ -145,25 +155,17 @@ def predict(
 
     Many scenes: `overcast predict scenes/ --into maps --write gpkg,tif --workers 4`
     """
-    from overcast.bundle import BUNDLED, load_bundle
-    from overcast.cli.fleet import ManyOptions, map_many
     from overcast.data.addresses import located
+    from overcast.data.contract import INSTALLED, bundle_folder, read_contract
     from overcast.errors import ConfigError
-    from overcast.inference.declare import scene_radiometry
-    from overcast.inference.outlines.levels import Outlines
-    from overcast.inference.polygons import PolygonOptions
-    from overcast.inference.predict import PredictOptions, predict_file
-    from overcast.inference.scene import SceneOptions
-    from overcast.inference.separate import Separate
-    from overcast.models.views import Tta
+    from overcast.inference.ahead import look_ahead
 
     many = not (into is None and workers is None and address is None)
     if footprints is None and probability is None and not many:
         raise ConfigError("say what to write: --footprints FILE.gpkg, --probability FILE.tif, or both.")
     if model is None:
-        model = BUNDLED
+        model = INSTALLED
         typer.echo(f"model {model.name}: installed with Overcast, trained on simulated radar", err=True)
-    bundle = load_bundle(model / "bundle" if (model / "bundle").is_dir() else model)
     declared = {
         "bands": None if bands is None else tuple(band.strip() for band in bands.split(",")),
         "unit": unit,
@@ -172,6 +174,21 @@ def predict(
         "radar_side": radar_side,
         "accept_values": accept_values or None,
     }
+    files = [] if many else [located(name) for name in scene]
+    targets = [path for path in (probability, footprints) if path is not None]
+    contract = read_contract(bundle_folder(model))
+    sensor = None if many else look_ahead(files, declared, contract, targets, overwrite=overwrite)
+
+    from overcast.bundle import load_bundle
+    from overcast.cli.fleet import ManyOptions, map_many
+    from overcast.inference.outlines.levels import Outlines
+    from overcast.inference.polygons import PolygonOptions
+    from overcast.inference.predict import PredictOptions, predict_file
+    from overcast.inference.scene import SceneOptions
+    from overcast.inference.separate import Separate
+    from overcast.models.views import Tta
+
+    bundle = load_bundle(bundle_folder(model))
     options = PredictOptions(
         scene=SceneOptions(
             tile=tile,
@@ -194,11 +211,10 @@ def predict(
         stac=stac,
         acquired=acquired,
     )
-    if many:
+    if sensor is None:
         asked = ManyOptions(scene, into, write, workers, address, footprints is None and probability is None)
         map_many(asked, bundle, declared, options, as_json=as_json)
         return
-    files = [located(name) for name in scene]
     with counting_bar("mapping", "km²") as update:
 
         def report(state: Progress) -> None:
@@ -209,7 +225,7 @@ def predict(
         summary = predict_file(
             files,
             bundle,
-            sensor=scene_radiometry(files, declared),
+            sensor=sensor,
             footprints=footprints,
             probability=probability,
             options=options,

@@ -85,7 +85,7 @@ def prepare(
 
     Example: `overcast prepare quad.tif --bands VV,VH,HV,HH --unit amplitude --radar-side north -o scene.tif`
     """
-    from overcast.bundle import BUNDLED, Bundle, load_bundle
+    from overcast.data.contract import INSTALLED, ModelContract, bundle_folder, require_contract
     from overcast.errors import ConfigError
     from overcast.preparation.aim import ForTraining
     from overcast.preparation.run import prepare_scene
@@ -97,7 +97,7 @@ def prepare(
     if not for_training and (to is not None or gsd is not None):
         raise ConfigError("--to and --gsd choose what a model decides otherwise: give --for-training with them.")
     if model is None and not for_training:
-        model = BUNDLED
+        model = INSTALLED
         typer.echo(f"model {model.name}: installed with Overcast, trained on simulated radar", err=True)
     options = PrepareOptions(
         bands=None if bands is None else tuple(band.strip().upper() for band in bands.split(",")),
@@ -116,9 +116,9 @@ def prepare(
         overwrite=overwrite,
         stac=stac,
     )
-    aim: Bundle | ForTraining = ForTraining(to or Unit.DECIBEL, gsd)
+    aim: ModelContract | ForTraining = ForTraining(to or Unit.DECIBEL, gsd)
     if model is not None:
-        aim = load_bundle(model / "bundle" if (model / "bundle").is_dir() else model)
+        aim = require_contract(bundle_folder(model))
     with counting_bar("preparing", "km²") as update:
         summary = prepare_scene(inputs, aim, output, options, dry_run=dry_run, progress=update)
     _show(summary, as_json=as_json)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from overcast.config.section import Section
 from overcast.data.augment import OPTICAL_JITTER, SAR_JITTER, Augmentation, Geometry, Jitter, safe_geometry
+from overcast.data.cloud_cover import CloudCover
 from overcast.data.radiometry import Radiometry
 from overcast.data.targets import FOOTPRINTS, Targets
 from overcast.data.warp import LARGEST_SCALE, LOOK_TOLERANCE_DEG, WarpRange
@@ -94,6 +95,9 @@ class AugmentationOptions(Section):
     """Chips are shown larger or smaller by a factor between 1 / (1 + scale) and 1 + scale; 0: never."""
     rotation_deg: float = Field(default=0.0, ge=0, le=LOOK_TOLERANCE_DEG)
     """Chips are turned by up to this angle either way, and with them the direction of layover; 0: never."""
+    cloud_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the samples over whose optical image clouds with their shadows, or the end of a sheet, are drawn; of
+    these any part is hidden, from nothing to everything. 0: never."""
 
 
 def build_augmentation(options: AugmentationOptions, radiometry: Radiometry) -> Augmentation | None:
@@ -101,5 +105,5 @@ def build_augmentation(options: AugmentationOptions, radiometry: Radiometry) -> 
     if not options.enabled:
         return None
     geometry = options.geometry or safe_geometry(radiometry.sar.radar_side)
-    warp = WarpRange(options.scale, options.rotation_deg)
-    return Augmentation(geometry, options.sar.jitter, options.optical.jitter, warp)
+    warp, clouds = WarpRange(options.scale, options.rotation_deg), CloudCover(options.cloud_share)
+    return Augmentation(geometry, options.sar.jitter, options.optical.jitter, warp, clouds)

@@ -13,6 +13,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from overcast.data.cloud_cover import NO_CLOUDS, CloudCover
 from overcast.data.radiometry import RadarSide, Radiometry
 from overcast.data.warp import NO_WARP, WarpRange
 
@@ -126,6 +127,8 @@ class Augmentation:
     optical: Jitter = field(default=OPTICAL_JITTER)
     warp: WarpRange = NO_WARP
     """Scale and small turns; off by default."""
+    clouds: CloudCover = NO_CLOUDS
+    """Gaps in the optical image; off by default."""
 
     @classmethod
     def default(cls, radiometry: Radiometry) -> Augmentation:

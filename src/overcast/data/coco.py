@@ -9,6 +9,7 @@ The polygons of one annotation are united, as the API does it; a hole exists in 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,7 +155,7 @@ def read_coco(path: Path, category: str = "building") -> dict[str, Outlines]:
         except (KeyError, TypeError, ValueError) as error:
             name = annotation.get("id") if isinstance(annotation, dict) else annotation
             reason = first_line(error)
-            raise InputError(f"{path}: annotation {quoted(name)} cannot be read ({reason}); copy it again.") from error
+            raise InputError(f"{path}: annotation {quoted(name)} cannot be read ({reason}); correct it.") from error
     return {stem: _outlines(path, size, polygons[key], runs[key]) for key, (stem, size) in images.items()}
 
 
@@ -177,7 +178,7 @@ def _stem(name: Any) -> str:
     """The stem of a file name that may have folders before it, as Windows writes them too."""
     if not isinstance(name, str) or not (stem := Path(re.split(r"[\\/]", name)[-1]).stem):
         raise TypeError(f"a file_name that is a name, not {quoted(name)}")
-    return stem
+    return unicodedata.normalize("NFC", stem)
 
 
 def _outlines(

@@ -15,7 +15,7 @@ from pyproj import Geod
 
 from overcast.data.degrees import to_degrees
 from overcast.data.georeference import Georeference
-from overcast.data.radiometry import SensorRadiometry
+from overcast.data.radiometry import SensorRadiometry, check_same
 from overcast.data.units import RadarSide
 from overcast.errors import InputError, RadiometryError
 from overcast.grid import HALF_TURN, Turn
@@ -121,3 +121,25 @@ def turn_to(grid: Georeference, edge: RadarSide | None, wanted: RadarSide | None
     """
     turn = unmirrored(grid)
     return turn.then(HALF_TURN) if edge is not None and edge.opposite is wanted else turn
+
+
+def turn_for(
+    model: SensorRadiometry, model_name: str, scene: SensorRadiometry, grid: Georeference, scene_name: str
+) -> Turn:
+    """How a scene is turned for a network: unmirrored, and by 180 degrees where its radar stood opposite.
+
+    Args:
+        model: What it was trained for.
+        model_name: For messages.
+        scene: What the scene declares; its radar side is one of the compass.
+        grid: The scene's: its geotransform says which edge of the image that is.
+        scene_name: For messages.
+
+    Raises RadiometryError, naming both sides, where the scene is not what the model was trained for.
+    """
+    wanted, stood = model.radar_side, radar_azimuth(scene)
+    edge = None if wanted is None or stood is None else radar_edge(grid, stood, scene_name)
+    seen = wanted if edge is not None and edge.opposite is wanted else edge
+    as_seen = scene.model_copy(update={"radar_side": seen, "radar_azimuth_deg": None})
+    check_same(model, as_seen, expected_name=model_name, found_name=scene_name)
+    return turn_to(grid, edge, wanted)

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from overcast.batch import IGNORE_LABEL, Modality
 from overcast.data.augment import Augmentation, Jitter, Symmetry
 from overcast.data.chips import Chip, ChipArrays, chip_grid, read_chip
+from overcast.data.cloud_cover import NO_CLOUDS, CloudCover
 from overcast.data.instances import read_instances
 from overcast.data.labels import LabelSpec
 from overcast.data.radiometry import BandStatistics, Radiometry, Statistics
@@ -235,6 +236,7 @@ class ChipDataset(Dataset[Sample]):
             sar = finish.image(arrays.sar, self._statistics.sar, augment.sar if augment else None)
         if self._statistics.optical is not None and Modality.OPTICAL in self._modalities:
             optical = finish.image(arrays.optical, self._statistics.optical, augment.optical if augment else None)
+            optical = finish.clouded(optical, augment.clouds if augment else NO_CLOUDS)
         return Sample(
             key=chip.key,
             sar=sar[0] if sar else None,
@@ -266,6 +268,13 @@ class _Finish:
         if jitter is not None:
             values = jitter.apply(values, valid, self.rng)
         return pad(values, self.size, 0), pad(valid, self.size, False)
+
+    def clouded(
+        self, image: tuple[NDArray[np.float32], NDArray[np.bool_]], clouds: CloudCover
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """The image without what a draw of clouds hides: 0 and not valid there."""
+        hidden = clouds.draw((image[1].shape[0], image[1].shape[1]), self.rng)
+        return image if hidden is None else (np.where(hidden, np.float32(0), image[0]), image[1] & ~hidden)
 
     def label(self, label: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
         """The label (h, w); 255 where padded."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -18,6 +18,7 @@ from overcast.data.folder import (
 )
 from overcast.data.layout import files_by_stem, folders_with, some
 from overcast.data.names import DatasetName
+from overcast.data.naming import nothing_shared, other_images
 from overcast.data.scenes.description import description_file, read_scenes, resolve
 from overcast.errors import InputError
 
@@ -37,6 +38,8 @@ class PartCount:
     """Names that other layers hold and this one does not."""
     needed: bool = True
     """False for layers without which the data set can be used."""
+    note: str = ""
+    """What is said instead of what is lacking."""
 
     @property
     def complete(self) -> bool:
@@ -54,6 +57,8 @@ class Inventory:
     parts: tuple[PartCount, ...]
     hint: str
     """What to do about what is missing."""
+    reason: str = ""
+    """Why so much is missing, with what to do; said instead of what each part lacks."""
 
     @property
     def complete(self) -> bool:
@@ -65,6 +70,8 @@ class Inventory:
         """The finding in one sentence."""
         if self.complete:
             return f"{self.root} is complete."
+        if self.reason:
+            return f"{self.root}: {self.reason}."
         lacks = [_lack(part) for part in self.parts if not part.complete]
         return f"{self.root} is incomplete: {'; '.join(lacks)}; {self.hint}."
 
@@ -118,12 +125,14 @@ def take_inventory(name: DatasetName, root: Path, *, partial: bool = False) -> I
         case _:
             assert_never(name)
     found = tuple(parts)
-    return Inventory(name, root, tuple(map(_unpublished, found)) if partial else found, hint)
+    notes = (f"{part.name} {part.note}" for part in found if part.note)
+    reason = (nothing_shared(_layers(root)) if name is DatasetName.FOLDER else "") or next(notes, "")
+    return Inventory(name, root, tuple(map(_unpublished, found)) if partial else found, hint, reason)
 
 
 def _unpublished(part: PartCount) -> PartCount:
     """The part without its published number."""
-    return PartCount(part.name, part.found, part.found + len(part.missing), part.missing, part.needed)
+    return replace(part, expected=part.found + len(part.missing))
 
 
 def _counted(
@@ -196,15 +205,30 @@ def _bright(root: Path) -> Iterator[PartCount]:
 
 
 def _folder(root: Path) -> Iterator[PartCount]:
+    endings, bases = _folder_bases(root)
+    for base in bases:
+        prefix = "" if base == root else f"{base.name}/"
+        layers = {f"{prefix}{name}": files_by_stem(base / name, kinds) for name, kinds in endings.items()}
+        notes = {f"{prefix}{name}": other_images(base / name, kinds) for name, kinds in endings.items()}
+        yield from (replace(part, note="" if part.found else notes[part.name]) for part in _counted(layers, None))
+
+
+def _folder_bases(root: Path) -> tuple[dict[str, Names], list[Path]]:
+    """Sub-folders with the endings of their files, and the folders that hold them: the root or its subsets."""
     endings = _folder_endings(read_description(root / DESCRIPTION_NAME))
     radar = next(iter(endings))
     bases = list(folders_with(root, radar, depth=1))
     if not bases:
         raise InputError(f"{root} holds no folder {radar}, neither itself nor in a sub-folder; correct the path.")
-    for base in bases:
-        prefix = "" if base == root else f"{base.name}/"
-        layers = {f"{prefix}{name}": files_by_stem(base / name, kinds) for name, kinds in endings.items()}
-        yield from _counted(layers, None)
+    return endings, bases
+
+
+def _layers(root: Path) -> dict[str, Names]:
+    """Names by sub-folder, of all subsets together."""
+    endings, bases = _folder_bases(root)
+    return {
+        name: {stem for base in bases for stem in files_by_stem(base / name, kinds)} for name, kinds in endings.items()
+    }
 
 
 def _scenes(root: Path) -> Iterator[PartCount]:
@@ -230,4 +254,4 @@ def _folder_endings(description: FolderDescription) -> dict[str, Names]:
 
 def _optional(parts: Iterator[PartCount]) -> Iterator[PartCount]:
     for part in parts:
-        yield PartCount(part.name, part.found, part.expected, part.missing, needed=False)
+        yield replace(part, needed=False)

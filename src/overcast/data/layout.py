@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from overcast.data.naming import composed, unpacked
 from overcast.errors import InputError
 
 SEARCH_DEPTH = 4
@@ -44,11 +45,16 @@ def the_folder_with(root: Path, inside: str, what: str, hint: str) -> Path:
 
 
 def files_by_stem(folder: Path, endings: Collection[str] = (".tif", ".tiff"), tail: str = "") -> dict[str, Path]:
-    """Files by the name in front of `tail` and the ending; none where the folder is missing."""
+    """Files by the composed name in front of `tail` and the ending; none where the folder is missing.
+
+    The folder may hold them in another one alone, as some programs unpack archives. Raises InputError for a name that
+    is not UTF-8.
+    """
     if not folder.is_dir():
         return {}
-    files = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in endings and path.name[0] != ".")
-    return {path.stem.removesuffix(tail): path for path in files if path.stem.endswith(tail)}
+    inside = sorted(unpacked(folder, endings).iterdir())
+    files = [(composed(path), path) for path in inside if path.suffix.lower() in endings and path.name[0] != "."]
+    return {stem.removesuffix(tail): path for stem, path in files if stem.endswith(tail)}
 
 
 def require_partners(folder: Path, layers: Mapping[str, Collection[str]], noun: str, hint: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
+from overcast.data.naming import composed, nothing_shared, other_images, unpacked
 from overcast.errors import InputError
 
 LISTED_NAMES = 5
@@ -13,16 +14,20 @@ LISTED_NAMES = 5
 
 
 def files_by_name(folder: Path, endings: AbstractSet[str]) -> dict[str, Path]:
-    """Files of the given endings by stem. Raises InputError for a missing folder or two files of one stem."""
+    """Files of the given endings by composed stem. Raises InputError for a missing folder or two files of one stem."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; {_folder_hint(folder)}.")
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(unpacked(folder, endings).iterdir()):
         if path.suffix.lower() not in endings or path.name.startswith("."):
             continue
-        if path.stem in files:
-            raise InputError(f"{folder} holds both {files[path.stem].name} and {path.name}; keep one of them.")
-        files[path.stem] = path
+        stem = composed(path)
+        if stem in files:
+            alike = " (the same letters, composed in two ways)" if files[stem].suffix == path.suffix else ""
+            raise InputError(f"{folder} holds both {files[stem].name} and {path.name}{alike}; keep one of them.")
+        files[stem] = path
+    if not files and (others := other_images(folder, endings)):
+        raise InputError(f"{folder} {others}.")
     if not files:
         raise InputError(f"{folder} holds no file ending in {', '.join(sorted(endings))}; put one per chip there.")
     return files
@@ -38,12 +43,8 @@ def _folder_hint(folder: Path) -> str:
 
 def require_partners(base: Path, folders: Mapping[str, Mapping[str, Path]]) -> None:
     """Raise InputError where a name of one folder is missing in another."""
-    everywhere = set.intersection(*(set(files) for files in folders.values()))
-    if not everywhere:
-        raise InputError(
-            f"{base}: no file name occurs in all of the folders {', '.join(folders)}; "
-            "give the files of one chip the same name, endings apart."
-        )
+    if nothing := nothing_shared(folders):
+        raise InputError(f"{base}: {nothing}.")
     _require_same(
         base, folders, "add them, remove their partners, or set incomplete: true where chips may lack something"
     )

@@ -6,6 +6,7 @@ names both sides.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -152,25 +153,38 @@ GSD_TOLERANCE = 0.1
 
 
 def check_same(expected: SensorRadiometry, found: SensorRadiometry, *, expected_name: str, found_name: str) -> None:
-    """Raise RadiometryError, naming both sides, where bands, unit, ground sampling distance or radar side differ.
+    """Raise RadiometryError, naming both sides and all of it, where bands, unit, pixel size or radar side differ.
 
     Nodata may differ: it is translated into the validity mask on reading. A radar side of None is not compared.
     """
-
-    def refuse(what: str, left: object, right: object, hint: str) -> None:
-        raise RadiometryError(f"{found_name} has {what} {right}, but {expected_name} has {left}; {hint}.")
-
+    differences: list[tuple[str, object, object, str]] = []
     if expected.bands != found.bands:
-        refuse("bands", list(expected.bands), list(found.bands), "choose the same bands in the same order")
+        same = sorted(map(_polarisation, expected.bands)) == sorted(map(_polarisation, found.bands))
+        hint = "choose the same bands in the same order"
+        hint = "overcast prepare gives them these names and this order" if same else hint
+        differences.append(("bands", list(expected.bands), list(found.bands), hint))
     if expected.unit is not found.unit:
-        refuse("unit", expected.unit.value, found.unit.value, "convert the image or declare its unit correctly")
+        hint = "convert the image, as overcast prepare does, or declare its unit correctly"
+        differences.append(("unit", expected.unit.value, found.unit.value, hint))
     if abs(found.gsd_m / expected.gsd_m - 1) > GSD_TOLERANCE:
-        refuse("pixels of", f"{expected.gsd_m:g} m", f"{found.gsd_m:g} m", "resample the image with gdalwarp -tr")
+        hint = "resample the image with overcast prepare (SAR) or gdalwarp -tr"
+        differences.append(("pixels of", f"{expected.gsd_m:g} m", f"{found.gsd_m:g} m", hint))
     wanted, given = expected.radar_side, found.radar_side
     if wanted is not None and given is not None and wanted is not given:
-        refuse(
-            "radar side",
-            wanted.value,
-            given.value,
-            "rotate the image to the model's radar side, for example with overcast prepare --rotate",
-        )
+        hint = "rotate the image to the model's radar side, for example with overcast prepare --rotate"
+        differences.append(("radar side", wanted.value, given.value, hint))
+    if differences:
+        theirs = ", ".join(f"{what} {right}" for what, _, right, _ in differences)
+        ours = ", ".join(str(left) if len(differences) == 1 else f"{what} {left}" for what, left, _, _ in differences)
+        hints = "; ".join(hint for *_, hint in differences)
+        raise RadiometryError(f"{found_name} has {theirs}, but {expected_name} has {ours}; {hints}.")
+
+
+def _polarisation(name: str) -> str:
+    """The polarisation that stands alone in a band's name, else the name.
+
+    >>> _polarisation("Sigma0_VH_db")
+    'VH'
+    """
+    words = {word for word in re.split(r"[^A-Z0-9]+", name.upper()) if word in {"HH", "HV", "VH", "VV"}}
+    return words.pop() if len(words) == 1 else name

@@ -16,6 +16,7 @@ from overcast.data.catalog import Catalog
 from overcast.data.chips import Bounds, Chip, check_chip
 from overcast.data.labels import LabelSpec
 from overcast.data.layout import folders_with, some
+from overcast.data.naming import unpacked
 from overcast.data.radiometry import RadarSide, Radiometry, SensorRadiometry, Unit
 from overcast.errors import InputError
 from overcast.reading import first_line, quoted, read_table, read_text
@@ -227,7 +228,7 @@ def tiles_in(folder: Path, suffix: str) -> dict[str, Path]:
     """Files of a layer by tile key; none where the folder is missing."""
     if not folder.is_dir():
         return {}
-    files = [file for file in folder.iterdir() if file.suffix == suffix]
+    files = [file for file in unpacked(folder, {suffix}).iterdir() if file.suffix == suffix]
     names = [(TILE_NAME.match(file.name), file) for file in files]
     return {f"{name[2]}_{name[3]}": file for name, file in names if name}
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def read_split(path: Path) -> Split:
         case _:
             raise InputError(f"{path} is neither .json nor .csv; a split file is one of them.")
     keys, dropped, definition = found
+    keys = {part: tuple(map(_composed, names)) for part, names in keys.items()}
     try:
         return Split(keys[Part.TRAIN], keys[Part.VALIDATION], keys[Part.TEST], dropped, definition)
     except ValueError as error:
@@ -78,7 +80,12 @@ def read_keys(path: Path) -> tuple[str, ...]:
     )
     if not keys:
         raise InputError(f"{path} lists no chip; write one key on each line.")
-    return keys
+    return tuple(map(_composed, keys))
+
+
+def _composed(key: str) -> str:
+    """The key as file names are compared."""
+    return unicodedata.normalize("NFC", key)
 
 
 def split_as_json(split: Split) -> dict[str, Any]:

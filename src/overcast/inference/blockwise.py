@@ -16,6 +16,7 @@ from overcast.grid import Turn
 from overcast.inference.blend import StripJoiner
 from overcast.inference.blockfile import BlockWriter, read_block
 from overcast.inference.encoding import Encoding
+from overcast.inference.ground import Ground
 from overcast.inference.inputs import Identities, lasting
 from overcast.inference.job import Job
 from overcast.inference.progress import Progress, Report, Stage
@@ -30,10 +31,16 @@ FORMAT = 5
 def request_facts(job: Job, scene: Identities, grid: Georeference, *, turn: Turn) -> Facts:
     """What decides the bits of a block. Blocks of a request that differs in any of it are of no use.
 
-    `scene` holds the scene's files as they were before the first of them was opened to be mapped. The number of threads
-    is what torch is set to now.
+    `scene` holds the files that are read, as they were before the first of them was opened to be mapped. The number of
+    threads is what torch is set to now.
     """
     options = asdict(job.options.scene)
+    beside: dict[str, object] = {}
+    if job.optical is not None and job.model.optical is not None:
+        given, part = job.optical, job.model.optical
+        beside["optical"] = [given.names, given.cloud_values, given.nodata, part.mixing.value, part.sensor.nodata]
+    if job.ground is not None:
+        beside["area"] = job.ground.facts()
     del options["queue_batches"], options["threads"], options["keep_exports"]
     return {
         "format": FORMAT,
@@ -47,6 +54,7 @@ def request_facts(job: Job, scene: Identities, grid: Georeference, *, turn: Turn
         "scene": lasting(scene),
         "grid": [grid.height, grid.width, list(grid.transform)[:6], grid.crs],
         "threads": torch.get_num_threads(),
+        **beside,
     }
 
 
@@ -76,6 +84,16 @@ class SceneWork:
     together: int = 1
     """Neighbouring blocks that one process computes side by side."""
 
+    @property
+    def ground(self) -> Ground | None:
+        """What of the turned scene is wanted; None: all of it."""
+        return None if self.job.ground is None else self.job.ground.turned(self.turn)
+
+    @property
+    def plan(self) -> Plan:
+        """How the turned scene is cut."""
+        return plan_scene(self.source.georeference, self.job.options.scene, self.ground)
+
 
 class Compute(Protocol):
     """Computes blocks of a scene, here or elsewhere."""
@@ -88,11 +106,10 @@ class Compute(Protocol):
 def compute_here(scene: SceneWork, strips: Sequence[int], passed: Callable[[int], None]) -> None:
     """Compute blocks in this process."""
     model, options, work = scene.job.model, scene.job.options, scene.work
-    plan = plan_scene(scene.source.georeference, options.scene)
-    predictor = StripPredictor(model.network, model.statistics, options.scene, model.maps)
-    writer = BlockWriter(work.path, plan, options.encoding, work.record, work.title)
+    predictor = StripPredictor(model.network, model.tile_statistics, options.scene, model.planes)
+    writer = BlockWriter(work.path, scene.plan, options.encoding, work.record, work.title)
     try:
-        predictor.run(scene.source, writer, strips, passed, scene.together)
+        predictor.run(scene.source, writer, strips, passed, scene.together, scene.ground)
     finally:
         writer.close()
 

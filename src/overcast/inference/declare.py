@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from overcast.data.addresses import address, is_remote
 from overcast.data.files import grid_of, is_photograph, open_raster
+from overcast.data.radar_geometry import refuse_radar_geometry
 from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError, RadiometryError
 from overcast.inference.area import measure_area
@@ -19,11 +20,12 @@ from overcast.reading import explained, parse_json, read_yaml
 TAG = "OVERCAST_RADIOMETRY"
 """GeoTIFF metadata item that holds the declaration as JSON."""
 
-_EXAMPLES = {
+_LINES = {
     "bands": "bands: [HH, HV, VH, VV]",
     "unit": "unit: dB",
     "gsd_m": "gsd_m: 0.5",
 }
+_OPTIONS = {"bands": "--bands HH,HV,VH,VV", "unit": "--unit dB", "gsd_m": "--gsd-m 0.5"}
 
 
 def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | None = None) -> SensorRadiometry:
@@ -47,17 +49,21 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
     side_car = paths[0].with_suffix(".yaml")
     given = {key: value for key, value in (declared or {}).items() if value is not None}
     parts = _over(_over(_from_files(paths), _from_side_car(side_car)), given)
-    for key, example in _EXAMPLES.items():
-        if key not in parts:
-            if key == "bands" and any(map(_is_photograph, paths)):
-                raise RadiometryError(
-                    f"{address(paths[0])} looks like a colour photograph (8-bit bands red, green, blue) and names no "
-                    "polarisation; give the radar's file, or name its bands (--bands)."
-                )
-            raise RadiometryError(
-                f"{address(paths[0])} does not declare its {key}; give it on the command line, or write it into "
-                f"{side_car.name} beside the scene, for example: {example}"
-            )
+    missing = [key for key in _LINES if key not in parts]
+    if "bands" in missing and any(map(_is_photograph, paths)):
+        raise RadiometryError(
+            f"{address(paths[0])} looks like a colour photograph (8-bit bands red, green, blue) and names no "
+            "polarisation; give the radar's file, or name its bands (--bands)."
+        )
+    if missing:
+        options, lines = (
+            joint.join(words[key] for key in missing) for joint, words in ((" ", _OPTIONS), (", ", _LINES))
+        )
+        raise RadiometryError(
+            f"{address(paths[0])} does not declare its {' and '.join(missing)}; give "
+            f"{'them' if len(missing) > 1 else 'it'} on the command line, for example {options}, or write {{{lines}}} "
+            f"into {side_car.name} beside the scene."
+        )
     try:
         return SensorRadiometry.model_validate(parts)
     except ValidationError as error:
@@ -95,6 +101,7 @@ def _from_files(paths: Sequence[Path]) -> dict[str, object]:
     names: list[str | None] = []
     for path in paths:
         with open_raster(path, virtual=True) as dataset:
+            refuse_radar_geometry(path, dataset)
             names += dataset.descriptions
             grid, tag = grid_of(dataset), dataset.tags().get(TAG)
         if path == paths[0] and grid.crs is not None and grid.transform.determinant != 0:

@@ -15,8 +15,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
 
-from pyogrio.util import vsi_path
-
 from overcast.errors import InputError
 
 _RESERVED = ("gpkg", "sqlite_", "rtree_", "ogr_", "layer_styles")
@@ -77,6 +75,8 @@ def plain_path(path: Path) -> Iterator[Path]:
     Such a file is reached through a symbolic link to its folder, which lies in a folder for temporary files; its own
     name is plain.
     """
+    from pyogrio.util import vsi_path  # a second of imports, which names of formats do without
+
     if vsi_path(path) == str(path):
         yield path
         return

@@ -19,13 +19,16 @@ from overcast.errors import ConfigError, InputError
 from overcast.inference.clock import fixed_now
 from overcast.inference.encoding import Encoding
 from overcast.inference.formats import require_openable, vector_format
+from overcast.inference.ground import Area, Ground
 from overcast.inference.inputs import Identities
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import destination, require_space, require_writable, scratch_path
 from overcast.inference.polygons import PolygonOptions
 from overcast.inference.progress import Progress, Report
 from overcast.inference.scene import SceneOptions
-from overcast.inference.vector import require_placeable
+from overcast.inference.sky import OpticalInput
+from overcast.inference.vector import BOTH_SENSORS, require_placeable
+from overcast.models.mixing import Mixing
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,10 @@ class PredictOptions:
     """Write a STAC item beside the outputs."""
     acquired: datetime | None = None
     """When the scene was taken; without a time zone it is UTC."""
+    area: Area | None = None
+    """The part of the scene that is mapped; None: all of it."""
+    mixing: Mixing | None = None
+    """How SAR and an optical image beside it become one map; None: as the model was trained."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,20 @@ class Job:
     probability: Path | None
     footprints: Path | None
     report: Report | None
+    optical: OpticalInput | None = None
+    """The optical image beside the scene, for a model that takes what there is of one."""
+    ground: Ground | None = None
+    """The pixels of the area, once the scene's grid is known."""
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Every raster that is read."""
+        return self.scene if self.optical is None else (*self.scene, *self.optical.paths)
+
+    @property
+    def provenance(self) -> str:
+        """The sensors, as they are named in metadata."""
+        return self.model.modality.value if self.optical is None else BOTH_SENSORS
 
     @property
     def polygons(self) -> PolygonOptions:
@@ -120,8 +141,8 @@ def check_outputs(job: Job) -> None:
         raise InputError(f"{probability.name} does not end in .tif: the probability is written as GeoTIFF; rename it.")
     fixed_now()  # raises where SOURCE_DATE_EPOCH is no time
     for target in job.targets:
-        if destination(target) in {path.resolve() for path in job.scene}:
-            raise InputError(f"{target} is the scene itself; write elsewhere.")
+        if destination(target) in {path.resolve() for path in job.inputs}:
+            raise InputError(f"{target} is the scene itself or its optical image; write elsewhere.")
         require_writable(target, overwrite=job.options.overwrite)
     if footprints is not None:
         final = destination(footprints)
@@ -149,12 +170,20 @@ def check_grid(job: Job, grid: Georeference) -> None:
     require_pixels(grid, job.sensor.gsd_m, name)
     stored = grid.height * grid.width * np.dtype(job.options.encoding.value).itemsize
     copies = 2.8 if job.probability is None else 4.2  # at worst: blocks, joined raster; compressed, with overviews
-    copies += 2.8 * (job.model.maps - 1)  # walls have blocks and a raster of their own
+    copies += 2.8 * (job.model.planes - 1)  # walls have blocks and a raster of their own
     require_space(job.targets[0], int(copies * stored) + 2**20)
 
 
 def tags(job: Job) -> dict[str, str]:
     """GeoTIFF metadata: which model saw what."""
+    beside: dict[str, str] = {}
+    if job.optical is not None and job.model.optical is not None:
+        beside["OVERCAST_OPTICAL"] = ", ".join(job.optical.names)
+        beside["OVERCAST_MIXING"] = job.model.optical.mixing.value
+    if job.optical is not None and job.optical.clouds is not None:
+        beside["OVERCAST_CLOUDS"] = file_name(job.optical.clouds)
+    if job.options.area is not None:
+        beside["OVERCAST_AREA"] = job.options.area.text
     return {
         "DESCRIPTION": f"probability of {job.model.class_name}",
         "TIFFTAG_SOFTWARE": f"overcast {__version__}",
@@ -164,10 +193,11 @@ def tags(job: Job) -> dict[str, str]:
         "OVERCAST_MODEL_SHA256": job.model.sha256,
         "OVERCAST_MODEL_LICENCE": job.model.licence,
         "OVERCAST_TEMPERATURE": "none" if job.model.temperature is None else f"{job.model.temperature:.6g}",
-        "OVERCAST_PROVENANCE": job.model.modality.value,
+        "OVERCAST_PROVENANCE": job.provenance,
         "OVERCAST_RUNTIME": job.model.runtime,
         "OVERCAST_PRECISION": job.options.scene.precision.value,
         "OVERCAST_TTA": job.options.scene.tta.value,
         "OVERCAST_SCENE": ", ".join(file_name(path) for path in job.scene),
         "OVERCAST_SCENE_RADIOMETRY": job.sensor.model_dump_json(),
+        **beside,
     }

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self, assert_never
 
 from torch import Tensor, nn
 
-from overcast.batch import Modality
+from overcast.batch import Available, Modality
 from overcast.bundle import Bundle
-from overcast.data.compass import radar_azimuth, radar_edge, turn_to
+from overcast.data.compass import turn_for
 from overcast.data.georeference import Georeference
-from overcast.data.radiometry import BandStatistics, SensorRadiometry, check_same
+from overcast.data.radiometry import BandStatistics, SensorRadiometry
 from overcast.errors import BundleError
 from overcast.grid import Turn
+from overcast.inference.sky import SkyStatistics
+from overcast.inference.two_sensors import FromBoth, TwoSensors
 from overcast.models.maps import Maps
+from overcast.models.mixing import Mixing
 
 
 class Tempered(nn.Module):
@@ -29,6 +32,16 @@ class Tempered(nn.Module):
         """Logits over temperature."""
         logits: Tensor = self.network(x)
         return logits / self.temperature
+
+
+@dataclass(frozen=True)
+class OpticalPart:
+    """What a model that also takes an optical image knows of it."""
+
+    sensor: SensorRadiometry
+    statistics: BandStatistics
+    mixing: Mixing
+    """How the two sensors become one map."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,8 @@ class SceneModel:
     """1: the footprint; 2: the walls between buildings as well."""
     path: Path | None = None
     """The bundle; None where the network comes from elsewhere."""
+    optical: OpticalPart | None = None
+    """Of a model that takes what there is of an optical image too: its network is `TwoSensors`."""
 
     @classmethod
     def of(cls, bundle: Bundle, *, calibrated: bool = True, walls: bool = False) -> Self:
@@ -63,7 +78,7 @@ class SceneModel:
 
         Raises BundleError where it needs both sensors or does not describe the one that it takes.
         """
-        info, name = bundle.info, bundle.path.name
+        info, name = bundle.info, bundle.name
         if len(info.inputs) != 1:
             raise BundleError(
                 f"model {name} ({info.method.name}) needs {' and '.join(info.inputs)} images and cannot map a scene of "
@@ -80,11 +95,9 @@ class SceneModel:
             case never:
                 assert_never(never)
         temperature = info.temperature if calibrated else None
-        network, several = bundle.standardised_network, len(info.outputs) > 1
-        if several:
-            network = Maps(network, walls=walls)
+        several = len(info.outputs) > 1
         return cls(
-            network=network if temperature is None else Tempered(network, temperature),
+            network=_finished(bundle.standardised_network, temperature, walls if several else None),
             sensor=sensor,
             statistics=statistics,
             modality=modality,
@@ -96,6 +109,58 @@ class SceneModel:
             maps=2 if several and walls else 1,
             path=bundle.path,
         )
+
+    @classmethod
+    def with_optical(
+        cls, bundle: Bundle, *, calibrated: bool = True, walls: bool = False, mixing: Mixing | None = None
+    ) -> Self:
+        """The networks of a full bundle that take SAR and what there is of an optical image.
+
+        Args:
+            bundle: Holds every branch.
+            calibrated: As of `of`.
+            walls: As of `of`.
+            mixing: How the sensors become one map; None: as the method was trained.
+
+        Raises:
+            BundleError: The bundle is a deployable one, or its method cannot work from SAR alone and from both.
+            ConfigError: The method does not offer the mixing.
+        """
+        info, method, name = bundle.info, bundle.method, bundle.path.name
+        if method is None:
+            raise BundleError(
+                f"model {name} has no optical branch, it is what works from SAR alone; for an optical image name the "
+                "run folder of its training, or the folder full in it."
+            )
+        if not {Available.SAR, Available.BOTH} <= method.available:
+            raise BundleError(
+                f"model {name} ({info.method.name}) does not work from SAR alone and from both sensors, so it cannot "
+                "take an optical image with gaps; use cmhcl, modality_dropout or shaspec."
+            )
+        optical, statistics = info.radiometry.optical, info.statistics.optical
+        if optical is None or statistics is None:
+            raise BundleError(f"model {name} does not describe its optical bands; copy the bundle again.")
+        alone = cls.of(bundle, calibrated=calibrated, walls=walls)
+        mixing = method.offered(mixing or method.mixing)
+        both = FromBoth(method, len(alone.statistics.mean), mixing)
+        chosen = walls if len(info.outputs) > 1 else None
+        network = TwoSensors(alone.network, _finished(both, alone.temperature, chosen), both.sar_bands)
+        return replace(alone, network=network.eval(), optical=OpticalPart(optical, statistics, mixing))
+
+    @property
+    def planes(self) -> int:
+        """Maps that the network returns: with an optical image one more, which says where that shows the ground."""
+        return self.maps + (self.optical is not None)
+
+    @property
+    def tile_statistics(self) -> BandStatistics | SkyStatistics:
+        """What standardises a tile."""
+        return self.statistics if self.optical is None else SkyStatistics(self.statistics, self.optical.statistics)
+
+    @property
+    def bands(self) -> int:
+        """Channels of a tile."""
+        return len(self.statistics.mean) + (0 if self.optical is None else len(self.optical.statistics.mean) + 1)
 
     @property
     def identity(self) -> str:
@@ -112,9 +177,10 @@ class SceneModel:
 
         Raises RadiometryError, naming both sides, where the scene is not what the model was trained for.
         """
-        wanted, stood = self.sensor.radar_side, radar_azimuth(scene)
-        edge = None if wanted is None or stood is None else radar_edge(grid, stood, scene_name)
-        seen = wanted if edge is not None and edge.opposite is wanted else edge
-        as_seen = scene.model_copy(update={"radar_side": seen, "radar_azimuth_deg": None})
-        check_same(self.sensor, as_seen, expected_name=f"model {self.name}", found_name=scene_name)
-        return turn_to(grid, edge, wanted)
+        return turn_for(self.sensor, f"model {self.name}", scene, grid, scene_name)
+
+
+def _finished(network: nn.Module, temperature: float | None, walls: bool | None) -> nn.Module:
+    """The maps of a network, their logits divided by the temperature; `walls` is None where it has one target."""
+    made = network if walls is None else Maps(network, walls=walls)
+    return made if temperature is None else Tempered(made, temperature)

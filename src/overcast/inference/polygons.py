@@ -17,7 +17,7 @@ from overcast.errors import ConfigError
 from overcast.grid import Window
 from overcast.inference.area import Polygons, measure_area, to_map
 from overcast.inference.columns import rows
-from overcast.inference.outlines.blocks import split_blocks
+from overcast.inference.outlines.blocks import NOTHING_BESIDE, Beside, split_blocks
 from overcast.inference.outlines.drawn import draw
 from overcast.inference.outlines.levels import REACH_PX, Outlines
 from overcast.inference.outlines.neighbours import Neighbourhood
@@ -76,6 +76,8 @@ class Footprints:
     """How regular each outline is, a `Level`."""
     unsplit: NDArray[np.bool_]
     """True where touching buildings were to be separated, but the region they make is too large for it."""
+    optical_share: NDArray[np.float64]
+    """Share of the footprint's pixels that an optical image beside the radar shows; 0 without one."""
 
     def __len__(self) -> int:
         return len(self.id)
@@ -86,7 +88,7 @@ class Footprints:
 
 
 def vectorize(
-    source: RasterSource, options: PolygonOptions, progress: Report | None = None, walls: RasterSource | None = None
+    source: RasterSource, options: PolygonOptions, progress: Report | None = None, beside: Beside = NOTHING_BESIDE
 ) -> Iterator[Footprints]:
     """Footprints of a probability raster, in portions, each in order of their first pixel.
 
@@ -100,15 +102,15 @@ def vectorize(
             windows of regions where touching buildings are separated.
         options: What becomes a footprint.
         progress: Called after each strip, in pixels.
-        walls: One band on the same grid, the probability of edge or contact: what touching buildings are separated
-            by, where the model has learnt it.
+        beside: Rasters of one band on the same grid: the probability of edge or contact, what touching buildings are
+            separated by, where the model has learnt it; and what an optical image shows.
     """
     grid = source.georeference
-    started, tracer, drawer = time.monotonic(), RegionTracer(grid.width), _Drawer(source, options, walls)
+    started, tracer, drawer = time.monotonic(), RegionTracer(grid.width), _Drawer(source, options, beside)
     height = max(1, options.strip_pixels // grid.width)
     for row in range(0, grid.height, height):
         count = min(height, grid.height - row)
-        regions = tracer.feed(_read(source, row, count, options))
+        regions = tracer.feed(_read(source, row, count, options, beside.seen))
         if regions is not None:
             yield drawer.footprints(regions, tracer.open_boxes(), tracer.rows)
         if progress is not None:
@@ -117,7 +119,7 @@ def vectorize(
     yield drawer.footprints(tracer.finish(), np.zeros((0, 4)), math.inf)
 
 
-def _read(source: RasterSource, row: int, count: int, options: PolygonOptions) -> Strip:
+def _read(source: RasterSource, row: int, count: int, options: PolygonOptions, optical: RasterSource | None) -> Strip:
     """A strip; where outlines leave the pixel edges it also marks the pixels close to pixels without data."""
     reach = 0 if options.outlines is Outlines.OFF else REACH_PX + 1
     grid = source.georeference
@@ -128,7 +130,8 @@ def _read(source: RasterSource, row: int, count: int, options: PolygonOptions) -
     near = None
     if reach:
         near = _near_gap(pixels.valid, reach)[inner]
-    return Strip(valid & (values >= options.threshold), values, valid, near)
+    seen = None if optical is None else optical.read(Window(row, 0, count, grid.width)).values[0]
+    return Strip(valid & (values >= options.threshold), values, valid, near, seen)
 
 
 def _near_gap(valid: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
@@ -142,8 +145,8 @@ def _near_gap(valid: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
 class _Drawer:
     """Makes footprints of complete regions."""
 
-    def __init__(self, source: RasterSource, options: PolygonOptions, walls: RasterSource | None) -> None:
-        self._source, self._options, self._walls = source, options.settled(walls=walls is not None), walls
+    def __init__(self, source: RasterSource, options: PolygonOptions, beside: Beside) -> None:
+        self._source, self._options, self._beside = source, options.settled(walls=beside.walls is not None), beside
         self._area = measure_area(source.georeference)
         self._neighbourhood = Neighbourhood()
 
@@ -158,7 +161,7 @@ class _Drawer:
         options, grid = self._options, self._source.georeference
         drawn = draw(regions, options.outlines, (grid.height, grid.width))
         if options.separate is Separate.WATERSHED:
-            drawn = split_blocks(drawn, self._source, options.threshold, options.outlines, self._walls)
+            drawn = split_blocks(drawn, self._source, options.threshold, options.outlines, self._beside)
         drawn = drawn.select(self._area(drawn.pixels, to_map(drawn.pixels, grid)) >= options.min_area_m2)
         if options.outlines is not Outlines.OFF:
             drawn = self._neighbourhood.add(drawn, open_boxes, seen)
@@ -172,5 +175,6 @@ class _Drawer:
             valid_share=1 - tally.gap_edges / np.maximum(shapely.length(drawn.pixels), 1),
             level=drawn.level,
             unsplit=drawn.unsplit,
+            optical_share=tally.seen / tally.pixels,
         )
         return found.select(order)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from overcast.bundle import Bundle
-from overcast.data.addresses import file_name
+from overcast.data.addresses import address, file_name
 from overcast.data.compass import unmirrored
 from overcast.data.files import open_raster
 from overcast.data.radiometry import SensorRadiometry
@@ -30,26 +29,25 @@ from overcast.inference.checked import checked
 from overcast.inference.cog import (
     BLOCK,
     CACHE_BYTES,
-    ProbabilitySource,
     ProbabilityWriter,
     bounded_cache,
-    write_cog,
 )
+from overcast.inference.ground import PartSink, ground_of
 from overcast.inference.inputs import input_identities, require_unchanged
 from overcast.inference.job import Job, PredictOptions, check_apart, check_grid, check_outputs, tags
 from overcast.inference.memory import return_free_memory, return_large_blocks
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import raise_if_interrupted, termination_as_interrupt
 from overcast.inference.planes import PlaneSinks
-from overcast.inference.polygons import Footprints, vectorize
 from overcast.inference.progress import Progress, Report, Stage
 from overcast.inference.ready import ready
+from overcast.inference.results import Made, Rasters, copying, write_side_files, write_vector
 from overcast.inference.rotate import RotatedSink, RotatedSource
-from overcast.inference.scene import SceneSummary, plan_scene
-from overcast.inference.stac import ItemFacts, utc_text, write_item
+from overcast.inference.scene import SceneSummary
+from overcast.inference.seen import SeenShare
+from overcast.inference.sky import OpticalInput, open_sky
 from overcast.inference.staging import Staging, recover_publication, staged
-from overcast.inference.style import write_style
-from overcast.inference.vector import Origin, write_footprints
+from overcast.inference.tiles import Plan
 from overcast.inference.work import earlier_run, open_work
 from overcast.runtime.network import release
 
@@ -85,6 +83,8 @@ class PredictionSummary:
     valid_km2: float
     elapsed_s: float
     """All of it, writing included."""
+    optical_share: float | None = None
+    """Share of what has data that the optical image shows; None where none was given."""
 
 
 def predict_file(
@@ -96,6 +96,7 @@ def predict_file(
     probability: Path | None = None,
     options: PredictOptions | None = None,
     progress: Report | None = None,
+    optical: OpticalInput | None = None,
 ) -> PredictionSummary:
     """Map a scene. Everything is checked before the first pixel; outputs appear together at the end, or not at all.
 
@@ -111,6 +112,7 @@ def predict_file(
         probability: Cloud-optimised GeoTIFF, .tif or .tiff.
         options: How the scene becomes files.
         progress: Called with the stage, km^2 done and in all.
+        optical: An optical image of the ground, or of parts of it; needs a bundle of every branch.
 
     Raises:
         InputError: A file is unreadable, has no CRS where one is needed, exists already, or cannot be written (full
@@ -119,10 +121,15 @@ def predict_file(
     """
     options = options or PredictOptions()
     walls = footprints is not None and options.polygons.walls
-    model = (
-        bundle if isinstance(bundle, SceneModel) else SceneModel.of(bundle, calibrated=options.calibrated, walls=walls)
-    )
-    return run_job(Job(tuple(scene), model, sensor, options, probability, footprints, progress))
+    model = bundle if isinstance(bundle, SceneModel) else model_for(bundle, options, optical, walls=walls)
+    return run_job(Job(tuple(scene), model, sensor, options, probability, footprints, progress, optical))
+
+
+def model_for(bundle: Bundle, options: PredictOptions, optical: OpticalInput | None, *, walls: bool) -> SceneModel:
+    """What maps scenes: from SAR alone, or also from an optical image. Raises what `SceneModel` raises."""
+    if optical is None:
+        return SceneModel.of(bundle, calibrated=options.calibrated, walls=walls)
+    return SceneModel.with_optical(bundle, calibrated=options.calibrated, walls=walls, mixing=options.mixing)
 
 
 def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
@@ -133,25 +140,27 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
     check_outputs(job)
     with ExitStack() as stack:
         stack.enter_context(bounded_cache())
-        inputs = input_identities(paths)
+        inputs = input_identities(job.inputs)
         check_apart(job, inputs)
         source = stack.enter_context(RasterioSource.open(paths, job.sensor, virtual=True))
         grid = source.georeference
         turn = job.model.turn_for(job.sensor, grid, file_name(paths[0]))
-        check_grid(job, grid)
+        job = _on_ground(job, grid)
+        check_grid(job, grid if job.ground is None else grid.crop(job.ground.window))
         looked_at = checked(source, job.sensor, job.model.modality, file_name(paths[0]))
         stack.enter_context(termination_as_interrupt())
-        row_bytes = sum(_row_bytes(path) for path in paths)
+        row_bytes = sum(_row_bytes(path) for path in job.inputs)
         stack.enter_context(bounded_cache(_cache_bytes(row_bytes, grid, options)))
         staging = stack.enter_context(staged(job.targets, overwrite=options.overwrite))
         earlier = earlier_run(staging.blocks)
         stack.enter_context(torch_threads(options.scene.threads or earlier.threads))
         job = ready(job, grid, earlier)
-        seen: RasterSource = RotatedSource(looked_at, turn) if turn else looked_at
+        seen = _sky_behind(job, looked_at, stack)
+        seen = RotatedSource(seen, turn) if turn else seen
         work = open_work(staging.blocks, request_facts(job, inputs, grid, turn=turn))
         together = 1 if row_bytes else TOGETHER  # the cache holds one row of tiles of a scene stored in whole rows
-        summary, made = _run(SceneWork(job, grid, seen, turn, work, together), staging, compute)
-        require_unchanged(inputs, paths)
+        summary, made, share = _run(SceneWork(job, grid, seen, turn, work, together), staging, compute)
+        require_unchanged(inputs, job.inputs)
         raise_if_interrupted()
         staging.publish()
     return PredictionSummary(
@@ -165,8 +174,29 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
         rotated=turn != unmirrored(grid),
         km2=summary.total_pixels * job.pixel_km2,
         valid_km2=summary.valid_pixels * job.pixel_km2,
+        optical_share=None if job.optical is None else share,
         elapsed_s=time.monotonic() - started,
     )
+
+
+def _on_ground(job: Job, grid: Georeference) -> Job:
+    """The job with its area found in the pixels of the scene. Raises InputError where it lies elsewhere."""
+    area = job.options.area
+    return job if area is None else replace(job, ground=ground_of(area, grid, job.scene[0]))
+
+
+def _sky_behind(job: Job, scene: RasterSource, stack: ExitStack) -> RasterSource:
+    """The scene with the optical image behind it, where there is one."""
+    part, name = job.model.optical, address(job.scene[0])
+    if job.optical is None or part is None:
+        return scene
+    grid, names = scene.georeference, ", ".join(job.optical.names)
+    sky = stack.enter_context(open_sky(job.optical, part.sensor, grid, job.scene[0]))
+    if job.optical.files and not sky.meets(grid) and job.report is not None:
+        note = f"{names} shows no ground of {name}: it is mapped from SAR alone"
+        job.report(Progress(Stage.PREDICT, 0, grid.height * grid.width * job.pixel_km2, 0, note=note))
+    sky.require_like(part.statistics, grid, names)
+    return sky.behind(scene)
 
 
 def _row_bytes(path: Path) -> int:
@@ -191,103 +221,39 @@ def _drawing_cache_bytes(grid: Georeference, options: PredictOptions) -> int:
     return min(columns * BLOCK**2 * np.dtype(options.encoding.value).itemsize, LARGEST_CACHE_BYTES)
 
 
-@dataclass(frozen=True)
-class _Made:
-    """Numbers of footprints."""
-
-    count: int
-    unsplit: int
-
-
-def _run(scene: SceneWork, staging: Staging, compute: Compute) -> tuple[SceneSummary, _Made | None]:
-    """Write the outputs into their staging folders."""
-    job, work, grid = scene.job, scene.work, scene.grid
-    options, plan = job.options, plan_scene(grid, job.options.scene)
+def _run(scene: SceneWork, staging: Staging, compute: Compute) -> tuple[SceneSummary, Made | None, float]:
+    """Write the outputs into their staging folders; also the share of what has data that the optical image shows."""
+    job, plan, model = scene.job, scene.plan, scene.job.model
     complete(scene, plan, compute)
-    release(job.model.network)
+    release(model.network)
     return_free_memory()
-    rasters = [staging.scratch(name) for name in (job.targets[0].name, "walls between buildings")[: job.model.maps]]
-    with ExitStack() as stack:
-        writers = [ProbabilityWriter(path, grid, options.encoding, tags(job)) for path in rasters]
-        sink: RasterSink = PlaneSinks([stack.enter_context(writer) for writer in writers])
-        sink = RotatedSink(sink, grid, scene.turn) if scene.turn else sink
-        summary = join(work, plan, options.encoding, sink, job.km2_report, job.model.maps)
+    grid = scene.grid if job.ground is None else scene.grid.crop(job.ground.window)
+    rasters = Rasters(
+        staging.scratch(job.targets[0].name),
+        staging.scratch("walls between buildings") if model.maps > 1 else None,
+        staging.scratch("where the optical image shows the ground") if model.optical is not None else None,
+    )
+    seen = SeenShare()
+    summary = _joined(scene, plan, grid, rasters, seen)
     made = None
-    with bounded_cache(_drawing_cache_bytes(grid, options)), _copying(job, rasters[0], staging, summary):
+    with bounded_cache(_drawing_cache_bytes(grid, job.options)), copying(job, rasters.probability, staging, summary):
         if job.footprints is not None and grid.crs is not None:
-            made = _write_vector(job, grid.crs, rasters, staging.path(job.footprints))
-    _write_side_files(job, grid, staging, made)
-    return summary, made
+            made = write_vector(job, grid.crs, rasters, staging.path(job.footprints))
+    write_side_files(job, grid, staging, made, seen.share)
+    return summary, made, seen.share
 
 
-def _write_vector(job: Job, crs: str, rasters: Sequence[Path], target: Path) -> _Made:
-    """Footprints of the first raster; the second, where there is one, holds the walls between buildings."""
-    origin = Origin(
-        crs=crs,
-        class_name=job.model.class_name,
-        provenance=job.model.modality.value,
-        model=job.model.identity,
-        scene=file_name(job.scene[0]),
-        acquired=None if job.acquired is None else utc_text(job.acquired),
-    )
-    unsplit = 0
-
-    def watched(portions: Iterable[Footprints]) -> Iterator[Footprints]:
-        nonlocal unsplit
-        for portion in portions:
-            unsplit += int(np.count_nonzero(portion.unsplit))
-            yield portion
-
+def _joined(scene: SceneWork, plan: Plan, grid: Georeference, rasters: Rasters, seen: SeenShare) -> SceneSummary:
+    """Join the blocks into rasters on `grid`, the scene's or that of a part of it."""
+    job = scene.job
     with ExitStack() as stack:
-        probability, *walls = [stack.enter_context(ProbabilitySource.open(raster)) for raster in rasters]
-        portions = vectorize(probability, job.polygons, job.km2_report, walls[0] if walls else None)
-        count = write_footprints(target, watched(portions), origin, styled=job.style is not None)
-    return _Made(count, unsplit)
-
-
-def _write_side_files(job: Job, grid: Georeference, staging: Staging, made: _Made | None) -> None:
-    if job.style is not None:
-        write_style(staging.path(job.style))
-    if job.item is None:
-        return
-    polygons = job.polygons
-    facts: dict[str, object] = {
-        "overcast:scene_radiometry": job.sensor.model_dump(mode="json"),
-        "overcast:precision": job.options.scene.precision.value,
-        "overcast:tta": job.options.scene.tta.value,
-    }
-    if made is not None:
-        facts |= {
-            "overcast:footprints": made.count,
-            "overcast:threshold": polygons.threshold,
-            "overcast:min_area_m2": polygons.min_area_m2,
-            "overcast:outlines": polygons.outlines.value,
-            "overcast:separate": polygons.separate.value,
-        }
-    about = ItemFacts(
-        scene=job.scene,
-        grid=grid,
-        model=job.model,
-        acquired=job.acquired,
-        footprints=job.footprints,
-        probability=job.probability,
-        style=job.style,
-        properties=facts,
-    )
-    write_item(staging.path(job.item), job.item, about)
-
-
-@contextmanager
-def _copying(job: Job, raster: Path, staging: Staging, summary: SceneSummary) -> Iterator[None]:
-    """Copy the raster of probability to its place in a thread, while the block runs; its errors are raised after it."""
-    if job.probability is None:
-        yield
-        return
-    started = time.monotonic()
-    with ThreadPoolExecutor(1, thread_name_prefix="overcast-copy") as pool:
-        copied = pool.submit(write_cog, raster, staging.path(job.probability))
-        yield
-        copied.result()
-    if job.report is not None:
-        km2 = summary.total_pixels * job.pixel_km2
-        job.report(Progress(Stage.WRITE, km2, km2, time.monotonic() - started))
+        paths = [path for path in (rasters.probability, rasters.walls, rasters.seen) if path is not None]
+        sinks: list[RasterSink] = [
+            stack.enter_context(ProbabilityWriter(path, grid, job.options.encoding, tags(job))) for path in paths
+        ]
+        if rasters.seen is not None:
+            sinks[-1] = seen.counting(sinks[-1])
+        sink: RasterSink = PlaneSinks(sinks)
+        sink = sink if job.ground is None else PartSink(sink, job.ground.window)
+        sink = RotatedSink(sink, scene.grid, scene.turn) if scene.turn else sink
+        return join(scene.work, plan, job.options.encoding, sink, job.km2_report, job.model.planes)

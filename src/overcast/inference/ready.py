@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from overcast.arithmetic import (
@@ -17,13 +18,15 @@ from overcast.arithmetic import (
 from overcast.data.raster import Georeference
 from overcast.errors import ConfigError
 from overcast.inference.job import Job
+from overcast.inference.model import SceneModel
 from overcast.inference.progress import Progress, Stage
 from overcast.inference.scene import SceneOptions
 from overcast.inference.tiling import split_axis
+from overcast.inference.two_sensors import TwoSensors
 from overcast.inference.work import Earlier
 from overcast.models.views import with_views
 from overcast.runtime.options import Runtime, RuntimeOptions, TileShape
-from overcast.runtime.prepare import prepare
+from overcast.runtime.prepare import Ready, prepare
 
 
 def ready(job: Job, grid: Georeference, earlier: Earlier | None = None) -> Job:
@@ -75,8 +78,7 @@ def _prepared(job: Job, grid: Georeference, options: SceneOptions) -> Job:
 
     tell(precision_sentence(options.precision, options.device, capabilities()))
     wanted = RuntimeOptions(options.runtime, options.precision, options.device, options.keep_exports)
-    shape = tile_shape(grid, len(job.model.statistics.mean), options)
-    made = prepare(job.model.network, shape, grid.height * grid.width, wanted, tell)
+    made = _made(job.model, grid, options, wanted, tell)
     if made.note is not None and job.report is None:
         logging.getLogger("overcast").warning(made.note)
     elif made.note is not None:
@@ -87,6 +89,21 @@ def _prepared(job: Job, grid: Georeference, options: SceneOptions) -> Job:
         model=replace(job.model, network=network, runtime=made.label),
         options=replace(job.options, scene=for_runtime(options, made.runtime)),
     )
+
+
+def _made(
+    model: SceneModel, grid: Georeference, options: SceneOptions, wanted: RuntimeOptions, tell: Callable[[str], None]
+) -> Ready:
+    """The network ready for the tiles of a scene: of one of two sensors each part, as it would be by itself."""
+    pixels, network = grid.height * grid.width, model.network
+    alone = network.alone if isinstance(network, TwoSensors) else network
+    made = prepare(alone, tile_shape(grid, len(model.statistics.mean), options), pixels, wanted, tell)
+    if not isinstance(network, TwoSensors):
+        return made
+    both = prepare(network.both, tile_shape(grid, model.bands, options), pixels, wanted, tell)
+    label = made.label if both.label == made.label else f"{made.label}; with optical {both.label}"
+    notes = " ".join(note for note in dict.fromkeys((made.note, both.note)) if note)
+    return Ready(TwoSensors(made.network, both.network, network.sar_bands), made.runtime, label, notes or None)
 
 
 def for_runtime(options: SceneOptions, runtime: Runtime) -> SceneOptions:

@@ -27,6 +27,8 @@ class Strip:
     valid: NDArray[np.bool_]
     near_gap: NDArray[np.bool_] | None = None
     """True close to pixels without data, as close as the caller cares for."""
+    seen: NDArray[np.float32] | None = None
+    """Share to which the optical image decided each pixel; None where there was none."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Tally:
     """Pixel edges of the outline behind which there is no data; the scene's border counts as such."""
     near_gap: Ids
     """Pixels close to pixels without data."""
+    seen: NDArray[np.float64]
+    """Sum over the pixels of the share to which the optical image decided them."""
 
     def merge(self, group: Ids, count: int) -> Tally:
         """Tally of `count` groups, of which `group` gives the number for each of ours."""
@@ -52,17 +56,17 @@ class Tally:
             return _sums(group, values, count)
 
         sums = [add(values).astype(np.int64) for values in (self.pixels, self.gap_edges, self.near_gap)]
-        return Tally(sums[0], add(self.probability), first, sums[1], sums[2])
+        return Tally(sums[0], add(self.probability), first, sums[1], sums[2], add(self.seen))
 
     def select(self, at: NDArray[np.generic]) -> Tally:
         """The entries at an index or mask."""
-        parts = (self.pixels, self.probability, self.first, self.gap_edges, self.near_gap)
+        parts = (self.pixels, self.probability, self.first, self.gap_edges, self.near_gap, self.seen)
         return Tally(*(part[at] for part in parts))
 
     @staticmethod
     def concatenate(parts: list[Tally]) -> Tally:
         """One after the other."""
-        names = ("pixels", "probability", "first", "gap_edges", "near_gap")
+        names = ("pixels", "probability", "first", "gap_edges", "near_gap", "seen")
         return Tally(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
@@ -230,6 +234,7 @@ def _tally(strip: Strip, first_pixel: int, count: int, local: NDArray[np.int32])
         first=first,
         gap_edges=np.zeros(count, np.int64),
         near_gap=np.bincount(near, minlength=count),
+        seen=np.zeros(count) if strip.seen is None else _sums(label, strip.seen.ravel()[at], count),
     )
 
 

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from overcast.arithmetic import Precision
-from overcast.data.radiometry import BandStatistics
 from overcast.data.raster import Georeference, RasterSink, RasterSource
 from overcast.errors import ConfigError
 from overcast.inference.blend import StripBlender, StripJoiner, StripSink
+from overcast.inference.ground import Ground
 from overcast.inference.pipeline import WriteBehind, read_ahead
 from overcast.inference.progress import Progress, Report, Stage
-from overcast.inference.tiles import Plan, TileBatch, tile_batches
+from overcast.inference.tiles import Plan, TileBatch, TileStatistics, tile_batches
 from overcast.inference.tiling import split_axis
 from overcast.models.views import Tta
 from overcast.reading import first_line
@@ -93,17 +93,23 @@ Infer = Callable[[Tensor], NDArray[np.float32]]
 """Tiles (B, C, h, w) to probabilities (B, h, w), or (B, M, h, w) of several maps."""
 
 
-def plan_scene(grid: Georeference, options: SceneOptions) -> Plan:
-    """How a scene is cut; depends on its size and the options alone."""
+def plan_scene(grid: Georeference, options: SceneOptions, ground: Ground | None = None) -> Plan:
+    """How a scene is cut; depends on its size and the options alone.
+
+    Of the tiles of the whole scene those stay that decide what is wanted of it.
+    """
     cut = (options.tile, options.overlap, options.margin, options.multiple)
     rows, cols = split_axis(grid.height, *cut), split_axis(grid.width, *cut)
-    return Plan(rows, cols, options.multiple, options.tiles_per_pass)
+    if ground is not None:
+        window = ground.turned_window
+        rows, cols = rows.part(window.row, window.stop[0]), cols.part(window.col, window.stop[1])
+    return Plan(rows, cols, options.multiple, options.tiles_per_pass, ground)
 
 
 class StripPredictor:
     """A network made ready once, which then predicts any strips of any scene."""
 
-    def __init__(self, network: nn.Module, statistics: BandStatistics, options: SceneOptions, maps: int = 1) -> None:
+    def __init__(self, network: nn.Module, statistics: TileStatistics, options: SceneOptions, maps: int = 1) -> None:
         """Prepare.
 
         Args:
@@ -126,6 +132,7 @@ class StripPredictor:
         strips: Sequence[int] | None = None,
         progress: Callable[[int], None] | None = None,
         together: int = 1,
+        ground: Ground | None = None,
     ) -> None:
         """Predict strips (all of them by default), each tile by tile from the left.
 
@@ -139,13 +146,14 @@ class StripPredictor:
             progress: Called in the calling thread after each batch with the number of tiles passed.
             together: Neighbouring strips that are computed side by side, see `tile_batches`; with one, columns come
                 strip by strip, as `StripJoiner` wants them.
+            ground: What is wanted of the scene; None: all of it. Strips are counted among those that decide it.
 
         Raises:
             ConfigError: The network returns another number of maps.
             BundleError: The network returned NaN.
             Exception: Whatever `source`, `sink`, the network or `progress` raise; nothing is swallowed.
         """
-        options, plan = self._options, plan_scene(source.georeference, self._options)
+        options, plan = self._options, plan_scene(source.georeference, self._options, ground)
         wanted = range(plan.strip_count) if strips is None else strips
         batches = tile_batches(source, self._statistics, plan, wanted, together)
         blending = _Blending(plan, sink, self._maps)
@@ -187,7 +195,7 @@ class _Blending:
 def predict_scene(
     source: RasterSource,
     network: nn.Module,
-    statistics: BandStatistics,
+    statistics: TileStatistics,
     options: SceneOptions,
     sink: RasterSink,
     progress: Report | None = None,

@@ -8,23 +8,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
 from pyproj import CRS
 
 from overcast import __version__
-from overcast.bundle import RECORD
 from overcast.data.addresses import address, file_name, is_remote
+from overcast.data.contract import RECORD
 from overcast.data.degrees import box_of, split_at_180, to_degrees, unwrapped
 from overcast.data.raster import Georeference
 from overcast.errors import InputError
 from overcast.inference.clock import fixed_now
 from overcast.inference.formats import VectorFormat, vector_format
-from overcast.inference.model import SceneModel
 from overcast.inference.outputs import writing
 from overcast.model_item import ITEM, ITEM_TYPE, model_name
+
+if TYPE_CHECKING:
+    from overcast.inference.model import SceneModel
 
 EXTENSIONS = (
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
@@ -52,6 +54,8 @@ class ItemFacts:
     style: Path | None
     properties: Mapping[str, object]
     """Further facts, by names that begin with `overcast:`."""
+    optical: tuple[Path, ...] = ()
+    """The optical image beside the scene, and the mask of its clouds."""
 
 
 def write_item(path: Path, target: Path, facts: ItemFacts) -> None:
@@ -81,7 +85,10 @@ def item(target: Path, facts: ItemFacts) -> dict[str, Any]:
             **facts.properties,
         },
         "links": [
-            *({"rel": "derived_from", "href": relative(one, target), "title": file_name(one)} for one in facts.scene),
+            *(
+                {"rel": "derived_from", "href": relative(one, target), "title": file_name(one)}
+                for one in (*facts.scene, *facts.optical)
+            ),
             *_model_links(target, facts.model),
         ],
         "assets": _assets(target, facts),

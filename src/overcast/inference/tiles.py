@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from overcast.data.radiometry import BandStatistics
 from overcast.data.raster import RasterSource
 from overcast.grid import Window
+from overcast.inference.ground import Ground
 from overcast.inference.tiling import Axis
+
+
+class TileStatistics(Protocol):
+    """Makes of the pixels of a tile what the network takes."""
+
+    def standardise(self, values: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """(C, h, w) float32 of zero mean and unit deviation; 0 where there are no data."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,8 @@ class Plan:
     """Tile sides that are no multiple of it are reflected up to the next one."""
     tiles_per_pass: int
     """Largest batch; a batch never leaves its strip, so that a strip computed alone is the same to the last bit."""
+    ground: Ground | None = None
+    """What is wanted of the scene; None: all of it."""
 
     @property
     def strip_count(self) -> int:
@@ -38,7 +49,9 @@ class Plan:
 
     @property
     def pixels(self) -> int:
-        """All pixels of the scene."""
+        """All pixels that are wanted."""
+        if self.ground is not None:
+            return self.ground.window.height * self.ground.window.width
         return self.rows.length * self.cols.length
 
     @property
@@ -57,7 +70,7 @@ class Tile:
     values: NDArray[np.float32]
     """(C, h, w) standardised and padded."""
     valid: NDArray[np.bool_]
-    """(tile, tile)"""
+    """(tile, tile) where there are data that are wanted."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +93,7 @@ class TileBatch:
 
 
 def tile_batches(
-    source: RasterSource, statistics: BandStatistics, plan: Plan, strips: Sequence[int], together: int = 1
+    source: RasterSource, statistics: TileStatistics, plan: Plan, strips: Sequence[int], together: int = 1
 ) -> Iterator[TileBatch]:
     """The tiles with data of some strips; the last batch of each strip is marked.
 
@@ -119,14 +132,22 @@ def _neighbours(strips: Sequence[int], most: int) -> Iterator[list[int]]:
         yield group
 
 
-def _read_tile(source: RasterSource, statistics: BandStatistics, plan: Plan, strip: int, index: int) -> Tile | None:
-    """The standardised tile, or None where no pixel that it would decide has data."""
+def _read_tile(source: RasterSource, statistics: TileStatistics, plan: Plan, strip: int, index: int) -> Tile | None:
+    """The standardised tile, or None where no pixel that it would decide has data and is wanted."""
     rows, cols = plan.rows, plan.cols
-    pixels = source.read(Window(rows.starts[strip], cols.starts[index], rows.tile, cols.tile))
-    if not pixels.valid[rows.used(strip), cols.used(index)].any():
+    window, used = (
+        Window(rows.starts[strip], cols.starts[index], rows.tile, cols.tile),
+        (rows.used(strip), cols.used(index)),
+    )
+    wanted = None if plan.ground is None else plan.ground.mask(window)
+    if wanted is not None and not wanted[used].any():
+        return None
+    pixels = source.read(window)
+    valid = pixels.valid if wanted is None else pixels.valid & wanted
+    if not valid[used].any():
         return None
     values = statistics.standardise(pixels.values, pixels.valid)
-    short = [-side % plan.multiple for side in pixels.valid.shape]
+    short = [-side % plan.multiple for side in valid.shape]
     if any(short):
         values = np.pad(values, ((0, 0), (0, short[0]), (0, short[1])), mode="reflect")
-    return Tile(index, values, pixels.valid)
+    return Tile(index, values, valid)

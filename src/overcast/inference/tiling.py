@@ -7,7 +7,7 @@ sum to one at every pixel. Blending is therefore a plain weighted sum that never
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -28,17 +28,32 @@ class Axis:
     """Pixels that neighbours share at least."""
     margin: int
     """Pixels at a tile's inner ends that are computed for context only and carry no weight."""
+    among: tuple[int, ...] = ()
+    """Starts of all tiles of the side, where only some of them are meant; empty where all are."""
 
     def weights(self, index: int) -> NDArray[np.float32]:
         """(tile,) weights in 0..1 of one tile; over all tiles they sum to 1 at each pixel of the side."""
-        start = self.starts[index]
+        start, every = self.starts[index], self.among or self.starts
         total = np.zeros(self.tile)
-        meets = range(bisect_right(self.starts, start - self.tile), bisect_left(self.starts, start + self.tile))
+        meets = range(bisect_right(every, start - self.tile), bisect_left(every, start + self.tile))
         for other in meets:
-            shift = self.starts[other] - start
+            shift = every[other] - start
             low, high = max(0, shift), min(self.tile, self.tile + shift)
-            total[low:high] += self._ramp(other)[low - shift : high - shift]
-        return (self._ramp(index) / total).astype(np.float32)
+            total[low:high] += self._ramp(every[other])[low - shift : high - shift]
+        return (self._ramp(start) / total).astype(np.float32)
+
+    def part(self, first: int, stop: int) -> Axis:
+        """The tiles that decide pixels `first` to `stop` - 1, with the weights that they have among all.
+
+        >>> split_axis(4000, 1024, 64, 16, multiple=32).part(900, 1600).starts
+        (800, 1568)
+        """
+        kept = []
+        for index, start in enumerate(self.starts):
+            used = self.used(index)
+            if start + used.start < stop and first < start + used.stop:
+                kept.append(start)
+        return replace(self, starts=tuple(kept), among=self.among or self.starts)
 
     def step(self, index: int) -> int:
         """Pixels from the start of one tile to that of the next; all of the last tile."""
@@ -51,9 +66,9 @@ class Axis:
         first = self.margin if start > 0 else 0
         return slice(first, self.tile - (self.margin if start + self.tile < self.length else 0))
 
-    def _ramp(self, index: int) -> NDArray[np.float64]:
+    def _ramp(self, start: int) -> NDArray[np.float64]:
         """(tile,) weights before they are made to sum to one: 0 in the margin, then a linear ramp, then 1."""
-        start, steps = self.starts[index], np.arange(self.tile)
+        steps = np.arange(self.tile)
         width = self.overlap - 2 * self.margin + 1
         ramp = np.ones(self.tile)
         if start > 0:

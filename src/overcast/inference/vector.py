@@ -8,7 +8,8 @@ Columns of every format:
     confidence   double  mean probability of the footprint's pixels, 0..1
     valid_share  double  share of the outline behind which there are data; less than 1: cut by a gap or the border
     outline      string  how regular the outline is: squared, smoothed or pixels
-    provenance   string  sensor that the footprint was seen with
+    provenance   string  sensors that the footprint was seen with: sar, optical, or optical+sar
+    optical_share  double  share of its pixels that the optical image shows; only where one was given beside the radar
     model        string  name and hash of the weights
     scene        string  name of the scene's file
     acquired     string  when the scene was taken, UTC; null where that was not declared
@@ -31,6 +32,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from overcast.batch import Modality
 from overcast.data.degrees import DEGREES, split_at_180, to_degrees, unwrapped
 from overcast.data.raster import Georeference
 from overcast.errors import InputError
@@ -43,6 +45,8 @@ from overcast.inference.style import store_style
 
 COVERING = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])
 """Bounding box column of GeoParquet 1.1."""
+BOTH_SENSORS = "optical+sar"
+"""Provenance of what both sensors saw."""
 _LEVEL_NAMES = pa.array([level.name.lower() for level in Level], pa.string())
 _DRIVERS = {VectorFormat.GEOPACKAGE: "GPKG", VectorFormat.GEOJSON: "GeoJSON"}
 
@@ -55,10 +59,13 @@ class Origin:
     """CRS of the geometry: authority code or WKT."""
     class_name: str
     provenance: str
+    """Sensor that the footprints were seen with."""
     model: str
     scene: str
     acquired: str | None = None
     """ISO 8601, UTC."""
+    optical: bool = False
+    """True where an optical image was given beside the radar: each footprint then says how much of it that shows."""
 
 
 def write_footprints(path: Path, portions: Iterable[Footprints], origin: Origin, *, styled: bool = False) -> int:
@@ -154,6 +161,7 @@ def _schema(origin: Origin) -> pa.Schema:
             ("valid_share", pa.float64()),
             ("outline", pa.string()),
             ("provenance", pa.string()),
+            *([("optical_share", pa.float64())] if origin.optical else []),
             ("model", pa.string()),
             ("scene", pa.string()),
             ("acquired", pa.string()),
@@ -173,7 +181,7 @@ def _record_batch(portion: Footprints, origin: Origin, schema: pa.Schema) -> pa.
         portion.confidence,
         portion.valid_share,
         _LEVEL_NAMES.take(pa.array(portion.level)),
-        repeated(origin.provenance),
+        *([_provenance(portion), portion.optical_share] if origin.optical else [repeated(origin.provenance)]),
         repeated(origin.model),
         repeated(origin.scene),
         repeated(origin.acquired),
@@ -181,6 +189,11 @@ def _record_batch(portion: Footprints, origin: Origin, schema: pa.Schema) -> pa.
     ]
     arrays = [column if isinstance(column, pa.Array) else pa.array(column) for column in columns]
     return pa.record_batch(arrays, schema=schema)
+
+
+def _provenance(portion: Footprints) -> pa.Array:
+    """Of footprints that rest on the radar, and on an optical image where that shows any of them."""
+    return pa.array(np.where(portion.optical_share > 0, BOTH_SENSORS, Modality.SAR.value).tolist(), pa.string())
 
 
 class _Watched:

@@ -13,6 +13,7 @@ from overcast.data.radiometry import Statistics
 from overcast.errors import ConfigError
 from overcast.methods.losses import segmentation_loss, share_loss
 from overcast.methods.stages import Position, Stage, position_in
+from overcast.models.mixing import Mixing, chosen
 from overcast.models.network import Network
 from overcast.models.spec import NetworkSpec
 
@@ -136,17 +137,41 @@ class Method(nn.Module, ABC):
             raise ConfigError(f"method {self.name!r} cannot work from {available.value!r}; choose from: {choice}.")
         return self._logits(batch, available)
 
-    def predict_clouded(self, batch: Batch) -> Tensor:
+    @property
+    def mixing(self) -> Mixing:
+        """How this method makes one map of what both sensors and SAR alone say, unless another way is asked for."""
+        return Mixing.CHOICE
+
+    @property
+    def mixings(self) -> frozenset[Mixing]:
+        """The ways that it can."""
+        return frozenset({Mixing.CHOICE, Mixing.BLEND})
+
+    def predict_clouded(self, batch: Batch, mixing: Mixing | None = None) -> Tensor:
         """Logits (B, K, H, W) from SAR and what clouds leave of the optical image (`batch.optical_valid`).
 
         Where the optical image has data they are those from both sensors, elsewhere those from SAR alone: without a
-        clear pixel the result is that of SAR alone to the last bit, without a cloud that of both. A method that cannot
-        work from SAR alone takes the gaps as they are filled, with the training mean.
+        clear pixel the result is that of SAR alone to the last bit, without a cloud that of both. What is between is
+        the matter of `mixing`, by default the method's own. A method that cannot work from SAR alone takes the gaps as
+        they are filled, with the training mean.
+
+        Raises ConfigError for a mixing that the method does not offer.
         """
-        both = self.predict(batch, Available.BOTH)
+        mixing = self.offered(mixing or self.mixing)
         if Available.SAR not in self.available or batch.optical_valid is None:
-            return both
-        return torch.where(batch.optical_valid, both, self.predict(batch, Available.SAR))
+            return self.predict(batch, Available.BOTH)
+        return self._clouded(batch, batch.optical_valid, mixing)
+
+    def offered(self, mixing: Mixing) -> Mixing:
+        """The same. Raises ConfigError where the method does not offer it."""
+        if mixing not in self.mixings:
+            choice = ", ".join(sorted(self.mixings))
+            raise ConfigError(f"method {self.name!r} cannot mix by {mixing.value!r}; choose from: {choice}.")
+        return mixing
+
+    def _clouded(self, batch: Batch, valid: Tensor, mixing: Mixing) -> Tensor:
+        """`predict_clouded` for a member of `self.mixings`."""
+        return chosen(self.predict(batch, Available.BOTH), self.predict(batch, Available.SAR), valid, mixing)
 
     @abstractmethod
     def _logits(self, batch: Batch, available: Available) -> Tensor:

@@ -40,6 +40,7 @@ from overcast.methods.stages import Position
 from overcast.methods.teacher import Schedule, TeacherOptions
 from overcast.methods.three_branch import HeadWeights, JointBranchMethod
 from overcast.models.collaborative import CollaborativeOutput
+from overcast.models.mixing import Mixing
 from overcast.models.spec import NetworkSpec, Sharing
 
 
@@ -134,6 +135,9 @@ class CollaborativeOptions(TeacherOptions):
     """Share of the steps that belong to the teacher under `teacher_first`."""
     auxiliary_sar: bool = False
     """A supervised head on the SAR branch in training."""
+    mixing: Mixing = Mixing.CHOICE
+    """What is made of an optical image of which a part is missing. `features` also trains so: the OPT-SAR path then
+    sees hallucinated features in the gaps, and z^OS is supervised wherever SAR has data. Not in the paper."""
 
     @model_validator(mode="after")
     def _one_way_over_channels(self) -> Self:
@@ -174,9 +178,28 @@ class CollaborativeLearning(JointBranchMethod):
         """Anything: SAR gives z^HS, optical z^O, both z^OS."""
         return frozenset(Available)
 
+    @property
+    def mixing(self) -> Mixing:
+        """That of the options."""
+        return self.options.mixing
+
+    @property
+    def mixings(self) -> frozenset[Mixing]:
+        """All."""
+        return frozenset(Mixing)
+
+    def _clouded(self, batch: Batch, valid: Tensor, mixing: Mixing) -> Tensor:
+        if mixing is not Mixing.FEATURES:
+            return super()._clouded(batch, valid, mixing)
+        return self.network.with_parts_of_optical(batch.require("sar"), batch.require("optical"), valid)
+
     def _output(self, batch: Batch) -> CollaborativeOutput:
         detach = self.options.sar_gradient is SarGradient.HAL_SAR
-        return self.network.beside(self._student(batch), batch.require("optical"), detach_sar=detach)
+        valid = batch.optical_valid if self.options.mixing is Mixing.FEATURES else None
+        return self.network.beside(self._student(batch), batch.require("optical"), valid=valid, detach_sar=detach)
+
+    def _fused_valid(self, batch: Batch) -> Tensor | None:
+        return batch.sar_valid if self.options.mixing is Mixing.FEATURES else super()._fused_valid(batch)
 
     def _logits(self, batch: Batch, available: Available) -> Tensor:
         match available:

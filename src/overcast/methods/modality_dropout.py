@@ -34,6 +34,8 @@ class ModalityDropoutOptions(TwinOptions):
     name: Literal["modality_dropout"] = "modality_dropout"
     probability: float = Field(default=0.5, ge=0, lt=1)
     """Probability that a training sample loses its optical image."""
+    learn_gaps: bool = False
+    """Supervise the fused logits also where a kept optical image has a gap; see `augmentation.cloud_share`."""
 
 
 class ModalityDropout(Method):
@@ -62,7 +64,7 @@ class ModalityDropout(Method):
         optical = batch.require("optical")
         keep = kept_samples(len(optical), self.options.probability).to(optical.device)
         output = self.network(optical, batch.require("sar"), keep)
-        fused = valid_of_kept(batch, keep)
+        fused = batch.sar_valid if self.options.learn_gaps else valid_of_kept(batch, keep)
         return twin_losses(output, self._label(batch), (fused, batch.optical_valid), self.options, self.target_weights)
 
     def deployable(self) -> nn.Module:

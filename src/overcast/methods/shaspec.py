@@ -46,6 +46,8 @@ class ShaspecOptions(BaseModel):
     """Weight of the cross entropy of the sensors."""
     probability: float = Field(default=0.5, ge=0, lt=1)
     """Probability that a training sample loses its optical image."""
+    learn_gaps: bool = False
+    """Supervise the logits also where a kept optical image has a gap; see `augmentation.cloud_share`."""
 
 
 class Shaspec(Method):
@@ -72,8 +74,9 @@ class Shaspec(Method):
         optical, sar = batch.require("optical"), batch.require("sar")
         keep = kept_samples(len(optical), self.options.probability).to(optical.device)
         output = self.network(optical, sar, keep)
+        valid = batch.sar_valid if self.options.learn_gaps else valid_of_kept(batch, keep)
         return {
-            "seg": self._seg(output.logits, self._label(batch), valid_of_kept(batch, keep)),
+            "seg": self._seg(output.logits, self._label(batch), valid),
             "shared": self.options.alpha * shared_distance(output, both_valid(batch)),
             "specific": self.options.beta * self._sensor_entropy(output, batch),
         }

@@ -59,6 +59,8 @@ class FusionOptions(TwinOptions):
     """`fusion`, the upper bound: optical and SAR in training and at inference."""
 
     name: Literal["fusion"] = "fusion"
+    learn_gaps: bool = False
+    """Supervise the fused logits also where the optical image has a gap; see `augmentation.cloud_share`."""
 
 
 class SingleSensor(Method):
@@ -177,7 +179,8 @@ class Fusion(Method):
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule
         """L_seg of the fused logits where both have data, of the auxiliary ones where the optical image has."""
         output = self.network(batch.require("optical"), batch.require("sar"))
-        valid = (both_valid(batch), batch.optical_valid)
+        fused = batch.sar_valid if self.options.learn_gaps else both_valid(batch)
+        valid = (fused, batch.optical_valid)
         return twin_losses(output, self._label(batch), valid, self.options, self.target_weights)
 
     def deployable(self) -> nn.Module:

@@ -204,11 +204,14 @@ class TaughtMethod(Method):
 
 
 def split_output(output: Any, sizes: Sequence[int]) -> list[Any]:
-    """A tensor, or a dataclass of tensors, of a batch cut into parts of the given numbers of samples."""
+    """A tensor, or a dataclass or tuple of tensors, of a batch cut into parts of the given numbers of samples."""
     if output is None:
         return [None] * len(sizes)
     if isinstance(output, Tensor):
         return list(torch.split(output, list(sizes)))
+    if isinstance(output, tuple):
+        parts = [split_output(one, sizes) for one in output]
+        return [tuple(part[at] for part in parts) for at in range(len(sizes))]
     cut = {field.name: split_output(getattr(output, field.name), sizes) for field in fields(output)}
     return [type(output)(**{name: parts[at] for name, parts in cut.items()}) for at in range(len(sizes))]
 

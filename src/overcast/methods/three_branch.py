@@ -118,11 +118,15 @@ class JointBranchMethod(ThreeBranchMethod):
         """What passes from the optical path to the hallucination path."""
 
     def _segmentation(self, output: CollaborativeOutput, batch: Batch) -> dict[str, Tensor]:
-        fused = self._seg(output.fused_optical, self._label(batch), both_valid(batch))
+        fused = self._seg(output.fused_optical, self._label(batch), self._fused_valid(batch))
         losses = self._radar_losses(output, batch) | {"seg_fused_optical": self.weights.fused_optical * fused}
         if self.joint:
             losses |= self._optical_losses(output.optical, output.share_optical, batch)
         return losses
+
+    def _fused_valid(self, batch: Batch) -> Tensor | None:
+        """(B, 1, H, W) bool: where z^OS is supervised; None for everywhere."""
+        return both_valid(batch)
 
     def _radar_losses(self, output: RadarOutput, batch: Batch) -> dict[str, Tensor]:
         label, sar, weights = self._label(batch), batch.sar_valid, self.weights

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from overcast.models.blocks import ResidualBlock, crop_like, logit_head, pad_to_stride
 from overcast.models.fusion import FusionHead
+from overcast.models.mixing import mixed, mixed_features, optical_weight
 from overcast.models.network import (
     HallucinationNetwork,
     Network,
@@ -73,21 +74,32 @@ class CollaborativeNetwork(Network):
         self.optical_share_head = logit_head(deepest, spec.logits) if own else None
         self.optical_norms = self.deployed.block.domain_norms() if spec.sharing is Sharing.WEIGHTS else None
 
-    def forward(self, sar: Tensor, optical: Tensor, *, detach_sar: bool = False) -> CollaborativeOutput:
+    def forward(
+        self, sar: Tensor, optical: Tensor, *, valid: Tensor | None = None, detach_sar: bool = False
+    ) -> CollaborativeOutput:
         """All logits of a standardised SAR (B, C_s, H, W) and optical (B, C_o, H, W) image.
 
-        With `detach_sar` no gradient of z^OS enters the SAR branch; no value changes.
+        Args:
+            sar: Standardised.
+            optical: Standardised, 0 where it has no data.
+            valid: (B, 1, H, W) True where the optical image has data: what it lacks is filled with hallucinated
+                features at every scale, and z^OS passes over into z^HS. None takes the image as it is.
+            detach_sar: No gradient of z^OS enters the SAR branch; no value changes.
         """
-        return self.beside(self.radar(sar), optical, detach_sar=detach_sar)
+        return self.beside(self.radar(sar), optical, valid=valid, detach_sar=detach_sar)
 
-    def beside(self, alone: RadarOutput, optical: Tensor, *, detach_sar: bool = False) -> CollaborativeOutput:
-        """All logits, those from SAR alone being known."""
-        seen = self.optical_stream(optical)
+    def beside(
+        self, alone: RadarOutput, optical: Tensor, *, valid: Tensor | None = None, detach_sar: bool = False
+    ) -> CollaborativeOutput:
+        """All logits, those from SAR alone being known. No gradient enters the hallucination branch by mixing."""
+        weight = None if valid is None else optical_weight(valid)
+        seen = self.optical_stream(optical, alone.features_hallucination, weight)
         radar = alone.radar.detach() if detach_sar else alone.radar
+        fused = crop_like(self.optical_fusion(seen.decoded, radar).logits, optical)
         return CollaborativeOutput(
             **vars(alone),
             optical=crop_like(self.optical_head(seen.decoded), optical),
-            fused_optical=crop_like(self.optical_fusion(seen.decoded, radar).logits, optical),
+            fused_optical=fused if weight is None else mixed(fused, alone.fused_hallucination.detach(), weight),
             share_optical=self.share_logits(seen),
             features_optical=seen,
         )
@@ -121,12 +133,34 @@ class CollaborativeNetwork(Network):
         seen, radar = self.optical_stream(optical), self.deployed.second_stream(pad_to_stride(sar))
         return crop_like(self.optical_fusion(seen.decoded, radar).logits, sar)
 
-    def optical_stream(self, optical: Tensor) -> StreamFeatures:
-        """Features of the optical image, padded here."""
-        *skips, deepest = self.optical.encode(pad_to_stride(optical))
+    def with_parts_of_optical(self, sar: Tensor, optical: Tensor, valid: Tensor) -> Tensor:
+        """Logits (B, K, H, W): z^OS where the optical image is `valid` (B, 1, H, W), z^HS to the bit where it is not.
+
+        Features are mixed as `forward` mixes them.
+        """
+        padded, weight = pad_to_stride(sar), optical_weight(valid)
+        hallucinated, radar = self.deployed.first_stream(padded), self.deployed.second_stream(padded)
+        alone = crop_like(self.deployed.fusion(hallucinated.decoded, radar).logits, sar)
+        seen = self.optical_stream(optical, hallucinated, weight)
+        return mixed(crop_like(self.optical_fusion(seen.decoded, radar).logits, sar), alone, weight)
+
+    def optical_stream(
+        self, optical: Tensor, hallucinated: StreamFeatures | None = None, weight: Tensor | None = None
+    ) -> StreamFeatures:
+        """Features of the optical image, padded here.
+
+        With a `weight` (B, 1, H, W) of the image the decoder receives hallucinated features for the rest, and so does
+        whoever takes what it returns; the deepest feature stays that of the image.
+        """
+        image, *skips, deepest = self.optical.encode(pad_to_stride(optical))
         block = self.deployed.block if self.optical_block is None else self.optical_block
         shared = block(deepest, None if self.optical_norms is None else list(self.optical_norms))
-        return StreamFeatures(shared, self.optical.decode([*skips, shared]))
+        if hallucinated is None or weight is None:
+            return StreamFeatures(shared, self.optical.decode([image, *skips, shared]))
+        weight = pad_to_stride(weight)
+        other = [feature.detach() for feature in (*hallucinated.skips, hallucinated.deepest)]
+        decoded = self.optical.decode([image, *mixed_features([*skips, shared], other, weight)])
+        return StreamFeatures(shared, mixed(decoded, hallucinated.decoded.detach(), weight))
 
     def share_logits(self, seen: StreamFeatures) -> Tensor:
         """z_share^O (B, K, h, w) of the optical features."""

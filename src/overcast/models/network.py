@@ -49,6 +49,8 @@ class StreamFeatures:
     """(B, C, h, w) at stride 32: what the decoder received as its deepest feature (F_share)."""
     decoded: Tensor
     """(B, D, H / s, W / s): F_de, where s is `NetworkSpec.decoded_stride`."""
+    skips: tuple[Tensor, ...] = ()
+    """F_en-1 .. F_en-4, from stride 2 to 16, where a stream keeps them."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class TwinNetwork(Network):
         """Features of the padded first input: the block's output replaces the deepest decoder input."""
         *skips, deepest = self.first.encode(x)
         shared = self.block(deepest)
-        return StreamFeatures(shared, self.first.decode([*skips, shared]))
+        return StreamFeatures(shared, self.first.decode([*skips, shared]), tuple(skips[1:]))
 
     def second_stream(self, x: Tensor) -> Tensor:
         """Decoded feature of the padded second input."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from overcast.data.units import RadarSide, Resampling, Unit
 from overcast.errors import ConfigError
+from overcast.inference.ground import Area
 
 Report = Callable[[float, float, str], None]
 """Called with km^2 done, km^2 in all and what is being done."""
@@ -53,6 +54,8 @@ class PrepareOptions:
     """Power below it, zero and negative power included, is set to it; without it what has no dB becomes nodata."""
     accept_values: bool = False
     """Believe what is stated even where the values look otherwise."""
+    area: Area | None = None
+    """The part of the scene that is prepared; None: all of it."""
     overwrite: bool = False
     stac: bool = True
     """Write a STAC item beside the scene."""

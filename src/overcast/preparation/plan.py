@@ -16,7 +16,9 @@ from overcast.data.radiometry import SensorRadiometry
 from overcast.data.resample import Regridding
 from overcast.data.units import Resampling, Unit
 from overcast.errors import ConfigError, RadiometryError
+from overcast.grid import Window
 from overcast.inference.declare import declared_beside
+from overcast.inference.ground import Ground, ground_of
 from overcast.preparation.aim import Aim, ForTraining
 from overcast.preparation.bands import find_bands, parse_input
 from overcast.preparation.convert import Conversion
@@ -65,11 +67,24 @@ class Plan:
 
     bands: tuple[BandPlan, ...]
     grid: Georeference
+    """Of all of the scene: an area of it changes no pixel inside."""
     sensor: SensorRadiometry
     """What the output declares of itself."""
     radar: Radar | None
     model: Aim
     options: PrepareOptions
+    ground: Ground | None = None
+    """What of the grid is wanted; None: all of it."""
+
+    @property
+    def window(self) -> Window:
+        """What of the grid is written."""
+        return self.grid.whole if self.ground is None else self.ground.window
+
+    @property
+    def written(self) -> Georeference:
+        """Grid of the output."""
+        return self.grid.crop(self.window)
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -93,7 +108,7 @@ class Plan:
         bands = [f"{name}: band {index} of {file}, {how}" for name, file, index, how in origins]
         missing = sorted({value for band in self.bands for value in band.reader.nodata})
         nodata = ["no data: NaN, what the files declare" + "".join(f", {value:g}" for value in missing)]
-        return (*bands, *nodata, _grid_sentence(self), *_look_sentences(self))
+        return (*bands, *nodata, _grid_sentence(self), *_area_sentences(self), *_look_sentences(self))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -132,7 +147,8 @@ def make_plan(inputs: Sequence[str | Path], aim: Aim | ForTraining, options: Pre
         return None if same_grid(source, grid) else Regridding(source, grid, options.resampling)
 
     bands = tuple(_band_plan(reader, regridding(reader.grid), model, options) for reader in readers)
-    return Plan(bands, grid, _declaration(wanted, radar, options), radar, model, options)
+    ground = None if options.area is None else ground_of(options.area, grid, first.band.path)
+    return Plan(bands, grid, _declaration(wanted, radar, options), radar, model, options, ground)
 
 
 def _declaration(wanted: SensorRadiometry, radar: Radar | None, options: PrepareOptions) -> SensorRadiometry:
@@ -242,7 +258,7 @@ def _require_unconverted(
 
 
 def _grid_sentence(plan: Plan) -> str:
-    grid, first = plan.grid, plan.bands[0].regridding
+    grid, first = plan.written, plan.bands[0].regridding
     size = f"{grid.height} x {grid.width} pixels of {plan.sensor.gsd_m:g} m in {grid.crs}"
     if all(band.regridding is None for band in plan.bands) or first is None:
         return f"grid kept: {size}"
@@ -250,6 +266,13 @@ def _grid_sentence(plan: Plan) -> str:
     rows, cols = first.footprint
     how = f"mean of power over {rows:.3g} x {cols:.3g} pixels" if first.averages else first.kind.value
     return f"grid: {size}, {turned}; {how}"
+
+
+def _area_sentences(plan: Plan) -> list[str]:
+    if plan.ground is None or plan.options.area is None:
+        return []
+    row, col = plan.window.row, plan.window.col
+    return [f"area {plan.options.area.text}: from row {row} and column {col} of the whole grid, whose pixels are kept"]
 
 
 def _look_sentences(plan: Plan) -> list[str]:

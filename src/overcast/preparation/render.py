@@ -29,17 +29,21 @@ class Block:
         return np.asarray(np.isfinite(self.values).all(axis=0))
 
 
-def render(plan: Plan, window: Window) -> Block:
-    """A window of the prepared scene. Raises InputError for a damaged file."""
+def render(plan: Plan, window: Window, *, within: bool = True) -> Block:
+    """A window of the grid; what of it is not wanted has no data, unless `within` is False.
+
+    Raises InputError for a damaged file.
+    """
     values = np.empty((len(plan.bands), window.height, window.width), np.float32)
+    wanted = True if plan.ground is None or not within else plan.ground.mask(window)
     reaches: dict[int, Reach] = {}
     lost = 0
     for band, target in zip(plan.bands, values, strict=True):
         if band.regridding is not None and id(band.regridding) not in reaches:
             reaches[id(band.regridding)] = band.regridding.reach(window)
         found, valid = _band(band, band.regridding, reaches, window)
-        target[:] = np.where(valid, found, np.nan)
-        lost += int(np.count_nonzero(valid & ~np.isfinite(found)))
+        target[:] = np.where(valid & wanted, found, np.nan)
+        lost += int(np.count_nonzero(valid & wanted & ~np.isfinite(found)))
     return Block(values, lost)
 
 
@@ -62,16 +66,19 @@ def _band(
 
 
 def blocks(plan: Plan, largest: int) -> Iterator[Window]:
-    """Windows that cover the output row by row; sides divide `largest`, smaller where the source is much finer."""
-    side = _side(plan, largest)
-    for row in range(0, plan.grid.height, side):
-        for col in range(0, plan.grid.width, side):
-            yield Window(row, col, min(side, plan.grid.height - row), min(side, plan.grid.width - col))
+    """Windows of the grid that cover the output row by row; sides divide `largest`.
+
+    They are smaller where the source is much finer.
+    """
+    side, (bottom, right) = _side(plan, largest), plan.window.stop
+    for row in range(plan.window.row, bottom, side):
+        for col in range(plan.window.col, right, side):
+            yield Window(row, col, min(side, bottom - row), min(side, right - col))
 
 
 def sample_blocks(plan: Plan) -> Iterator[Block]:
-    """Small blocks spread evenly over the prepared scene; all of it where it is small."""
-    return (render(plan, window) for window in sample_windows(plan.grid, _side(plan, SAMPLE_SIDE)))
+    """Small blocks spread evenly over the scene, whatever of it is wanted; all of it where it is small."""
+    return (render(plan, window, within=False) for window in sample_windows(plan.grid, _side(plan, SAMPLE_SIDE)))
 
 
 def _side(plan: Plan, largest: int) -> int:

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from overcast.bundle import Bundle
+from overcast.data.contract import ModelContract
 from overcast.errors import InputError
 from overcast.inference.clock import fixed_now
 from overcast.inference.cog import BLOCK, CACHE_BYTES, bounded_cache, write_cog
 from overcast.inference.inputs import Identities, input_identities, require_unchanged
-from overcast.inference.model import SceneModel
 from overcast.inference.outputs import (
     destination,
     raise_if_interrupted,
@@ -33,6 +33,10 @@ from overcast.preparation.plan import Plan, make_plan
 from overcast.preparation.provenance import write_item
 from overcast.preparation.render import blocks, render
 from overcast.preparation.write import SceneWriter
+
+if TYPE_CHECKING:
+    from overcast.bundle import Bundle
+    from overcast.inference.model import SceneModel
 
 LARGEST_CACHE_BYTES = 512 * 2**20
 """Bound of the block cache for inputs stored in rows as wide as the scene."""
@@ -54,12 +58,12 @@ class PrepareSummary:
     @property
     def km2(self) -> float:
         """Area of the scene."""
-        return self.plan.grid.height * self.plan.grid.width * self.plan.pixel_km2
+        return self.plan.window.height * self.plan.window.width * self.plan.pixel_km2
 
 
 def prepare_scene(
     inputs: Sequence[str | Path],
-    bundle: Bundle | SceneModel | ForTraining,
+    bundle: Bundle | SceneModel | ModelContract | ForTraining,
     output: Path,
     options: PrepareOptions | None = None,
     *,
@@ -70,8 +74,8 @@ def prepare_scene(
 
     Args:
         inputs: Files: `scene.tif`, `HV=b.tif`, or `HV=scene.tif@2` for its second band.
-        bundle: The model that decides bands, unit, pixel size and radar side; or `ForTraining`, which takes every band
-            and calibrates it.
+        bundle: The model that decides bands, unit, pixel size and radar side, or what its record says of them; or
+            `ForTraining`, which takes every band and calibrates it.
         output: Cloud-optimised GeoTIFF, .tif or .tiff; a STAC item is written beside it.
         options: What the files do not say.
         dry_run: Decide and check everything, and write nothing.
@@ -83,7 +87,7 @@ def prepare_scene(
         ConfigError: Options contradict each other.
     """
     started, options = time.monotonic(), options or PrepareOptions()
-    aim = bundle if isinstance(bundle, SceneModel | ForTraining) else SceneModel.of(bundle)
+    aim = bundle if isinstance(bundle, ModelContract | ForTraining) else _aim(bundle)
     # not scene.stac.json, which predict writes beside footprints called scene.gpkg
     item = output.with_suffix(".prepared.stac.json") if options.stac else None
     targets = (output, item) if item is not None else (output,)
@@ -119,13 +123,19 @@ def prepare_scene(
     )
 
 
+def _aim(model: Bundle | SceneModel) -> SceneModel:
+    from overcast.inference.model import SceneModel  # and with it PyTorch, which a contract does without
+
+    return model if isinstance(model, SceneModel) else SceneModel.of(model)
+
+
 def _write(plan: Plan, raster: Path, scene: Path, progress: Report | None) -> tuple[int, int]:
     """Every block, from the first row to the last, then the COG; returns pixels with data and values lost."""
-    total, done, valid, lost = plan.grid.height * plan.grid.width, 0, 0, 0
+    total, done, valid, lost = plan.window.height * plan.window.width, 0, 0, 0
     with SceneWriter(raster, plan) as writer:
         for window in blocks(plan, BLOCK):
             block = render(plan, window)
-            writer.write(window, block.values)
+            writer.write(window.relative_to(plan.window), block.values)
             valid += int(np.count_nonzero(block.valid))
             lost += block.lost
             done += window.height * window.width
@@ -151,7 +161,7 @@ def _check_outputs(plan: Plan, targets: Sequence[Path], inputs: Identities) -> N
             f"{side_car} would be read as the description of {output.name} and override what is written into it; "
             "remove it, or write elsewhere."
         )
-    stored = plan.grid.height * plan.grid.width * len(plan.bands) * 4
+    stored = plan.window.height * plan.window.width * len(plan.bands) * 4
     require_space(output, int(2.4 * stored) + 2**20)  # as it grows; compressed, with overviews, at worst
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from overcast.data.addresses import address
 from overcast.data.files import RasterFile, is_masked
 from overcast.data.georeference import Georeference
+from overcast.data.radar_geometry import refuse_radar_geometry
 from overcast.data.units import Unit
 from overcast.errors import InputError, RadiometryError
 from overcast.grid import Window
@@ -70,11 +71,7 @@ def open_reader(band: Band, nodata: tuple[float, ...]) -> BandReader:
     Raises InputError where the file does not say where it lies.
     """
     dataset, grid = band.dataset, band.grid
-    if (grid.crs is None or not grid.placed) and (dataset.gcps[0] or dataset.rpcs is not None):
-        raise InputError(
-            f"{address(band.path)} lies in radar geometry (ground control points only); correct it for terrain first, "
-            "with SNAP or a ready corrected product, or place it with gdalwarp -tps -t_srs EPSG:..."
-        )
+    refuse_radar_geometry(band.path, dataset)
     if grid.crs is None or grid.transform.determinant == 0 or grid.transform.is_identity:
         missing = "coordinate reference system" if grid.crs is None else "geotransform"
         raise InputError(

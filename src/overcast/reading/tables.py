@@ -42,12 +42,22 @@ def read_table(path: Path, error: type[OvercastError], columns: Collection[str],
     rows = read_rows(path, error)
     header = rows[0][1] if rows else []
     if not set(columns) <= set(header):
-        raise error(f"{named(path)} lacks the columns {','.join(columns)}; {remedy}.")
+        raise error(f"{named(path)} lacks the columns {','.join(columns)}{_why(header, columns)}; {remedy}.")
     for line, cells in rows[1:]:
         if any(cell.strip() for cell in cells[len(header) :]):
             raise error(f"{named(path)} line {line} has more cells than the first line names columns; {SAVE}.")
     empty = dict.fromkeys(header, "")
     return [Row(line, {**empty, **dict(zip(header, cells, strict=False))}) for line, cells in rows[1:]]
+
+
+def _why(header: list[str], columns: Collection[str]) -> str:
+    """What a spreadsheet may have done to the first line; nothing where it looks like nothing of the kind."""
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and separator in header[0]:
+            return f" (its cells are apart by {name}, not by commas)"
+    small = {cell.strip().lower(): cell for cell in header}
+    others = [small[column.lower()] for column in columns if column not in header and column.lower() in small]
+    return f" (it has {', '.join(map(repr, others))}: names count letter by letter)" if others else ""
 
 
 def _rows(text: str, path: Path, error: type[OvercastError]) -> Iterator[tuple[int, list[str]]]:

@@ -21,7 +21,14 @@ from overcast.simulator.optical import BANDS
 from overcast.simulator.options import CRS, SimulationOptions
 from overcast.simulator.place import PlaceId, SimulatedPlace, place_ids, simulate_place
 from overcast.simulator.sar import NODATA
-from overcast.simulator.writing import LICENCE, footprint_table, save, write_footprints, write_raster
+from overcast.simulator.writing import (
+    LICENCE,
+    footprint_table,
+    save,
+    write_declaration,
+    write_footprints,
+    write_raster,
+)
 
 ORTHO_CRS = "EPSG:3035"
 """Of the orthophotos; turned by some degrees against the UTM grid of the radar scenes."""
@@ -37,9 +44,10 @@ DESCRIPTION = "town.yaml"
 def simulate_scenes(output: Path, options: SimulationOptions, progress: Progress | None = None) -> Path:
     """Write the scenes of `options` for the data source `scenes` and return the description, town.yaml.
 
-    Of each scene: `sar/<name>.tif`, `ortho/<name>.tif` in another coordinate system and pixel size, `footprints/
-    <name>.gpkg` over the western third, `footprints/checked.gpkg` with that ground, and `truth/<name>.gpkg` with every
-    footprint, which the description does not name. The folder is complete or absent; a finished one is left as it is.
+    Of each scene: `sar/<name>.tif` with its declaration, `ortho/<name>.tif` in another coordinate system and pixel
+    size, `footprints/<name>.gpkg` over the western third, `footprints/checked.gpkg` with that ground, and
+    `truth/<name>.gpkg` with every footprint, which the description does not name. The folder is complete or absent; a
+    finished one is left as it is.
 
     Raises:
         ConfigError: The options ask for places that are cut into chips, or for a scene of an odd size.
@@ -75,6 +83,7 @@ def _write_scene(root: Path, scene: PlaceId, options: SimulationOptions) -> shap
     place = simulate_place(scene, options, options.gsd_m * FINER / 25)
     name, grid = f"{scene.name}.tif", place.grid
     write_raster(root / "sar" / name, place.sar, grid, options.sar.polarisations, predictor=3, nodata=NODATA)
+    write_declaration(root / "sar" / f"{scene.name}.yaml", place, options)
     values, at = _projected(place, options.gsd_m)
     write_raster(root / "ortho" / name, values, at, BANDS[:3], predictor=2, nodata=0)
     table = footprint_table(place.city)

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from overcast.data.vectors import in_metres, read_shapes, single_polygons
 from overcast.errors import InputError
 from overcast.raster.virtual import require_no_address
+from overcast.reading import quoted
 from overcast.simulator.cityjson import ModelBuilding, read_cityjson
 from overcast.simulator.geometry import Roof
+from overcast.simulator.heights import TALLEST_M, is_levels, metres, usable
 from overcast.simulator.options import FootprintOptions
 
 SMALLEST_M2 = 2.0
 """Smaller outlines are left out."""
-TALLEST_M = 900.0
-"""Heights above are no metres; they count as missing."""
 OVERLAP_M2 = 0.01
 """Smaller overlaps of neighbours are left as they are."""
 Shapes = NDArray[np.object_]
@@ -53,6 +53,7 @@ class Repairs:
     small: int = field(metadata={"text": f"smaller than {SMALLEST_M2:g} m2 left out"})
     without_height: int = field(metadata={"text": "without a usable height given the median or the default"})
     overlapping: int = field(metadata={"text": "overlapping others cut back"})
+    levels: int = field(metadata={"text": "with a height counted from levels"})
 
     def sentence(self) -> str:
         """One line for the user."""
@@ -119,7 +120,18 @@ def _heights(raw: geopandas.GeoDataFrame, path: Path, options: FootprintOptions)
         return np.full(len(raw), np.nan)
     if options.height not in raw.columns:
         raise InputError(f"{path} has no column {options.height!r}; {known}.")
-    return np.asarray(pd.to_numeric(raw[options.height], errors="coerce"), float)
+    heights = metres(raw[options.height].tolist())
+    if is_levels(options.height):
+        heights = heights * options.level_m
+    if options.default_height_m is None and not usable(heights).any():
+        example = next((text for text in raw[options.height] if text is not None and str(text).strip()), None)
+        said = "is empty" if example is None else f"holds for example {quoted(example)}"
+        raise InputError(
+            f"{path}: column {options.height!r} {said}, and no height between 0 and {TALLEST_M:g} m as 12.3, 12,3, "
+            f"'12.3 m' or '40 ft'; name another column ({known}), or give one height for all with --set "
+            "footprints.default_height_m=9."
+        )
+    return heights
 
 
 def _town(table: geopandas.GeoDataFrame, options: FootprintOptions) -> Town:
@@ -134,16 +146,16 @@ def _town(table: geopandas.GeoDataFrame, options: FootprintOptions) -> Town:
     big = (polygons.area >= SMALLEST_M2).to_numpy(bool)
     small, polygons = int((~big).sum()), polygons[big]
     height = polygons["height"].to_numpy(float)
-    usable = np.isfinite(height) & (height > 0) & (height <= TALLEST_M)
+    known = usable(height)
     if not len(polygons):
         raise InputError(f"{path} holds no polygon of at least {SMALLEST_M2:g} m2: nothing to simulate.")
-    if not usable.any() and options.default_height_m is None:
+    if not known.any() and options.default_height_m is None:
         raise InputError(
             f"{path} holds no height between 0 and {TALLEST_M:g} m: name another column by --height, or give one "
             "height for all with --set footprints.default_height_m=9."
         )
-    fill = options.default_height_m if options.default_height_m is not None else float(np.median(height[usable]))
-    height = np.where(usable, height, fill)
+    fill = options.default_height_m if options.default_height_m is not None else float(np.median(height[known]))
+    height = np.where(known, height, fill)
     outlines, overlapping = _apart(polygons.geometry.to_numpy())
     buildings = tuple(
         GivenBuilding(
@@ -154,7 +166,8 @@ def _town(table: geopandas.GeoDataFrame, options: FootprintOptions) -> Town:
         )
         if outline.area >= SMALLEST_M2
     )
-    counts = (without_geometry, mended, several, small, int((~usable).sum()), overlapping)
+    levels = int(known.sum()) if options.height is not None and is_levels(options.height) else 0
+    counts = (without_geometry, mended, several, small, int((~known).sum()), overlapping, levels)
     crs = _name(pyproj.CRS(table.crs))
     tree = shapely.STRtree([building.outline for building in buildings])
     return Town(buildings, crs, Repairs(read, len(buildings), *counts), tree)

@@ -68,7 +68,10 @@ class FootprintOptions(_Options):
     file: str = Field(min_length=1)
     """GeoPackage, GeoJSON, FlatGeobuf, Shapefile or GeoParquet, or CityJSON (`.json`)."""
     height: str | None = None
-    """Column with the heights in metres; CityJSON carries its own."""
+    """Column with the heights: metres, or texts with a unit; a column of levels counts `level_m` for each. CityJSON
+    carries its own."""
+    level_m: float = Field(default=3.0, ge=2, le=6)
+    """Metres of a level, for columns such as `building:levels`."""
     layer: str | None = None
     """Layer of the file; the first by default."""
     crs: str | None = None

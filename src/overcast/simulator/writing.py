@@ -117,9 +117,14 @@ def write_scene(root: Path, name: str, place: SimulatedPlace, options: Simulatio
         paths[Layer.CLOUDS] = folder / "clouds.tif"
     _write_layers(paths, place, footprint_table(place.city), window, options.sar.polarisations)
     paths[Layer.DECLARATION] = folder / "sar.yaml"
-    declared = _declared_sar(options) | {"radar_side": place.strip.radar_side.value}
-    save(paths[Layer.DECLARATION], yaml.safe_dump(declared, sort_keys=False).encode())
+    write_declaration(paths[Layer.DECLARATION], place, options)
     return [Written(layer.value, path, layer, window) for layer, path in paths.items()]
+
+
+def write_declaration(path: Path, place: SimulatedPlace, options: SimulationOptions) -> None:
+    """Write the side file from which `predict` knows what the numbers of a radar image mean."""
+    declared = _declared_sar(options) | {"radar_side": place.strip.radar_side.value}
+    save(path, yaml.safe_dump(declared, sort_keys=False).encode())
 
 
 def _write_layers(

@@ -51,6 +51,9 @@ LATER_SETTINGS: Mapping[str, Any] = {
     "method.align_where": "all",
     "method.divergence": "pixel",
     "method.sar_gradient": "both_heads",
+    "method.mixing": "choice",
+    "method.learn_gaps": False,
+    "augmentation.cloud_share": 0.0,
 }
 """Settings that came after the first runs, and the value with which nothing differs from a run without them."""
 

@@ -79,15 +79,10 @@ def start_from(method: Method, start: Start, radiometry: Radiometry, *, keep_sta
             forget_statistics(target)
     taken = tuple(name for name, _, _ in pairs)
     info = bundle.info
-    name = lineage_name(bundle.path)
+    name = bundle.name
     parent = Parent(name=name, sha256=info.weights_sha256, licence=info.licence, taken=taken)
     parameters = frozenset(id(parameter) for _, _, target in pairs for parameter in target.parameters())
     return Started(parent, parameters, f"starting from {name} ({info.method.name}): {', '.join(taken)}; {by_name}")
-
-
-def lineage_name(path: Path) -> str:
-    """Name of the bundle, or of the run that it is a result of."""
-    return path.parent.name if path.name in ("bundle", "full") else path.name
 
 
 def _require_design(bundle: Bundle, spec: NetworkSpec) -> None:

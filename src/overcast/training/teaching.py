@@ -11,7 +11,6 @@ from overcast.errors import BundleError, InputError
 from overcast.methods.one_stream import OneStream, SoftTeacher
 from overcast.reading import read_record
 from overcast.training.folder import RESTORE, RunFolder, write_atomic
-from overcast.training.start import lineage_name
 
 TAUGHT = ("the probabilities of its predictions from SAR alone, as soft labels",)
 """What a distilled network has of its teacher, in words."""
@@ -37,7 +36,7 @@ def give_teacher(method: OneStream, radiometry: Radiometry, statistics: Statisti
     bundle = load_bundle(teacher_bundle(Path(method.options.teacher)))
     info = bundle.info
     _require_same_output(bundle, method)
-    name = lineage_name(bundle.path)
+    name = bundle.name
     assert info.radiometry.sar is not None
     check_same(info.radiometry.sar, radiometry.sar, expected_name=f"model {name}", found_name="the training data")
     method.learn_from(SoftTeacher.of(bundle.standardised_network, info.statistics.sar, statistics.sar))

@@ -25,6 +25,10 @@ STEPS = 2.0**20
 """Corners are rounded to 1 / STEPS px, so that a window's own origin is subtracted from them without rounding."""
 
 
+class ElsewhereError(InputError):
+    """Shapes are far from an image, and nothing says that it is a mistake in how they are written."""
+
+
 @dataclass(frozen=True)
 class Polygons:
     """Polygons in pixels of a grid: x is the column, y the row."""
@@ -104,7 +108,7 @@ def read_polygons(
     placed = shapely.transform(placed, lambda xy: xy + np.asarray(shift_m))
     inside = shapely.intersects(placed, _ground(grid)) if np.isfinite(shapely.total_bounds(placed)).all() else None
     if inside is None or not inside.any():
-        raise InputError(_elsewhere(path, table, placed, grid))
+        raise _elsewhere(path, table, placed, grid)
     t = ~grid.transform
     matrix, origin = np.array([[t.a, t.b], [t.d, t.e]]), np.array([t.c, t.f])
     pixels = shapely.transform(placed[inside], lambda xy: np.round((xy @ matrix.T + origin) * STEPS) / STEPS)
@@ -120,22 +124,22 @@ def _ground(grid: Georeference) -> shapely.Polygon:
     return shapely.Polygon([grid.position(*corner) for corner in corners])
 
 
-def _elsewhere(path: Path, table: geopandas.GeoDataFrame, placed: Shapes, grid: Georeference) -> str:
+def _elsewhere(path: Path, table: geopandas.GeoDataFrame, placed: Shapes, grid: Georeference) -> InputError:
     """What is wrong with polygons of which none lies on the grid."""
     crs = table.crs.to_string()
     swapped = table.set_geometry(shapely.transform(np.asarray(table.geometry), lambda xy: xy[:, ::-1]))
     turned = np.asarray(swapped.set_crs(table.crs, allow_override=True).geometry.to_crs(grid.crs))
     if np.isfinite(shapely.total_bounds(turned)).all() and shapely.intersects(turned, _ground(grid)).any():
-        return (
+        return InputError(
             f"{path} has its axes swapped: with x and y exchanged its shapes lie on the image; exchange them "
             "(ogr2ogr -s_coord_trans_order, or QGIS: Swap X and Y coordinates)."
         )
     if not np.isfinite(shapely.total_bounds(placed)).all():
-        return (
+        return InputError(
             f"{path} holds coordinates that its coordinate reference system ({crs}) cannot have; write the right one."
         )
     away_km = float(shapely.distance(placed, _ground(grid)).min()) / 1000
-    return (
+    return ElsewhereError(
         f"{path} lies elsewhere: its nearest shape is {away_km:.3g} km from the image; give the footprints of this "
         f"place, or correct the coordinate reference system of the file ({crs})."
     )

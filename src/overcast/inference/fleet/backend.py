@@ -11,7 +11,6 @@ import torch
 from overcast.errors import OvercastError
 from overcast.inference.blockwise import Compute, SceneWork
 from overcast.inference.fleet.worker import BlockTask, Outcome
-from overcast.inference.scene import plan_scene
 from overcast.inference.work import store_block
 
 LISTEN_S = 2.0
@@ -39,7 +38,7 @@ def compute_on(backend: Backend) -> Compute:
 
     def compute(scene: SceneWork, strips: Sequence[int], passed: Callable[[int], None]) -> None:
         threads = scene.job.options.scene.threads or torch.get_num_threads()
-        across = len(plan_scene(scene.grid, scene.job.options.scene).cols.starts)
+        across = len(scene.plan.cols.starts)
         todo = list(reversed(strips))
         waiting: set[Future[Outcome]] = set()
         done = 0
@@ -70,6 +69,8 @@ def _task(scene: SceneWork, strip: int, threads: int) -> BlockTask:
         strip=strip,
         threads=threads,
         title=scene.work.title,
+        optical=job.optical,
+        ground=scene.ground,
     )
 
 

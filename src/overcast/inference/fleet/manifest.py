@@ -102,11 +102,16 @@ def request_digest(job: Job) -> str:
     for name in ("threads", "queue_batches", "keep_exports"):
         del options["scene"][name]
     del options["overwrite"]
+    for name in ("area", "mixing"):
+        if options[name] is None:
+            del options[name]
+    area = job.options.area
     facts: Sequence[object] = [
-        lasting(input_identities(job.scene)),
+        lasting(input_identities(job.inputs, () if area is None or area.file is None else (area.file,))),
         [job.model.sha256, job.model.class_name, job.model.temperature],
         job.sensor.model_dump(mode="json"),
         options,
         [path.name for path in job.targets],
+        *([] if job.optical is None else [asdict(job.optical)]),
     ]
     return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]

@@ -10,17 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from overcast.data.files import open_grid
-from overcast.errors import OvercastError
+from overcast.errors import InputError, OvercastError
 from overcast.inference.blockwise import Compute, compute_here
 from overcast.inference.cog import bounded_cache
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.fleet.manifest import Manifest, Status, request_digest
+from overcast.inference.fleet.optical import optical_of
 from overcast.inference.fleet.scenes import SceneSpec
+from overcast.inference.ground import OutsideError, ground_of
 from overcast.inference.job import Job, PredictOptions
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import termination_as_interrupt
 from overcast.inference.predict import PredictionSummary, run_job
 from overcast.inference.progress import Progress, Report, Stage
+from overcast.inference.sky import OpticalInput
 from overcast.inference.staging import recover_publication
 
 HEADERS_AT_ONCE = 8
@@ -42,6 +45,8 @@ class FleetRequest:
     """Ending of the footprints; None for none."""
     probability: str | None = None
     """Ending of the probability; None for none."""
+    optical: OpticalInput | None = None
+    """The optical images beside the scenes: sheets for all of them, or a folder with one for each; see `optical_of`."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,8 @@ class FleetSummary:
     """Of the scenes mapped now."""
     valid_km2: float
     elapsed_s: float
+    outside: tuple[str, ...] = ()
+    """Left out, since they do not meet the area."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,8 @@ def map_scenes(
         todo = [one for one in prepared if not manifest.is_done(one.name, one.digest, one.job.targets)]
         tally.expect(todo)
         _carry_out(todo, compute, at_once, tally, manifest)
+    if tally.outside and not (prepared or tally.failed):
+        raise InputError(f"no scene meets the area: {next(iter(tally.outside.values()))}")
     if tally.bugs:
         tally.bugs[0].add_note(f"{len(tally.bugs)} scenes ended like this; the others are done or told as failed.")
         raise tally.bugs[0]
@@ -105,6 +114,7 @@ def map_scenes(
         km2=sum(one.km2 for one in summaries.values()),
         valid_km2=sum(one.valid_km2 for one in summaries.values()),
         elapsed_s=time.monotonic() - started,
+        outside=tuple(tally.outside),
     )
 
 
@@ -115,6 +125,8 @@ def _prepare(request: FleetRequest, tally: _Tally, manifest: Manifest) -> Iterat
         for spec, future in futures:
             try:
                 yield future.result()
+            except OutsideError as error:
+                tally.leave_out(spec.name, str(error))
             except OvercastError as error:
                 manifest.record(spec.name, spec.files, Status.FAILED, {"error": str(error)})
                 tally.fail(spec.name, str(error))
@@ -132,8 +144,12 @@ def _prepared(request: FleetRequest, spec: SceneSpec, tally: _Tally) -> _Prepare
         probability=None if request.probability is None else request.folder / f"{spec.name}{request.probability}",
         footprints=None if request.footprints is None else request.folder / f"{spec.name}{request.footprints}",
         report=tally.report_of(spec.name),
+        optical=optical_of(spec, request.optical),
     )
     grid = open_grid(spec.files[0])
+    if options.area is not None:
+        window = ground_of(options.area, grid, spec.files[0]).window
+        grid = grid.crop(window)
     return _Prepared(spec.name, job, request_digest(job), grid.height * grid.width * job.pixel_km2)
 
 
@@ -204,6 +220,7 @@ class _Tally:
         self.summaries: dict[str, PredictionSummary] = {}
         self.failed: dict[str, str] = {}
         self.bugs: list[Exception] = []
+        self.outside: dict[str, str] = {}
 
     def expect(self, scenes: Iterable[_Prepared]) -> None:
         """Scenes that are mapped now."""
@@ -234,6 +251,12 @@ class _Tally:
             self._states[name] = (self._expected[name], self._states.get(name, (0.0, 0.0))[1])
             count = "" if summary.footprint_count is None else f"{summary.footprint_count} footprints, "
             self._tell(f"{name}: {count}{summary.valid_km2:.4g} of {summary.km2:.4g} km2 hold data")
+
+    def leave_out(self, name: str, reason: str) -> None:
+        """A scene does not meet the area."""
+        with self._lock:
+            self.outside[name] = reason
+            self._tell(f"{name} is left out: it does not meet the area")
 
     def fail(self, name: str, reason: str, bug: Exception | None = None) -> None:
         """A scene has failed; its area counts no longer."""

@@ -90,7 +90,14 @@ def _of_list(path: Path) -> Iterator[SceneSpec]:
         raise InputError(f"{path} lists no scene; write one a line.")
     for line in scenes:
         files = tuple(located(name) for part in line.split("\t") if (name := _unquoted(part)))
-        yield _of_files(tuple(file if is_remote(file) else path.parent / file for file in files))
+        yield _of_files(tuple(file if is_remote(file) else _beside(path, file) for file in files))
+
+
+def _beside(listing: Path, file: Path) -> Path:
+    """A file of a list, seen from where the list lies; Windows may have written its folders."""
+    found = listing.parent / file
+    slashed = listing.parent / str(file).replace("\\", "/")
+    return slashed if not found.exists() and slashed.exists() else found
 
 
 def _unquoted(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from overcast import __version__
@@ -18,9 +19,12 @@ from overcast.inference.blockwise import torch_threads
 from overcast.inference.checked import tile_checked
 from overcast.inference.cog import bounded_cache
 from overcast.inference.encoding import Encoding
+from overcast.inference.ground import Ground
 from overcast.inference.model import SceneModel
 from overcast.inference.rotate import RotatedSource
 from overcast.inference.scene import SceneOptions, StripPredictor, plan_scene
+from overcast.inference.sky import OpticalInput, Sky, open_sky
+from overcast.inference.two_sensors import with_parts
 from overcast.models.views import with_views
 from overcast.runtime.network import fast_network
 from overcast.runtime.options import RuntimeOptions
@@ -43,6 +47,10 @@ class BlockTask:
     """Names the scene's output in errors."""
     version: str = __version__
     """Of Overcast where the task was made."""
+    optical: OpticalInput | None = None
+    """The optical image beside the scene."""
+    ground: Ground | None = None
+    """What of the turned scene is wanted; None: all of it."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ class BlockResult:
     content: bytes
 
 
+_Opened = tuple[RasterioSource, Sky | None]
 Outcome = BlockResult | OvercastError
 """Errors that the user can mend are values: not every way home keeps the class of an exception."""
 
@@ -63,7 +72,7 @@ class BlockWorker:
     def __init__(self, model: SceneModel) -> None:
         self._model = model
         self._predictor: tuple[SceneOptions, StripPredictor] | None = None
-        self._source: tuple[tuple[Path, ...], RasterioSource] | None = None
+        self._source: tuple[tuple[tuple[Path, ...], OpticalInput | None], _Opened] | None = None
         self._stack = ExitStack()
 
     def compute(self, task: BlockTask) -> Outcome:
@@ -81,13 +90,15 @@ class BlockWorker:
 
     def _compute(self, task: BlockTask, folder: Path) -> BlockResult:
         modality, name = self._model.modality, file_name(task.scene[0])
-        source: RasterSource = tile_checked(self._open(task), task.sensor, modality, name)
+        radar, sky = self._open(task)
+        source: RasterSource = tile_checked(radar, task.sensor, modality, name)
+        source = source if sky is None else sky.behind(source)
         source = RotatedSource(source, task.turn) if task.turn else source
         blocks: list[Block] = []
-        plan = plan_scene(source.georeference, task.options)
+        plan = plan_scene(source.georeference, task.options, task.ground)
         writer = BlockWriter(folder, plan, task.encoding, blocks.append, task.title)
         try:
-            self._ready(task.options).run(source, writer, [task.strip])
+            self._ready(task.options).run(source, writer, [task.strip], ground=task.ground)
         finally:
             writer.close()
         (block,) = blocks
@@ -98,15 +109,20 @@ class BlockWorker:
         if self._predictor is None or self._predictor[0] != options:
             runtime = RuntimeOptions(options.runtime, options.precision, options.device, options.keep_exports)
             model = self._model
-            network = with_views(fast_network(model.network, runtime), options.tta, model.sensor.radar_side)
-            self._predictor = (options, StripPredictor(network, model.statistics, options, model.maps))
+            fast = with_parts(model.network, partial(fast_network, options=runtime))
+            network = with_views(fast, options.tta, model.sensor.radar_side)
+            self._predictor = (options, StripPredictor(network, model.tile_statistics, options, model.planes))
         return self._predictor[1]
 
-    def _open(self, task: BlockTask) -> RasterioSource:
-        if self._source is None or self._source[0] != task.scene:
+    def _open(self, task: BlockTask) -> _Opened:
+        if self._source is None or self._source[0] != (task.scene, task.optical):
             self._close()
-            source = RasterioSource.open(task.scene, task.sensor, virtual=True)
-            self._source = (task.scene, self._stack.enter_context(source))
+            radar = self._stack.enter_context(RasterioSource.open(task.scene, task.sensor, virtual=True))
+            sky = None
+            if task.optical is not None and self._model.optical is not None:
+                about = (self._model.optical.sensor, radar.georeference, task.scene[0])
+                sky = self._stack.enter_context(open_sky(task.optical, *about))
+            self._source = ((task.scene, task.optical), (radar, sky))
         return self._source[1]
 
     def _close(self) -> None:

@@ -37,10 +37,25 @@ class _Crop:
     valid: NDArray[np.bool_]
     walls: NDArray[np.float32] | None
     """Probability of edge or contact, where the model has learnt them."""
+    seen: NDArray[np.float32] | None = None
+    """Share to which the optical image decided each pixel."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Rasters on the grid of the probability that say more of its pixels; None for what there is not."""
+
+    walls: RasterSource | None = None
+    """Probability of edge or contact, by which touching buildings are separated."""
+    seen: RasterSource | None = None
+    """Share to which the optical image decided each pixel."""
+
+
+NOTHING_BESIDE = Beside()
 
 
 def split_blocks(
-    drawn: Drawn, source: RasterSource, threshold: float, mode: Outlines, walls: RasterSource | None = None
+    drawn: Drawn, source: RasterSource, threshold: float, mode: Outlines, beside: Beside = NOTHING_BESIDE
 ) -> Drawn:
     """Whole regions as their touching buildings, which share walls bit for bit where outlines are regular.
 
@@ -49,13 +64,14 @@ def split_blocks(
         source: The raster of probability that they come from.
         threshold: Smallest probability of a region.
         mode: How outlines are drawn.
-        walls: The raster of walls between buildings, on the same grid; None where the model has learnt none.
+        beside: The raster of walls between buildings, where the model has learnt them, and that of what the optical
+            image shows.
     """
     stays, unsplit = np.ones(len(drawn), np.bool_), np.zeros(len(drawn), np.bool_)
     grid = source.georeference
     parts: list[Drawn] = []
     for at in np.flatnonzero(drawn.tally.pixels >= 2 * SMALLEST_PART_PIXELS):
-        crop = _read(source, walls, drawn.bounds[at].astype(int))
+        crop = _read(source, beside, drawn.bounds[at].astype(int))
         if crop is None:
             unsplit[at] = True
             continue
@@ -67,7 +83,7 @@ def split_blocks(
     return Drawn.concatenate([replace(drawn, unsplit=unsplit).select(stays), *parts])
 
 
-def _read(source: RasterSource, walls: RasterSource | None, bounds: NDArray[np.int64]) -> _Crop | None:
+def _read(source: RasterSource, beside: Beside, bounds: NDArray[np.int64]) -> _Crop | None:
     """The window of a region; None where it is too large."""
     left, top, right, bottom = (int(value) for value in bounds)
     if (right - left) * (bottom - top) > LARGEST_WINDOW_PIXELS:
@@ -77,8 +93,11 @@ def _read(source: RasterSource, walls: RasterSource | None, bounds: NDArray[np.i
     window = Window(row, col, min(bottom + 1, grid.height) - row, min(right + 1, grid.width) - col)
     pixels = source.read(window)
     after = ((row - top + 1, bottom + 1 - window.stop[0]), (col - left + 1, right + 1 - window.stop[1]))
-    between = None if walls is None else np.pad(walls.read(window).values[0], after)
-    return _Crop(top - 1, left - 1, np.pad(pixels.values[0], after), np.pad(pixels.valid, after), between)
+    walls, seen = (
+        None if raster is None else np.pad(raster.read(window).values[0], after)
+        for raster in (beside.walls, beside.seen)
+    )
+    return _Crop(top - 1, left - 1, np.pad(pixels.values[0], after), np.pad(pixels.valid, after), walls, seen)
 
 
 def _labels(crop: _Crop, first: tuple[int, int], threshold: float) -> Labels:
@@ -151,8 +170,14 @@ def _tally(labels: Labels, crop: _Crop, width: int, near_gap: int) -> Tally:
         gaps += np.bincount(inner[~behind], minlength=count)
     return Tally(
         pixels=np.bincount(part, minlength=count)[1:],
-        probability=np.asarray(np.bincount(part, crop.probability.ravel()[at], count)[1:], np.float64),
+        probability=_sums(part, crop.probability.ravel()[at], count)[1:],
         first=(row + crop.row) * width + col + crop.col,
         gap_edges=gaps[1:],
         near_gap=np.full(count - 1, near_gap),
+        seen=np.zeros(count - 1) if crop.seen is None else _sums(part, crop.seen.ravel()[at], count)[1:],
     )
+
+
+def _sums(part: NDArray[np.int32], values: NDArray[np.float32], count: int) -> NDArray[np.float64]:
+    """(count,) sums of values by part."""
+    return np.asarray(np.bincount(part, values, count), np.float64)
