@@ -62,7 +62,7 @@ def reading(path: Path) -> Iterator[None]:
     """Turn what rasterio raises inside into an InputError that names the file."""
     try:
         yield
-    except (RasterioError, CPLE_BaseError) as error:
+    except (RasterioError, CPLE_BaseError, UnicodeDecodeError) as error:
         reason = str(error.__cause__ or error).strip().rstrip(".")
         if is_remote(path):
             raise InputError(
