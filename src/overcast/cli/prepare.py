@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from overcast.cli.console import counting_bar, print_json
+from overcast.cli.sky import AreaOption, given_area
 from overcast.data.units import RadarSide, Resampling, Unit
 from overcast.preparation.options import Level, PrepareOptions, calibration
 
@@ -78,6 +79,7 @@ def prepare(
     accept_values: Annotated[
         bool, typer.Option("--accept-values", help="Values are as stated even if they look otherwise.")
     ] = False,
+    area: AreaOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
     stac: Annotated[bool, typer.Option(help="Write a STAC item beside the scene.")] = True,
     overwrite: Annotated[bool, typer.Option(help="Replace outputs that exist.")] = False,
@@ -120,6 +122,7 @@ def prepare(
         level=level,
         floor_db=floor_db,
         accept_values=accept_values,
+        area=given_area(area),
         overwrite=overwrite,
         stac=stac,
     )
