@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from conftest import TINY_SETS
 from method_cases import SPEC, STATISTICS, STEPS, make, make_batch, same, state_of, total, train_step
+from pydantic import ValidationError
 from rich.console import Console
+from test_benchmark import RUN
 from torch import nn
 from typer.testing import CliRunner
 
+from overcast.benchmark.options import BenchmarkConfig
+from overcast.benchmark.runner import prepare_data, run_benchmark
+from overcast.benchmark.workers import Workers
 from overcast.bundle import CARD, load_bundle
 from overcast.cli import app
 from overcast.config import distil_config, load_config, train
@@ -177,10 +184,53 @@ def test_what_cannot_be_distilled_is_refused_in_a_sentence(taught: Path, tiny_fo
         distil_config(fusion)
 
 
+def test_a_benchmark_distils_the_model_of_the_same_seed(tiny_folder: Path, tmp_path: Path) -> None:
+    student = {"label": "one", "sets": ["method.name=one_stream"], "taught_by": "cmhcl"}
+    split = {"by": "places", "test_share": 0.25, "validation_share": 0.25}
+    run = tmp_path / "run.yaml"
+    run.write_text(yaml.safe_dump({"data": {"root": str(tiny_folder), "split": split}, **RUN}))
+    content = {"title": "t", "datasets": {"tiny": {"config": str(run)}}, "seeds": [3], "panels": 0}
+    benchmark = BenchmarkConfig.model_validate(content | {"methods": [student, "cmhcl"], "available": ["sar"]})
+    done: list[str] = []
+    finished = run_benchmark(
+        benchmark,
+        tmp_path / "out",
+        prepare_data(benchmark, lambda *_: None),
+        Workers(),
+        lambda job, outcome, *_: done.append(outcome.error or job.label),
+    )
+    assert done == ["cmhcl", "one"]
+    one, teacher = (outcome.rows[0] for _, outcome in finished.runs)
+    assert (one.method, one.settings, one.seed) == ("one_stream", "defaults", 3)
+    assert teacher.multiply_adds > 1.9 * one.multiply_adds
+    info = load_bundle(tmp_path / "out/tiny/one/seed3/run/bundle").info
+    assert info.teacher is not None
+    assert info.teacher.sha256 == load_bundle(tmp_path / "out/tiny/cmhcl/seed3/run/bundle").info.weights_sha256
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ([{"label": "one", "sets": ["method.name=one_stream"], "taught_by": "sar"}], "needs to be a method of this"),
+        (["cmhcl", {"label": "one", "sets": [], "taught_by": "cmhcl", "candidates": [["a=1"]]}], "no candidates"),
+        (
+            [{"label": "cmhcl", "sets": [], "seeds": [0]}, {"label": "one", "sets": [], "taught_by": "cmhcl"}],
+            "seed 1, 2",
+        ),
+    ],
+)
+def test_a_benchmark_without_the_teacher_is_refused(methods: list[object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        BenchmarkConfig.model_validate({"title": "t", "datasets": {"a": {"config": "a.yaml"}}, "methods": methods})
+
+
 def test_another_teacher_than_the_run_began_with_is_refused(taught: Path, tiny_folder: Path, tmp_path: Path) -> None:
     config = distil_config(taught, ["training.precision=fp32", "training.steps=2"])
     quiet = Console(file=io.StringIO())
     train(config, tmp_path / "one", console=quiet)
+    moved = shutil.copytree(taught / "bundle", tmp_path / "moved")
+    elsewhere = distil_config(taught, ["training.precision=fp32", "training.steps=2", f"method.teacher={moved}"])
+    assert train(elsewhere, tmp_path / "one", console=quiet).already_finished
     (tmp_path / "one" / "result.json").unlink()
     record = tmp_path / "one" / "teacher.json"
     record.write_text(record.read_text().replace(load_bundle(taught / "bundle").info.weights_sha256, "0" * 64))

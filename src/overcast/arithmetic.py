@@ -25,6 +25,9 @@ class Precision(StrEnum):
     FP32 = "fp32"
     BF16 = "bf16"
     """bfloat16 where the runtime has it: about twice as fast on CPUs with AVX-512 BF16 or AMX, and on GPUs."""
+    INT8 = "int8"
+    """8-bit integers on a CPU, fitted to tiles of the scene and refused where they cost too much; never for training,
+    and never chosen by `auto`."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ class Job:
     folder: Path
     trial: int | None = None
     """Number of the candidate; None for a run that is tested."""
+    teacher: Path | None = None
+    """Run folder of the job whose model this one distils, which has to be finished before."""
 
     @property
     def run(self) -> Path:
@@ -83,11 +85,13 @@ def _job(
     name, entry = pair
     dataset = benchmark.datasets[name]
     sets = (*entry.sets, *extra)
-    config = load_config(dataset.config, (*dataset.sets, *sets, f"training.seed={seed}"))
+    place = f"trial{trial}" if trial is not None else f"seed{seed}"
+    teacher = None if entry.taught_by is None else output / name / entry.taught_by / place / "run"
+    taught = () if teacher is None else (f"method.teacher={json.dumps(str(teacher))}",)
+    config = load_config(dataset.config, (*dataset.sets, *sets, *taught, f"training.seed={seed}"))
     if config.method.name != method_name(sets):
         raise ConfigError(f"method {entry.label} does not say which method it is: add method.name=... to its sets.")
-    place = f"trial{trial}" if trial is not None else f"seed{seed}"
-    return Job(name, entry.label, sets, seed, config, output / name / entry.label / place, trial)
+    return Job(name, entry.label, sets, seed, config, output / name / entry.label / place, trial, teacher)
 
 
 def choose(benchmark: BenchmarkConfig, trials: Sequence[Job], scores: Sequence[float | None]) -> Choice:

@@ -44,6 +44,8 @@ class Entry(Section):
     """Settings tried on validation before the runs; the best is taken. Empty: not tuned."""
     tuned_as: Label | None = None
     """Another method whose best candidate this one takes over: for ablations."""
+    taught_by: Label | None = None
+    """Another method whose model of the same data set and seed this one distils (`method.name=one_stream`)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -122,6 +124,22 @@ class BenchmarkConfig(Section):
                     "the other method needs some"
                 )
         return methods
+
+    @model_validator(mode="after")
+    def _taught_by_others(self) -> BenchmarkConfig:
+        for entry in self.methods:
+            teacher = entry if entry.taught_by is None else self.entry(entry.taught_by)
+            if teacher is entry:
+                continue
+            if teacher is None or teacher.taught_by is not None or entry.candidates:
+                raise ValueError(
+                    f"{entry.label} is taught_by {entry.taught_by}: that needs to be a method of this benchmark that "
+                    f"nobody teaches, and {entry.label} can have no candidates of its own"
+                )
+            if missing := set(self.seeds_of(entry)) - set(self.seeds_of(teacher)):
+                seeds = ", ".join(str(seed) for seed in sorted(missing))
+                raise ValueError(f"{entry.label} is taught_by {teacher.label}, which does not run with seed {seeds}")
+        return self
 
     @model_validator(mode="after")
     def _fresh_trial_seed(self) -> BenchmarkConfig:

@@ -106,9 +106,11 @@ def kept(benchmark: BenchmarkConfig, output: Path) -> Finished:
 def _run_all(jobs: Sequence[Job], tests: dict[str, Test], workers: Workers, on_job: OnJob) -> dict[Path, Outcome]:
     found = {job.folder: kept for job in jobs if (kept := kept_outcome(job)) is not None}
     waiting = [job for job in jobs if job.folder not in found]
-    for job, outcome in results(waiting, tests, workers):
-        found[job.folder] = outcome
-        on_job(job, outcome, len(found), len(jobs))
+    for taught in (False, True):  # a teacher is finished before those that learn from it begin
+        wave = [job for job in waiting if (job.teacher is not None) is taught]
+        for job, outcome in results(wave, tests, workers):
+            found[job.folder] = outcome
+            on_job(job, outcome, len(found), len(jobs))
     return found
 
 

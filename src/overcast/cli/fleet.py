@@ -22,7 +22,7 @@ from overcast.inference.fleet.manifest import NAME
 from overcast.inference.fleet.optical import require_some
 from overcast.inference.fleet.rays import Workers, ray_backend
 from overcast.inference.fleet.run import FleetRequest, FleetSummary, map_scenes
-from overcast.inference.fleet.scenes import find_scenes
+from overcast.inference.fleet.scenes import SceneSpec
 from overcast.inference.job import PredictOptions
 from overcast.inference.model import SceneModel
 from overcast.inference.predict import model_for
@@ -37,7 +37,7 @@ SHOWN_FAILURES = 3
 class ManyOptions:
     """What the command line says of many scenes."""
 
-    scenes: list[str]
+    scenes: list[SceneSpec]
     into: Path | None
     write: str
     workers: int | None
@@ -79,7 +79,7 @@ def map_many(
     options = replace(
         options, scene=replace(options.scene, device=settled_device(options.scene.device, capabilities()))
     )
-    scenes = find_scenes(many.scenes, model.sensor.bands)
+    scenes = many.scenes
     if many.optical is not None:
         require_some(scenes, many.optical)
     typer.echo(f"{len(scenes)} scenes", err=True)

@@ -176,6 +176,7 @@ def predict(
     from overcast.data.contract import INSTALLED, bundle_folder, read_contract
     from overcast.errors import ConfigError
     from overcast.inference.ahead import look_ahead
+    from overcast.inference.fleet.scenes import find_scenes
 
     many = not (into is None and workers is None and address is None)
     if footprints is None and probability is None and not many:
@@ -197,6 +198,7 @@ def predict(
     files = [] if many else [located(name) for name in scene]
     targets = [path for path in (probability, footprints) if path is not None]
     contract = read_contract(folder)
+    found = find_scenes(scene, () if contract is None else contract.sensor.bands) if many else []
     sensor = None if many else look_ahead(files, declared, contract, targets, overwrite=overwrite)
 
     from overcast.bundle import load_bundle
@@ -234,7 +236,7 @@ def predict(
         mixing=beside.chosen_mixing(),
     )
     if sensor is None:
-        asked = ManyOptions(scene, into, write, workers, address, footprints is None and probability is None, image)
+        asked = ManyOptions(found, into, write, workers, address, footprints is None and probability is None, image)
         map_many(asked, bundle, declared, options, as_json=as_json)
         return
     with counting_bar("mapping", "km²") as update:

@@ -20,7 +20,10 @@ def prepare(
     *,
     inputs: Annotated[
         list[str],
-        typer.Argument(help="SAR files: scene.tif, or HH=a.tif HV=b.tif, or HV=scene.tif@2 for its second band."),
+        typer.Argument(
+            help="SAR files: scene.tif, HH=a.tif HV=b.tif, HV=scene.tif@2 for its second band; tiles of one scene; "
+            "or a product: .SAFE, folder, .zip, .dim, .h5, STAC item."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Scene to write, .tif (cloud-optimised GeoTIFF).")],
     model: Annotated[
@@ -57,6 +60,9 @@ def prepare(
     metadata: Annotated[
         list[Path] | None, typer.Option(help="JSON or XML about the scene; files named after it are found.")
     ] = None,
+    gcps: Annotated[
+        bool, typer.Option("--gcps", help="Place radar geometry by its ground control points: for flat ground.")
+    ] = False,
     rotate: Annotated[
         bool, typer.Option("--rotate", help="Turn the grid so that the radar stands on the model's side.")
     ] = False,
@@ -109,6 +115,7 @@ def prepare(
         radar_side=radar_side,
         look_azimuth_deg=look_azimuth,
         metadata=tuple(metadata or ()),
+        gcps=gcps,
         rotate=rotate,
         crs=crs,
         resampling=resampling,

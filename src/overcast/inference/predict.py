@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from overcast.inference.cog import (
     ProbabilityWriter,
     bounded_cache,
 )
+from overcast.inference.fitting_tiles import fitting_tiles
 from overcast.inference.ground import PartSink, ground_of
 from overcast.inference.inputs import input_identities, require_unchanged
 from overcast.inference.job import Job, PredictOptions, check_apart, check_grid, check_outputs, tags
@@ -154,7 +156,9 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
         staging = stack.enter_context(staged(job.targets, overwrite=options.overwrite))
         earlier = earlier_run(staging.blocks)
         stack.enter_context(torch_threads(options.scene.threads or earlier.threads))
-        job = ready(job, grid, earlier)
+        radar = RotatedSource(looked_at, turn) if turn else looked_at
+        name = file_name(paths[0])
+        job = ready(job, grid, earlier, partial(fitting_tiles, radar, job.model.statistics, name))
         seen = _sky_behind(job, looked_at, stack)
         seen = RotatedSource(seen, turn) if turn else seen
         work = open_work(staging.blocks, request_facts(job, inputs, grid, turn=turn))

@@ -25,33 +25,37 @@ from overcast.inference.tiling import split_axis
 from overcast.inference.two_sensors import TwoSensors
 from overcast.inference.work import Earlier
 from overcast.models.views import with_views
+from overcast.runtime.int8 import Tiles
 from overcast.runtime.options import Runtime, RuntimeOptions, TileShape
 from overcast.runtime.prepare import Ready, prepare
 
 
-def ready(job: Job, grid: Georeference, earlier: Earlier | None = None) -> Job:
+def ready(
+    job: Job, grid: Georeference, earlier: Earlier | None = None, tiles: Callable[[], Tiles] | None = None
+) -> Job:
     """The job with device, precision and runtime settled and its network ready for the tiles of a scene.
 
     What is left to `auto` is taken as the `earlier` run took it whose blocks can then be used, also where this machine
     would choose otherwise. The job's progress is told what was chosen and what takes a while; without progress, what
-    is passed over goes to the log. Raises ConfigError where the runtime that was asked for does not work.
+    is passed over goes to the log. `tiles` are those of the scene that int8 is fitted to. Raises ConfigError where the
+    runtime that was asked for does not work, or int8 loses too much.
     """
     asked, found = job.options.scene, capabilities()
     kept = settled(_as_before(asked, earlier or Earlier()), found)
     fresh = settled(asked, found)
     if earlier is not None and kept != fresh:
         try:
-            again = _prepared(job, grid, kept)
+            again = _prepared(job, grid, kept, tiles)
         except ConfigError:
             again = None  # this machine cannot compute so: its blocks are of no use
         if again is not None and again.model.runtime == earlier.runtime:
             return again
-    return _prepared(job, grid, fresh)
+    return _prepared(job, grid, fresh, tiles)
 
 
 def settled(options: SceneOptions, found: Capabilities) -> SceneOptions:
     """The options without `auto` for device and precision; what runs exports needs the CPU, ONNX Runtime float32."""
-    exported = options.runtime in (Runtime.ONNXRUNTIME, Runtime.OPENVINO)
+    exported = options.runtime in (Runtime.ONNXRUNTIME, Runtime.OPENVINO) or options.precision is Precision.INT8
     device = "cpu" if exported and options.device == AUTO else settled_device(options.device, found)
     only_fp32 = options.runtime is Runtime.ONNXRUNTIME and options.precision is Precision.AUTO
     precision = Precision.FP32 if only_fp32 else settled_precision(options.precision, device, found)
@@ -68,7 +72,7 @@ def _as_before(asked: SceneOptions, earlier: Earlier) -> SceneOptions:
     )
 
 
-def _prepared(job: Job, grid: Georeference, options: SceneOptions) -> Job:
+def _prepared(job: Job, grid: Georeference, options: SceneOptions, tiles: Callable[[], Tiles] | None) -> Job:
     """The job with its network exported or compiled by options without `auto` for device and precision."""
 
     def tell(note: str) -> None:
@@ -78,7 +82,7 @@ def _prepared(job: Job, grid: Georeference, options: SceneOptions) -> Job:
 
     tell(precision_sentence(options.precision, options.device, capabilities()))
     wanted = RuntimeOptions(options.runtime, options.precision, options.device, options.keep_exports)
-    made = _made(job.model, grid, options, wanted, tell)
+    made = _made(job.model, grid, options, wanted, tell, tiles)
     if made.note is not None and job.report is None:
         logging.getLogger("overcast").warning(made.note)
     elif made.note is not None:
@@ -92,12 +96,18 @@ def _prepared(job: Job, grid: Georeference, options: SceneOptions) -> Job:
 
 
 def _made(
-    model: SceneModel, grid: Georeference, options: SceneOptions, wanted: RuntimeOptions, tell: Callable[[str], None]
+    model: SceneModel,
+    grid: Georeference,
+    options: SceneOptions,
+    wanted: RuntimeOptions,
+    tell: Callable[[str], None],
+    tiles: Callable[[], Tiles] | None,
 ) -> Ready:
     """The network ready for the tiles of a scene: of one of two sensors each part, as it would be by itself."""
     pixels, network = grid.height * grid.width, model.network
     alone = network.alone if isinstance(network, TwoSensors) else network
-    made = prepare(alone, tile_shape(grid, len(model.statistics.mean), options), pixels, wanted, tell)
+    fitting = None if isinstance(network, TwoSensors) else tiles
+    made = prepare(alone, tile_shape(grid, len(model.statistics.mean), options), pixels, wanted, tell, fitting)
     if not isinstance(network, TwoSensors):
         return made
     both = prepare(network.both, tile_shape(grid, model.bands, options), pixels, wanted, tell)

@@ -280,7 +280,7 @@ def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _autocast(options: SceneOptions) -> AbstractContextManager[object]:
     match options.precision:
-        case Precision.FP32:
+        case Precision.FP32 | Precision.INT8:
             return nullcontext()
         case Precision.BF16:
             return torch.autocast(torch.device(options.device).type, torch.bfloat16)

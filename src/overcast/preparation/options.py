@@ -47,6 +47,8 @@ class PrepareOptions:
     """Direction into which the radar looked, clockwise from north."""
     metadata: tuple[Path, ...] = ()
     """JSON or XML files about the scene, beside those that lie next to it."""
+    gcps: bool = False
+    """Place images in radar geometry by their ground control points, as on flat ground."""
     rotate: bool = False
     """Turn the grid so that the radar stands on the model's side of the image."""
     crs: str | None = None

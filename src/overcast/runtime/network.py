@@ -9,13 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from overcast.runtime.apart import exported_apart
+from overcast.runtime.int8 import Ranges, quantised
 from overcast.runtime.onnx_export import first_line
 from overcast.runtime.options import Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
 from overcast.runtime.sessions import Session, open_session
 
 
 def fast_network(network: nn.Module, options: RuntimeOptions) -> nn.Module:
-    """The network on a runtime; nothing is exported or compiled before the first tile of each shape."""
+    """The network on a runtime; nothing is exported or compiled before the first tile of each shape.
+
+    INT8 needs real tiles, see `overcast.runtime.fitting`.
+    """
     match options.runtime:
         case Runtime.EAGER:
             return network
@@ -42,9 +46,16 @@ class ExportedNetwork(nn.Module):
     It can be pickled: sessions stay behind and are opened anew, from the cache where it is kept.
     """
 
-    def __init__(self, network: nn.Module, options: RuntimeOptions) -> None:
+    def __init__(self, network: nn.Module, options: RuntimeOptions, ranges: Ranges | None = None) -> None:
+        """Nothing is exported yet.
+
+        Args:
+            network: Standardised (B, C, H, W) to logits (B, K, H, W).
+            options: ONNXRUNTIME or OPENVINO.
+            ranges: Of the tensors of the network's exports, for INT8.
+        """
         super().__init__()
-        self.network, self.options = network, options
+        self.network, self.options, self.ranges = network, options, ranges
         self._sessions: dict[tuple[TileShape, int], Session] = {}
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,6 +73,7 @@ class ExportedNetwork(nn.Module):
         if (shape, threads) not in self._sessions:
             options = self.options
             content = exported_apart(self.network, shape, keep=options.keep_exports)
+            content = content if self.ranges is None else quantised(content, self.ranges)
             session = open_session(options.runtime, options.precision, content, shape, threads)
             self._sessions[shape, threads] = session
         return self._sessions[shape, threads]

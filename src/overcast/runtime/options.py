@@ -56,10 +56,15 @@ class RuntimeOptions:
                 f"runtime {self.runtime} computes on the CPU, but device {self.device!r} was asked for; leave the "
                 "device out, or take the runtime eager or compiled."
             )
-        if self.runtime is Runtime.ONNXRUNTIME and self.precision is not Precision.FP32:
+        if self.runtime is Runtime.ONNXRUNTIME and self.precision is Precision.BF16:
             raise ConfigError(
-                "runtime onnxruntime computes in fp32 on a CPU; ask for fp32, or take the runtime openvino or eager."
+                "runtime onnxruntime computes in fp32 or int8 on a CPU; ask for one of them, or take the runtime "
+                "openvino or eager."
             )
+        if self.precision is Precision.INT8 and (
+            self.device != "cpu" or not (exported or self.runtime is Runtime.AUTO)
+        ):
+            raise ConfigError("int8 is computed on a CPU by the runtimes openvino and onnxruntime; take one of them.")
 
 
 class RuntimeUnavailableError(OvercastError):

@@ -12,6 +12,8 @@ from torch import nn
 
 from overcast.arithmetic import Precision
 from overcast.errors import ConfigError
+from overcast.runtime.fitting import fitted
+from overcast.runtime.int8 import Tiles
 from overcast.runtime.network import fast_network
 from overcast.runtime.options import Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
 
@@ -42,6 +44,7 @@ def prepare(
     pixels: int,
     options: RuntimeOptions,
     tell: Callable[[str], None] | None = None,
+    tiles: Callable[[], Tiles] | None = None,
 ) -> Ready:
     """A network made ready for tiles of one shape: exported, compiled and checked now, so that nothing fails later.
 
@@ -51,6 +54,7 @@ def prepare(
         pixels: That it will see: whether an export pays.
         options: AUTO takes the fastest that works.
         tell: Called with a sentence before what takes seconds.
+        tiles: Real tiles for INT8, read only where they are needed.
 
     Raises:
         ConfigError: The runtime that was asked for does not run the network here; the message says why.
@@ -61,9 +65,10 @@ def prepare(
         if tell is not None and runtime is not Runtime.EAGER:
             tell(f"getting the network ready on {runtime}; this takes longest the first time")
         try:
-            return Ready(_made(network, shape, chosen), runtime, _label(chosen), " ".join(notes) or None)
+            fast = _fast(network, chosen, tiles, tell)
+            return Ready(_tried(fast, shape, chosen), runtime, _label(chosen), " ".join(notes) or None)
         except RuntimeUnavailableError as error:
-            if options.runtime is not Runtime.AUTO:
+            if options.runtime is not Runtime.AUTO or runtime is _candidates(options, pixels)[-1]:
                 raise ConfigError(str(error)) from error
             notes.append(f"{runtime} is passed over: {error}")
     raise AssertionError("eager always works")
@@ -73,6 +78,8 @@ def _candidates(options: RuntimeOptions, pixels: int) -> tuple[Runtime, ...]:
     """What to try, fastest first; the last always works."""
     if options.runtime is not Runtime.AUTO:
         return (options.runtime,)
+    if options.precision is Precision.INT8:
+        return Runtime.OPENVINO, Runtime.ONNXRUNTIME
     kind = options.device.partition(":")[0]
     if kind == "cuda" and pixels >= COMPILING_PAYS_PIXELS:
         return Runtime.COMPILED, Runtime.EAGER
@@ -83,8 +90,24 @@ def _candidates(options: RuntimeOptions, pixels: int) -> tuple[Runtime, ...]:
     return Runtime.OPENVINO, Runtime.EAGER
 
 
-def _made(network: nn.Module, shape: TileShape, options: RuntimeOptions) -> nn.Module:
-    fast = fast_network(network.eval(), options)
+def _fast(
+    network: nn.Module,
+    options: RuntimeOptions,
+    tiles: Callable[[], Tiles] | None,
+    tell: Callable[[str], None] | None,
+) -> nn.Module:
+    if options.precision is not Precision.INT8:
+        return fast_network(network.eval(), options)
+    if tiles is None:
+        raise ConfigError(
+            "int8 is fitted to tiles of the scene that is mapped, and there are none to fit it to here: take bf16 or "
+            "fp32, or map scenes one by one on this machine from SAR alone."
+        )
+    return fitted(network.eval(), options, tiles(), tell)
+
+
+def _tried(fast: nn.Module, shape: TileShape, options: RuntimeOptions) -> nn.Module:
+    """The network after a first tile, so that nothing fails later."""
     if options.runtime is Runtime.EAGER:
         return fast
     try:
@@ -97,7 +120,7 @@ def _made(network: nn.Module, shape: TileShape, options: RuntimeOptions) -> nn.M
 
 
 def _autocast(options: RuntimeOptions) -> AbstractContextManager[object]:
-    if options.precision is Precision.FP32:
+    if options.precision is not Precision.BF16:
         return nullcontext()
     return torch.autocast(torch.device(options.device).type, torch.bfloat16)
 

@@ -6,6 +6,7 @@ import os
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 from statistics import median
@@ -18,11 +19,13 @@ from overcast.bundle import load_bundle
 from overcast.data.files import grid_of, open_raster
 from overcast.data.raster import RasterioSource
 from overcast.inference.cog import bounded_cache
+from overcast.inference.fitting_tiles import fitting_tiles
 from overcast.inference.model import SceneModel
 from overcast.inference.predict import TOGETHER, PredictOptions, predict_file
 from overcast.inference.ready import for_runtime, tile_shape
 from overcast.inference.scene import SceneOptions, plan_scene
 from overcast.inference.tiles import tile_batches
+from overcast.runtime.int8 import Tiles
 from overcast.runtime.options import Runtime, RuntimeOptions, TileShape
 from overcast.runtime.prepare import Ready, prepare
 
@@ -159,7 +162,13 @@ def _shape(model: SceneModel, options: SceneOptions, setting: Setting) -> tuple[
 
 def _ready(model: SceneModel, options: SceneOptions, setting: Setting) -> Ready:
     wanted = RuntimeOptions(options.runtime, options.precision, options.device)
-    return prepare(model.network, *_shape(model, options, setting), wanted)
+    return prepare(model.network, *_shape(model, options, setting), wanted, tiles=partial(_tiles, model, setting))
+
+
+def _tiles(model: SceneModel, setting: Setting) -> Tiles:
+    sensor = model.sensor.model_copy(update={"nodata": 0})
+    with RasterioSource.open([setting.scene], sensor) as source:
+        return fitting_tiles(source, model.statistics, setting.scene.name)
 
 
 def _scene(model: SceneModel, options: SceneOptions, setting: Setting, probability: Path) -> Seconds:
@@ -207,7 +216,7 @@ def _bare(network: nn.Module, shape: TileShape, pixels: int, options: SceneOptio
 
 
 def _autocast(options: SceneOptions) -> AbstractContextManager[object]:
-    if options.precision is Precision.FP32:
+    if options.precision is not Precision.BF16:
         return nullcontext()
     return torch.autocast(torch.device(options.device).type, torch.bfloat16)
 

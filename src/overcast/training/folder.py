@@ -165,10 +165,7 @@ class RunFolder:
                 raise ConfigError(f"{self.path} is not empty and holds no run: choose another output folder.")
             return
         sides = [{**LATER_SETTINGS, **dict(_flatten(side))} for side in (before, settings)]
-        free = FREE_SETTINGS | (
-            {"training.precision"} if sides[1].get("training.precision") == Precision.AUTO else set()
-        )
-        differing = sorted(differing_keys(*sides) - free)
+        differing = sorted(differing_keys(*sides) - _free_settings(sides[1]))
         if differing and not afresh:
             keys = shortened(", ".join(differing), 120)
             raise ConfigError(
@@ -218,6 +215,13 @@ class RunFolder:
         return TrainResult(
             self.path, record.steps, record.best_step, record.metrics, self.deployable, self.full, already_finished=True
         )
+
+
+def _free_settings(settings: Mapping[str, Any]) -> frozenset[str]:
+    """Keys that may differ from the run that is there; a distilled model's teacher is known by its weights."""
+    settled_later = {"training.precision"} if settings.get("training.precision") == Precision.AUTO else set()
+    moved = {"method.teacher"} if settings.get("method.name") == "one_stream" else set()
+    return FREE_SETTINGS | settled_later | moved
 
 
 def read_statistics(folder: RunFolder) -> Statistics:

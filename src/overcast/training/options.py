@@ -6,7 +6,7 @@ from enum import StrEnum
 from math import ceil
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from overcast.arithmetic import Precision
 
@@ -92,6 +92,13 @@ class TrainingOptions(BaseModel):
     """Steps that one row of the loss curve averages."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of weights, sample order, crops and augmentation."""
+
+    @field_validator("precision")
+    @classmethod
+    def _of_training(cls, precision: Precision) -> Precision:
+        if precision is Precision.INT8:
+            raise ValueError("int8 is for mapping alone: train in auto, fp32 or bf16")
+        return precision
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> Self:

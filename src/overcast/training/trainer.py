@@ -111,8 +111,8 @@ def _lightning_precision(precision: Precision) -> Any:
             return "32-true"
         case Precision.BF16:
             return "bf16-mixed"
-        case Precision.AUTO:
-            raise ValueError("auto has to be settled first")
+        case Precision.AUTO | Precision.INT8:
+            raise ValueError("auto has to be settled first, and nothing trains in int8")
         case _:
             assert_never(precision)
 
