@@ -109,7 +109,7 @@ class Sky:
     def __init__(self, mosaic: Mosaic, clouds: CloudMask | None, bands: int) -> None:
         """Use `open_sky`."""
         self._mosaic, self._clouds, self.bands = mosaic, clouds, bands
-        images = [*mosaic.layers, *([] if clouds is None else [clouds])]
+        images: list[Layer | CloudMask] = [*mosaic.layers, *([] if clouds is None else [clouds])]
         self.source_pixels = max((_source_pixels(image) for image in images), default=1.0)
         """Pixels of the finest sheet, or of the mask, under one of the scene."""
 
