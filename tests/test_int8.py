@@ -109,7 +109,7 @@ def test_weights_are_bytes_but_where_they_would_spoil_the_result(scene: Path) ->
     eight_bit = [sources.get(node.input[1], node).op_type == "DequantizeLinear" for node in convolutions]
     assert eight_bit == [False, False, True, True, False]  # the image's, the depthwise one, two, the logits'
     assert len(kept_in_float(onnx.load_from_string(exact))) < len(onnx.load_from_string(exact).graph.node)
-    assert list(onnx.load_from_string(exact).metadata_props)[0] in model.metadata_props
+    assert next(iter(onnx.load_from_string(exact).metadata_props)) in model.metadata_props
 
 
 @pytest.mark.parametrize("runtime", [Runtime.OPENVINO, Runtime.ONNXRUNTIME])
