@@ -20,14 +20,13 @@ import csv
 import datetime as dt
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import torch
-from limits import as_command, at_least
+from limits import as_command, at_least, positive
 from runs import Budget, run_config, trained
 from torch import Tensor
 
@@ -38,7 +37,8 @@ from overcast.config.run import RunConfig
 from overcast.data.parts import Part
 from overcast.evaluation.clouds import clouded
 from overcast.evaluation.machine import describe_machine
-from overcast.models.mixing import Mixing
+from overcast.methods.base import Method
+from overcast.models.mixing import Mixing, chosen
 
 SHARES = (0.0, 0.10, 0.25, 0.50, 0.75, 0.90, 1.0)
 HALF = 0.5
@@ -56,16 +56,18 @@ class Entry:
     clouds: bool = False
 
 
+Condition = tuple[Mixing, float]
+"""How the sensors are mixed, and the share of valid optical pixels."""
 OUTPUTS = (Mixing.CHOICE, Mixing.BLEND)
 ENTRIES = (
-    Entry("sar_twin", {"name": "sar_twin"}),
-    Entry("fusion", {"name": "fusion"}),
-    Entry("cmhcl", {"name": "cmhcl"}, tuple(Mixing)),
     Entry("cmhcl-features-clouds", {"name": "cmhcl", "mixing": "features"}, tuple(Mixing), clouds=True),
     Entry("fusion-clouds", {"name": "fusion", "learn_gaps": True}, clouds=True),
+    Entry("cmhcl", {"name": "cmhcl"}, tuple(Mixing)),
     Entry("modality_dropout-clouds", {"name": "modality_dropout", "learn_gaps": True}, OUTPUTS, clouds=True),
+    Entry("sar_twin", {"name": "sar_twin"}),
     Entry("shaspec-clouds", {"name": "shaspec", "learn_gaps": True}, OUTPUTS, clouds=True),
     Entry("cmhcl-clouds", {"name": "cmhcl"}, tuple(Mixing), clouds=True),
+    Entry("fusion", {"name": "fusion"}),
 )
 
 
@@ -77,6 +79,7 @@ def main() -> None:
     parser.add_argument("--split", type=Path, help="split file of the data set; without it a split by places")
     parser.add_argument("--seeds", type=at_least(0), nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=at_least(1), default=240)
+    parser.add_argument("--learning-rate", type=positive, default=2e-3, help="the same for all")
     parser.add_argument("--crop", type=at_least(32), default=64, help="side of the training crops in pixels")
     parser.add_argument("--entries", nargs="+", choices=[entry.name for entry in ENTRIES], help="some of the trainings")
     given = parser.parse_args()
@@ -88,34 +91,37 @@ def main() -> None:
             print(f"{entry.name}, seed {seed}: done", file=sys.stderr, flush=True)
             rows = [row for one in entries for found in given.seeds for row in kept(one, found, given.output)]
             write_rows(rows, given.output / "results.csv")
-    print(f"{describe_machine()}; {dt.datetime.now(dt.UTC).date()}; {given.steps} steps, seeds {given.seeds}\n")
+    budget = f"{given.steps} steps at {given.learning_rate:g}, seeds {given.seeds}"
+    print(f"{describe_machine()}; {dt.datetime.now(dt.UTC).date()}; {budget}\n")
     print_table(rows)
 
 
 def config_of(entry: Entry, seed: int, given: argparse.Namespace) -> RunConfig:
     """The training of an entry."""
     split = {} if given.split is None else {"by": "file", "path": given.split}
-    plain = run_config(given.data, entry.method["name"], seed, Budget(given.steps, 16, given.crop), **split)
+    plain = run_config(
+        given.data,
+        entry.method["name"],
+        seed,
+        Budget(given.steps, 16, given.crop, learning_rate=given.learning_rate),
+        **split,
+    )
     settings = plain.model_dump(mode="json") | {"method": entry.method} | (CLOUDS if entry.clouds else {})
     return RunConfig.model_validate(settings)
 
 
 def evaluated(entry: Entry, folder: Path) -> None:
     """Write the scores of every mixing and share that are not there yet."""
-    todo = [
-        (mixing, share)
-        for mixing in entry.mixings
-        for share in SHARES
-        if not score_file(folder, mixing, share).is_file()
-    ]
+    wanted = [(mixing, share) for mixing in entry.mixings for share in SHARES]
+    todo = [one for one in wanted if not score_file(folder, *one).is_file()]
     if not todo:
         return
-    run = open_run(folder)
-    for mixing, share in todo:
-        path = score_file(folder, mixing, share)
-        path.parent.mkdir(exist_ok=True)
+    counts = counted(open_run(folder), todo)
+    (folder / "any-sky").mkdir(exist_ok=True)
+    for one in todo:
+        path = score_file(folder, *one)
         beside = path.with_suffix(".new")
-        beside.write_text(json.dumps(scores(run, mixing, share)), encoding="utf-8")
+        beside.write_text(json.dumps(counts[one].scores()), encoding="utf-8")
         beside.replace(path)
 
 
@@ -123,30 +129,57 @@ def score_file(folder: Path, mixing: Mixing, share: float) -> Path:
     return folder / "any-sky" / f"{mixing.value}-{100 * share:g}.json"
 
 
-def scores(run: FinishedRun, mixing: Mixing, share: float) -> dict[str, float]:
-    """IoU, and the jump across the edges of clouds, on the test chips."""
-    counts, steps = torch.zeros(3), torch.zeros(2, 2, dtype=torch.float64)
-    for batch, probability in maps(run, mixing, share):
-        label, known = batch.require("label"), batch.label_valid & batch.require("sar_valid")[:, 0]
-        found, true = probability >= 0.5, label == 1
-        counts += torch.stack([(known & part).sum() for part in (found & true, found & ~true, ~found & true)])
+class Counts:
+    """Of the test chips seen so far."""
+
+    def __init__(self) -> None:
+        self.pixels = torch.zeros(3, dtype=torch.float64)
+        """Found and true, found alone, true alone."""
+        self.steps = torch.zeros(2, 2, dtype=torch.float64)
+        """Of `jumps`."""
+
+    def add(self, batch: Batch, logits: Tensor) -> None:
+        """Count a batch under clouds and its logits."""
+        probability = torch.sigmoid(logits[:, 0].float())
+        known = batch.label_valid & batch.require("sar_valid")[:, 0]
+        found, true = probability >= 0.5, batch.require("label") == 1
+        self.pixels += torch.stack([(known & part).sum() for part in (found & true, found & ~true, ~found & true)])
         if batch.optical_valid is not None:
-            steps += jumps(probability, batch.optical_valid[:, 0])
-    (edge, edges), (other, others) = steps.tolist()
-    jump = (edge / edges) / (other / others) if edges and others and other else float("nan")
-    return {"iou": float(counts[0] / counts.sum().clamp(min=1)), "jump": jump}
+            self.steps += jumps(probability, batch.optical_valid[:, 0])
+
+    def scores(self) -> dict[str, float]:
+        """IoU, and the jump across the edges of clouds."""
+        (edge, edges), (other, others) = self.steps.tolist()
+        jump = (edge / edges) / (other / others) if edges and others and other else float("nan")
+        return {"iou": float(self.pixels[0] / self.pixels.sum().clamp(min=1)), "jump": jump}
 
 
-def maps(run: FinishedRun, mixing: Mixing, share: float) -> Iterator[tuple[Batch, Tensor]]:
-    """Test chips under clouds and the probability (B, H, W) of the class; a SAR-only method sees no optical image."""
+def counted(run: FinishedRun, todo: list[Condition]) -> dict[Condition, Counts]:
+    """The test chips under every sky and by every mixing that is asked for; passes that are the same are made once."""
     method = run.bundle.method
     assert method is not None, "of a full bundle"
-    both = Available.BOTH in method.available
+    counts = {one: Counts() for one in todo}
     for batch in run.batches(Part.TEST, (Available.BOTH,)):
-        seen = clouded(batch, share)
         with torch.inference_mode():
-            logits = method.predict_clouded(seen, mixing) if both else method.predict(seen, Available.SAR)
-        yield seen, torch.sigmoid(logits[:, 0].float())
+            alone = method.predict(batch, Available.SAR) if Available.SAR in method.available else None
+            for share in dict.fromkeys(share for _, share in todo):
+                seen = clouded(batch, share)
+                both = method.predict(seen, Available.BOTH) if Available.BOTH in method.available else None
+                for mixing in [mixing for mixing, other in todo if other == share]:
+                    counts[mixing, share].add(seen, logits_of(method, seen, (alone, both), mixing))
+    return counts
+
+
+def logits_of(method: Method, seen: Batch, known: tuple[Tensor | None, Tensor | None], mixing: Mixing) -> Tensor:
+    """What `Method.predict_clouded` gives, made of the logits of SAR alone and of both sensors where it can be."""
+    alone, both = known
+    if alone is None or both is None:
+        found = both if alone is None else alone
+        assert found is not None, "a method sees something"
+        return found
+    if mixing is Mixing.FEATURES:
+        return method.predict_clouded(seen, mixing)
+    return chosen(both, alone, seen.require("optical_valid"), mixing)
 
 
 def jumps(probability: Tensor, valid: Tensor) -> Tensor:

@@ -115,6 +115,18 @@ def strong_run(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return output
 
 
+@pytest.fixture(scope="session")
+def cmhcl_run(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two steps of cmhcl on the tiny data set that has seen clouds and mixes features."""
+    from overcast.config import load_config, train
+
+    output = tmp_path_factory.mktemp("cmhcl") / "run"
+    sets = [*TINY_SETS, f"data.root={tiny_folder}", "method={name: cmhcl, mixing: features}"]
+    sets += ["augmentation.cloud_share=1", "training.steps=2", "training.round_steps=2"]
+    train(load_config(None, sets), output, console=Console(file=io.StringIO()))
+    return output
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """One torch thread: bit-equal results need the same number everywhere, and small tensors run fastest so."""

@@ -38,7 +38,8 @@ from overcast.grid import Window
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.fleet.scenes import find_scenes
 from overcast.inference.inputs import input_identities
-from overcast.preparation.bands import find_bands, parse_input
+from overcast.preparation.bands import find_bands
+from overcast.preparation.inputs import parse_input
 from overcast.preparation.target import target_crs
 from overcast.simulator.cityjson import read_cityjson
 from overcast.simulator.given import read_town

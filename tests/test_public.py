@@ -112,6 +112,13 @@ def test_a_plot_shows_probability_and_outlines(prediction: oc.Prediction):
     assert axes.get_title().startswith(f"{len(prediction.footprints)} footprints")
 
 
+def test_a_map_to_explore_holds_the_footprints_and_no_folder(prediction: oc.Prediction, scene: Path):
+    shown = prediction.explore(scene)._repr_html_()
+    assert "map" in shown
+    assert str(prediction.folder) not in shown
+    assert str(scene.parent) not in shown
+
+
 def test_an_array_without_a_coordinate_system_has_no_footprints(pixels: NDArray[np.float32]):
     prediction = oc.predict(pixels)
     assert prediction.probability.shape == (192, 192)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Callable
+import pickle
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from affine import Affine
 from raster_files import write_tiff
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
-from rich.console import Console
 from torch import Tensor, nn
 
 import overcast as oc
+from overcast.arithmetic import Precision
 from overcast.batch import Modality
 from overcast.bundle import load_bundle
 from overcast.data.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
@@ -29,18 +29,26 @@ from overcast.data.raster import Georeference
 from overcast.errors import BundleError, ConfigError, InputError, RadiometryError
 from overcast.grid import Window
 from overcast.inference import sky as sky_module
+from overcast.inference.blockwise import SceneWork, compute_here
 from overcast.inference.encoding import Encoding
+from overcast.inference.fleet.backend import task_of
 from overcast.inference.fleet.optical import require_some
 from overcast.inference.fleet.run import FleetRequest, map_scenes
 from overcast.inference.fleet.scenes import find_scenes
+from overcast.inference.fleet.worker import BlockResult, BlockWorker
 from overcast.inference.ground import area_of
+from overcast.inference.job import Job
 from overcast.inference.model import OpticalPart, SceneModel
 from overcast.inference.polygons import PolygonOptions
-from overcast.inference.predict import PredictionSummary, PredictOptions, predict_file
+from overcast.inference.predict import PredictionSummary, PredictOptions, predict_file, run_job
+from overcast.inference.ready import ready
 from overcast.inference.scene import SceneOptions
 from overcast.inference.sky import OpticalInput, open_sky
 from overcast.inference.two_sensors import TwoSensors, shown_of
+from overcast.inference.work import store_block
+from overcast.methods.options import build_method
 from overcast.models.mixing import Mixing, chosen
+from overcast.runtime.options import Runtime
 
 SENSOR = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, gsd_m=0.5)
 OPTICAL = SensorRadiometry(bands=("red", "green", "blue"), unit=Unit.DIGITAL_NUMBER, gsd_m=0.5)
@@ -320,23 +328,9 @@ def test_what_is_no_image_for_the_model_is_refused(
     assert not (tmp_path / "p.tif").exists()
 
 
-@pytest.fixture(scope="module")
-def run(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two steps of cmhcl that has seen clouds and mixes features."""
-    from conftest import TINY_SETS
-
-    from overcast.config import load_config, train
-
-    output = tmp_path_factory.mktemp("cmhcl") / "run"
-    sets = [*TINY_SETS, f"data.root={tiny_folder}", "method={name: cmhcl, mixing: features}"]
-    sets += ["augmentation.cloud_share=1", "training.steps=2", "training.round_steps=2"]
-    train(load_config(None, sets), output, console=Console(file=io.StringIO()))
-    return output
-
-
 @pytest.mark.usefixtures("one_thread")
-def test_a_full_bundle_gives_what_the_method_says(run: Path, tmp_path: Path) -> None:
-    bundle = load_bundle(run / "full")
+def test_a_full_bundle_gives_what_the_method_says(cmhcl_run: Path, tmp_path: Path) -> None:
+    bundle = load_bundle(cmhcl_run / "full")
     sar, optical = bundle.info.radiometry.sar, bundle.info.radiometry.optical
     assert optical is not None
     rng = np.random.default_rng(0)
@@ -348,7 +342,7 @@ def test_a_full_bundle_gives_what_the_method_says(run: Path, tmp_path: Path) -> 
     options = replace(OPTIONS, scene=SceneOptions(), stac=False)
     for name, given in (("both", OpticalInput((image,))), ("alone", None)):
         predict_file([scene], bundle, sensor=sar, probability=tmp_path / f"{name}.tif", options=options, optical=given)
-    deployed = load_bundle(run / "bundle")
+    deployed = load_bundle(cmhcl_run / "bundle")
     predict_file([scene], deployed, sensor=sar, probability=tmp_path / "deployed.tif", options=options)
     both, alone, from_deployed = (
         rasterio.open(tmp_path / f"{name}.tif").read(1) for name in ("both", "alone", "deployed")
@@ -370,7 +364,7 @@ def test_a_full_bundle_gives_what_the_method_says(run: Path, tmp_path: Path) -> 
     assert torch.sigmoid(logits[0, 1]).numpy().tolist() == seen.astype(float).tolist()
 
 
-def test_from_python(run: Path, tmp_path: Path) -> None:
+def test_from_python(cmhcl_run: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(25, 6, (2, 64, 96)).astype(np.float32)
     colours = rng.integers(60, 140, (3, 64, 50)).astype(np.uint8)
@@ -380,28 +374,28 @@ def test_from_python(run: Path, tmp_path: Path) -> None:
         write_tiff(tmp_path / f"{name}.tif", pixels, GRID, CRS)
         for name, pixels in (("scene", values), ("image", colours), ("clouds", mask))
     )
-    declared = load_bundle(run / "full").info.radiometry.sar.model_dump()
+    declared = load_bundle(cmhcl_run / "full").info.radiometry.sar.model_dump()
     about: dict[str, Any] = {"declared": declared, "options": PredictOptions(scene=SceneOptions(threads=1))}
-    found = oc.predict(scene, run, optical=oc.Optical(image, clouds, [4]), **about)
+    found = oc.predict(scene, cmhcl_run, optical=oc.Optical(image, clouds, [4]), **about)
     assert found.summary.optical_share == pytest.approx(34 * 50 / (64 * 96))
-    plain = oc.predict(scene, run, **about)
+    plain = oc.predict(scene, cmhcl_run, **about)
     assert plain.summary.optical_share is None
     np.testing.assert_array_equal(found.probability[:30], plain.probability[:30])
-    part = oc.predict(scene, run, area=(593005, 5749970, 593045, 5749990), **about)
+    part = oc.predict(scene, cmhcl_run, area=(593005, 5749970, 593045, 5749990), **about)
     np.testing.assert_array_equal(part.probability, plain.probability[20:60, 10:90])
     with pytest.raises(BundleError, match="has no optical branch"):
-        oc.predict(scene, run / "bundle", optical=image, **about)
+        oc.predict(scene, cmhcl_run / "bundle", optical=image, **about)
     with pytest.raises(ConfigError, match="no mask of clouds"):
-        oc.predict(scene, run, optical=oc.Optical(image, cloud_values=[1]), **about)
+        oc.predict(scene, cmhcl_run, optical=oc.Optical(image, cloud_values=[1]), **about)
 
 
-def test_many_scenes_have_images_of_their_names_or_none(run: Path, tmp_path: Path) -> None:
+def test_many_scenes_have_images_of_their_names_or_none(cmhcl_run: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name in ("a", "b", "far"):
         place = GRID @ Affine.translation(5000 if name == "far" else 0, 0)
         write_tiff(tmp_path / "radar" / f"{name}.tif", rng.normal(25, 6, (2, 64, 64)).astype(np.float32), place, CRS)
     write_tiff(tmp_path / "optical" / "b.tif", rng.integers(60, 140, (3, 64, 64)).astype(np.uint8), GRID, CRS)
-    bundle = load_bundle(run / "full")
+    bundle = load_bundle(cmhcl_run / "full")
     sar = bundle.info.radiometry.sar
     given = OpticalInput((tmp_path / "optical",))
     scenes = find_scenes([str(tmp_path / "radar")], sar.bands)
@@ -432,10 +426,61 @@ def test_many_scenes_have_images_of_their_names_or_none(run: Path, tmp_path: Pat
         map_scenes(replace(request, options=elsewhere))
 
 
-def test_a_model_without_an_optical_branch_is_refused(run: Path, tmp_path: Path) -> None:
-    bundle = load_bundle(run / "bundle")
+def test_a_model_that_was_not_trained_for_gaps_draws_no_border_either(cmhcl_run: Path) -> None:
+    bundle = load_bundle(cmhcl_run / "full")
+    options = bundle.info.method.model_copy(update={"mixing": Mixing.CHOICE})
+    method = build_method(options, bundle.info.network.untrained(), bundle.info.statistics).eval()
+    found = SceneModel.with_optical(replace(bundle, method=method)).optical
+    assert found is not None
+    assert found.mixing is Mixing.BLEND
+    asked = SceneModel.with_optical(replace(bundle, method=method), mixing=Mixing.CHOICE).optical
+    assert asked is not None
+    assert asked.mixing is Mixing.CHOICE
+
+
+def test_a_model_without_an_optical_branch_is_refused(cmhcl_run: Path, tmp_path: Path) -> None:
+    bundle = load_bundle(cmhcl_run / "bundle")
     with pytest.raises(BundleError, match="has no optical branch"):
         SceneModel.with_optical(bundle)
+
+
+def test_a_worker_elsewhere_computes_the_same_block(made: Made, tmp_path: Path) -> None:
+    """Everything that it needs travels: the model, and names of files."""
+    given = OpticalInput((write_tiff(tmp_path / "left.tif", made.colours[:, :, :140], GRID, CRS),))
+    area = area_of((593010, 5749900, 593100, 5749970))
+    kept: dict[str, bytes] = {}
+
+    def elsewhere(scene: SceneWork, strips: Sequence[int], passed: Callable[[int], None]) -> None:
+        worker = BlockWorker(pickle.loads(pickle.dumps(model_of())))
+        for done, strip in enumerate(strips, 1):
+            task = pickle.loads(pickle.dumps(task_of(scene, strip, torch.get_num_threads())))
+            outcome = worker.compute(task)
+            assert isinstance(outcome, BlockResult)
+            store_block(scene.work, outcome.block, outcome.content)
+            passed(done)
+
+    for name, compute in (("here", compute_here), ("elsewhere", elsewhere)):
+        options = replace(OPTIONS, stac=False, area=area)
+        run_job(Job((made.scene,), model_of(), SENSOR, options, tmp_path / f"{name}.tif", None, None, given), compute)
+        kept[name] = (tmp_path / f"{name}.tif").read_bytes()
+    assert kept["here"] == kept["elsewhere"]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_on_another_runtime() -> None:
+    """Each part is exported by itself: a tile that the image does not show gives the bits of SAR alone there."""
+    options = SceneOptions(runtime=Runtime.ONNXRUNTIME, keep_exports=False, precision=Precision.FP32, device="cpu")
+    grid, given = Georeference(64, 96, GRID, CRS), PredictOptions(scene=options)
+    both, radar = (
+        ready(Job((Path("scene.tif"),), model, SENSOR, given, None, None, None), grid).model.network
+        for model in (model_of(), ALONE)
+    )
+    x = torch.randn(1, 6, 64, 96)
+    x[:, -1] = 0
+    with torch.inference_mode():
+        assert both(x)[:, :1].equal(radar(x[:, :2]))
+        x[:, -1, :, :50] = 1
+        torch.testing.assert_close(both(x), model_of().network(x), atol=1e-4, rtol=1e-4)
 
 
 def test_two_sensors_in_one_batch() -> None:

@@ -73,4 +73,4 @@ def remedy(error: OSError) -> str:
         return "free some space, or write elsewhere"
     if error.errno in {errno.ENOENT, errno.ENOTDIR}:
         return "check the path"
-    return "change its permissions, or write elsewhere" if error.errno != errno.EROFS else "write elsewhere"
+    return "change its permissions, or name another place" if error.errno != errno.EROFS else "write elsewhere"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from overcast.batch import Modality
 from overcast.bundle import BUNDLED, CARD, Bundle, load_bundle
+from overcast.data.contract import bundle_folder
 from overcast.data.radiometry import SensorRadiometry
 
 
@@ -70,5 +71,4 @@ def load_model(path: str | Path | None = None, *, full: bool = False) -> Model:
         'building'
     """
     folder = BUNDLED if path is None else Path(path)
-    kind = "full" if full else "bundle"
-    return Model(load_bundle(folder / kind if (folder / kind).is_dir() else folder))
+    return Model(load_bundle(bundle_folder(folder, full=full)))

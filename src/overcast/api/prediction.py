@@ -26,6 +26,8 @@ from overcast.inference.staging import staged
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from overcast.viewer.export import MapPage
+
 RASTER_ENDINGS = frozenset({".tif", ".tiff"})
 LARGEST_PLOT_PX = 2000
 """Side of the largest probability map that `plot` draws whole; larger ones are thinned."""
@@ -102,6 +104,24 @@ class Prediction:
             self.footprints.boundary.plot(ax=axes, color="tab:orange", linewidth=0.8)
         axes.set_title(f"{self.summary.footprint_count or 0} footprints on {self.summary.valid_km2:.3g} km²")
         return axes
+
+    def explore(
+        self, scene: str | Path | None = None, *, optical: str | Path | None = None, reference: str | Path | None = None
+    ) -> MapPage:
+        """A map to move about in: a notebook shows it, and `save` writes it as one HTML file.
+
+        Args:
+            scene: The radar scene to draw below the footprints.
+            optical: Orthophoto.
+            reference: True footprints, to see what was found, missed and invented.
+
+        Raises InputError where the scene has no coordinate system, or a file cannot be shown.
+        """
+        from overcast.viewer.export import MapPage
+        from overcast.viewer.scene_map import MapFiles
+
+        paths = [None if one is None else Path(one) for one in (scene, optical, reference)]
+        return MapPage.of(MapFiles(self._footprints_file, paths[0], None, *paths[1:]))
 
     def _writer(self, target: Path) -> Callable[[Path], object]:
         if target.suffix.lower() in RASTER_ENDINGS:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from overcast import __version__
-from overcast.cli import bench, benchmarks, check, data, distil, maps, models, prepare, scenes
+from overcast.cli import bench, benchmarks, check, data, distil, maps, models, prepare, scenes, serve, view
 from overcast.errors import EXIT_INTERNAL, OvercastError, exit_code, is_environment_error, remedy
 
 app = typer.Typer(
@@ -31,6 +31,8 @@ for command in (
     benchmarks.benchmark,
     prepare.prepare,
     maps.predict,
+    view.view,
+    serve.serve,
     benchmarks.score,
     models.describe,
     models.export,

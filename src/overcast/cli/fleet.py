@@ -19,12 +19,15 @@ from overcast.errors import ConfigError, InputError
 from overcast.inference.blockwise import Compute, compute_here
 from overcast.inference.fleet.backend import compute_on
 from overcast.inference.fleet.manifest import NAME
+from overcast.inference.fleet.optical import require_some
 from overcast.inference.fleet.rays import Workers, ray_backend
 from overcast.inference.fleet.run import FleetRequest, FleetSummary, map_scenes
-from overcast.inference.fleet.scenes import find_scenes
+from overcast.inference.fleet.scenes import SceneSpec
 from overcast.inference.job import PredictOptions
 from overcast.inference.model import SceneModel
+from overcast.inference.predict import model_for
 from overcast.inference.progress import Progress
+from overcast.inference.sky import OpticalInput
 
 VECTORS = ("gpkg", "parquet", "geojson")
 SHOWN_FAILURES = 3
@@ -34,13 +37,15 @@ SHOWN_FAILURES = 3
 class ManyOptions:
     """What the command line says of many scenes."""
 
-    scenes: list[str]
+    scenes: list[SceneSpec]
     into: Path | None
     write: str
     workers: int | None
     address: str | None
     unnamed: bool
     """True where no output of one scene was named, as it must be."""
+    optical: OpticalInput | None = None
+    """Optical images beside the scenes."""
 
     def endings(self) -> tuple[str | None, str | None]:
         """Endings of footprints and of probability. Raises ConfigError for others."""
@@ -70,16 +75,18 @@ def map_many(
     """Map scenes and print what has become of them; failed ones end the command with an error."""
     (footprints, probability), folder = many.endings(), many.folder()
     walls = footprints is not None and options.polygons.walls
-    model = SceneModel.of(bundle, calibrated=options.calibrated, walls=walls)
+    model = model_for(bundle, options, many.optical, walls=walls)
     options = replace(
         options, scene=replace(options.scene, device=settled_device(options.scene.device, capabilities()))
     )
-    scenes = find_scenes(many.scenes, model.sensor.bands)
+    scenes = many.scenes
+    if many.optical is not None:
+        require_some(scenes, many.optical)
     typer.echo(f"{len(scenes)} scenes", err=True)
     workers = _workers(many, options)
     if workers is not None:
         options = replace(options, scene=replace(options.scene, threads=workers.threads))
-    request = FleetRequest(scenes, folder, model, declared, options, footprints, probability)
+    request = FleetRequest(scenes, folder, model, declared, options, footprints, probability, many.optical)
     with counting_bar("mapping", "km²") as update, _computing(model, workers) as compute:
 
         def report(state: Progress) -> None:
@@ -120,6 +127,7 @@ def _show(summary: FleetSummary, folder: Path, *, as_json: bool) -> None:
                 "done": list(summary.done),
                 "skipped": list(summary.skipped),
                 "failed": dict(summary.failed),
+                "outside": list(summary.outside),
                 "footprints": summary.footprints,
                 "km2": summary.km2,
                 "valid_km2": summary.valid_km2,
@@ -129,6 +137,8 @@ def _show(summary: FleetSummary, folder: Path, *, as_json: bool) -> None:
     else:
         earlier = f", {len(summary.skipped)} were done before" if summary.skipped else ""
         typer.echo(f"{len(summary.done)} scenes mapped{earlier}: {summary.footprints} footprints in {folder}")
+        if summary.outside:
+            typer.echo(f"{len(summary.outside)} scenes do not meet the area")
         area = f"{summary.valid_km2:.4g} of {summary.km2:.4g} km2 hold data"
         typer.echo(f"{area}; {summary.elapsed_s:.1f} s; see {folder / NAME}")
     if summary.failed:

@@ -11,6 +11,17 @@ import typer
 
 from overcast.arithmetic import AUTO, Precision
 from overcast.cli.console import counting_bar, print_json
+from overcast.cli.sky import (
+    AreaOption,
+    Beside,
+    CloudsOption,
+    CloudValuesOption,
+    MixingChoice,
+    MixingOption,
+    OpticalNodataOption,
+    OpticalOption,
+    given_area,
+)
 from overcast.data.units import RadarSide, Unit
 from overcast.runtime.options import Runtime
 
@@ -99,6 +110,12 @@ def predict(
     accept_values: Annotated[
         bool, typer.Option("--accept-values", help="Values are as declared even if they look otherwise.")
     ] = False,
+    area: AreaOption = None,
+    optical: OpticalOption = None,
+    clouds: CloudsOption = None,
+    cloud_values: CloudValuesOption = None,
+    optical_nodata: OpticalNodataOption = None,
+    mixing: MixingOption = MixingChoice.AUTO,
     threshold: Annotated[float, typer.Option(help="Smallest probability inside a footprint.")] = 0.5,
     min_area_m2: Annotated[float, typer.Option(help="Smaller footprints are dropped.")] = 10.0,
     outlines: Annotated[
@@ -145,7 +162,7 @@ def predict(
     overwrite: Annotated[bool, typer.Option(help="Replace outputs that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Map footprints from a SAR scene of any size. No optical image is needed.
+    """Map footprints from a SAR scene of any size. No optical image is needed; what there is of one can be used.
 
     What the scene's numbers mean is declared: by the options, by `scene.yaml` beside `scene.tif`, or in the file.
 
@@ -159,6 +176,7 @@ def predict(
     from overcast.data.contract import INSTALLED, bundle_folder, read_contract
     from overcast.errors import ConfigError
     from overcast.inference.ahead import look_ahead
+    from overcast.inference.fleet.scenes import find_scenes
 
     many = not (into is None and workers is None and address is None)
     if footprints is None and probability is None and not many:
@@ -166,6 +184,9 @@ def predict(
     if model is None:
         model = INSTALLED
         typer.echo(f"model {model.name}: installed with Overcast, trained on simulated radar", err=True)
+    part, beside = given_area(area), Beside(optical, clouds, cloud_values, optical_nodata, mixing)
+    image = beside.input()
+    folder = bundle_folder(model, full=image is not None)
     declared = {
         "bands": None if bands is None else tuple(band.strip() for band in bands.split(",")),
         "unit": unit,
@@ -176,7 +197,8 @@ def predict(
     }
     files = [] if many else [located(name) for name in scene]
     targets = [path for path in (probability, footprints) if path is not None]
-    contract = read_contract(bundle_folder(model))
+    contract = read_contract(folder)
+    found = find_scenes(scene, () if contract is None else contract.sensor.bands) if many else []
     sensor = None if many else look_ahead(files, declared, contract, targets, overwrite=overwrite)
 
     from overcast.bundle import load_bundle
@@ -188,7 +210,7 @@ def predict(
     from overcast.inference.separate import Separate
     from overcast.models.views import Tta
 
-    bundle = load_bundle(bundle_folder(model))
+    bundle = load_bundle(folder)
     options = PredictOptions(
         scene=SceneOptions(
             tile=tile,
@@ -210,9 +232,11 @@ def predict(
         style=style,
         stac=stac,
         acquired=acquired,
+        area=part,
+        mixing=beside.chosen_mixing(),
     )
     if sensor is None:
-        asked = ManyOptions(scene, into, write, workers, address, footprints is None and probability is None)
+        asked = ManyOptions(found, into, write, workers, address, footprints is None and probability is None, image)
         map_many(asked, bundle, declared, options, as_json=as_json)
         return
     with counting_bar("mapping", "km²") as update:
@@ -230,6 +254,7 @@ def predict(
             probability=probability,
             options=options,
             progress=report,
+            optical=image,
         )
     _show(summary, as_json=as_json)
 
@@ -246,6 +271,7 @@ def _show(summary: PredictionSummary, *, as_json: bool) -> None:
             "runtime": summary.runtime,
             "km2": summary.km2,
             "valid_km2": summary.valid_km2,
+            "optical_share": summary.optical_share,
             "elapsed_s": summary.elapsed_s,
         }
         print_json(facts)
@@ -258,5 +284,7 @@ def _show(summary: PredictionSummary, *, as_json: bool) -> None:
         typer.echo(f"{summary.unsplit} regions were too large to separate touching buildings in; they were left whole.")
     if summary.probability is not None:
         typer.echo(f"probability in {summary.probability}")
+    if summary.optical_share is not None:
+        typer.echo(f"the optical image shows {summary.optical_share:.1%} of what holds data")
     typer.echo(f"{summary.valid_km2:.4g} of {summary.km2:.4g} km2 hold data; {summary.elapsed_s:.1f} s")
     typer.echo(f"computed by {summary.runtime}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from overcast.cli.console import counting_bar, print_json
+from overcast.cli.sky import AreaOption, given_area
 from overcast.data.units import RadarSide, Resampling, Unit
 from overcast.preparation.options import Level, PrepareOptions, calibration
 
@@ -19,7 +20,10 @@ def prepare(
     *,
     inputs: Annotated[
         list[str],
-        typer.Argument(help="SAR files: scene.tif, or HH=a.tif HV=b.tif, or HV=scene.tif@2 for its second band."),
+        typer.Argument(
+            help="SAR files: scene.tif, HH=a.tif HV=b.tif, HV=scene.tif@2 for its second band; tiles of one scene; "
+            "or a product: .SAFE, folder, .zip, .dim, .h5, STAC item."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Scene to write, .tif (cloud-optimised GeoTIFF).")],
     model: Annotated[
@@ -56,6 +60,9 @@ def prepare(
     metadata: Annotated[
         list[Path] | None, typer.Option(help="JSON or XML about the scene; files named after it are found.")
     ] = None,
+    gcps: Annotated[
+        bool, typer.Option("--gcps", help="Place radar geometry by its ground control points: for flat ground.")
+    ] = False,
     rotate: Annotated[
         bool, typer.Option("--rotate", help="Turn the grid so that the radar stands on the model's side.")
     ] = False,
@@ -72,6 +79,7 @@ def prepare(
     accept_values: Annotated[
         bool, typer.Option("--accept-values", help="Values are as stated even if they look otherwise.")
     ] = False,
+    area: AreaOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
     stac: Annotated[bool, typer.Option(help="Write a STAC item beside the scene.")] = True,
     overwrite: Annotated[bool, typer.Option(help="Replace outputs that exist.")] = False,
@@ -107,12 +115,14 @@ def prepare(
         radar_side=radar_side,
         look_azimuth_deg=look_azimuth,
         metadata=tuple(metadata or ()),
+        gcps=gcps,
         rotate=rotate,
         crs=crs,
         resampling=resampling,
         level=level,
         floor_db=floor_db,
         accept_values=accept_values,
+        area=given_area(area),
         overwrite=overwrite,
         stac=stac,
     )

@@ -48,9 +48,10 @@ class _Record(BaseModel):
     weights_sha256: str
 
 
-def bundle_folder(model: Path) -> Path:
-    """The bundle of a run folder, else the folder itself."""
-    return model / "bundle" if (model / "bundle").is_dir() else model
+def bundle_folder(model: Path, *, full: bool = False) -> Path:
+    """The bundle of a run folder, that of every branch if `full`, else the folder itself."""
+    kind = "full" if full else "bundle"
+    return model / kind if (model / kind).is_dir() else model
 
 
 def bundle_name(path: Path) -> str:

@@ -23,7 +23,9 @@ from overcast.data.radiometry import SensorRadiometry
 from overcast.data.units import Unit
 from overcast.errors import InputError, RadiometryError
 from overcast.grid import Window
+from overcast.raster.kinds import require_image
 from overcast.raster.opening import open_dataset
+from overcast.raster.tiles import beside_each_other
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 # A file without georeference (most PNG) is normal here; where one is needed, our own error says so. The filter is for
@@ -45,8 +47,8 @@ def open_raster(path: Path, *, virtual: bool = False) -> Iterator[Any]:
     InputError where the file is missing, unreadable, or something else than its name says.
     """
     remote_name = file_name(located(path)) if is_remote(path) else None
-    if remote_name is None and not path.is_file():
-        raise InputError(f"{path} does not exist; check the path.")
+    if remote_name is None:
+        require_image(path)
     with reading(path):
         dataset = open_dataset(path, remote_name=remote_name, virtual=virtual)
     try:  # not `with dataset`: it belongs to one thread, and a file may be closed by another than opened it
@@ -196,6 +198,11 @@ def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorR
                 RasterFile(path, dataset, chosen, is_masked(dataset, alpha_is_data=indexes is every), missing)
                 for path, dataset, chosen in zip(paths, datasets, indexes, strict=True)
             ]
+    if len(paths) > 1 and beside_each_other(datasets):
+        raise InputError(
+            f"{', '.join(map(str, paths))} lie beside each other; make one scene of these tiles first: overcast "
+            f"prepare {' '.join(str(path) for path in paths[:2])}{' ...' if len(paths) > 2 else ''} -o scene.tif."
+        )
     found = " + ".join(str(len(indexes)) for indexes in every)
     palette = any(ColorInterp.palette in dataset.colorinterp for dataset in datasets)
     hint = "expand its palette with gdal_translate -expand rgb" if palette else "correct the declaration or the files"

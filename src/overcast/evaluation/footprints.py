@@ -94,6 +94,20 @@ class FootprintScores:
         }
 
 
+@dataclass(frozen=True)
+class MatchedFiles:
+    """Two files of polygons and who found whom. The index of the tables is the row in the file."""
+
+    claims: geopandas.GeoDataFrame
+    """Predicted single polygons in the coordinate system of `truth`."""
+    truth: geopandas.GeoDataFrame
+    """Single polygons in metres."""
+    confidence: NDArray[np.float64]
+    """Of each claim."""
+    matching: Matching
+    """Its indices count the claims and the truths, not the rows of the files."""
+
+
 def score_footprints(predicted: Path, reference: Path, options: FootprintOptions | None = None) -> FootprintScores:
     """Match two files of polygons at IoU 0.5, each of any format and coordinate system, over the whole scene at once.
 
@@ -103,7 +117,26 @@ def score_footprints(predicted: Path, reference: Path, options: FootprintOptions
     Raises:
         InputError: A file cannot be read or names no coordinate system, or the reference has no polygon.
     """
-    options = options or FootprintOptions()
+    files = match_files(predicted, reference, options or FootprintOptions())
+    truth, claims, matching = files.truth, files.claims, files.matching
+    outlines, targets = claims.geometry.to_numpy(), truth.geometry.to_numpy()
+    shared, union = _areas(outlines, targets)
+    distances = [polis(outlines[match.prediction], targets[match.truth]) for match in matching.matches]
+    return FootprintScores(
+        instances=matching.counts,
+        detections=_detections(matching, files.confidence),
+        polis=PolisSum(sum(distances), len(distances)),
+        shared_m2=shared,
+        union_m2=union,
+        predictions=len(claims),
+        truths=len(truth),
+        crs=str(truth.crs.to_string()),
+        beyond=_beyond(claims, truth),
+    )
+
+
+def match_files(predicted: Path, reference: Path, options: FootprintOptions) -> MatchedFiles:
+    """Match two files of polygons at IoU 0.5; raises as `score_footprints`."""
     truth = _polygons(reference)
     if truth.empty:
         raise InputError(f"{reference} holds no polygon: there is nothing to compare with.")
@@ -113,20 +146,7 @@ def score_footprints(predicted: Path, reference: Path, options: FootprintOptions
     confidence = _confidence(claims, options.confidence)
     outlines, targets = claims.geometry.to_numpy(), truth.geometry.to_numpy()
     instances = [Instance(outline, sure) for outline, sure in zip(outlines, confidence.tolist(), strict=True)]
-    matching = match_instances(instances, list(targets), options.min_area_m2)
-    shared, union = _areas(outlines, targets)
-    distances = [polis(outlines[match.prediction], targets[match.truth]) for match in matching.matches]
-    return FootprintScores(
-        instances=matching.counts,
-        detections=_detections(matching, confidence),
-        polis=PolisSum(sum(distances), len(distances)),
-        shared_m2=shared,
-        union_m2=union,
-        predictions=len(claims),
-        truths=len(truth),
-        crs=str(truth.crs.to_string()),
-        beyond=_beyond(claims, truth),
-    )
+    return MatchedFiles(claims, truth, confidence, match_instances(instances, list(targets), options.min_area_m2))
 
 
 def _beyond(claims: geopandas.GeoDataFrame, truth: geopandas.GeoDataFrame) -> int:

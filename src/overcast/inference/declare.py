@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -15,6 +16,7 @@ from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError, RadiometryError
 from overcast.inference.area import measure_area
 from overcast.inference.outputs import require_name
+from overcast.raster.kinds import require_image
 from overcast.reading import explained, parse_json, read_yaml
 
 TAG = "OVERCAST_RADIOMETRY"
@@ -46,6 +48,7 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
     for path in paths:
         if not is_remote(path):
             require_name(path)
+            require_image(path)
     side_car = paths[0].with_suffix(".yaml")
     given = {key: value for key, value in (declared or {}).items() if value is not None}
     parts = _over(_over(_from_files(paths), _from_side_car(side_car)), given)
@@ -70,11 +73,11 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
         raise RadiometryError(f"{paths[0]}: what is declared is impossible: {explained(error)}; correct it.") from error
 
 
-def declared_beside(path: Path) -> dict[str, object]:
-    """What a file's own metadata and the YAML file beside it declare, the latter first; nothing has to be there."""
-    with open_raster(path, virtual=True) as dataset:
-        tag = dataset.tags().get(TAG)
-    return _over({} if tag is None else _from_tag(path, tag), _from_side_car(path.with_suffix(".yaml")))
+def declared_in(path: Path, dataset: Any) -> dict[str, object]:
+    """What an open file's metadata and the YAML file beside it declare, the latter first; nothing has to be there."""
+    tag = dataset.tags().get(TAG)
+    side_car = {} if is_remote(path) else _from_side_car(path.with_suffix(".yaml"))
+    return _over({} if tag is None else _from_tag(path, tag), side_car)
 
 
 def _over(lower: Mapping[str, object], upper: Mapping[str, object]) -> dict[str, object]:

@@ -120,13 +120,14 @@ class SceneModel:
             bundle: Holds every branch.
             calibrated: As of `of`.
             walls: As of `of`.
-            mixing: How the sensors become one map; None: as the method was trained.
+            mixing: How the sensors become one map; None: as the method was trained, but without a border where it was
+                not trained for gaps.
 
         Raises:
             BundleError: The bundle is a deployable one, or its method cannot work from SAR alone and from both.
             ConfigError: The method does not offer the mixing.
         """
-        info, method, name = bundle.info, bundle.method, bundle.path.name
+        info, method, name = bundle.info, bundle.method, bundle.name
         if method is None:
             raise BundleError(
                 f"model {name} has no optical branch, it is what works from SAR alone; for an optical image name the "
@@ -141,7 +142,8 @@ class SceneModel:
         if optical is None or statistics is None:
             raise BundleError(f"model {name} does not describe its optical bands; copy the bundle again.")
         alone = cls.of(bundle, calibrated=calibrated, walls=walls)
-        mixing = method.offered(mixing or method.mixing)
+        trained = Mixing.BLEND if method.mixing is Mixing.CHOICE else method.mixing
+        mixing = method.offered(mixing or trained)
         both = FromBoth(method, len(alone.statistics.mean), mixing)
         chosen = walls if len(info.outputs) > 1 else None
         network = TwoSensors(alone.network, _finished(both, alone.temperature, chosen), both.sar_bands)

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from overcast.data.addresses import address, file_name, located
-from overcast.data.files import grid_of, opaque_bands, open_raster, require_complete
+from overcast.data.addresses import address, file_name
+from overcast.data.files import grid_of, opaque_bands, open_raster, reading, require_complete
 from overcast.data.georeference import Georeference
 from overcast.errors import InputError, RadiometryError
-from overcast.inference.declare import declared_beside
+from overcast.inference.declare import declared_in
+from overcast.preparation.calibrated import polarisation_in
+from overcast.preparation.inputs import Input
+from overcast.preparation.metadata import documents
+from overcast.products.hdf5 import hdf5_image
+from overcast.products.product import POLARISATIONS, Stated
+from overcast.raster.composed import open_hdf5, open_mosaic
+from overcast.raster.tiles import beside_each_other
 
-POLARISATIONS = ("HH", "HV", "VH", "VV")
-
-
-@dataclass(frozen=True)
-class Input:
-    """An argument of the command: `scene.tif`, `HV=b.tif`, or `HV=scene.tif@2` for its second band."""
-
-    name: str | None
-    path: Path
-    index: int | None
-    """Counted from 1; None for all bands."""
+Place = tuple[Path, str | None]
+"""A file, and the data set within it."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,15 @@ class Band:
     index: int
     """Counted from 1."""
     dataset: Any  # rasterio publishes no types
+    stated: Stated = field(default_factory=Stated)
+    """What the product that it comes from says of its values."""
+    tiles: tuple[Path, ...] = ()
+    """Files of which the image is made, where these are several."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that it is read from."""
+        return self.tiles or (self.path,)
 
     @property
     def grid(self) -> Georeference:
@@ -52,23 +58,9 @@ class Band:
     @property
     def label(self) -> str:
         """Name, file and band, for people."""
-        return f"{self.name} of {address(self.path)}" + (f" (band {self.index})" if self.dataset.count > 1 else "")
-
-
-def parse_input(text: str | Path) -> Input:
-    """An argument as band name, file and band.
-
-    >>> parse_input("HV=town.tif@2")
-    Input(name='HV', path=PosixPath('town.tif'), index=2)
-    """
-    place, name = str(text), None
-    left, equals, right = place.partition("=")
-    if equals and left.isidentifier() and not os.path.lexists(place):
-        name, place = left.upper(), right
-    numbered = re.fullmatch(r"(.+)@([1-9][0-9]*)", place)
-    if numbered and not os.path.lexists(place):
-        return Input(name, located(numbered[1]), int(numbered[2]))
-    return Input(name, located(place), None)
+        others = f" and {len(self.tiles) - 1} further tiles" if self.tiles else ""
+        band = f" (band {self.index})" if self.dataset.count > 1 else ""
+        return f"{self.name} of {address(self.path)}{others}{band}"
 
 
 def find_bands(
@@ -91,16 +83,77 @@ def find_bands(
     """
     if not inputs:
         raise InputError("no input was given; name at least one file.")
-    datasets: dict[Path, Any] = {}
+    datasets: dict[Place, Any] = {}
     for one in inputs:
-        if one.path not in datasets:
-            datasets[one.path] = stack.enter_context(open_raster(one.path, virtual=True))
-            require_complete(one.path, datasets[one.path])
-    plain = [(one, index) for one in inputs if one.name is None for index in _indexes(one, datasets[one.path])]
+        if (one.path, one.inside) not in datasets:
+            datasets[one.path, one.inside] = stack.enter_context(opened(one))
+    plain = [(one, index) for one in inputs if one.name is None for index in _indexes(one, _of(one, datasets))]
     names = _plain_names(plain, datasets, needed[0] if needed else POLARISATIONS, declared)
-    found = [Band(name, one.path, index, datasets[one.path]) for (one, index), name in zip(plain, names, strict=True)]
-    found += [_named(one, datasets[one.path]) for one in inputs if one.name is not None]
-    return _ordered(found, needed)
+    found = [
+        Band(name, one.path, index, _of(one, datasets), one.stated)
+        for (one, index), name in zip(plain, names, strict=True)
+    ]
+    found += [_named(one, _of(one, datasets)) for one in inputs if one.name is not None]
+    return _ordered(joined(found, stack), needed)
+
+
+def unnamed_bands(inputs: Sequence[Input], stack: ExitStack) -> list[Band]:
+    """A band of each file, to ask what else is not known where nobody knows their names."""
+    datasets = {(one.path, one.inside): (one, stack.enter_context(opened(one))) for one in inputs}
+    return [
+        Band("a band", one.path, one.index or 1, dataset, one.stated)
+        for one, dataset in datasets.values()
+        if (one.index or 1) <= dataset.count
+    ]
+
+
+@contextmanager
+def opened(one: Input) -> Iterator[Any]:
+    """The rasterio data set of an input. Raises InputError where it is missing, damaged or truncated."""
+    if one.inside is None:
+        with open_raster(one.path, virtual=True) as dataset:
+            require_complete(one.path, dataset)
+            yield dataset
+        return
+    image = hdf5_image(one.path, one.inside)
+    with reading(one.path):
+        dataset = open_hdf5(image)
+    try:
+        yield dataset
+    finally:
+        dataset.close()
+
+
+def joined(found: Sequence[Band], stack: ExitStack) -> list[Band]:
+    """The bands, those of tiles of one scene made one; others of one name are left as they are."""
+    groups: dict[str, list[Band]] = {}
+    for band in found:
+        groups.setdefault(band.name.upper(), []).append(band)
+    mosaics: dict[tuple[Path, ...], Any] = {}
+    result: list[Band] = []
+    for group in groups.values():
+        paths = tuple(band.path for band in group)
+        apart = len({band.index for band in group}) == 1 < len(set(paths)) == len(paths)
+        if not apart or not beside_each_other([band.dataset for band in group]):
+            result += group
+            continue
+        if paths not in mosaics:
+            with reading(paths[0]):
+                mosaics[paths] = stack.enter_context(_closing(open_mosaic(paths)))
+        result.append(replace(group[0], dataset=mosaics[paths], tiles=paths))
+    return result
+
+
+@contextmanager
+def _closing(dataset: Any) -> Iterator[Any]:
+    try:
+        yield dataset
+    finally:
+        dataset.close()
+
+
+def _of(one: Input, datasets: Mapping[Place, Any]) -> Any:
+    return datasets[one.path, one.inside]
 
 
 def _ordered(found: Sequence[Band], needed: tuple[tuple[str, ...], str] | None) -> tuple[Band, ...]:
@@ -114,7 +167,7 @@ def _ordered(found: Sequence[Band], needed: tuple[tuple[str, ...], str] | None) 
                 f"{by_name[name].label} and {band.label} are both called {name}; give each band its name, "
                 f"for example {name}={address(band.path)}@{band.index}."
             )
-        by_name[name] = Band(name, band.path, band.index, band.dataset)
+        by_name[name] = replace(band, name=name)
     missing = [name for name in wanted if name not in by_name]
     if missing:
         files = ", ".join(dict.fromkeys(address(band.path) for band in found))
@@ -145,12 +198,12 @@ def _named(one: Input, dataset: Any) -> Band:
             f"write {one.name}={address(one.path)}@1, "
             "with the number of the band."
         )
-    return Band(str(one.name), one.path, indexes[0], dataset)
+    return Band(str(one.name), one.path, indexes[0], dataset, one.stated)
 
 
 def _plain_names(
     plain: Sequence[tuple[Input, int]],
-    datasets: dict[Path, Any],
+    datasets: Mapping[Place, Any],
     wanted: tuple[str, ...],
     declared: tuple[str, ...] | None,
 ) -> list[str]:
@@ -162,12 +215,12 @@ def _plain_names(
                 "name every band of every file, in order."
             )
         return list(declared)
-    return [_name(one, index, datasets[one.path], wanted) for one, index in plain]
+    return [_name(one, index, _of(one, datasets), wanted) for one, index in plain]
 
 
 def _name(one: Input, index: int, dataset: Any, wanted: tuple[str, ...]) -> str:
     """From the declaration in or beside the file, the band's description, or the name of a file of one band."""
-    listed = declared_beside(one.path).get("bands")
+    listed = declared_in(one.path, dataset).get("bands")
     if isinstance(listed, list | tuple) and len(listed) == dataset.count:
         return str(listed[index - 1])
     description = dataset.descriptions[index - 1]
@@ -176,6 +229,8 @@ def _name(one: Input, index: int, dataset: Any, wanted: tuple[str, ...]) -> str:
         named = _tokens(text, wanted)
         if len(named) == 1:
             return named[0]
+    if dataset.count == 1 and (only := polarisation_in(documents([one.path], [dataset.tags()], []))) is not None:
+        return only
     said = f"is described as {description!r}" if description else "has no description"
     example = wanted[0]
     how = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from pyproj import Geod, Transformer
 
@@ -80,8 +81,25 @@ def _nearer_end(azimuth_deg: float, estimate_deg: float, orbit: str, source: str
     return Radar(ends[0], f"viewing azimuth {azimuth_deg:g}, {orbit}: {source}")
 
 
-def unknown_look(scene: str, model: str, side: RadarSide) -> RadiometryError:
-    """What to say where nobody knows."""
+def known(facts: RadarFacts, named: Sequence[Path]) -> str:
+    """What metadata say that is too little to tell the radar's side; nothing where none was found."""
+    said = [text for text in (facts.orbit, facts.side) if text is not None]
+    if facts.view_azimuth_deg is not None:
+        said.append(f"viewing azimuth {facts.view_azimuth_deg:g}")
+    if said:
+        return (
+            f"{facts.source} says {', '.join(said)}, which does not say where the radar stood (that takes the side to "
+            "which it looked with its heading, or with the orbit of a sun-synchronous satellite that is named)"
+        )
+    return f"{' and '.join(path.name for path in named)} was read and says nothing of the radar" if named else ""
+
+
+def unknown_look(scene: str, model: str, side: RadarSide, said: str) -> RadiometryError:
+    """What to say where nobody knows; `said` is what metadata that were found say."""
+    if said:
+        return RadiometryError(
+            f"{scene}: {said}; model {model} needs the radar's side (trained on {side.value}); {_HINT}."
+        )
     return RadiometryError(
         f"{scene} does not say from which side the radar looked, and model {model} needs it (trained on "
         f"{side.value}); {_HINT}, or name its metadata file with --metadata."

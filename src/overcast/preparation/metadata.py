@@ -14,17 +14,11 @@ from typing import Any
 
 from overcast.data.addresses import file_name, is_remote
 from overcast.errors import InputError, RadiometryError
-from overcast.reading import looks_like_xml, parse_json, parse_xml, read_bytes
+from overcast.preparation.positions import positions
+from overcast.products.entries import LARGEST_DOCUMENT_BYTES, content_of
+from overcast.reading import looks_like_xml, parse_json, parse_xml
 from overcast.reading.json_text import json_value
 from overcast.reading.words import UnreadableError
-
-LARGEST_BYTES = 64 * 2**20
-"""Larger files beside a scene are data, not metadata."""
-
-LOWEST_GROUND_M, HIGHEST_GROUND_M, HIGHEST_RADAR_M = 6.35e6, 6.40e6, 6e7
-"""Distances from the Earth's centre."""
-NEAREST_M = 1000.0
-"""Between radar and scene."""
 
 SHORTEST_NAME = 12
 """Characters, a digit among them, of a product's name: `<product>_GEC.tif` has `<product>_METADATA.json`."""
@@ -55,7 +49,7 @@ SIDE = frozenset(
         "pointing",
     ]
 )
-HEADING = frozenset(["platformheading", "headingangle", "heading"])
+HEADING = frozenset(["platformheading", "headingangle", "heading", "centreheading", "centerheading"])
 AZIMUTH = frozenset(["viewazimuth", "angleazimuthdegrees"])
 PLATFORM = frozenset(
     [
@@ -70,6 +64,8 @@ PLATFORM = frozenset(
     ]
 )
 _PASSES = {"ascending": "ascending", "a": "ascending", "descending": "descending", "d": "descending"}
+_UNKNOWN = frozenset({"-", "99999", "99999.0"})
+"""What SNAP writes for metadata that a product does not have."""
 _SIDES = {"right": "right", "r": "right", "left": "left", "l": "left"}
 
 
@@ -102,13 +98,18 @@ class RadarFacts:
     """The documents that say it."""
 
 
-def documents(paths: Sequence[Path], tags: Sequence[Mapping[str, str]], named: Sequence[Path]) -> list[Document]:
-    """Tags of the scene's files, JSON and XML files that are named after them, and those named by the user.
+def documents(
+    paths: Sequence[Path],
+    tags: Sequence[Mapping[str, str]],
+    named: Sequence[Path],
+    of_product: Sequence[Path] = (),
+) -> list[Document]:
+    """Tags of the scene's files, files of their product or named after them, and those named by the user.
 
     Raises InputError for a file that the user named and that cannot be read; others that cannot are passed over.
     """
     found = [_tags(path, one) for path, one in zip(paths, tags, strict=True)]
-    beside = dict.fromkeys(file for path in paths for file in _beside(path) if file not in named)
+    beside = dict.fromkeys(file for path in paths for file in (*of_product, *_beside(path)) if file not in named)
     for file in (*named, *beside):
         try:
             found.append(_read(file))
@@ -156,23 +157,14 @@ def radar_facts(found: Sequence[Document], scene: str) -> RadarFacts:
         heading_deg=number("heading", HEADING),
         view_azimuth_deg=number("viewing azimuth", AZIMUTH),
         platform=" ".join(dict.fromkeys(platforms)),
-        positions=tuple(place for one in found for place in _positions(one, scene)),
+        positions=tuple(place for one in found for place in positions(one.content, one.name, scene)),
         source=", ".join(one.name for one in found if any(name in every for name, _ in one.fields)),
     )
 
 
-def scale_factor(found: Sequence[Document]) -> tuple[float, str] | None:
-    """Capella's `collect.image.scale_factor` and the document with it: it times the stored value is amplitude."""
-    for one in found:
-        value = _at(one.content, "collect", "image", "scale_factor")
-        if isinstance(value, int | float) and 0 < value < 1e12:
-            return float(value), one.name
-    return None
-
-
-def of_file(path: Path, tags: Mapping[str, str]) -> list[Document]:
-    """Documents about one file alone."""
-    return documents([path], [tags], [])
+def facts_of(path: Path, facts: Sequence[tuple[str, str]]) -> Document:
+    """Names and texts that a file itself holds."""
+    return Document(f"the metadata of {file_name(path)}", tuple((_plain(name), text) for name, text in facts))
 
 
 def _texts(document: Document, names: frozenset[str]) -> Iterator[str]:
@@ -195,6 +187,8 @@ def _beside(path: Path) -> list[Path]:
     stem = path.stem.lower()
     shorter = stem.rpartition("_")[0]
     prefix = shorter if len(shorter) >= SHORTEST_NAME and re.search(r"\d", shorter) else stem
+    if path.parent.suffix == ".data":  # of SNAP: town.data/Sigma0_VV.img and town.dim
+        return [dim for dim in [path.parent.with_suffix(".dim")] if dim.is_file()]
     places = [path.parent, path.parent.parent / "annotation"] if path.parent.name == "measurement" else [path.parent]
     files = (file for place in places if place.is_dir() for file in sorted(place.iterdir()))
     return [
@@ -204,7 +198,7 @@ def _beside(path: Path) -> list[Path]:
         and file.name.lower().startswith(prefix)
         and not file.name.lower().endswith(".aux.xml")
         and file.is_file()
-        and file.stat().st_size <= LARGEST_BYTES
+        and file.stat().st_size <= LARGEST_DOCUMENT_BYTES
     ]
 
 
@@ -223,15 +217,23 @@ def _tags(path: Path, tags: Mapping[str, str]) -> Document:
 
 def _read(path: Path) -> Document:
     remedy = "name another file"
-    content = read_bytes(path, InputError, remedy, LARGEST_BYTES)
+    content = content_of(path, remedy)
     if looks_like_xml(content):
         root = parse_xml(content, str(path), InputError, remedy)
-        fields = [
-            (_plain(one.tag.rpartition("}")[2]), one.text) for one in root.iter() if one.text and one.text.strip()
-        ]
-        return Document(path.name, tuple(fields))
+        return Document(file_name(path), tuple(_named_texts(root)))
     value = parse_json(content, str(path), InputError, remedy)
-    return Document(path.name, tuple(_flat(value)), value)
+    return Document(file_name(path), tuple(_flat(value)), value)
+
+
+def _named_texts(root: Any) -> Iterator[tuple[str, str]]:
+    """Texts of XML by the names of their elements, and of `<MDATTR name="PASS">` by the name that is given there."""
+    for one in root.iter():
+        text = (one.text or "").strip()
+        if text and text not in _UNKNOWN:
+            yield _plain(one.tag.rpartition("}")[2]), text
+            for key in ("name", "key"):
+                if key in one.attrib:
+                    yield _plain(one.attrib[key]), text
 
 
 def _flat(content: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -247,38 +249,3 @@ def _flat(content: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def _at(content: Any, *keys: str) -> Any:
-    for key in keys:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content
-
-
-def _positions(document: Document, scene: str) -> Iterator[tuple[tuple[float, ...], tuple[float, ...]]]:
-    """Capella: place of the radar in the middle of the take, and of the scene's centre.
-
-    Raises RadiometryError where either is no such place.
-    """
-    vectors = _at(document.content, "collect", "state", "state_vectors")
-    frame = _at(document.content, "collect", "state", "coordinate_system", "type")
-    target = _at(document.content, "collect", "image", "center_pixel", "target_position")
-    if frame != "ecef" or not isinstance(vectors, list) or not vectors or not isinstance(target, list):
-        return
-    radar = _place(_at(vectors[len(vectors) // 2], "position"), HIGHEST_RADAR_M)
-    ground = _place(target, HIGHEST_GROUND_M)
-    if radar is None or ground is None or math.dist(radar, ground) < NEAREST_M:
-        raise RadiometryError(
-            f"{scene}: {document.name} gives a position of the radar or of the scene that is nowhere near the Earth; "
-            "say where the radar looked with --look-azimuth DEGREES."
-        )
-    yield radar, ground
-
-
-def _place(value: Any, highest_m: float) -> tuple[float, ...] | None:
-    """Three Earth-fixed coordinates in metres between the poles' ground and `highest_m` from the Earth's centre."""
-    if not isinstance(value, list) or len(value) != 3:
-        return None
-    if not all(isinstance(part, int | float) and abs(part) <= HIGHEST_RADAR_M for part in value):
-        return None
-    return tuple(map(float, value)) if LOWEST_GROUND_M <= math.hypot(*value) <= highest_m else None

@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from overcast.data.units import RadarSide, Resampling, Unit
 from overcast.errors import ConfigError
-from overcast.inference.ground import Area
+
+if TYPE_CHECKING:
+    from overcast.inference.ground import Area
 
 Report = Callable[[float, float, str], None]
 """Called with km^2 done, km^2 in all and what is being done."""
@@ -44,6 +47,8 @@ class PrepareOptions:
     """Direction into which the radar looked, clockwise from north."""
     metadata: tuple[Path, ...] = ()
     """JSON or XML files about the scene, beside those that lie next to it."""
+    gcps: bool = False
+    """Place images in radar geometry by their ground control points, as on flat ground."""
     rotate: bool = False
     """Turn the grid so that the radar stands on the model's side of the image."""
     crs: str | None = None

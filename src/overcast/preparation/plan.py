@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from overcast.data.compass import azimuth_of, nearest_side, side_of, up_azimuth
+from overcast.data.addresses import file_name
+from overcast.data.compass import azimuth_of, nearest_side, up_azimuth
 from overcast.data.degrees import place_of
 from overcast.data.georeference import Georeference, same_grid
 from overcast.data.radiometry import SensorRadiometry
@@ -17,20 +18,22 @@ from overcast.data.resample import Regridding
 from overcast.data.units import Resampling, Unit
 from overcast.errors import ConfigError, RadiometryError
 from overcast.grid import Window
-from overcast.inference.declare import declared_beside
+from overcast.inference.declare import declared_in
 from overcast.inference.ground import Ground, ground_of
+from overcast.preparation import sentences
 from overcast.preparation.aim import Aim, ForTraining
-from overcast.preparation.bands import find_bands, parse_input
+from overcast.preparation.bands import find_bands, unnamed_bands
+from overcast.preparation.calibrated import scale_factor
+from overcast.preparation.control_points import ByPoints, Placement
 from overcast.preparation.convert import Conversion
-from overcast.preparation.found_look import declared_radar, metadata_radar, stated_radar, unknown_look
+from overcast.preparation.found_look import declared_radar, known, metadata_radar, stated_radar, unknown_look
+from overcast.preparation.inputs import Asked
 from overcast.preparation.look import Radar, require_side
-from overcast.preparation.metadata import Document, documents, radar_facts, scale_factor
+from overcast.preparation.metadata import Document, documents, facts_of, radar_facts
 from overcast.preparation.options import PrepareOptions
-from overcast.preparation.source import BandReader, open_reader, unit_of
+from overcast.preparation.questions import Questions
+from overcast.preparation.source import BandReader, open_readers, unit_of
 from overcast.preparation.target import target_crs, target_grid
-
-COARSE_INPUT = 1.5
-"""Length of input pixels, in pixels of the model, from which on the user is told."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Plan:
     @property
     def paths(self) -> tuple[Path, ...]:
         """Input files, each once."""
-        return tuple(dict.fromkeys(band.reader.band.path for band in self.bands))
+        return tuple(dict.fromkeys(path for band in self.bands for path in band.reader.band.files))
 
     @property
     def scene(self) -> str:
@@ -104,24 +107,21 @@ class Plan:
     @property
     def steps(self) -> tuple[str, ...]:
         """What is done, one sentence each."""
-        origins = [(band.name, band.reader.band.path.name, band.reader.band.index, band.how) for band in self.bands]
-        bands = [f"{name}: band {index} of {file}, {how}" for name, file, index, how in origins]
-        missing = sorted({value for band in self.bands for value in band.reader.nodata})
-        nodata = ["no data: NaN, what the files declare" + "".join(f", {value:g}" for value in missing)]
-        return (*bands, *nodata, _grid_sentence(self), *_area_sentences(self), *_look_sentences(self))
+        return sentences.steps(self)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know before trusting a prediction."""
-        longest = max((1 / min(band.regridding.footprint) for band in self.bands if band.regridding), default=1.0)
-        told = (
-            f"the input's pixels are {longest:.1f} times as long as the model's: what lies between them is "
-            "interpolated, not seen, and the model was not trained on such images."
-        )
-        return (told,) if longest >= COARSE_INPUT else ()
+        return sentences.notes(self)
+
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """Where control points place its bands; empty for images on a map."""
+        found = [band.reader.placement for band in self.bands if band.reader.placement is not None]
+        return tuple({id(one): one for one in found}.values())
 
 
-def make_plan(inputs: Sequence[str | Path], aim: Aim | ForTraining, options: PrepareOptions, stack: ExitStack) -> Plan:
+def make_plan(asked: Asked, aim: Aim | ForTraining, options: PrepareOptions, stack: ExitStack) -> Plan:
     """Decide everything, and refuse what cannot be decided without guessing; `stack` closes the input files.
 
     Raises:
@@ -130,25 +130,34 @@ def make_plan(inputs: Sequence[str | Path], aim: Aim | ForTraining, options: Pre
         ConfigError: Options contradict each other.
     """
     needed = None if isinstance(aim, ForTraining) else (aim.sensor.bands, aim.name)
-    found = find_bands([parse_input(text) for text in inputs], needed, options.bands, stack)
-    readers = [open_reader(band, options.nodata) for band in found]
-    model = aim.aim(readers) if isinstance(aim, ForTraining) else aim
-    wanted = model.sensor
-    said = _documents(readers, options)
-    first = readers[0]
-    crs = target_crs(first.grid, options.crs, str(first.band.path))
-    radar = _radar(first, said, model, options)
-    grid = target_grid(first.grid, crs, wanted.gsd_m, _upwards(radar, model, options))
+    questions = Questions()
+    found = questions.answer(lambda: find_bands(asked.inputs, needed, options.bands, stack))
+    readers = open_readers(found or unnamed_bands(asked.inputs, stack), options)
+    model = _aim(aim, readers)
+    said, first = _documents(readers, asked, options), readers[0]
+    radar = questions.answer(lambda: _radar(first, said, model, options))
+    for reader in readers:
+        if questions.answer(lambda reader=reader: decided(reader, model, options)) is None:  # type: ignore[misc]
+            break
+    questions.settle()
+    crs = target_crs(first.ground, options.crs, str(first.band.path))
+    grid = target_grid(first.ground, crs, model.sensor.gsd_m, _upwards(radar, model, options))
     if radar is not None:
         _require_look(radar, grid, model, str(first.band.path))
 
     @cache
-    def regridding(source: Georeference) -> Regridding | None:
+    def regridding(source: Georeference, placed: Placement | None) -> Regridding | None:
+        if placed is not None:
+            return ByPoints(source, grid, options.resampling, placed)
         return None if same_grid(source, grid) else Regridding(source, grid, options.resampling)
 
-    bands = tuple(_band_plan(reader, regridding(reader.grid), model, options) for reader in readers)
+    bands = tuple(_band_plan(reader, regridding(reader.grid, reader.placement), model, options) for reader in readers)
     ground = None if options.area is None else ground_of(options.area, grid, first.band.path)
-    return Plan(bands, grid, _declaration(wanted, radar, options), radar, model, options, ground)
+    return Plan(bands, grid, _declaration(model.sensor, radar, options), radar, model, options, ground)
+
+
+def _aim(aim: Aim | ForTraining, readers: Sequence[BandReader]) -> Aim:
+    return aim.aim(readers) if isinstance(aim, ForTraining) else aim
 
 
 def _declaration(wanted: SensorRadiometry, radar: Radar | None, options: PrepareOptions) -> SensorRadiometry:
@@ -166,9 +175,10 @@ def _declaration(wanted: SensorRadiometry, radar: Radar | None, options: Prepare
     )
 
 
-def _documents(readers: Sequence[BandReader], options: PrepareOptions) -> list[Document]:
+def _documents(readers: Sequence[BandReader], asked: Asked, options: PrepareOptions) -> list[Document]:
     files = {reader.band.path: reader.band.dataset.tags() for reader in readers}
-    return documents(list(files), list(files.values()), options.metadata)
+    found = documents(list(files), list(files.values()), options.metadata, asked.documents)
+    return [*found, *([facts_of(asked.inputs[0].path, asked.facts)] if asked.facts else [])]
 
 
 def _radar(first: BandReader, said: list[Document], model: Aim, options: PrepareOptions) -> Radar | None:
@@ -176,13 +186,19 @@ def _radar(first: BandReader, said: list[Document], model: Aim, options: Prepare
     path, wanted = first.band.path, model.sensor.radar_side
     radar = stated_radar(options)
     if radar is None:
-        radar = declared_radar(declared_beside(path), str(path))
-    if radar is None:
-        facts = radar_facts(said, str(path))
-        radar = metadata_radar(facts, place_of(first.grid)[1], [path.name], str(path))
+        radar = declared_radar(declared_in(path, first.band.dataset), str(path))
+    if radar is not None:
+        return radar
+    facts = radar_facts(said, str(path))
+    radar = metadata_radar(facts, place_of(first.ground)[1], _names(path), str(path))
     if radar is None and wanted is not None:
-        raise unknown_look(str(path), model.name, wanted)
+        raise unknown_look(str(path), model.name, wanted, known(facts, options.metadata))
     return radar
+
+
+def _names(path: Path) -> list[str]:
+    """Name of a file, and of the folders that may be called as the product is."""
+    return [file_name(path), *path.parts[-3:-1]]
 
 
 def _upwards(radar: Radar | None, model: Aim, options: PrepareOptions) -> float | None:
@@ -206,20 +222,31 @@ def _require_look(radar: Radar, grid: Georeference, model: Aim, scene: str) -> N
         )
 
 
-def _band_plan(reader: BandReader, regridding: Regridding | None, model: Aim, options: PrepareOptions) -> BandPlan:
-    band, target = reader.band, model.sensor.unit
+def decided(reader: BandReader, model: Aim, options: PrepareOptions) -> tuple[Unit, float | None, str]:
+    """Unit of a band, factor of its calibration in dB, and who gives it.
+
+    Raises RadiometryError where one is needed and nobody says it.
+    """
     unit = unit_of(reader, options.unit)
     factor_db, source = _calibration(reader, unit, options)
+    if unit is Unit.DIGITAL_NUMBER and factor_db is None and model.sensor.unit is not Unit.DIGITAL_NUMBER:
+        raise RadiometryError(
+            f"{reader.band.label} holds digital numbers without a calibration; give F of power = DN^2 / 10^(F/10) with "
+            "--calibration-factor-db F, or A of DN^2 / A^2 with --calibration-lut A."
+        )
+    return unit, factor_db, source
+
+
+def _band_plan(reader: BandReader, regridding: Regridding | None, model: Aim, options: PrepareOptions) -> BandPlan:
+    band, target = reader.band, model.sensor.unit
+    unit, factor_db, source = decided(reader, model, options)
     if target is Unit.DIGITAL_NUMBER:
         _require_unconverted(reader, unit, factor_db, regridding, model)
         return BandPlan(reader, Conversion(unit, target), regridding, "digital numbers as they are")
-    if unit is Unit.DIGITAL_NUMBER and factor_db is None:
-        raise RadiometryError(
-            f"{band.label} holds digital numbers without a calibration; give F of power = DN^2 / 10^(F/10) with "
-            "--calibration-factor-db F, or A of DN^2 / A^2 with --calibration-lut A."
-        )
     conversion = Conversion(unit, target, factor_db or 0.0, options.floor_db)
     how = f"magnitude of complex {unit.value}" if band.is_complex else unit.value
+    if reader.table is not None:
+        how = f"digital numbers divided by {reader.table.name} (sigma nought)"
     if factor_db:
         how += f", power divided by {factor_db:.4g} dB ({source})"
     how += "" if conversion.target is unit and not band.is_complex else f", to {target.value}"
@@ -233,7 +260,7 @@ def _calibration(reader: BandReader, unit: Unit, options: PrepareOptions) -> tup
         if name in options.calibration_db:
             return options.calibration_db[name], "given"
     if unit is Unit.DIGITAL_NUMBER or band.is_complex:
-        found = scale_factor(documents([band.path], [band.dataset.tags()], []))
+        found = scale_factor(documents([band.path], [band.dataset.tags()], [], options.metadata))
         if found is not None:
             return -20 * math.log10(found[0]), f"scale factor in {found[1]}"
     return None, ""
@@ -255,29 +282,3 @@ def _require_unconverted(
             f"{label} is not on the grid that model {model.name} needs, and digital numbers of unknown power have no "
             "mean; pick pixels with --resampling nearest."
         )
-
-
-def _grid_sentence(plan: Plan) -> str:
-    grid, first = plan.written, plan.bands[0].regridding
-    size = f"{grid.height} x {grid.width} pixels of {plan.sensor.gsd_m:g} m in {grid.crs}"
-    if all(band.regridding is None for band in plan.bands) or first is None:
-        return f"grid kept: {size}"
-    turned = "north up" if grid.north_up else f"upper side at {up_azimuth(grid):.1f} degrees from north"
-    rows, cols = first.footprint
-    how = f"mean of power over {rows:.3g} x {cols:.3g} pixels" if first.averages else first.kind.value
-    return f"grid: {size}, {turned}; {how}"
-
-
-def _area_sentences(plan: Plan) -> list[str]:
-    if plan.ground is None or plan.options.area is None:
-        return []
-    row, col = plan.window.row, plan.window.col
-    return [f"area {plan.options.area.text}: from row {row} and column {col} of the whole grid, whose pixels are kept"]
-
-
-def _look_sentences(plan: Plan) -> list[str]:
-    if plan.radar is None:
-        return []
-    side = side_of(plan.radar.azimuth_deg, up_azimuth(plan.grid))
-    where = f"radar at {plan.radar.azimuth_deg:.1f} degrees from north ({plan.radar.source})"
-    return [f"{where}: the image's {side.value if side else 'unknown'} side"]

@@ -26,8 +26,8 @@ from overcast.inference.outputs import (
 )
 from overcast.inference.staging import recover_publication, staged
 from overcast.preparation.aim import ForTraining
-from overcast.preparation.bands import parse_input
 from overcast.preparation.checks import at_level, check_values
+from overcast.preparation.inputs import ask
 from overcast.preparation.options import PrepareOptions, Report
 from overcast.preparation.plan import Plan, make_plan
 from overcast.preparation.provenance import write_item
@@ -92,11 +92,11 @@ def prepare_scene(
     item = output.with_suffix(".prepared.stac.json") if options.stac else None
     targets = (output, item) if item is not None else (output,)
     with ExitStack() as stack:
-        paths = [parse_input(one).path for one in inputs]
-        for path in paths:
+        asked = ask(inputs, () if isinstance(aim, ForTraining) else aim.sensor.bands)
+        for path in (*asked.images, *asked.others):
             require_name(path)
-        before = input_identities(paths)
-        plan = make_plan(inputs, aim, options, stack)
+        before = input_identities(asked.images, asked.others)
+        plan = make_plan(asked, aim, options, stack)
         recover_publication(targets)
         _check_outputs(plan, targets, before)
         stack.enter_context(termination_as_interrupt())
@@ -110,7 +110,7 @@ def prepare_scene(
             valid, lost = _write(plan, raster, staging.path(output), progress)
             if item is not None:
                 write_item(staging.path(item), item, output, plan)
-            require_unchanged(before, paths)
+            require_unchanged(before, asked.images, asked.others)
             raise_if_interrupted()
             staging.publish()
     return PrepareSummary(
@@ -168,8 +168,7 @@ def _check_outputs(plan: Plan, targets: Sequence[Path], inputs: Identities) -> N
 def _cache_bytes(plan: Plan) -> int:
     """Block cache so that input stored in whole rows is decoded once for each row of blocks."""
     wide = 0
-    for path in plan.paths:
-        band = next(band for band in plan.bands if band.reader.band.path == path)
+    for band in {id(band.reader.band.dataset): band for band in plan.bands}.values():
         dataset = band.reader.band.dataset
         if any(width >= dataset.width for _, width in dataset.block_shapes):
             rows = BLOCK * (1.0 if band.regridding is None else band.regridding.footprint[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pyproj
 from affine import Affine
 from pyproj import Transformer
 from rasterio.crs import CRS
@@ -47,7 +48,18 @@ def target_crs(grid: Georeference, wanted: str | None, scene: str) -> str:
     try:
         return utm_zone(*place_of(grid))
     except InputError as error:
+        if not _on_earth(grid.crs):
+            raise InputError(
+                f"{scene} is in {pyproj.CRS.from_user_input(grid.crs).name!r}, a coordinate system of its own without "
+                "longitude and latitude, so there is no compass in it and no map to bring it to; assign the system "
+                "that its coordinates are in (gdal_edit.py -a_srs EPSG:...)."
+            ) from error
         raise InputError(f"{scene}: {str(error).rstrip('.')}; give a CRS in metres there with --crs.") from error
+
+
+def _on_earth(crs: str) -> bool:
+    system = pyproj.CRS.from_user_input(crs)
+    return bool(system.is_projected or system.is_geographic or system.is_geocentric or system.is_compound)
 
 
 def _true_lengths(grid: Georeference) -> bool:

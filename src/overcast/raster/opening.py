@@ -69,6 +69,11 @@ def open_own(path: Path) -> Any:
     return _checked(path, str(path.absolute()), Driver.GEOTIFF, "EMPTY_DIR")
 
 
+def open_description(path: Path, description: str) -> Any:
+    """The rasterio data set of a virtual raster that this package wrote about a file. Raises RasterioError."""
+    return _checked(path, description, Driver.VIRTUAL, "TRUE")
+
+
 def _require_picture(side: Path) -> None:
     """Raise InputError where a file beside an image is no picture, or sends GDAL to other files in its turn."""
     driver = side_driver(side)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import geopandas
 import numpy as np
 import rasterio.features
 import shapely
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from overcast.data.georeference import Georeference
 from overcast.data.scenes.description import VectorFile
-from overcast.data.vectors import read_shapes
 from overcast.errors import InputError
 from overcast.grid import Window
+
+if TYPE_CHECKING:
+    import geopandas
 
 Shapes = NDArray[np.object_]
 
@@ -92,6 +94,8 @@ def read_polygons(
     Raises:
         InputError: The file cannot be read, has no CRS or shapes other than polygons, or none lies on the grid.
     """
+    from overcast.data.vectors import read_shapes  # and with it geopandas: a second that commands without polygons save
+
     table = read_shapes(path, chosen.layer, chosen.where)
     table = table[~(table.geometry.isna() | table.geometry.is_empty)]
     if table.empty:

@@ -45,7 +45,7 @@ def compute_on(backend: Backend) -> Compute:
         try:
             while todo or waiting:
                 while todo and len(waiting) < backend.slots:
-                    waiting.add(backend.submit(_task(scene, todo.pop(), threads)))
+                    waiting.add(backend.submit(task_of(scene, todo.pop(), threads)))
                 finished, waiting = wait(waiting, LISTEN_S, return_when=FIRST_COMPLETED)
                 for future in finished:
                     _store(scene, future.result())
@@ -58,7 +58,8 @@ def compute_on(backend: Backend) -> Compute:
     return compute
 
 
-def _task(scene: SceneWork, strip: int, threads: int) -> BlockTask:
+def task_of(scene: SceneWork, strip: int, threads: int) -> BlockTask:
+    """What a worker needs for a block."""
     job = scene.job
     return BlockTask(
         scene=job.scene,

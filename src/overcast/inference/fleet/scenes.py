@@ -10,7 +10,8 @@ from pathlib import Path
 
 from overcast.data.addresses import address, file_name, is_remote, located
 from overcast.errors import InputError
-from overcast.inference.fleet.stac_items import StacScene, stac_scenes
+from overcast.inference.fleet.stac_items import StacScene, record_of, stac_scenes
+from overcast.products.folders import export_of
 from overcast.reading import read_text
 
 RASTERS = (".tif", ".tiff")
@@ -52,11 +53,13 @@ def find_scenes(arguments: Sequence[str], bands: Sequence[str]) -> list[SceneSpe
 
 
 def _scenes_of(argument: str, bands: Sequence[str]) -> Iterator[SceneSpec]:
+    record = record_of(argument)
+    if record is not None:
+        yield from (_of_stac(scene) for scene in stac_scenes(record[0], bands, record[1]))
+        return
     path = located(argument)
     suffix = Path(file_name(path)).suffix.lower()
-    if suffix in {".json", ".geojson"}:
-        yield from (_of_stac(scene) for scene in stac_scenes(path, bands))
-    elif is_remote(path):
+    if is_remote(path):
         yield _of_files((path,))
     elif path.is_dir():
         yield from _of_folder(path)
@@ -80,7 +83,19 @@ def _of_folder(folder: Path) -> Iterator[SceneSpec]:
     files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in RASTERS and path.name[0] != "."]
     if not files:
         raise InputError(f"{folder} has no {', '.join(RASTERS)} in it; name the folder that holds the scenes.")
+    _require_no_tiles(folder, files)
     yield from (_of_files((path,)) for path in files)
+
+
+def _require_no_tiles(folder: Path, files: Sequence[Path]) -> None:
+    """Raise InputError for the tiles of one export, which would be mapped with seams between them."""
+    exports = Counter(name for file in files if (name := export_of(file)) is not None)
+    tiled = next((name for name, count in exports.items() if count > 1), None)
+    if tiled is not None:
+        raise InputError(
+            f"{folder} holds {exports[tiled]} tiles of one scene, {tiled}; make one image of them first: overcast "
+            f"prepare {folder / tiled}-*.tif -o {tiled}.tif."
+        )
 
 
 def _of_list(path: Path) -> Iterator[SceneSpec]:

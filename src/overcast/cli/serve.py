@@ -1,0 +1,59 @@
+"""The command that serves a folder: scenes, jobs and their maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    *,
+    root: Annotated[Path, typer.Option(help="Folder with scenes; uploads and results go into it.")],
+    models: Annotated[
+        Path | None, typer.Option(help="Folder of bundles or run folders to choose from, beside the installed model.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than this machine's need the token.")
+    ] = "127.0.0.1",
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="OVERCAST_TOKEN", help="Asked of all who come; one is made for other addresses."),
+    ] = None,
+    device: Annotated[
+        list[str] | None, typer.Option(help="Runs one job at a time; may be repeated: cuda:0, cuda:1.")
+    ] = None,
+    upload_gb: Annotated[float, typer.Option(min=0.001, help="Largest upload.")] = 20.0,
+    quota_gb: Annotated[float, typer.Option(min=0.001, help="Of uploads and results together.")] = 200.0,
+    gigapixels: Annotated[float, typer.Option(min=0.001, help="Largest scene, in all its bands.")] = 4.0,
+    basemap: Annotated[
+        str | None, typer.Option(help="Tiles of a background map, https://HOST/{z}/{x}/{y}.png; none by default.")
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = False,
+) -> None:
+    """Map scenes of a folder from the browser: choose or upload one, draw an area, watch, look, download.
+
+    Jobs run one at a time on each device, in processes of their own. Stopped or killed, the server goes on with them
+    when it starts again. The HTTP API is described at /openapi.json.
+
+    Example: `overcast serve --root maps`
+    """
+    from overcast.processes import sole_user
+    from overcast.server.app import ServerOptions, create_server
+    from overcast.server.models import Models
+    from overcast.server.root import Limits, open_root
+    from overcast.viewer.run import address_of, listen, open_browser
+    from overcast.viewer.run import serve as answer
+    from overcast.viewer.safety import access
+
+    allowed = access(host, token, basemap)
+    limits = Limits(int(upload_gb * 2**30), int(quota_gb * 2**30), int(gigapixels * 1e9))
+    place = open_root(root, limits)
+    with sole_user(place.folder):
+        app = create_server(place, allowed, ServerOptions(Models(models), tuple(device or ["auto"]), basemap))
+        bound = listen(host, port)
+        address = address_of(bound, allowed)
+        typer.echo(f"{address}\nCtrl-C ends it")
+        answer(app, bound, ready=(lambda: open_browser(address)) if browser else None)
