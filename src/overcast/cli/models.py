@@ -9,26 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from overcast.arithmetic import AUTO, capabilities, settled_device
+from overcast.cli.choices import Separation, Views
 from overcast.cli.console import counting_bar, print_json, print_table
 
 if TYPE_CHECKING:
     from overcast.compare import Comparison
     from overcast.methods.base import Method
-
-
-class Views(StrEnum):
-    """Views of an image whose probabilities are averaged."""
-
-    OFF = "off"
-    FLIP = "flip"
-    FULL = "full"
-
-
-class Separation(StrEnum):
-    """Whether touching buildings are told apart."""
-
-    OFF = "off"
-    WATERSHED = "watershed"
 
 
 class EvaluatedPart(StrEnum):

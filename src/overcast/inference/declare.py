@@ -27,7 +27,7 @@ _LINES = {
     "unit": "unit: dB",
     "gsd_m": "gsd_m: 0.5",
 }
-_OPTIONS = {"bands": "--bands HH,HV,VH,VV", "unit": "--unit dB", "gsd_m": "--gsd-m 0.5"}
+_OPTIONS = {"bands": "--bands HH,HV,VH,VV", "unit": "--unit dB", "gsd_m": "--set gsd_m=0.5"}
 
 
 def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | None = None) -> SensorRadiometry:
