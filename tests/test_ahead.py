@@ -15,7 +15,9 @@ from overcast.cli import app
 from overcast.data.contract import INSTALLED, bundle_name, read_contract
 from overcast.data.radiometry import SensorRadiometry, check_same
 from overcast.errors import BundleError, InputError, RadiometryError, remedy
+from overcast.inference.ahead import look_ahead
 from overcast.inference.declare import scene_radiometry
+from overcast.inference.outputs import scratch_path
 
 PROGRAM = """
 import resource, sys
@@ -62,7 +64,7 @@ def test_everything_that_a_scene_does_not_declare_is_asked_at_once(tmp_path):
     path = scene(tmp_path, crs=None)
     with pytest.raises(RadiometryError) as caught:
         scene_radiometry([path])
-    for words in ("bands and unit and gsd_m", "--bands HH,HV,VH,VV --unit dB --gsd-m 0.5", "into scene.yaml"):
+    for words in ("bands and unit and gsd_m", "--bands HH,HV,VH,VV --unit dB --set gsd_m=0.5", "into scene.yaml"):
         assert words in str(caught.value)
 
 
@@ -109,10 +111,10 @@ def test_only_a_full_disk_asks_for_space(number):
 @pytest.mark.parametrize("text", ["2024-05-06", "2024-05-06T07:08:09.123Z", "2024-05-06T09:08:09+02:00"])
 def test_times_of_iso_8601_are_taken(tmp_path, text):
     """They get as far as the scene, which does not exist."""
-    asked = ["predict", str(tmp_path / "no.tif"), "-p", str(tmp_path / "p.tif"), "--acquired", text]
+    asked = ["predict", str(tmp_path / "no.tif"), "-p", str(tmp_path / "p.tif"), "--set", f"acquired={text}"]
     assert "no time" not in CliRunner().invoke(app, asked).output
-    refused = CliRunner().invoke(app, [*asked[:-1], "yesterday"]).output
-    assert "no time" in " ".join(refused.replace("│", " ").split())
+    refused = CliRunner().invoke(app, [*asked[:-1], "acquired=yesterday"])
+    assert "is no time; write" in str(refused.exception)
 
 
 def test_radar_geometry_is_told_with_the_product_to_order(tmp_path):
@@ -123,3 +125,14 @@ def test_radar_geometry_is_told_with_the_product_to_order(tmp_path):
     for declared in ({}, {"gsd_m": 10.0}):
         with pytest.raises(InputError, match=r"radar geometry.*Sentinel-1 RTC, ready from OPERA.*prepare --gcps"):
             scene_radiometry([path], declared)
+
+
+def test_outputs_that_exist_are_told_ahead_but_not_those_of_a_killed_run(tmp_path):
+    path, target = scene(tmp_path, names=BANDS), tmp_path / "f.gpkg"
+    target.touch()
+    contract = read_contract(INSTALLED)
+    declared = {"unit": "dB", "radar_side": "north"}
+    with pytest.raises(InputError, match="exists; name another file"):
+        look_ahead([path], declared, contract, [target], overwrite=False)
+    scratch_path(target).mkdir()
+    assert look_ahead([path], declared, contract, [target], overwrite=False).bands == BANDS
