@@ -74,7 +74,7 @@ def test_an_area_is_prepared(scene: Path, tmp_path: Path) -> None:
         (["--clouds", "mask.tif"], "no optical image"),
         (["--optical", "image.tif", "--cloud-values", "3"], "no mask of clouds"),
         (["--optical", "image.tif", "--clouds", "m.tif", "--cloud-values", "a"], "write whole numbers"),
-        (["--mixing", "blend"], "name it with --optical"),
+        (["--mixing", "choice"], "name it with --optical"),
     ],
 )
 def test_mistakes_are_one_sentence(scene: Path, tmp_path: Path, options: list[str], meant: str) -> None:
@@ -94,7 +94,7 @@ def test_an_optical_image_of_one_scene_and_of_many(cmhcl_run: Path, tmp_path: Pa
     said = ["--model", cmhcl_run, "--bands", "HH,HV", "--unit", "dB", "--radar-side", "north", "--threads", "1"]
     said += ["--clouds", mask.parent, "--cloud-values", "9"]
     one = ["--clouds", mask, "--cloud-values", "9", "--optical", image, "-o", tmp_path / "f.gpkg", "--json"]
-    code, told = overcast("predict", scene, *said[:-4], *one, "--mixing", "blend", "--threshold", "0.01")
+    code, told = overcast("predict", scene, *said[:-4], *one, "--mixing", "features", "--threshold", "0.01")
     assert code == 0, told
     assert json.loads(told[told.index("{") :])["optical_share"] == 0.5
     assert "optical_share" in gpd.read_file(tmp_path / "f.gpkg", layer="f").columns
@@ -103,4 +103,4 @@ def test_an_optical_image_of_one_scene_and_of_many(cmhcl_run: Path, tmp_path: Pa
     assert code == 0, told
     properties = json.loads((tmp_path / "maps" / "a.stac.json").read_text())["properties"]
     assert properties["overcast:optical_share"] == 0.5
-    assert properties["overcast:mixing"] == "features"
+    assert properties["overcast:mixing"] == "blend"

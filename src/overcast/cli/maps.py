@@ -115,7 +115,7 @@ def predict(
     clouds: CloudsOption = None,
     cloud_values: CloudValuesOption = None,
     optical_nodata: OpticalNodataOption = None,
-    mixing: MixingOption = MixingChoice.AUTO,
+    mixing: MixingOption = MixingChoice.BLEND,
     threshold: Annotated[float, typer.Option(help="Smallest probability inside a footprint.")] = 0.5,
     min_area_m2: Annotated[float, typer.Option(help="Smaller footprints are dropped.")] = 10.0,
     outlines: Annotated[

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 class MixingChoice(StrEnum):
     """How SAR and an optical image become one map."""
 
-    AUTO = "auto"
     CHOICE = "choice"
     BLEND = "blend"
     FEATURES = "features"
@@ -52,7 +51,7 @@ OpticalNodataOption = Annotated[
 ]
 MixingOption = Annotated[
     MixingChoice,
-    typer.Option("--mixing", help="How both sensors become one map; auto: features if trained so, else blend."),
+    typer.Option("--mixing", help="How both sensors become one map."),
 ]
 
 
@@ -69,7 +68,7 @@ class Beside:
     def input(self) -> OpticalInput | None:
         """The image; None without one. Raises ConfigError for what does not fit together."""
         said = (self.optical, self.clouds, self.cloud_values, self.nodata)
-        if all(one is None for one in said) and self.mixing is MixingChoice.AUTO:
+        if all(one is None for one in said) and self.mixing is MixingChoice.BLEND:
             return None
 
         from overcast.errors import ConfigError
@@ -83,15 +82,15 @@ class Beside:
                 raise ConfigError(
                     f"--cloud-values {self.cloud_values}: write whole numbers with commas between them, such as 3,8,9."
                 ) from None
-        if self.mixing is not MixingChoice.AUTO and not self.optical:
+        if self.mixing is not MixingChoice.BLEND and not self.optical:
             raise ConfigError("--mixing is about an optical image: name it with --optical.")
         return optical_input(self.optical or [], self.clouds, values, self.nodata)
 
     def chosen_mixing(self) -> Mixing | None:
-        """None: as the model was trained."""
+        """None: the default."""
         from overcast.models.mixing import Mixing
 
-        return None if self.mixing is MixingChoice.AUTO else Mixing(self.mixing.value)
+        return None if self.mixing is MixingChoice.BLEND else Mixing(self.mixing.value)
 
 
 def given_area(text: str | None) -> Area | None:
