@@ -1,6 +1,6 @@
 """What is left of the score when clouds take a share of the optical image, and what is seen along their edges.
 
-    overcast simulate -o data/small-city --options configs/benchmark/base/simulated-small-city.yaml
+    overcast simulate configs/benchmark/base/simulated-small-city.yaml -o data/small-city
     python benchmarks/any_sky.py data/small-city --output runs/any-sky --seeds 0 1 2
     python benchmarks/any_sky.py data/ombria-40m --split data/ombria-40m/split.json --output runs/any-sky-ombria
 

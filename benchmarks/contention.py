@@ -45,7 +45,7 @@ PAIRS = {
     "all": (("-o", "o.gpkg", "-p", "p.tif"), ("-o", "o.gpkg", "-p", "p.tif")),
     "some": (("-o", "o.gpkg"), ("-o", "o.gpkg", "-p", "p.tif")),
     "beside": (("-o", "o.gpkg"), ("-o", "o.geojson")),
-    "link": (("-o", "o.gpkg"), ("-o", "link.gpkg", "--no-style", "--no-stac")),
+    "link": (("-o", "o.gpkg"), ("-o", "link.gpkg", "--set", "style=false", "--set", "stac=false")),
 }
 """Outputs of both commands, by what they share."""
 DISK_BYTES = 24 * 2**20
@@ -209,7 +209,7 @@ def main() -> None:
         model = SceneModel.of(load_bundle(BUNDLED))
         write_scene(root / "scene.tif", make_ground(model, given.seed, places=1), SCENE_PX, model.sensor.gsd_m)
         declared = ("--bands", ",".join(model.sensor.bands), "--unit", model.sensor.unit.value)
-        bench = Bench(root, (*declared, "--runtime", "eager", "--threads", "1", "--tile", "160"))
+        bench = Bench(root, (*declared, "--set", "runtime=eager", "--set", "threads=1", "--set", "tile=160"))
         for told, found in cases(bench, given):
             count += 1
             print("; ".join([told, *found]), flush=True)

@@ -5,7 +5,7 @@
 Simulated scenes are mapped by the installed model, in three parts:
 
 scene   one scene; SIGKILL to the command and to all that it has started; then the same command again
-fleet   several scenes (--into) by two workers; the same
+fleet   several scenes (`map`) by two workers; the same
 worker  several scenes by two workers, one of which is killed; the command is left alone and has to end by itself
 
 The moments are drawn uniformly over the time that an undisturbed run took, those of `worker` from when it had workers;
@@ -86,7 +86,7 @@ class Task:
         """The command with a clock that stands still and one thread."""
         changes = {"SOURCE_DATE_EPOCH": "1700000000", "OMP_NUM_THREADS": "1", "TMPDIR": str(self.tmp)}
         changes["RAY_worker_niceness"] = "0"  # on a busy machine workers shall not wait longer than the command
-        return running([sys.executable, "-m", "overcast", "predict", *self.arguments], self.root, changes)
+        return running([sys.executable, "-m", "overcast", *self.arguments], self.root, changes)
 
     def clear(self) -> None:
         """Make the folder of outputs anew."""
@@ -327,7 +327,7 @@ def run_part(task: Task, usual: Undisturbed, moments: int, seed: int) -> list[st
 def print_part(task: Task, duration_s: float, outcomes: Sequence[Outcome]) -> None:
     detail = "worker was" if task.part == "worker" else "used again"
     counts = ", ".join(f"{scene} {count}" for scene, count in task.blocks.items())
-    print(f"\n{task.part}: overcast predict {' '.join(task.arguments)}")
+    print(f"\n{task.part}: overcast {' '.join(task.arguments)}")
     print(f"undisturbed {duration_s:.1f} s; rows of tiles: {counts}\n")
     print(f"| moment, s | stage of each scene | rows finished | {detail} | to the end, s | identical | faults |")
     print("|---:|---|---:|---:|---:|---|---:|")
@@ -368,9 +368,9 @@ def make_tasks(root: Path, tmp: Path, scenes: int, seed: int) -> dict[str, Task]
         write_scene(root / f"{name}.tif", moved, SCENE_PX if name == "scene" else FLEET_PX, model.sensor.gsd_m)
     (root / "list.txt").write_text("".join(f"{name}.tif\n" for name in names), encoding="utf-8")
     declared = ("--bands", ",".join(model.sensor.bands), "--unit", model.sensor.unit.value)
-    common = (*declared, "--runtime", "eager", "--threads", "1", "--tile", str(TILE), "--json")
-    one = ("scene.tif", "-o", "maps/scene.gpkg", "-p", "maps/scene.tif", *common)
-    many = ("list.txt", "--into", "maps", "--write", "gpkg,tif", "--workers", "2", *common)
+    common = (*declared, "--set", "runtime=eager", "--set", "threads=1", "--set", f"tile={TILE}", "--json")
+    one = ("predict", "scene.tif", "-o", "maps/scene.gpkg", "-p", "maps/scene.tif", *common)
+    many = ("map", "list.txt", "-o", "maps", "--write", "gpkg,tif", "--workers", "2", *common)
     return {
         "scene": Task("scene", one, root, tmp, rows(root, ["scene"])),
         "fleet": Task("fleet", many, root, tmp, rows(root, names)),

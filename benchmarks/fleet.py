@@ -2,7 +2,7 @@
 
     python benchmarks/fleet.py --workers 2 --threads 1
 
-Simulated scenes, all of the same ground, are mapped by `overcast predict --into` with the installed model: by one
+Simulated scenes, all of the same ground, are mapped by `overcast map` with the installed model: by one
 process with the threads that a worker gets, then by the workers, then as many again by the workers. Seconds are those
 that the command prints, from the first scene to the last output; the start of workers is in them, that of the command
 and of Ray is not. The efficiency is the time of the one process over that of the workers times their number: 100 %
@@ -36,7 +36,7 @@ OUTPUTS = ("*.tif", "*.gpkg")
 
 def mapped(scenes: Path, into: Path, options: list[str]) -> dict[str, Any]:
     """What the command says of mapping a folder of scenes."""
-    command = [sys.executable, "-m", "overcast", "predict", str(scenes), "--into", str(into), "--json", *options]
+    command = [sys.executable, "-m", "overcast", "map", str(scenes), "-o", str(into), "--json", *options]
     environment = os.environ | {"SOURCE_DATE_EPOCH": "1700000000"}  # GeoPackages hold the time
     ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
     said: dict[str, Any] = json.loads(ended.stdout)
@@ -73,8 +73,8 @@ def main() -> None:
     model = SceneModel.of(load_bundle(BUNDLED))
     gsd_m, bands, unit = model.sensor.gsd_m, ",".join(model.sensor.bands), model.sensor.unit.value
     print(f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC; {describe_machine()}; load {os.getloadavg()[0]:.1f} before")
-    options = ["--write", "gpkg,tif", "--bands", bands, "--unit", unit, "--threads", str(given.threads)]
-    options += ["--runtime", given.runtime, "--precision", given.precision]
+    options = ["--write", "gpkg,tif", "--bands", bands, "--unit", unit, "--set", f"threads={given.threads}"]
+    options += ["--set", f"runtime={given.runtime}", "--set", f"precision={given.precision}"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ground, several = make_ground(model, seed=0), [*options, "--workers", str(given.workers)]

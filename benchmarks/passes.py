@@ -1,6 +1,6 @@
 """Labelled and unlabelled places in one pass or in two: what batch normalisation makes of a student. Validation alone.
 
-    overcast simulate -o data/labels-city --options configs/studies/labels-city.yaml
+    overcast simulate configs/studies/labels-city.yaml -o data/labels-city
     python benchmarks/passes.py data/labels-city --seeds 0 1
 
 A teacher learns from the optical images of two labelled places of fourteen, then a SAR network of one stream learns

@@ -44,7 +44,7 @@ def write_reference(*_: object) -> None:
         "training": ("Keys of a training", "`overcast train CONFIG` reads them, here with their defaults.", training),
         "simulation": (
             "Keys of a simulation",
-            "`overcast simulate --options FILE` reads them, here with their defaults.",
+            "`overcast simulate CONFIG` reads them, here with their defaults.",
             to_yaml(SimulationOptions()),
         ),
     }

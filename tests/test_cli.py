@@ -188,8 +188,19 @@ def test_predict_writes_polygons_and_probability(trained: Path, tiny_folder: Pat
 
 def test_predict_passes_the_options_of_outlines_on(trained: Path, tiny_folder: Path, tmp_path: Path) -> None:
     polygons = tmp_path / "a.geojson"
-    arguments = [scene_of(tiny_folder), "-m", trained / "cmhcl", "-o", polygons, "--threshold", "0.3", "--no-style"]
-    arguments += ["--outlines", "strict", "--separate", "watershed", "--no-calibrated", "--acquired", "2019-08-04"]
+    arguments = [
+        scene_of(tiny_folder),
+        "-m",
+        trained / "cmhcl",
+        "-o",
+        polygons,
+        "--threshold",
+        "0.3",
+        "--set",
+        "style=false",
+    ]
+    arguments += ["--outlines", "strict", "--set", "separate=watershed"]
+    arguments += ["--set", "calibrated=false", "--set", "acquired=2019-08-04"]
     overcast("predict", *arguments, *declared())
     about = json.loads((tmp_path / "a.stac.json").read_text(encoding="utf-8"))["properties"]
     assert about["overcast:outlines"] == "strict"
@@ -246,7 +257,7 @@ def test_scene_without_crs(trained: Path, tiny_folder: Path, tmp_path: Path, fai
         with rasterio.open(tmp_path / "nowhere.tif", "w", **profile) as copy:
             copy.write(dataset.read())
     arguments = ["predict", tmp_path / "nowhere.tif", "-m", trained / "sar", "-o", tmp_path / "a.gpkg"]
-    assert "coordinate reference system" in fails(*arguments, *declared(), "--gsd-m", "0.5")
+    assert "coordinate reference system" in fails(*arguments, *declared(), "--set", "gsd_m=0.5")
     assert [path.name for path in tmp_path.iterdir()] == ["nowhere.tif"]
 
 

@@ -573,12 +573,23 @@ def test_command_computes_on_a_cluster_that_runs(scenes: Path, tmp_path: Path):
     grid = {"transform": Affine(1, 0, 593000, 0, -1, 5750000)}
     values = four_bands()
     scene = write_scene(scenes / "town.tif", values, **grid)
-    given = [scene, "--write", "parquet,tif", "--bands", "HH,HV,VH,VV", "--unit", "dB", "--no-style", "--json"]
-    given += ["--runtime", "eager", "--threads", "1"]
-    overcast(*given, "--into", tmp_path / "alone")
+    given = [
+        scene,
+        "--write",
+        "parquet,tif",
+        "--bands",
+        "HH,HV,VH,VV",
+        "--unit",
+        "dB",
+        "--set",
+        "style=false",
+        "--json",
+    ]
+    given += ["--set", "runtime=eager", "--set", "threads=1"]
+    overcast(*given, "-o", tmp_path / "alone")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
-        result = overcast(*given, "--into", tmp_path / "maps", "--address", cluster.address)
+        result = overcast(*given, "-o", tmp_path / "maps", "--address", cluster.address)
     finally:
         cluster.shutdown()
     assert result.exception is None, result.output
@@ -591,18 +602,16 @@ def test_command_computes_on_a_cluster_that_runs(scenes: Path, tmp_path: Path):
 
 
 def overcast(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["predict", *(str(argument) for argument in arguments)])
+    return CliRunner().invoke(app, ["map", *(str(argument) for argument in arguments)])
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--into", "maps", "-o", "f.gpkg"], "leave out --footprints"),
-        (["--workers", "2"], "name it with --into"),
-        (["--into", "maps", "--write", "shp"], "--write 'shp'"),
-        (["--into", "maps", "--write", "gpkg,parquet"], "--write 'gpkg,parquet'"),
-        (["--into", "none/maps"], "none is not a folder"),
-        (["--into", "maps", "--address", "nowhere:1"], "no Ray cluster at nowhere:1"),
+        (["-o", "maps", "--write", "shp"], "--write 'shp'"),
+        (["-o", "maps", "--write", "gpkg,parquet"], "--write 'gpkg,parquet'"),
+        (["-o", "none/maps"], "none is not a folder"),
+        (["-o", "maps", "--address", "nowhere:1"], "no Ray cluster at nowhere:1"),
     ],
 )
 def test_options_that_do_not_fit_together_are_refused(
@@ -624,7 +633,7 @@ def test_ray_that_does_not_start_in_time_is_one_sentence(scenes: Path, tmp_path:
         raise Exception("The current node timed out during startup. This could happen because")  # noqa: TRY002 (as Ray does)
 
     monkeypatch.setattr("ray.init", late)
-    result = overcast(scenes / "s0.tif", "--into", tmp_path / "maps", "--workers", "2")
+    result = overcast(scenes / "s0.tif", "-o", tmp_path / "maps", "--workers", "2")
     assert isinstance(result.exception, ClusterError)
     assert "The current node timed out during startup); run the same command again" in str(result.exception)
 
@@ -634,8 +643,8 @@ def test_command_maps_a_list_and_says_what_failed(scenes: Path, tmp_path: Path):
         grid = {"transform": Affine(1, 0, 593000, 0, -1, 5750000)}
         write_scene(scenes / f"s{number}.tif", four_bands(number), **grid)
     (scenes / "list.txt").write_text("s0.tif\ns1.tif\ns2.tif\n")
-    given = [scenes / "list.txt", "--into", tmp_path / "maps", "--write", "parquet,tif", "--json"]
-    given += ["--bands", "HH,HV,VH,VV", "--unit", "dB", "--no-stac", "--no-style"]
+    given = [scenes / "list.txt", "-o", tmp_path / "maps", "--write", "parquet,tif", "--json"]
+    given += ["--bands", "HH,HV,VH,VV", "--unit", "dB", "--set", "stac=false", "--set", "style=false"]
     result = overcast(*given)
     assert isinstance(result.exception, InputError)
     assert re.match(r"1 of 3 scenes failed: s1 \(.*manifest\.jsonl; mend them", str(result.exception))
@@ -674,7 +683,7 @@ def test_more_than_one_device_is_a_cluster_by_itself(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
     monkeypatch.setattr(fleet_command, "find_spec", lambda _: object() if installed else None)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    many = fleet_command.ManyOptions([], None, "gpkg", asked, None, True)
+    many = fleet_command.ManyOptions([], Path("maps"), "gpkg", asked, None)
     found = fleet_command._workers(many, replace(OPTIONS, scene=SceneOptions(device=device)))
     gpus = 1 if device.startswith("cuda") else 0
     assert found == (None if count is None else Workers(count, None, 8 // count, gpus))

@@ -243,7 +243,7 @@ def test_odd_form_gives_the_same_footprints(tmp_path: Path):
     run("prepare", *files, *stated, *azimuth, "-o", str(tmp_path / "scene.tif"))
     masks = []
     for name, scene, transform in (("wanted", original, here), ("found", tmp_path / "scene.tif", turned)):
-        run("predict", str(scene), "-o", str(tmp_path / f"{name}.gpkg"), "--no-style", "--no-stac")
+        run("predict", str(scene), "-o", str(tmp_path / f"{name}.gpkg"), "--set", "style=false", "--set", "stac=false")
         shapes = gpd.read_file(tmp_path / f"{name}.gpkg")
         assert shapes.crs == rasterio.CRS.from_string(crs)
         masks.append(rasterio.features.rasterize(shapes.geometry, shape, transform=transform).astype(bool))

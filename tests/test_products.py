@@ -403,12 +403,12 @@ def test_names_of_any_kind_are_read(tmp_path, name):
     ("name", "said"),
     [
         ("x.SAFE/", "Sentinel-1 product is in radar geometry"),
-        ("tiles/", "is a folder; map each image in it with --into"),
+        ("tiles/", "is a folder; map the images in it with overcast map"),
         ("x.zip", "is an archive; overcast prepare"),
         ("x.dim", "product of SNAP; overcast prepare"),
         ("x.h5", "holds data sets; overcast prepare"),
         ("x.json", "STAC record"),
-        ("x.txt", "--into FOLDER"),
+        ("x.txt", "overcast map"),
         ("none.tif", "does not exist"),
     ],
 )

@@ -207,7 +207,7 @@ def digests(root: Path) -> dict[str, str]:
 def command(output: Path) -> list[str]:
     settings = json.loads(OPTIONS.model_dump_json(exclude={"workers"}))
     (output.parent / "options.yaml").write_text(json.dumps(settings))
-    given = ["--options", str(output.parent / "options.yaml"), "--output", str(output), "--workers", "2"]
+    given = [str(output.parent / "options.yaml"), "--output", str(output), "--workers", "2"]
     return [sys.executable, "-m", "overcast", "simulate", *given]
 
 

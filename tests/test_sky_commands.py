@@ -17,7 +17,7 @@ from overcast.cli import app
 
 CRS = "EPSG:32631"
 GRID = Affine(1, 0, 593000, 0, -1, 5750000)
-SAID = ["--bands", "HH,HV,VH,VV", "--unit", "dB", "--radar-side", "north", "--threads", "1"]
+SAID = ["--bands", "HH,HV,VH,VV", "--unit", "dB", "--radar-side", "north", "--set", "threads=1"]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def overcast(*arguments: object) -> tuple[int, str]:
 
 
 def test_an_area_of_one_scene_and_of_many(scene: Path, tmp_path: Path) -> None:
-    code, said = overcast("predict", scene, *SAID, "-p", tmp_path / "whole.tif", "--no-stac")
+    code, said = overcast("predict", scene, *SAID, "-p", tmp_path / "whole.tif", "--set", "stac=false")
     assert code == 0, said
     area = "593020,5749920,593100,5749990"
     code, said = overcast("predict", scene, *SAID, "-p", tmp_path / "part.tif", "--area", area, "--json")
@@ -47,7 +47,7 @@ def test_an_area_of_one_scene_and_of_many(scene: Path, tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "here.tif").write_bytes(scene.read_bytes())
     write_tiff(folder / "far.tif", np.ones((4, 8, 8), np.float32), GRID @ Affine.translation(9000, 0), CRS)
-    code, said = overcast("predict", folder, *SAID, "--into", tmp_path / "maps", "--area", area)
+    code, said = overcast("map", folder, *SAID, "-o", tmp_path / "maps", "--area", area)
     assert code == 0, said
     assert "far is left out: it does not meet the area" in said
     assert "1 scenes do not meet the area" in said
@@ -72,9 +72,9 @@ def test_an_area_is_prepared(scene: Path, tmp_path: Path) -> None:
         (["--area", "0,0,1,1"], "lies outside of"),
         (["--optical", "image.tif"], "has no optical branch"),
         (["--clouds", "mask.tif"], "no optical image"),
-        (["--optical", "image.tif", "--cloud-values", "3"], "no mask of clouds"),
-        (["--optical", "image.tif", "--clouds", "m.tif", "--cloud-values", "a"], "write whole numbers"),
-        (["--mixing", "choice"], "name it with --optical"),
+        (["--optical", "image.tif", "--set", "cloud_values=[3]"], "no mask of clouds"),
+        (["--optical", "image.tif", "--clouds", "m.tif", "--set", "cloud_values=[a]"], "valid integer"),
+        (["--set", "mixing=blend"], "name it with --optical"),
     ],
 )
 def test_mistakes_are_one_sentence(scene: Path, tmp_path: Path, options: list[str], meant: str) -> None:
@@ -91,15 +91,15 @@ def test_an_optical_image_of_one_scene_and_of_many(cmhcl_run: Path, tmp_path: Pa
     mask = write_tiff(
         tmp_path / "mask" / "a.tif", np.repeat(np.array([[0, 9]], np.uint8), 48, 1).repeat(64, 0), grid, CRS
     )
-    said = ["--model", cmhcl_run, "--bands", "HH,HV", "--unit", "dB", "--radar-side", "north", "--threads", "1"]
-    said += ["--clouds", mask.parent, "--cloud-values", "9"]
-    one = ["--clouds", mask, "--cloud-values", "9", "--optical", image, "-o", tmp_path / "f.gpkg", "--json"]
-    code, told = overcast("predict", scene, *said[:-4], *one, "--mixing", "features", "--threshold", "0.01")
+    said = ["--model", cmhcl_run, "--bands", "HH,HV", "--unit", "dB", "--radar-side", "north", "--set", "threads=1"]
+    said += ["--clouds", mask.parent, "--set", "cloud_values=[9]"]
+    one = ["--clouds", mask, "--set", "cloud_values=[9]", "--optical", image, "-o", tmp_path / "f.gpkg", "--json"]
+    code, told = overcast("predict", scene, *said[:-4], *one, "--set", "mixing=features", "--threshold", "0.01")
     assert code == 0, told
     assert json.loads(told[told.index("{") :])["optical_share"] == 0.5
     assert "optical_share" in gpd.read_file(tmp_path / "f.gpkg", layer="f").columns
-    many = ["--into", tmp_path / "maps", "--optical", image.parent]
-    code, told = overcast("predict", scene.parent, *said, *many)
+    many = ["-o", tmp_path / "maps", "--optical", image.parent]
+    code, told = overcast("map", scene.parent, *said, *many)
     assert code == 0, told
     properties = json.loads((tmp_path / "maps" / "a.stac.json").read_text())["properties"]
     assert properties["overcast:optical_share"] == 0.5

@@ -11,10 +11,13 @@ import typer
 
 from overcast import __version__
 from overcast.cli import bench, benchmarks, check, data, distil, maps, models, prepare, scenes, serve, view
+from overcast.cli.commands import Commands, SceneCommand
 from overcast.errors import EXIT_INTERNAL, OvercastError, exit_code, is_environment_error, remedy
 
 app = typer.Typer(
     name="overcast",
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -31,6 +34,7 @@ for command in (
     benchmarks.benchmark,
     prepare.prepare,
     maps.predict,
+    maps.map_scenes,
     view.view,
     serve.serve,
     benchmarks.score,
@@ -41,7 +45,10 @@ for command in (
     scenes.cut,
     data.check_leak,
 ):
-    app.command()(command)
+    if command in {maps.predict, maps.map_scenes}:
+        app.command("predict" if command is maps.predict else "map", cls=SceneCommand)(command)
+    else:
+        app.command()(command)
 app.add_typer(data.splits_app, name="splits")
 app.add_typer(bench.bench_app, name="bench")
 
@@ -71,9 +78,6 @@ def main() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     try:
         app()
-    except KeyboardInterrupt as error:
-        typer.echo("interrupted; run the same command again to go on.", err=True)
-        sys.exit(exit_code(error))
     except (OvercastError, OSError) as error:
         if os.environ.get("OVERCAST_DEBUG") or exit_code(error) == EXIT_INTERNAL:
             raise

@@ -35,11 +35,14 @@ class SpaceNet6Side(StrEnum):
 
 def simulate(
     *,
+    config: Annotated[
+        Path | None,
+        typer.Argument(help="YAML with settings that replace the preset's.", metavar="[CONFIG]", show_default=False),
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write; must be new or empty.")],
     preset: Annotated[
         SimulationPreset, typer.Option(help="Named settings to start from.")
     ] = SimulationPreset.SPACENET6,
-    options: Annotated[Path | None, typer.Option(help="YAML with settings that replace the preset's.")] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for example sar.looks=1.")] = None,
     places: Annotated[int | None, typer.Option(help="Places that are cut into chips.")] = None,
     scenes: Annotated[int | None, typer.Option(help="Further places written whole.")] = None,
@@ -87,7 +90,7 @@ def simulate(
     if footprints is not None:
         base["name"] = f"simulated town {footprints.stem}"
         base["footprints"] = {"file": str(footprints), "height": height, "sha256": digest(footprints)}
-    settings = read_settings(SimulationOptions, options, [*given, *(sets or [])], base)
+    settings = read_settings(SimulationOptions, config, [*given, *(sets or [])], base)
     if settings.footprints is not None:
         settings = tiled(settings, places)
         typer.echo(read_town(settings.footprints).repairs.sentence())

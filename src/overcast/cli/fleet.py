@@ -1,4 +1,4 @@
-"""`overcast predict --into`: many scenes, on this machine or on a cluster."""
+"""`overcast map`: many scenes, on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -38,12 +38,10 @@ class ManyOptions:
     """What the command line says of many scenes."""
 
     scenes: list[SceneSpec]
-    into: Path | None
+    output: Path
     write: str
     workers: int | None
     address: str | None
-    unnamed: bool
-    """True where no output of one scene was named, as it must be."""
     optical: OpticalInput | None = None
     """Optical images beside the scenes."""
 
@@ -58,15 +56,11 @@ class ManyOptions:
         return (f".{vectors[0]}" if vectors else None), (f".{rasters[0]}" if rasters else None)
 
     def folder(self) -> Path:
-        """Where outputs go; made where it is not there yet. Raises an error for what does not fit together."""
-        if self.into is None:
-            raise ConfigError("--workers and --address map scenes into a folder: name it with --into FOLDER.")
-        if not self.unnamed:
-            raise ConfigError("--into names outputs after their scenes; leave out --footprints and --probability.")
-        if not self.into.parent.is_dir():
-            raise InputError(f"{self.into.parent} is not a folder; create it, or write elsewhere.")
-        self.into.mkdir(exist_ok=True)
-        return self.into
+        """Where outputs go; made where it is not there yet. Raises InputError where it cannot be."""
+        if not self.output.parent.is_dir():
+            raise InputError(f"{self.output.parent} is not a folder; create it, or write elsewhere.")
+        self.output.mkdir(exist_ok=True)
+        return self.output
 
 
 def map_many(

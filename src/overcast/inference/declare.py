@@ -27,7 +27,7 @@ _LINES = {
     "unit": "unit: dB",
     "gsd_m": "gsd_m: 0.5",
 }
-_OPTIONS = {"bands": "--bands HH,HV,VH,VV", "unit": "--unit dB", "gsd_m": "--gsd-m 0.5"}
+_OPTIONS = {"bands": "--bands HH,HV,VH,VV", "unit": "--unit dB", "gsd_m": "--set gsd_m=0.5"}
 
 
 def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | None = None) -> SensorRadiometry:
@@ -71,6 +71,12 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
         return SensorRadiometry.model_validate(parts)
     except ValidationError as error:
         raise RadiometryError(f"{paths[0]}: what is declared is impossible: {explained(error)}; correct it.") from error
+
+
+def declared_beside(path: Path) -> dict[str, object]:
+    """The same as `declared_in` of a file that is not open."""
+    with open_raster(path, virtual=True) as dataset:
+        return declared_in(path, dataset)
 
 
 def declared_in(path: Path, dataset: Any) -> dict[str, object]:

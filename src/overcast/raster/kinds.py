@@ -11,9 +11,9 @@ _KINDS = {
     ".zip": f"is an archive; {PREPARE} the product in it, or unpack it and name its images",
     ".dim": f"describes a product of SNAP; {PREPARE} it, or name its images (.data/*.img)",
     ".safe": f"is the manifest of a product; {PREPARE} the folder that it lies in",
-    ".json": f"is no image; if it is a STAC record, map it with --into FOLDER, or {PREPARE} it",
-    ".geojson": f"is no image; if it is a STAC record, map it with --into FOLDER, or {PREPARE} it",
-    ".txt": "is no image; if it lists scenes, map them with --into FOLDER",
+    ".json": f"is no image; if it is a STAC record, map it with overcast map, or {PREPARE} it",
+    ".geojson": f"is no image; if it is a STAC record, map it with overcast map, or {PREPARE} it",
+    ".txt": "is no image; if it lists scenes, map them with overcast map",
     ".h5": f"holds data sets; {PREPARE} those on a map, or convert one: gdal_translate HDF5:FILE://NAME scene.tif",
     ".tar": "is an archive; unpack it and name its images",
     ".gz": "is an archive; unpack it and name its images",
@@ -40,4 +40,4 @@ def _of_folder(path: Path) -> str:
             "a Sentinel-1 product is in radar geometry: take Sentinel-1 RTC, ready from OPERA (RTC-S1) or on demand "
             "from ASF (HyP3), or on flat ground overcast prepare --gcps"
         )
-    return f"map each image in it with --into FOLDER; {PREPARE} a product or of the tiles in it"
+    return f"map the images in it with overcast map; {PREPARE} a product or of the tiles in it"

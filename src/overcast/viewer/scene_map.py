@@ -11,9 +11,10 @@ from typing import Any
 
 import pyproj
 
+from overcast.data.files import open_raster
 from overcast.data.units import Unit
 from overcast.errors import InputError
-from overcast.inference.declare import declared_beside
+from overcast.inference.declare import declared_in
 from overcast.inference.encoding import SCALE
 from overcast.viewer.answers import RequestError
 from overcast.viewer.differences import NEVER_MISSED, SMALL, Differences, compare_apart
@@ -235,7 +236,8 @@ class SceneMap:
 
 
 def _radar(path: Path, virtual: bool) -> Picture:
-    declared = declared_beside(path)
+    with open_raster(path, virtual=virtual) as dataset:
+        declared = declared_in(path, dataset)
     unit = Unit(str(declared["unit"])) if "unit" in declared else None
     nodata = declared.get("nodata")
     raster = Raster(path, virtual=virtual, nodata=float(nodata) if isinstance(nodata, int | float) else None)

@@ -1,0 +1,129 @@
+"""What `predict` and `map` are told alike, and what follows from it for the package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from overcast.arithmetic import AUTO
+from overcast.cli.choices import OutlineMode
+from overcast.cli.sky import Beside, given_area
+from overcast.data.units import RadarSide, Unit
+
+if TYPE_CHECKING:
+    from overcast.cli.rare import RareOptions
+    from overcast.inference.ground import Area
+    from overcast.inference.job import PredictOptions
+    from overcast.inference.sky import OpticalInput
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the command line says of the scene's numbers; None where it says nothing."""
+
+    bands: str | None = None
+    unit: Unit | None = None
+    nodata: float | None = None
+    radar_side: RadarSide | None = None
+    accept_values: bool = False
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Everything of the command line that does not depend on the number of scenes."""
+
+    model: Path | None
+    numbers: Declared
+    place: tuple[str | None, list[str] | None, str | None]
+    """`--area`, `--optical`, `--clouds`."""
+    polygons: tuple[float, float, OutlineMode]
+    """Threshold, smallest area in m2, outlines."""
+    device: str = AUTO
+    sets: tuple[str, ...] = ()
+    overwrite: bool = False
+
+    @cached_property
+    def rare(self) -> RareOptions:
+        """Options given by `--set`; raises ConfigError for wrong ones."""
+        from overcast.cli.rare import rare_options
+
+        return rare_options(self.sets)
+
+    @cached_property
+    def area(self) -> Area | None:
+        """The part of the scenes that is mapped."""
+        return given_area(self.place[0])
+
+    @cached_property
+    def beside(self) -> Beside:
+        """What is said of an optical image."""
+        _, optical, clouds = self.place
+        rare = self.rare
+        return Beside(optical, clouds, rare.cloud_values, rare.optical_nodata, rare.mixing)
+
+    @cached_property
+    def image(self) -> OpticalInput | None:
+        """The optical image beside the scenes."""
+        return self.beside.input()
+
+    def check(self) -> None:
+        """Raise the error of a key, an area or an image that cannot be."""
+        for part in ("rare", "area", "image"):
+            getattr(self, part)
+
+    def folder(self) -> Path:
+        """The bundle; says which one where none was named."""
+        from overcast.data.contract import INSTALLED, bundle_folder
+
+        if self.model is None:
+            typer.echo(f"model {INSTALLED.name}: installed with Overcast, trained on simulated radar", err=True)
+        return bundle_folder(self.model or INSTALLED, full=self.image is not None)
+
+    def declared(self) -> dict[str, object]:
+        """What is declared of the numbers, by the keys of `SensorRadiometry`; None: not declared."""
+        said = self.numbers
+        return {
+            "bands": None if said.bands is None else tuple(band.strip() for band in said.bands.split(",")),
+            "unit": said.unit,
+            "nodata": said.nodata,
+            "gsd_m": self.rare.gsd_m,
+            "radar_side": said.radar_side,
+            "accept_values": said.accept_values or None,
+        }
+
+    def options(self) -> PredictOptions:
+        """How scenes become files. Imports PyTorch."""
+        from overcast.inference.encoding import Encoding
+        from overcast.inference.job import PredictOptions
+        from overcast.inference.outlines.levels import Outlines
+        from overcast.inference.polygons import PolygonOptions
+        from overcast.inference.scene import SceneOptions
+        from overcast.inference.separate import Separate
+        from overcast.models.views import Tta
+
+        rare, (threshold, min_area_m2, outlines) = self.rare, self.polygons
+        cut = rare.model_dump(include={"tile", "overlap", "margin", "batch_size", "threads", "precision", "runtime"})
+        scene = SceneOptions(device=self.device, keep_exports=rare.cache, tta=Tta(rare.tta.value), **cut)
+        polygons = PolygonOptions(
+            threshold=threshold,
+            min_area_m2=min_area_m2,
+            outlines=Outlines(outlines.value),
+            separate=Separate(rare.separate.value),
+            strip_pixels=rare.strip_pixels,
+        )
+        return PredictOptions(
+            scene=scene,
+            polygons=polygons,
+            encoding=Encoding(rare.encoding.value),
+            overwrite=self.overwrite,
+            calibrated=rare.calibrated,
+            style=rare.style,
+            stac=rare.stac,
+            acquired=rare.acquired,
+            area=self.area,
+            mixing=self.beside.chosen_mixing(),
+        )
