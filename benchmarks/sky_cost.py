@@ -2,7 +2,7 @@
 
     python benchmarks/sky_cost.py runs/any-sky/cmhcl-features-clouds-seed0 --sizes 10000 40000 --dense 3000
 
-The model is a run on radar of four bands in dB at 1 m with three optical bands, as `benchmarks/any_sky.py` leaves it.
+The model is a run on radar of four bands in dB at 1 m with any optical bands, as `benchmarks/any_sky.py` leaves it.
 Time: a scene that is full of data is mapped from SAR alone, beside an image whose left half is cloudy, and beside one
 without a cloud. Memory: scenes of which a few squares hold data, with an image at 0.7 m in another direction over all
 of them. Each in a process of its own; the peak is the largest resident set that the system saw.
@@ -26,7 +26,7 @@ from limits import as_command, at_least
 from rasterio.windows import Window
 from scene_memory import SENSOR, peak_gb, write_sparse_scene
 
-from overcast.bundle import load_bundle
+from overcast.bundle import RECORD, load_bundle
 from overcast.evaluation.machine import describe_machine
 from overcast.inference.predict import PredictOptions, predict_file
 from overcast.inference.scene import SceneOptions
@@ -55,14 +55,20 @@ def write_dense(folder: Path, side: int) -> None:
             dataset.write(values.astype(np.float32), window=Window(0, row, side, height))
 
 
-def write_image(path: Path, side: int) -> None:
+def optical_bands(run: Path) -> int:
+    """Number of optical bands of a run's model."""
+    record = json.loads((run / "full" / RECORD).read_text(encoding="utf-8"))
+    return len(record["radiometry"]["optical"]["bands"])
+
+
+def write_image(path: Path, side: int, bands: int) -> None:
     """Colours over all of a scene of `side` pixels; most blocks of a large one are left out, and hold no data."""
     transform = PLACE @ FINE
     pixels = int(side / 0.7 * 1.1)
-    profile = {"driver": "GTiff", "count": 3, "height": pixels, "width": pixels, "dtype": "uint8", "nodata": 0}
+    profile = {"driver": "GTiff", "count": bands, "height": pixels, "width": pixels, "dtype": "uint8", "nodata": 0}
     layout = {"tiled": True, "blockxsize": 512, "blockysize": 512, "sparse_ok": True, "compress": "deflate"}
     rng = np.random.default_rng(2)
-    block = rng.integers(60, 180, (3, PATCH_PX, PATCH_PX), dtype=np.uint8)
+    block = rng.integers(60, 180, (bands, PATCH_PX, PATCH_PX), dtype=np.uint8)
     with rasterio.open(path, "w", crs=CRS, transform=transform, bigtiff="if_safer", **profile, **layout) as dataset:
         for start in range(0, pixels, PATCH_PX):
             for other in range(0, pixels, PATCH_PX):
@@ -107,7 +113,7 @@ def in_process(run: Path, folder: Path, kind: str, runtime: str) -> dict[str, fl
     """The same in a process of its own."""
     options = [str(run), "--folder", str(folder), "--kind", kind, "--runtime", runtime]
     command = [sys.executable, __file__, *options]
-    found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    found: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return found
 
 
@@ -149,7 +155,7 @@ def compared(side: int, given: argparse.Namespace, *, dense: bool) -> float:
             write_dense(folder, side)
         else:
             write_sparse_scene(folder / "scene.tif", side, 6)
-        write_image(folder / "image.tif", side)
+        write_image(folder / "image.tif", side, optical_bands(given.run))
         write_clouds(folder / "clouds.tif", side)
         first, peak = 0.0, 0.0
         for kind in KINDS if dense else KINDS[:2]:

@@ -21,18 +21,13 @@ from method_cases import LITERATURE
 from safetensors.torch import load_file, save_file
 
 from overcast.batch import Batch, Modality
-from overcast.bundle import (
-    BundleFacts,
-    Kind,
-    load_bundle,
-    release_bundle,
-    save_bundle,
-)
+from overcast.bundle import load_bundle, release_bundle, save_bundle
+from overcast.bundle_record import BundleFacts, Kind
 from overcast.data.chips import Chip
 from overcast.data.folder import folder_catalog
 from overcast.data.identity import chip_set_identity, training_data
 from overcast.data.radiometry import BandStatistics, RadarSide, Radiometry, SensorRadiometry, Statistics, Unit
-from overcast.errors import BundleError, RadiometryError
+from overcast.errors import BundleError
 from overcast.methods.base import Method
 from overcast.methods.options import (
     CmhclOptions,
@@ -335,33 +330,6 @@ def test_weights_of_another_architecture(
     _edit(bundle / "bundle.json", lambda record: record.update(weights_sha256=digest))
     with pytest.raises(BundleError, match=meant):
         load_bundle(bundle)
-
-
-def test_scene_of_the_right_kind_is_accepted(bundle: Path) -> None:
-    load_bundle(bundle).check_scene(SAR.model_copy(update={"nodata": -99.0, "radar_side": None}), "scene.tif")
-
-
-@pytest.mark.parametrize(
-    ("change", "both_sides"),
-    [
-        ({"bands": ("VV", "VH")}, [r"['VV', 'VH']", r"['HH', 'HV']"]),
-        ({"unit": Unit.AMPLITUDE}, ["amplitude", "dB"]),
-        ({"gsd_m": 10.0}, ["10 m", "0.5 m"]),
-        ({"radar_side": RadarSide.SOUTH}, ["south", "north"]),
-    ],
-)
-def test_scene_of_another_kind_is_refused_by_name(bundle: Path, change: dict[str, Any], both_sides: list[str]) -> None:
-    with pytest.raises(RadiometryError) as caught:
-        load_bundle(bundle).check_scene(SAR.model_copy(update=change), "scene.tif")
-    for words in ["scene.tif", f"model {bundle.parent.name}", *both_sides]:
-        assert words in str(caught.value)
-
-
-def test_model_of_two_sensors_is_refused_for_one(tiny_folder: Path, tmp_path: Path) -> None:
-    made = _make(FusionOptions(), tiny_folder)
-    save_bundle(tmp_path / "b", made.method, Kind.DEPLOYABLE, made.facts)
-    with pytest.raises(BundleError, match="needs optical and sar images"):
-        load_bundle(tmp_path / "b").check_scene(SAR, "scene.tif")
 
 
 def test_saving_replaces_a_bundle_and_nothing_else(bundle: Path, made: Made, tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from method_cases import SPEC, STATISTICS, make_batch
+from method_cases import SPEC, STATISTICS, label_of, losses_of_every_stage, make, make_batch, total
 from torch import Tensor
 
-from overcast.batch import Available
+from overcast.batch import Available, Holds
 from overcast.errors import ConfigError
 from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions
 from overcast.methods.modality_dropout import ModalityDropoutOptions
@@ -166,3 +166,40 @@ def test_gaps_are_learnt_where_that_is_asked_for(options) -> None:
         found.append(losses["seg_fused" if "seg_fused" in losses else "seg"].item())
     assert found[0] == 0
     assert found[1] > 0
+
+
+TAKES_BOTH = [
+    CollaborativeOptions(),
+    CollaborativeOptions(mixing="features"),
+    CollaborativeOptions(mixing="features", schedule="teacher_first"),
+    CollaborativeOptions(mixing="features", sar_gradient="hal_sar"),
+    FusionOptions(learn_gaps=True),
+    ModalityDropoutOptions(learn_gaps=True),
+    ShaspecOptions(learn_gaps=True),
+]
+
+
+@pytest.mark.parametrize("options", TAKES_BOTH, ids=label_of)
+def test_every_method_trains_on_images_with_gaps(options) -> None:
+    """One sample is seen in half, the other not at all; some labels are missing."""
+    method = make(options).train()
+    valid = half_seen()
+    valid[1] = False
+    batch = replace(make_batch(*SIZE), optical_valid=valid)
+    batch = replace(batch, optical=batch.require("optical").masked_fill(~valid, 0))
+    losses = losses_of_every_stage(method, batch)
+    assert losses
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    total(losses).backward()
+    gradients = [p.grad for p in method.parameters() if p.grad is not None]
+    assert gradients
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_pairs_without_labels_and_mixed_features_train_in_one_pass() -> None:
+    method = make(CollaborativeOptions(mixing="features")).train()
+    clouded = replace(make_batch(64, 64), optical_valid=torch.rand(2, 1, 64, 64) > 0.5)
+    other = make_batch(64, 64, seed=1).only(Holds(sar=True, optical=True, labelled=False))
+    losses = method.losses_of_parts((clouded, other), 90, STEPS)
+    assert {"seg_fused_optical", "align_fused", "soft_hallucination"} <= set(losses)
+    assert all(torch.isfinite(loss) for loss in losses.values())

@@ -26,7 +26,8 @@ from torch import nn
 
 import overcast
 from overcast.batch import Modality
-from overcast.bundle import Bundle, BundleInfo
+from overcast.bundle import Bundle
+from overcast.bundle_record import BundleInfo
 from overcast.data.radiometry import BandStatistics, RadarSide, Radiometry, SensorRadiometry, Statistics, Unit
 from overcast.errors import BundleError, ConfigError, InputError, RadiometryError
 from overcast.inference import cog, outputs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,18 @@ def test_bench_measures_compares_and_reports(bench: Request):
     rate = min(row.measured.scene.elapsed for row in (eager, openvino)) / found.km2
     assert f"pixels of 0.5 m; of 0.5 m: {rate:.3g} s/km2" in said
     assert f"of 0.5 m: {4 * rate:.3g} s/km2" in text(replace(found, gsd_m=1.0), facts(1))
+
+
+def test_int8_is_measured_on_tiles_of_the_scene(bench: Request, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(measure, "fitting_tiles", partial(measure.fitting_tiles, side=64))
+    asked = replace(bench, size_px=320, runtimes=(Runtime.OPENVINO,), precisions=(Precision.INT8,), rounds=1)
+    eager, small = bench_scene(asked, isolate=False).rows
+    assert eager.case == REFERENCE
+    assert small.failure is None
+    assert small.measured is not None
+    assert ", int8, cpu" in small.measured.label
+    assert small.agreement is not None
+    assert small.agreement.differing < 0.01
 
 
 def test_command_prints_json(bench: Request, monkeypatch: pytest.MonkeyPatch):

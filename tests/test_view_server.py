@@ -231,7 +231,6 @@ def test_other_addresses_always_get_a_token() -> None:
 
 def test_a_port_that_is_taken_is_named() -> None:
     bound = listen("127.0.0.1", 0)
-    bound.listen()
     try:
         port = bound.getsockname()[1]
         assert address_of(bound, Access()) == f"http://127.0.0.1:{port}/"

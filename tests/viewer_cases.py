@@ -113,7 +113,6 @@ class Client:
 def running(app: FastAPI) -> Iterator[Client]:
     """The application on a free port, in a thread."""
     bound = listen("127.0.0.1", 0)
-    bound.listen(64)
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="on", timeout_graceful_shutdown=2))
     thread = threading.Thread(target=lambda: server.run(sockets=[bound]), daemon=True)
     thread.start()

@@ -20,7 +20,8 @@ from torch import nn
 
 from overcast.batch import Batch, Modality
 from overcast.benchmark.work import Outcome
-from overcast.bundle import RECORD, WEIGHTS, BundleFacts, Kind, save_bundle
+from overcast.bundle import RECORD, WEIGHTS, save_bundle
+from overcast.bundle_record import BundleFacts, Kind
 from overcast.config.run import RunConfig
 from overcast.data.georeference import Georeference
 from overcast.data.identity import ChipSetIdentity, TrainingData

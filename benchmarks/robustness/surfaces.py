@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import product_seeds
 import seeds
 from mutations import (
     Mutate,
@@ -47,10 +48,15 @@ from overcast.inference.fleet.manifest import Manifest
 from overcast.inference.fleet.scenes import find_scenes
 from overcast.inference.staging import recover_publication
 from overcast.inference.work import open_work
+from overcast.preparation.aim import ForTraining
+from overcast.preparation.calibrated import scale_factor
 from overcast.preparation.found_look import metadata_radar
-from overcast.preparation.metadata import documents, radar_facts, scale_factor
+from overcast.preparation.inputs import ask
+from overcast.preparation.metadata import documents, radar_facts
 from overcast.preparation.options import PrepareOptions
 from overcast.preparation.plan import make_plan
+from overcast.preparation.render import render
+from overcast.products.calibration_table import read_table
 from overcast.simulator.cityjson import read_cityjson
 from overcast.simulator.dataset import read_options
 from overcast.simulator.given import read_town
@@ -123,7 +129,24 @@ def _beside(path: Path) -> None:
 def _prepared(path: Path) -> None:
     scene = path if path.suffix == ".tif" else path.parent / "scene.tif"
     with ExitStack() as stack:
-        make_plan([scene], seeds.scene_model(), PrepareOptions(unit=Unit.DECIBEL, rotate=True), stack)
+        make_plan(
+            ask([scene], seeds.scene_model().sensor.bands),
+            seeds.scene_model(),
+            PrepareOptions(unit=Unit.DECIBEL, rotate=True),
+            stack,
+        )
+
+
+def _product(path: Path) -> None:
+    named = path if path.suffix != ".hdr" else path.parent.with_suffix(".dim")
+    with ExitStack() as stack:
+        stated = PrepareOptions(radar_side=RadarSide.EAST)
+        plan = make_plan(ask([named], ()), ForTraining(Unit.LINEAR_POWER), stated, stack)
+        render(plan, Window(0, 0, min(8, plan.grid.height), min(8, plan.grid.width)))
+
+
+def _divisors(path: Path) -> None:
+    read_table(path).at(Window(0, 0, 8, 8))
 
 
 def _run_settings(path: Path) -> None:
@@ -218,6 +241,11 @@ SURFACES = (
     Surface("metadata JSON (ICEYE)", seeds.iceye, _named, of_json),
     Surface("metadata XML", seeds.annotation, _named, of_xml),
     Surface("metadata XML beside", seeds.annotation, _beside, of_xml),
+    Surface("product SNAP .dim", product_seeds.dimap, _product, of_xml),
+    Surface("product SNAP .hdr", product_seeds.dimap_header, _product, of_text),
+    Surface("product Sentinel-1 table", product_seeds.calibration, _divisors, of_xml),
+    Surface("product HDF5", product_seeds.hdf5, _product, of_bytes),
+    Surface("product zip", product_seeds.archive, _product, of_bytes),
     Surface("prepare, metadata beside", seeds.prepared_capella, _prepared, of_json),
     Surface("CityJSON", seeds.cityjson, read_cityjson, of_json),
     Surface("CityJSON town", seeds.cityjson, _read_town, of_json),

@@ -1,7 +1,7 @@
 """The model bundle: a folder of safetensors weights and a JSON record, from which a network is rebuilt without pickle.
 
 model.safetensors   weights: those of the deployable network, or of every branch (`kind: full`)
-bundle.json         what the weights are, on which pixels they work and where they come from (`BundleInfo`)
+bundle.json         what the weights are, on which pixels they work and where they come from (`bundle_record`)
 README.md           model card
 stac.json           STAC item of the model, by the machine learning model extension
 """
@@ -13,116 +13,34 @@ import json
 import shutil
 import tempfile
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Self, assert_never
+from typing import assert_never
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from overcast import __version__
-from overcast.arithmetic import Precision
 from overcast.batch import Modality
+from overcast.bundle_record import FORMAT_VERSION, BundleFacts, BundleInfo, Kind
 from overcast.card import model_card
 from overcast.data import contract
-from overcast.data.identity import TrainingData
-from overcast.data.radiometry import Radiometry, SensorRadiometry, Statistics, check_same
-from overcast.data.targets import Target
 from overcast.errors import BundleError, ConfigError
 from overcast.methods.base import Method
-from overcast.methods.options import MethodOptions, build_deployable, build_method
+from overcast.methods.options import build_deployable, build_method
 from overcast.model_item import ITEM, model_item
 from overcast.models.direct import Sight, probability
-from overcast.models.spec import NetworkSpec
 from overcast.reading import explained, first_line, quoted, read_json
-
-FORMAT_VERSION = 1
-"""Raised when a bundle of the former layout can no longer be read."""
 
 WEIGHTS, RECORD, CARD = "model.safetensors", contract.RECORD, "README.md"
 
 BUNDLED = contract.INSTALLED
 """The model that is installed with the package: buildings from four X-band polarisations at 1 m, trained on simulated
 places (see its README.md and MODEL_CHANGELOG.md)."""
-
-
-class Kind(StrEnum):
-    """How much of the trained network the bundle holds."""
-
-    DEPLOYABLE = "deployable"
-    """What runs without the other sensor: one input, one output."""
-    FULL = "full"
-    """Every branch, for evaluation with optical and for further training."""
-
-
-class Parent(BaseModel):
-    """A model that a training started from or learned from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    name: str
-    """Of its folder."""
-    sha256: str
-    """Of its weights."""
-    licence: str
-    taken: tuple[str, ...]
-    """What was taken over or learned, in words."""
-
-
-class BundleFacts(BaseModel):
-    """What the maker of a bundle knows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    method: MethodOptions
-    network: NetworkSpec
-    radiometry: Radiometry
-    """Bands, unit, ground sampling distance and radar side that the model was trained for."""
-    statistics: Statistics
-    """Of the training pixels; inputs are standardised with them."""
-    class_name: str
-    data: TrainingData
-    metrics: dict[str, dict[str, float]]
-    """Subset and modalities, for example `validation sar`, to metric and value."""
-    licence: str
-    """Of the weights: SPDX identifier or words."""
-    seed: int
-    steps: int
-    """Training steps behind these weights."""
-    temperature: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Logits are divided by it before they become probabilities; fitted on the validation chips. None: not known."""
-    precision: Precision | None = None
-    """Arithmetic of the training; None: not known."""
-    parent: Parent | None = None
-    """The model that training started from; None: from ImageNet weights, or from random ones."""
-    teacher: Parent | None = None
-    """The finished model that was distilled; None: there was none."""
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        sar, optical = self.radiometry.sar, self.radiometry.optical
-        for sensor, found in ((sar, self.statistics.sar), (optical, self.statistics.optical)):
-            if sensor is not None and found is not None and len(found.mean) != len(sensor.bands):
-                raise ValueError(f"statistics of {len(found.mean)} bands for {len(sensor.bands)} bands")
-        return self
-
-
-class BundleInfo(BundleFacts):
-    """The record `bundle.json`."""
-
-    format_version: int = FORMAT_VERSION
-    kind: Kind
-    inputs: tuple[Modality, ...]
-    """The sensors that the deployable network takes, in the order of its arguments."""
-    outputs: tuple[Target, ...] = (Target.FOOTPRINT,)
-    """What each of its logits says, in order."""
-    overcast_version: str = __version__
-    weights_sha256: str
 
 
 @dataclass(frozen=True)
@@ -164,24 +82,6 @@ class Bundle:
         if nodata is not None:
             values = [np.where(image == np.float32(nodata), np.float32(np.nan), image) for image in values]
         return probability(self.standardised_network, sights, values, self.info.temperature)
-
-    def check_scene(self, sensor: SensorRadiometry, name: str) -> None:
-        """Raise an error, naming both sides, where a scene of one sensor is not what the model was trained for.
-
-        Raises:
-            RadiometryError: Bands, unit, ground sampling distance or radar side differ.
-            BundleError: The model needs images of both sensors.
-        """
-        if len(self.info.inputs) != 1:
-            raise BundleError(
-                f"model {self.name} ({self.info.method.name}) needs {' and '.join(self.info.inputs)} images and "
-                "cannot map a scene of one sensor; use one that works from SAR alone, such as cmhcl."
-            )
-        radiometry = self.info.radiometry
-        expected = radiometry.sar if self.info.inputs[0] is Modality.SAR else radiometry.optical
-        if expected is None:
-            raise BundleError(f"{self.path / RECORD} declares no {self.info.inputs[0]} bands: copy the bundle again.")
-        check_same(expected, sensor, expected_name=f"model {self.name}", found_name=name)
 
 
 def installed_or_folder(name: str) -> Path:

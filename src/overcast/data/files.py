@@ -26,6 +26,7 @@ from overcast.grid import Window
 from overcast.raster.kinds import require_image
 from overcast.raster.opening import open_dataset
 from overcast.raster.tiles import beside_each_other
+from overcast.reading import shortened
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 # A file without georeference (most PNG) is normal here; where one is needed, our own error says so. The filter is for
@@ -62,12 +63,13 @@ def reading(path: Path) -> Iterator[None]:
     """Turn what rasterio raises inside into an InputError that names the file."""
     try:
         yield
-    except (RasterioError, CPLE_BaseError) as error:
+    except (RasterioError, CPLE_BaseError, UnicodeDecodeError) as error:
         reason = str(error.__cause__ or error).strip().rstrip(".")
         if is_remote(path):
             raise InputError(
-                f"{address(path)} cannot be read as an image ({_without_path(reason, path)}); check the address, the "
-                "rights to read it and the connection."
+                f"{shortened(address(path), 140)} cannot be read as an image "
+                f"({shortened(_without_path(reason, path), 70)}); check the address, the rights to read it and the "
+                "connection."
             ) from error
         raise InputError(
             f"{path} cannot be read as an image ({reason}); it is damaged, truncated or of another format: "

@@ -14,11 +14,13 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import Transformer
+from pyproj.exceptions import ProjError
 
 from overcast.data.degrees import nearest_turn, turn_of
 from overcast.data.georeference import Georeference, same_crs
 from overcast.data.kernels import TINY, Coordinates, Taps, box_taps, cubic_taps, nearest_taps, weighted_mean
 from overcast.data.units import Resampling
+from overcast.errors import InputError
 from overcast.grid import Window
 
 LATTICE = 32
@@ -62,7 +64,13 @@ class Regridding:
     def _transformer(self) -> Transformer | None:
         if same_crs(str(self.source.crs), str(self.target.crs)):
             return None
-        return Transformer.from_crs(self.target.crs, self.source.crs, always_xy=True)
+        try:
+            return Transformer.from_crs(self.target.crs, self.source.crs, always_xy=True)
+        except ProjError as error:
+            raise InputError(
+                f"nothing leads from {self.source.crs} to {self.target.crs}; assign the coordinate system that the "
+                "image is in (gdal_edit.py -a_srs EPSG:...)."
+            ) from error
 
     @cached_property
     def footprint(self) -> tuple[float, float]:

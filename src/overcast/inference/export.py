@@ -116,31 +116,55 @@ def export_model(
         ConfigError: The tile is no multiple of 32, or the network cannot be exported.
         InputError: The file exists, does not end in .onnx, cannot be written, or does not compute what PyTorch does.
     """
+    require_target(target, tile, overwrite=overwrite)
+    proto = translated(model, kind, tile)
+    onnx.helper.set_model_props(proto, metadata(model, kind, tile))
+    content = proto.SerializeToString()
+    difference = checked_difference(content, model, kind, tile, target)
+    write_export(target, content, overwrite=overwrite)
+    return difference
+
+
+def require_target(target: Path, tile: int, *, overwrite: bool) -> None:
+    """Raise an error where tiles have an impossible side or the file has a wrong name or cannot be written."""
     if tile < STRIDE or tile % STRIDE:
         raise ConfigError(f"tiles of {tile} px do not do: their side must be a multiple of {STRIDE}.")
     if target.suffix.lower() != ".onnx":
         raise InputError(f"{target.name} does not end in .onnx; rename it.")
     recover_publication([target])
     require_writable(target, overwrite=overwrite)
+
+
+def translated(model: SceneModel, kind: ImageKind, tile: int) -> onnx.ModelProto:
+    """The model from image to probability in float32; raises ConfigError where it cannot be exported."""
     shape = TileShape(1, len(model.statistics.mean), tile, tile)
-    network = FromImage(model, kind).eval()
-    image = sample_image(model, kind, tile)
+    image = torch.from_numpy(sample_image(model, kind, tile))
     try:
-        proto = export_onnx(network, shape, torch.from_numpy(image))
+        return export_onnx(FromImage(model, kind).eval(), shape, image)
     except RuntimeUnavailableError as error:
         raise ConfigError(f"model {model.name} cannot be exported: {error}") from error
-    onnx.helper.set_model_props(proto, metadata(model, kind, tile))
-    with staged([target], overwrite=overwrite) as staging, writing(target):
-        beside = staging.path(target)
-        onnx.save(proto, beside)
-        difference = _difference(beside, network, image)
-        if not difference <= LARGEST_DIFFERENCE:
-            raise InputError(
-                f"{target.name} was not written: its probabilities differ by up to {difference:.3g} from PyTorch's; "
-                "please report this model."
-            )
-        staging.publish()
+
+
+def checked_difference(content: bytes, model: SceneModel, kind: ImageKind, tile: int, target: Path) -> float:
+    """Largest difference of a probability of an export in float32 to PyTorch's; InputError where it is too large."""
+    session = open_unchecked(Runtime.ONNXRUNTIME, Precision.FP32, content, torch.get_num_threads())
+    image = sample_image(model, kind, tile)
+    with torch.inference_mode():
+        expected = FromImage(model, kind).eval()(torch.from_numpy(image)).numpy()
+    difference = float(np.abs(session(image) - expected).max())
+    if not difference <= LARGEST_DIFFERENCE:
+        raise InputError(
+            f"{target.name} was not written: its probabilities differ by up to {difference:.3g} from PyTorch's; "
+            "please report this model."
+        )
     return difference
+
+
+def write_export(target: Path, content: bytes, *, overwrite: bool) -> None:
+    """The file, whole or not at all."""
+    with staged([target], overwrite=overwrite) as staging, writing(target):
+        staging.path(target).write_bytes(content)
+        staging.publish()
 
 
 def metadata(model: SceneModel, kind: ImageKind, tile: int) -> dict[str, str]:
@@ -195,10 +219,3 @@ def _scaling(model: SceneModel, kind: ImageKind) -> tuple[list[float], list[floa
     low, high = (np.array(part) for part in (ByteRange.of(model).low, ByteRange.of(model).high))
     per_byte = (high - low) / 254
     return (255 * per_byte / std).tolist(), ((low - per_byte - mean) / std).tolist()
-
-
-def _difference(path: Path, network: nn.Module, image: Floats) -> float:
-    session = open_unchecked(Runtime.ONNXRUNTIME, Precision.FP32, path.read_bytes(), torch.get_num_threads())
-    with torch.inference_mode():
-        expected = network(torch.from_numpy(image)).numpy()
-    return float(np.abs(session(image) - expected).max())

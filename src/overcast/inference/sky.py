@@ -109,8 +109,9 @@ class Sky:
     def __init__(self, mosaic: Mosaic, clouds: CloudMask | None, bands: int) -> None:
         """Use `open_sky`."""
         self._mosaic, self._clouds, self.bands = mosaic, clouds, bands
-        self.source_pixels = max((_source_pixels(layer) for layer in mosaic.layers), default=1.0)
-        """Pixels of the finest sheet under one of the scene."""
+        images: list[Layer | CloudMask] = [*mosaic.layers, *([] if clouds is None else [clouds])]
+        self.source_pixels = max((_source_pixels(image) for image in images), default=1.0)
+        """Pixels of the finest sheet, or of the mask, under one of the scene."""
 
     def read(self, window: Window) -> NativePixels:
         """(C, h, w) values, and (h, w) where they show the ground; 0 elsewhere. Read in parts, it holds the same."""
@@ -235,8 +236,8 @@ def _held(path: Path, sensor: SensorRadiometry, stack: ExitStack) -> _Held:
     return _Held((path,), sensor, source)
 
 
-def _source_pixels(layer: Layer) -> float:
-    down, right = Regridding(layer.source, layer.target, Resampling.BILINEAR).footprint
+def _source_pixels(image: Layer | CloudMask) -> float:
+    down, right = Regridding(image.source, image.target, Resampling.BILINEAR).footprint
     return max(1.0, down * right)
 
 

@@ -9,8 +9,10 @@ from typing import Protocol
 from overcast.data.georeference import is_metric
 from overcast.data.radiometry import BandStatistics, SensorRadiometry
 from overcast.data.units import Unit
-from overcast.errors import ConfigError
+from overcast.errors import ConfigError, InputError
 from overcast.preparation.source import BandReader
+
+LARGEST_GSD_M = 1e6
 
 
 class Aim(Protocol):
@@ -54,6 +56,8 @@ class ForTraining:
         grid = readers[0].grid
         if self.gsd_m is None and not is_metric(str(grid.crs)):
             raise ConfigError(f"{readers[0].band.path} is not in metres on the ground; give the pixel size with --gsd.")
+        if self.gsd_m is None and not 0 < grid.gsd_m <= LARGEST_GSD_M:
+            raise InputError(f"{readers[0].band.path} has pixels of {grid.gsd_m:g} m; correct its geotransform.")
         bands = tuple(reader.band.name for reader in readers)
         return _TrainingAim(SensorRadiometry(bands=bands, unit=self.unit, gsd_m=self.gsd_m or grid.gsd_m))
 

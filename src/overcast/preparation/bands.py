@@ -101,8 +101,8 @@ def unnamed_bands(inputs: Sequence[Input], stack: ExitStack) -> list[Band]:
     """A band of each file, to ask what else is not known where nobody knows their names."""
     datasets = {(one.path, one.inside): (one, stack.enter_context(opened(one))) for one in inputs}
     return [
-        Band("a band", one.path, one.index or 1, dataset, one.stated)
-        for one, dataset in datasets.values()
+        Band(f"band {number}", one.path, one.index or 1, dataset, one.stated)
+        for number, (one, dataset) in enumerate(datasets.values(), 1)
         if (one.index or 1) <= dataset.count
     ]
 

@@ -16,7 +16,7 @@ from overcast.data.georeference import Georeference, same_grid
 from overcast.data.radiometry import SensorRadiometry
 from overcast.data.resample import Regridding
 from overcast.data.units import Resampling, Unit
-from overcast.errors import ConfigError, RadiometryError
+from overcast.errors import ConfigError, InputError, RadiometryError
 from overcast.grid import Window
 from overcast.inference.declare import declared_in
 from overcast.inference.ground import Ground, ground_of
@@ -147,9 +147,13 @@ def make_plan(asked: Asked, aim: Aim | ForTraining, options: PrepareOptions, sta
 
     @cache
     def regridding(source: Georeference, placed: Placement | None) -> Regridding | None:
-        if placed is not None:
-            return ByPoints(source, grid, options.resampling, placed)
-        return None if same_grid(source, grid) else Regridding(source, grid, options.resampling)
+        if placed is None and same_grid(source, grid):
+            return None
+        kind = options.resampling
+        found = Regridding(source, grid, kind) if placed is None else ByPoints(source, grid, kind, placed)
+        if not all(0 < length < math.inf for length in found.footprint):
+            raise InputError(f"{first.band.path} has pixels without any area on the ground; correct its geotransform.")
+        return found
 
     bands = tuple(_band_plan(reader, regridding(reader.grid, reader.placement), model, options) for reader in readers)
     ground = None if options.area is None else ground_of(options.area, grid, first.band.path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import threading
 from collections import OrderedDict
 
@@ -52,7 +51,7 @@ class RootLibrary:
         if name.startswith(JOB):
             record = self._jobs.get(name.removeprefix(JOB))
             if record.status is not Status.SUCCESSFUL:
-                raise RequestError(404, f"job {record.id} has no results yet: it is {record.status.value}.")
+                raise RequestError(404, f"job {record.id} has no map, since it is {record.status.value}.")
             return self._job(record)
         if name.startswith(PICTURE):
             scene = _decoded(name.removeprefix(PICTURE))
@@ -70,5 +69,5 @@ class RootLibrary:
 def _decoded(text: str) -> str:
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # of base64 and of UTF-8
         raise RequestError(404, "there is no such map.") from None

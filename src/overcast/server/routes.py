@@ -23,7 +23,6 @@ from overcast.viewer.answers import RequestError
 
 EVENT_S = 15.0
 """Seconds without news after which an event is sent all the same, so that proxies keep the line open."""
-LARGEST_REQUEST = 2**20
 CONFORMS = ("core", "json", "job-list", "dismiss", "ogc-process-description")
 
 
@@ -165,4 +164,4 @@ def _plain(value: dict[str, Any]) -> dict[str, Any]:
 
 def _require_done(record: Record) -> None:
     if record.status is not Status.SUCCESSFUL:
-        raise RequestError(404, f"the job has no results: it is {record.status.value} ({record.message}).")
+        raise RequestError(404, f"the job has no results, since it is {record.status.value}.")

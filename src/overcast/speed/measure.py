@@ -118,7 +118,7 @@ def measure(case: Case, setting: Setting, probability: Path) -> Measured:
     made = _ready(model, options, setting)
     ready = clock.read()
     prepared = replace(model, network=made.network, runtime=made.label)
-    plain = replace(for_runtime(options, made.runtime), runtime=Runtime.EAGER)  # the network is on its runtime already
+    plain = _as_made(options, made.runtime)
     shape, pixels = _shape(model, options, setting)
     bare, scene = [_bare(made.network, shape, pixels, plain)], []
     bare_mb = peak_mb()
@@ -128,6 +128,12 @@ def measure(case: Case, setting: Setting, probability: Path) -> Measured:
     peak = peak_mb()
     reading = _reading(prepared, plain, setting)
     return Measured(made.label, ready, _median(scene), _median(bare[1:]), reading, bare_mb, peak)
+
+
+def _as_made(options: SceneOptions, runtime: Runtime) -> SceneOptions:
+    """The options for a network that is on its runtime already, and in 8 bits where that was asked for."""
+    done = Precision.FP32 if options.precision is Precision.INT8 else options.precision
+    return replace(for_runtime(options, runtime), runtime=Runtime.EAGER, precision=done)
 
 
 def peak_mb() -> float | None:

@@ -17,7 +17,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from overcast.batch import Batch
-from overcast.bundle import Parent
+from overcast.bundle_record import Parent
 from overcast.errors import ConfigError
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.methods.base import Method

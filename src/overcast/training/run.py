@@ -13,7 +13,8 @@ from rich.console import Console
 from torch import Tensor
 
 from overcast.arithmetic import Precision, capabilities, precision_sentence
-from overcast.bundle import BundleFacts, Kind, save_bundle
+from overcast.bundle import save_bundle
+from overcast.bundle_record import BundleFacts, Kind
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.evaluation.temperature import BINS, count_logits, fit_temperature
 from overcast.methods.options import bundled_options

@@ -9,7 +9,8 @@ from pathlib import Path
 from torch import nn
 
 from overcast.batch import Modality
-from overcast.bundle import Bundle, Parent, load_bundle
+from overcast.bundle import Bundle, load_bundle
+from overcast.bundle_record import Parent
 from overcast.data.radiometry import Radiometry
 from overcast.errors import BundleError
 from overcast.methods.base import Method

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from overcast.batch import Modality
-from overcast.bundle import RECORD, Bundle, Parent, load_bundle
+from overcast.bundle import RECORD, Bundle, load_bundle
+from overcast.bundle_record import Parent
 from overcast.data.radiometry import Radiometry, Statistics, check_same
 from overcast.errors import BundleError, InputError
 from overcast.methods.one_stream import OneStream, SoftTeacher

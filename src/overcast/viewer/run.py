@@ -19,12 +19,16 @@ BACKLOG = 256
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 takes a free one. Raises InputError where the address is taken or not ours."""
+    """A socket that listens, so that who comes early waits; port 0 takes a free one.
+
+    Raises InputError where the address is taken or not ours.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
+        bound.listen(BACKLOG)
     except OSError as error:
         bound.close()
         raise InputError(
@@ -46,7 +50,6 @@ def serve(app: FastAPI, bound: socket.socket, *, ready: Callable[[], None] | Non
         app, log_level="warning", server_header=False, timeout_keep_alive=KEEP_ALIVE_S, backlog=BACKLOG, lifespan="on",
         access_log=False, timeout_graceful_shutdown=3, h11_max_incomplete_event_size=32768,
     )  # fmt: skip
-    bound.listen(BACKLOG)
     if ready is not None:
         threading.Thread(target=ready, name="ready", daemon=True).start()
     uvicorn.Server(config).run(sockets=[bound])

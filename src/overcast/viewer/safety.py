@@ -21,6 +21,8 @@ from overcast.viewer.answers import PROBLEM, RequestError, problem
 COOKIE = "overcast_token"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LONGEST_URL = 4096
+LARGEST_REQUEST = 2**20
+"""Bytes of what is sent with POST; uploads come with PUT, and have limits of their own."""
 SHORTEST_TOKEN = 16
 
 
@@ -126,6 +128,7 @@ class Guard:
         self._require_host(headers)
         if scope["method"] not in SAFE_METHODS:
             _require_same_origin(headers)
+            _require_small(scope["method"], headers)
         if self._access.token is None:
             return None
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
@@ -154,6 +157,16 @@ def _require_same_origin(headers: Headers) -> None:
         raise RequestError(403, "requests that change something must come from this server's own page.")
     if origin is not None and urlsplit(origin).netloc != headers.get("host"):
         raise RequestError(403, "requests that change something must come from this server's own page.")
+
+
+def _require_small(method: str, headers: Headers) -> None:
+    if method == "PUT":
+        return
+    length = headers.get("content-length", "0" if "transfer-encoding" not in headers else "")
+    if not length.isdigit():
+        raise RequestError(411, "say how long the request is (Content-Length).")
+    if int(length) > LARGEST_REQUEST:
+        raise RequestError(413, f"a request has at most {LARGEST_REQUEST} bytes.")
 
 
 def _tokens(headers: Headers) -> list[str]:
