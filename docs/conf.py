@@ -12,6 +12,7 @@ from typer.cli import get_docs_for_click
 
 import overcast
 from overcast.cli import app as command
+from overcast.cli.rare import RareOptions
 from overcast.config import config_yaml, load_config
 from overcast.settings import to_yaml
 from overcast.simulator.options import SimulationOptions
@@ -46,6 +47,11 @@ def write_reference(*_: object) -> None:
             "Keys of a simulation",
             "`overcast simulate CONFIG` reads them, here with their defaults.",
             to_yaml(SimulationOptions()),
+        ),
+        "switches": (
+            "Keys of predict and map",
+            "`overcast predict` and `overcast map` take them as `--set KEY=VALUE`, here with their defaults.",
+            to_yaml(RareOptions()),
         ),
     }
     for name, (title, purpose, keys) in pages.items():

@@ -130,3 +130,19 @@ def test_a_reference_that_covers_a_part_only_is_told(tmp_path: Path) -> None:
     assert "--area" in said
     area = _write(tmp_path / "area.gpkg", [shapely.box(LEFT - 5, TOP - 5, LEFT + 80, TOP + 20)])
     assert score_footprints(claimed, true, FootprintOptions(area=area)).note is None
+
+
+def test_the_command_writes_what_was_matched_missed_and_invented(tmp_path: Path) -> None:
+    claimed = _write(tmp_path / "claimed.gpkg", CLAIMED, confidence=[0.9, 0.8, 0.7, 0.6])
+    true, layered, flat = _write(tmp_path / "true.gpkg", TRUE), tmp_path / "c.gpkg", tmp_path / "c.parquet"
+    for output in (layered, flat):
+        assert CliRunner().invoke(app, ["score", str(claimed), str(true), "-o", str(output)]).exit_code == 0
+    found = {name: geopandas.read_file(layered, layer=name) for name in ("matched", "missed", "invented")}
+    assert [len(table) for table in found.values()] == [1, 2, 2]
+    assert found["matched"]["iou"].to_list() == pytest.approx([9 / 11])
+    assert found["invented"]["confidence"].to_list() == [0.8, 0.7]
+    assert sorted(found["missed"].geometry.centroid.x - LEFT) == [25, 45]
+    assert geopandas.read_parquet(flat)["result"].to_list() == ["matched", "invented", "invented", "missed", "missed"]
+    refused = CliRunner().invoke(app, ["score", str(claimed), str(true), "-o", str(flat)])
+    assert isinstance(refused.exception, InputError)
+    assert not list(tmp_path.glob(".c.*"))

@@ -1,4 +1,4 @@
-"""`overcast bench scene` and `overcast predict --runtime`: what is measured, said and kept."""
+"""`overcast bench scene` and `overcast predict --set runtime=...`: what is measured, said and kept."""
 
 from __future__ import annotations
 

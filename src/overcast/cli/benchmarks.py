@@ -81,18 +81,30 @@ def score(
     area: Annotated[Path | None, typer.Option(help="Polygons of the ground to compare on; default: all of it.")] = None,
     min_area: Annotated[float, typer.Option(help="Leave out smaller footprints, m².")] = 20.0,
     confidence: Annotated[str, typer.Option(help="Column of the predictions that orders them.")] = "confidence",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write what was matched, missed and invented: .gpkg, .parquet, .geojson."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Compare footprints of a whole scene with reference footprints, one by one.
 
     Each, by falling confidence, takes the free reference footprint that it shares most with, at IoU 0.5 or more.
 
-    Example: `overcast score footprints.gpkg cadastre.gpkg --area survey.geojson`
+    Example: `overcast score footprints.gpkg cadastre.gpkg --area survey.geojson -o compared.gpkg`
     """
-    from overcast.evaluation.footprints import FootprintOptions, score_footprints
+    from overcast.evaluation.footprints import FootprintOptions, match_files, scores_of
+    from overcast.evaluation.marked import require_free, write_marked
 
-    scores = score_footprints(predicted, reference, FootprintOptions(min_area, confidence, area))
+    if output is not None:
+        require_free(output, overwrite=overwrite)
+    files = match_files(predicted, reference, FootprintOptions(min_area, confidence, area))
+    scores = scores_of(files)
     found = scores.summary()
+    if output is not None:
+        write_marked(files, output)
+        typer.echo(f"matched, missed and invented footprints in {output}", err=True)
     if as_json:
         print_json(found)
         return

@@ -117,7 +117,11 @@ def score_footprints(predicted: Path, reference: Path, options: FootprintOptions
     Raises:
         InputError: A file cannot be read or names no coordinate system, or the reference has no polygon.
     """
-    files = match_files(predicted, reference, options or FootprintOptions())
+    return scores_of(match_files(predicted, reference, options or FootprintOptions()))
+
+
+def scores_of(files: MatchedFiles) -> FootprintScores:
+    """Figures of two files that are matched."""
     truth, claims, matching = files.truth, files.claims, files.matching
     outlines, targets = claims.geometry.to_numpy(), truth.geometry.to_numpy()
     shared, union = _areas(outlines, targets)
