@@ -128,6 +128,12 @@ def memory_mb(pid: int) -> tuple[float, float]:
     return int(facts["VmRSS"]) / 1024, int(facts["VmHWM"]) / 1024
 
 
+def cpu_s(pid: int) -> float:
+    """Seconds that a process has computed."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def first_paint_s(address: str) -> float | None:
     """Seconds from the request of the page to its first contentful paint; None without a browser."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -172,6 +178,7 @@ def report(server: subprocess.Popen[str], chosen: argparse.Namespace) -> None:
     connection.request("GET", "/maps/scene")
     bounds = json.loads(connection.getresponse().read())["bounds"]
     paint = first_paint_s(address)
+    before = cpu_s(server.pid)
     until = time.monotonic() + chosen.seconds
     clients = [Client(port, number, bounds, until, chosen.think) for number in range(chosen.clients)]
     for client in clients:
@@ -179,12 +186,15 @@ def report(server: subprocess.Popen[str], chosen: argparse.Namespace) -> None:
     for client in clients:
         client.join(chosen.seconds + 150)
     now, most = memory_mb(server.pid)
+    busy = cpu_s(server.pid) - before
     print(f"{date.today()}; {describe_machine()}; load {os.getloadavg()[0]:.1f}")
     print(f"{SIDE} x {SIDE} pixels, {FOOTPRINTS} footprints, {chosen.clients} clients for {chosen.seconds:g} s")
     for kind in ("radar", "vector"):
         took = np.sort(np.concatenate([client.took[kind] for client in clients])) * 1000
         middle, late = np.percentile(took, [50, 95])
         print(f"{kind:7s} {took.size:6d} tiles  median {middle:6.1f} ms  p95 {late:6.1f} ms  worst {took[-1]:6.1f} ms")
+    tiles = sum(len(took) for client in clients for took in client.took.values())
+    print(f"processor time of the server: {1000 * busy / tiles:.1f} ms a tile")
     print(f"wrong answers: {sum(len(client.wrong) for client in clients)}")
     print(f"server memory: {now:.0f} MB, at most {most:.0f} MB")
     print(f"first paint: {'no browser' if paint is None else f'{paint:.2f} s'}")

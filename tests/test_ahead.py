@@ -15,7 +15,9 @@ from overcast.cli import app
 from overcast.data.contract import INSTALLED, bundle_name, read_contract
 from overcast.data.radiometry import SensorRadiometry, check_same
 from overcast.errors import BundleError, InputError, RadiometryError, remedy
+from overcast.inference.ahead import look_ahead
 from overcast.inference.declare import scene_radiometry
+from overcast.inference.outputs import scratch_path
 
 PROGRAM = """
 import resource, sys
@@ -123,3 +125,14 @@ def test_radar_geometry_is_told_with_the_product_to_order(tmp_path):
     for declared in ({}, {"gsd_m": 10.0}):
         with pytest.raises(InputError, match=r"radar geometry.*Sentinel-1 RTC, ready from OPERA.*prepare --gcps"):
             scene_radiometry([path], declared)
+
+
+def test_outputs_that_exist_are_told_ahead_but_not_those_of_a_killed_run(tmp_path):
+    path, target = scene(tmp_path, names=BANDS), tmp_path / "f.gpkg"
+    target.touch()
+    contract = read_contract(INSTALLED)
+    declared = {"unit": "dB", "radar_side": "north"}
+    with pytest.raises(InputError, match="exists; name another file"):
+        look_ahead([path], declared, contract, [target], overwrite=False)
+    scratch_path(target).mkdir()
+    assert look_ahead([path], declared, contract, [target], overwrite=False).bands == BANDS

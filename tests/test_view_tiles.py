@@ -23,7 +23,7 @@ from overcast.data.units import Unit
 from overcast.errors import InputError
 from overcast.evaluation.footprints import score_footprints
 from overcast.viewer.cache import TileCache
-from overcast.viewer.differences import INVENTED, MATCHED, compare
+from overcast.viewer.differences import INVENTED, MATCHED, compare, compare_apart
 from overcast.viewer.mercator import HALF_M, Tile
 from overcast.viewer.mvt import EXTENT, TileShapes, encode_layer
 from overcast.viewer.rasters import Raster
@@ -215,6 +215,16 @@ def test_differences_at_every_threshold_are_those_of_score(tmp_path: Path) -> No
         figures = differences.curve[step]
         assert (figures.found, figures.invented, figures.missed) == (counts.tp, counts.fp, counts.fn)
         assert figures.f1 == counts.f1
+
+
+@pytest.mark.slow
+def test_a_process_of_its_own_finds_the_same(tmp_path: Path) -> None:
+    files = write_layers(tmp_path)
+    apart = compare_apart(files.footprints, files.reference)
+    assert apart.curve == compare(files.footprints, files.reference).curve
+    (tmp_path / "empty.geojson").write_text('{"type": "FeatureCollection", "features": []}', encoding="utf-8")
+    with pytest.raises(InputError, match="holds no polygon"):
+        compare_apart(files.footprints, tmp_path / "empty.geojson")
 
 
 def test_parts_of_a_multipolygon_speak_for_their_row(tmp_path: Path) -> None:

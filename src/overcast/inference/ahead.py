@@ -13,6 +13,7 @@ from overcast.data.pixel_size import require_pixels
 from overcast.data.radiometry import SensorRadiometry
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.outputs import require_writable
+from overcast.inference.staging import unfinished
 
 
 def look_ahead(
@@ -30,7 +31,7 @@ def look_ahead(
         declared: Parts that the user gives.
         contract: Of the model; None where it says nothing about one sensor alone.
         targets: Outputs that are named.
-        overwrite: They may exist.
+        overwrite: They may exist; so may those of a run that was killed, which is taken up again later.
 
     Raises:
         RadiometryError: Something is not declared, impossible, or not what the model was trained for.
@@ -42,6 +43,7 @@ def look_ahead(
     if contract is not None:
         turn_for(contract.sensor, f"model {contract.name}", sensor, grid, file_name(files[0]))
     require_pixels(grid, sensor.gsd_m, address(files[0]))
+    replaceable = overwrite or unfinished(targets)
     for target in targets:
-        require_writable(target, overwrite=overwrite)
+        require_writable(target, overwrite=replaceable)
     return sensor

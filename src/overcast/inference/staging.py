@@ -76,10 +76,15 @@ def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[Stag
         yield Staging(finals, folders, overwrite=overwrite)
 
 
+def unfinished(targets: Sequence[Path]) -> bool:
+    """True where a run was killed while it wrote or renamed these outputs: what lies there may be taken back."""
+    return any(map(os.path.lexists, _scratch_paths([destination(target) for target in targets]).values()))
+
+
 def recover_publication(targets: Sequence[Path]) -> None:
     """Complete or take back the outputs of a run that was killed while it renamed them, and tidy up behind it."""
     finals = [destination(target) for target in targets]
-    if not any(map(os.path.lexists, _scratch_paths(finals).values())):
+    if not unfinished(targets):
         return
     with sole_writer(finals), ExitStack() as stack, writing(finals[0]):
         folders = _opened(finals, stack)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -15,13 +16,15 @@ _OVERHEAD_BYTES = 400
 class TileCache:
     """Remembers results until they take more than `limit` bytes; what was not asked for longest goes first.
 
-    Threads that ask for the same tile at once wait for one of them to make it.
+    Threads that ask for the same tile at once wait for one of them to make it. No more tiles are made at once than
+    there are processors, and one: more would only need more memory.
     """
 
     def __init__(self, limit: int = TILE_CACHE_BYTES) -> None:
         self._limit, self._size, self._lock = limit, 0, threading.Lock()
         self._entries: OrderedDict[Hashable, tuple[bytes, str]] = OrderedDict()
         self._making: dict[Hashable, threading.Lock] = {}
+        self._turns = threading.BoundedSemaphore((os.cpu_count() or 1) + 1)
 
     def get(self, key: Hashable, make: Callable[[], tuple[bytes, str]]) -> tuple[bytes, str]:
         """The content and its kind for a key; an error of `make` is passed on and not remembered."""
@@ -35,7 +38,8 @@ class TileCache:
                 if key in self._entries:
                     return self._entries[key]
             try:
-                entry = make()
+                with self._turns:
+                    entry = make()
                 self._keep(key, entry)
             finally:
                 with self._lock:

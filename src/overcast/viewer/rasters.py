@@ -12,7 +12,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.enums import Resampling
+from rasterio.enums import MaskFlags, Resampling
 from rasterio.transform import from_bounds
 from rasterio.warp import reproject
 from rasterio.windows import Window
@@ -20,6 +20,7 @@ from rasterio.windows import Window
 from overcast.data.files import grid_of, open_raster, reading
 from overcast.data.georeference import Georeference
 from overcast.errors import InputError
+from overcast.inference.cog import bounded_cache
 from overcast.viewer.mercator import MERCATOR, Bounds, Projection, Tile
 
 TILE_PX = 512
@@ -30,6 +31,13 @@ MARGIN_PX = 2
 MOST_UNREDUCED_PX = 4096
 """Side of a window that is read at once from a file without overviews."""
 BORDER_POINTS = 9
+
+OVERSAMPLING = 1.3
+"""Pixels that are read for each pixel of a tile's side, before it is brought to its place."""
+CACHE_BYTES = 160 * 2**20
+"""GDAL's cache of blocks, for all rasters of the server together."""
+_PLAIN = {MaskFlags.all_valid, MaskFlags.nodata}
+"""Of bands whose values alone say where there are data."""
 
 Stack = NDArray[np.float32]
 
@@ -45,13 +53,15 @@ class Raster:
             virtual: It may be a virtual raster, since the user named it.
             nodata: Value without data beside the one that the file names; NaN always is.
         """
-        self.path, self._virtual, self._nodata = path, virtual, nodata
+        self.path, self._virtual = path, virtual
         self._idle: queue.LifoQueue[tuple[Any, ExitStack]] = queue.LifoQueue(MOST_OPEN)
         with self._opened() as dataset:
             self.grid: Georeference = grid_of(dataset)
             self.names = tuple(name or f"band {index}" for index, name in enumerate(dataset.descriptions, 1))
             self.dtypes: tuple[str, ...] = dataset.dtypes
             self.has_overviews = bool(dataset.overviews(1))
+            self._without_data = {float(value) for value in (nodata, *dataset.nodatavals) if value is not None}
+            self._plain = all(set(flags) <= _PLAIN for flags in dataset.mask_flag_enums)
         if self.grid.crs is None:
             raise InputError(f"{path} does not say where on Earth it lies; assign a coordinate system (gdal_edit.py).")
         self.projection = Projection.of(self.grid.crs)
@@ -81,7 +91,7 @@ class Raster:
         if window is None:
             return None
         wanted = max(shape)
-        values, transform = self._read(window, bands, 2 * wanted, whole=whole)
+        values, transform = self._read(window, bands, int(OVERSAMPLING * wanted), whole=whole)
         target = np.full((len(bands), *shape), np.nan, np.float32)
         reproject(
             values,
@@ -148,25 +158,29 @@ class Raster:
         with self._opened() as dataset, reading(self.path):
             options: dict[str, Any] = {"window": window, "out_shape": (len(bands), height, width)}
             values = dataset.read(list(bands), resampling=Resampling.average, **options)
-            masks = dataset.read_masks(list(bands), **options)
+            hidden = None if self._plain else dataset.read_masks(list(bands), **options) == 0
         values = (np.abs(values) if np.iscomplexobj(values) else values).astype(np.float32)
-        values[(masks == 0) if self._nodata is None else (masks == 0) | (values == self._nodata)] = np.nan
+        for value in self._without_data:
+            values[values == np.float32(value)] = np.nan
+        if hidden is not None:
+            values[hidden] = np.nan
         scale = Affine.scale(window.width / width, window.height / height)
         return values, self.grid.transform * Affine.translation(window.col_off, window.row_off) * scale
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
         """A data set that no other thread uses; it is kept for the next one unless something went wrong."""
-        try:
-            dataset, stack = self._idle.get_nowait()
-        except queue.Empty:
-            stack = ExitStack()
-            dataset = stack.enter_context(open_raster(self.path, virtual=self._virtual))
-        try:
-            yield dataset
-        except BaseException:
-            stack.close()
-            raise
+        with bounded_cache(CACHE_BYTES):
+            try:
+                dataset, stack = self._idle.get_nowait()
+            except queue.Empty:
+                stack = ExitStack()
+                dataset = stack.enter_context(open_raster(self.path, virtual=self._virtual))
+            try:
+                yield dataset
+            except BaseException:
+                stack.close()
+                raise
         try:
             self._idle.put_nowait((dataset, stack))
         except queue.Full:

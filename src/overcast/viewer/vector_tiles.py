@@ -14,10 +14,10 @@ from overcast.viewer.mercator import Projection, Tile
 from overcast.viewer.mvt import BUFFER, EXTENT, TileShapes, encode_layer
 from overcast.viewer.shapes import Shapes, Thinning
 
-MOST_SHAPES = 6_000
+MOST_SHAPES = 4_000
 """Of a tile; where there are more, one is drawn for each cell of the screen."""
-CELL_SHARE = 1 / 128
-"""Side of such a cell, of the tile's: 4 pixels."""
+CELL_SHARE = 1 / 64
+"""Side of such a cell, of the tile's: 8 pixels."""
 TOLERANCE = EXTENT / 512 / 2
 """Outlines may move by half a pixel."""
 DETAILED_ZOOM = 17
@@ -76,9 +76,10 @@ def _on_tile(geometry: NDArray[np.object_], tile: Tile, projection: Projection) 
 
 def _visible(geometry: NDArray[np.object_]) -> NDArray[np.object_]:
     """Simplified shapes; those smaller than a pixel become a square of one, so that towns do not vanish from afar."""
-    simple = np.asarray(shapely.simplify(geometry, TOLERANCE, preserve_topology=True), object)
     left, top, right, bottom = shapely.bounds(geometry).T
     pixel = 2 * TOLERANCE
     small = (right - left < pixel) & (bottom - top < pixel)
+    simple = np.empty_like(geometry)
+    simple[~small] = shapely.simplify(geometry[~small], TOLERANCE, preserve_topology=True)
     simple[small] = shapely.box(left[small], top[small], left[small] + pixel, top[small] + pixel)
     return simple

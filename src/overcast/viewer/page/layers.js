@@ -1,6 +1,6 @@
 // What MapLibre draws, from the state of the page.
 
-export const RAMP = [[0, "#d7301f"], [300, "#fc8d59"], [500, "#fee08b"], [750, "#91d7f2"], [1000, "#2f8fff"]];
+export const RAMP = [[0, "#a50026"], [500, "#e0402a"], [700, "#fc9a5b"], [850, "#fee08b"], [940, "#91d7f2"], [1000, "#2f8fff"]];
 export const COLOURS = { found: "#1fb89a", missed: "#ffb000", invented: "#e83e8c", small: "#9aa5ad", plain: "#41b6ff", reference: "#ffffff" };
 export const ORDER = ["scene", "optical", "probability", "reference", "footprints"]; // from below
 export const LABELS = {

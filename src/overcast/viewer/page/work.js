@@ -5,7 +5,7 @@ import { element, part, say } from "./panel.js";
 import { fetchJson, serverSource } from "./source.js";
 
 const KINDS = { gpkg: "GPKG", parquet: "GeoParquet", geojson: "GeoJSON", tif: "COG" };
-const state = { scenes: [], models: [], area: null, drawing: null, page: null, streams: new Map() };
+const state = { scenes: [], models: [], jobs: [], area: null, drawing: null, page: null, streams: new Map() };
 
 function field(label, input) { return element("label", { className: "field" }, label, input); }
 
@@ -178,6 +178,7 @@ function watch(job) {
 
 async function listJobs() {
   const { jobs } = await fetchJson("jobs");
+  state.jobs = jobs;
   part("jobs").replaceChildren(...jobs.map(jobEntry));
   jobs.slice(0, 4).forEach(watch); // a browser keeps six lines to a server open at once
 }
@@ -192,7 +193,8 @@ export async function startWork(maplibregl, settings, wanted) {
   } catch (error) { say(error.message, true); }
   for (const id of ["layers-part", "tools"]) part(id).hidden = !wanted;
   if (!wanted) { part("title").textContent = "Overcast"; return; }
-  const scene = state.scenes.find((one) => one.map === wanted);
+  const shown = state.jobs.find((job) => `job-${job.jobID}` === wanted)?.scene;
+  const scene = state.scenes.find((one) => one.map === wanted || one.name === shown);
   if (scene) part("scene").value = scene.name;
   state.page = await startPage(maplibregl, serverSource(wanted, settings));
   state.drawing = new Drawing(maplibregl, state.page.left, "#00c853", endDrawing);

@@ -1,0 +1,55 @@
+"""A root for the tests of the server of jobs, and jobs without the network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from raster_files import write_tiff
+from viewer_cases import write_layers
+
+from overcast.server.root import Limits
+
+LIMITS = Limits(upload_bytes=400_000, quota_bytes=2_000_000, pixels=300_000, waiting=3)
+STAND_IN = """
+import json, pathlib, shutil, sys, time
+folder = pathlib.Path(sys.argv[1])
+say = lambda value: print(json.dumps(value), flush=True)
+if folder.name == "check" and json.loads(sys.argv[2])["radar_side"]:
+    say({"ready": {"steps": ["HH: band 1, dB"], "km2": 0.25}})
+    sys.exit(0)
+if folder.name == "check":
+    say({"error": f"{sys.argv[3]} does not say from which side the radar looked; give --radar-side north."})
+    sys.exit(2)
+scene = pathlib.Path(sys.argv[2])
+say({"stage": "predict", "done": 1.0, "total": 4.0, "remaining_s": 9.0})
+if scene.stem == "hostile":
+    sys.exit(-11)
+if scene.stem == "bad":
+    say({"error": f"{scene} is damaged; copy it again."})
+    sys.exit(2)
+while scene.stem == "slow" and not (folder.parent.parent / "go").exists():
+    time.sleep(0.02)
+for name in ("footprints.gpkg", "probability.tif", "scene.tif"):
+    shutil.copy(folder.parent.parent.parent / "layers" / name, folder / name)
+say({"result": {"footprints": 36, "km2": 1.0}})
+"""
+"""A job without the network, which is loaded for seconds: the real one is in `test_serve_real.py`."""
+
+
+def make_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A root with four small scenes, and files outside of it that must stay there."""
+    write_layers(tmp_path / "layers")
+    root = tmp_path / "root"
+    for name in ("town.tif", "slow.tif", "bad.tif", "hostile.tif", "deep/er/scene.tiff"):
+        write_tiff(root / name, np.ones((2, 20, 20), np.float32))
+    write_tiff(tmp_path / "secret.tif", np.ones((2, 20, 20), np.float32))
+    (root / "link.tif").symlink_to(tmp_path / "secret.tif")
+    (root / "outside").symlink_to(tmp_path)
+    (root / "all.vrt").write_text("<VRTDataset rasterXSize='1' rasterYSize='1'/>", encoding="utf-8")
+    script = tmp_path / "stand_in.py"
+    script.write_text(STAND_IN, encoding="utf-8")
+    monkeypatch.setattr("overcast.server.jobs._command", lambda arguments: [sys.executable, str(script), *arguments])
+    return root
