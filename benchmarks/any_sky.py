@@ -179,7 +179,7 @@ def logits_of(method: Method, seen: Batch, known: tuple[Tensor | None, Tensor | 
         return found
     if mixing is Mixing.FEATURES:
         return method.predict_clouded(seen, mixing)
-    return chosen(both, alone, seen.require("optical_valid"), mixing)
+    return chosen(both, alone, seen.require("optical_valid"), mixing, method.reach_px)
 
 
 def jumps(probability: Tensor, valid: Tensor) -> Tensor:

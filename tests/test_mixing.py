@@ -13,7 +13,7 @@ from overcast.methods.collaborative import CollaborativeLearning, CollaborativeO
 from overcast.methods.modality_dropout import ModalityDropoutOptions
 from overcast.methods.options import FusionOptions, build_method
 from overcast.methods.shaspec import ShaspecOptions
-from overcast.models.mixing import REACH_PX, Mixing, cell_means, optical_weight
+from overcast.models.mixing import NEAR_PX, REACH_PX, Mixing, cell_means, optical_weight
 
 STEPS = 100
 SIZE = (70, 95)
@@ -42,6 +42,19 @@ def test_the_weight_is_nothing_at_gaps_everything_far_off_and_rises_between() ->
     assert (between.diff() <= 0).all()
     assert between.diff().abs().max() < 0.1
     assert optical_weight(torch.ones(1, 1, 40, 33, dtype=torch.bool)).eq(1).all()
+
+
+def test_trained_on_gaps_the_optical_side_counts_nearer_to_them() -> None:
+    border, batch = SIZE[1] // 2, replace(make_batch(*SIZE), optical_valid=half_seen())
+    for options, reach in ((ShaspecOptions(), REACH_PX), (ShaspecOptions(learn_gaps=True), NEAR_PX)):
+        method = build_method(options, SPEC, STATISTICS).eval()
+        with torch.no_grad():
+            found, both = method.predict_clouded(batch, Mixing.BLEND), method.predict(batch, Available.BOTH)
+        assert method.reach_px == reach
+        assert found[..., : border - reach].equal(both[..., : border - reach])
+        assert not found[..., border - reach + 2].equal(both[..., border - reach + 2])
+    assert collaborative(Mixing.FEATURES).reach_px == NEAR_PX
+    assert collaborative().reach_px == REACH_PX
 
 
 def test_a_single_missing_pixel_takes_its_surroundings_along() -> None:

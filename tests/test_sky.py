@@ -46,7 +46,6 @@ from overcast.inference.scene import SceneOptions
 from overcast.inference.sky import OpticalInput, open_sky
 from overcast.inference.two_sensors import TwoSensors, shown_of
 from overcast.inference.work import store_block
-from overcast.methods.options import build_method
 from overcast.models.mixing import Mixing, chosen
 from overcast.runtime.options import Runtime
 
@@ -352,7 +351,7 @@ def test_a_full_bundle_gives_what_the_method_says(cmhcl_run: Path, tmp_path: Pat
     assert not np.array_equal(both[:, :50], alone[:, :50])
     model = SceneModel.with_optical(bundle)
     assert model.optical is not None
-    assert model.optical.mixing is Mixing.FEATURES
+    assert model.optical.mixing is Mixing.BLEND
     with torch.inference_mode():
         seen = np.zeros((96, 96), bool)
         seen[:, :50] = True
@@ -426,16 +425,17 @@ def test_many_scenes_have_images_of_their_names_or_none(cmhcl_run: Path, tmp_pat
         map_scenes(replace(request, options=elsewhere))
 
 
-def test_a_model_that_was_not_trained_for_gaps_draws_no_border_either(cmhcl_run: Path) -> None:
+def test_features_are_mixed_where_that_is_asked_for(cmhcl_run: Path) -> None:
     bundle = load_bundle(cmhcl_run / "full")
-    options = bundle.info.method.model_copy(update={"mixing": Mixing.CHOICE})
-    method = build_method(options, bundle.info.network.untrained(), bundle.info.statistics).eval()
-    found = SceneModel.with_optical(replace(bundle, method=method)).optical
-    assert found is not None
-    assert found.mixing is Mixing.BLEND
-    asked = SceneModel.with_optical(replace(bundle, method=method), mixing=Mixing.CHOICE).optical
-    assert asked is not None
-    assert asked.mixing is Mixing.CHOICE
+    blended, asked = SceneModel.with_optical(bundle), SceneModel.with_optical(bundle, mixing=Mixing.FEATURES)
+    assert asked.optical is not None
+    assert asked.optical.mixing is Mixing.FEATURES
+    x = torch.randn(1, asked.bands, 64, 64)
+    x[:, -1] = 0
+    x[:, -1, :, :32] = 1
+    with torch.inference_mode():
+        assert not asked.network(x)[..., :24].equal(blended.network(x)[..., :24])
+        assert asked.network(x)[..., 32:].equal(blended.network(x)[..., 32:])
 
 
 def test_a_model_without_an_optical_branch_is_refused(cmhcl_run: Path, tmp_path: Path) -> None:

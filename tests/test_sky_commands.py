@@ -94,7 +94,7 @@ def test_an_optical_image_of_one_scene_and_of_many(cmhcl_run: Path, tmp_path: Pa
     said = ["--model", cmhcl_run, "--bands", "HH,HV", "--unit", "dB", "--radar-side", "north", "--set", "threads=1"]
     said += ["--clouds", mask.parent, "--set", "cloud_values=[9]"]
     one = ["--clouds", mask, "--set", "cloud_values=[9]", "--optical", image, "-o", tmp_path / "f.gpkg", "--json"]
-    code, told = overcast("predict", scene, *said[:-4], *one, "--set", "mixing=blend", "--threshold", "0.01")
+    code, told = overcast("predict", scene, *said[:-4], *one, "--set", "mixing=features", "--threshold", "0.01")
     assert code == 0, told
     assert json.loads(told[told.index("{") :])["optical_share"] == 0.5
     assert "optical_share" in gpd.read_file(tmp_path / "f.gpkg", layer="f").columns
@@ -103,4 +103,4 @@ def test_an_optical_image_of_one_scene_and_of_many(cmhcl_run: Path, tmp_path: Pa
     assert code == 0, told
     properties = json.loads((tmp_path / "maps" / "a.stac.json").read_text())["properties"]
     assert properties["overcast:optical_share"] == 0.5
-    assert properties["overcast:mixing"] == "features"
+    assert properties["overcast:mixing"] == "blend"

@@ -61,7 +61,7 @@ class RareOptions(BaseModel):
     optical_nodata: float | None = None
     """Value without data in the optical image."""
     mixing: MixingChoice = MixingChoice.AUTO
-    """How both sensors become one map: features, blend or choice; auto: features if trained so, else blend."""
+    """How both sensors become one map: blend, features or choice; auto: blend, which draws no border along clouds."""
     separate: SeparateMode = SeparateMode.AUTO
     """Touching buildings as one footprint (off), or apart with shared walls (watershed); auto: apart where the model
     has learnt the walls between them."""

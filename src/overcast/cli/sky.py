@@ -58,7 +58,7 @@ class Beside:
         return optical_input(self.optical or [], self.clouds, self.cloud_values, self.nodata)
 
     def chosen_mixing(self) -> Mixing | None:
-        """None: as the model was trained."""
+        """None: the default, `blend`."""
         from overcast.models.mixing import Mixing
 
         return None if self.mixing is MixingChoice.AUTO else Mixing(self.mixing.value)

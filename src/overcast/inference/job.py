@@ -51,7 +51,7 @@ class PredictOptions:
     area: Area | None = None
     """The part of the scene that is mapped; None: all of it."""
     mixing: Mixing | None = None
-    """How SAR and an optical image beside it become one map; None: as the model was trained, without a border."""
+    """How SAR and an optical image beside it become one map; None: by `blend`."""
 
 
 @dataclass(frozen=True)

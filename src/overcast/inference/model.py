@@ -120,8 +120,7 @@ class SceneModel:
             bundle: Holds every branch.
             calibrated: As of `of`.
             walls: As of `of`.
-            mixing: How the sensors become one map; None: as the method was trained, but without a border where it was
-                not trained for gaps.
+            mixing: How the sensors become one map; None: by `blend`, which draws no border and measured best.
 
         Raises:
             BundleError: The bundle is a deployable one, or its method cannot work from SAR alone and from both.
@@ -142,8 +141,7 @@ class SceneModel:
         if optical is None or statistics is None:
             raise BundleError(f"model {name} does not describe its optical bands; copy the bundle again.")
         alone = cls.of(bundle, calibrated=calibrated, walls=walls)
-        trained = Mixing.BLEND if method.mixing is Mixing.CHOICE else method.mixing
-        mixing = method.offered(mixing or trained)
+        mixing = method.offered(mixing or Mixing.BLEND)
         both = FromBoth(method, len(alone.statistics.mean), mixing)
         chosen = walls if len(info.outputs) > 1 else None
         network = TwoSensors(alone.network, _finished(both, alone.temperature, chosen), both.sar_bands)

@@ -13,7 +13,7 @@ from overcast.data.radiometry import Statistics
 from overcast.errors import ConfigError
 from overcast.methods.losses import segmentation_loss, share_loss
 from overcast.methods.stages import Position, Stage, position_in
-from overcast.models.mixing import Mixing, chosen
+from overcast.models.mixing import NEAR_PX, REACH_PX, Mixing, chosen
 from overcast.models.network import Network
 from overcast.models.spec import NetworkSpec
 
@@ -143,6 +143,16 @@ class Method(nn.Module, ABC):
         return Mixing.CHOICE
 
     @property
+    def reach_px(self) -> int:
+        """How far from a gap the optical side counts alone: farther where the method was not trained on gaps."""
+        return NEAR_PX if self.learnt_gaps else REACH_PX
+
+    @property
+    def learnt_gaps(self) -> bool:
+        """True where what is made of both sensors was supervised in the gaps of the optical image too."""
+        return False
+
+    @property
     def mixings(self) -> frozenset[Mixing]:
         """The ways that it can."""
         return frozenset({Mixing.CHOICE, Mixing.BLEND})
@@ -171,7 +181,8 @@ class Method(nn.Module, ABC):
 
     def _clouded(self, batch: Batch, valid: Tensor, mixing: Mixing) -> Tensor:
         """`predict_clouded` for a member of `self.mixings`."""
-        return chosen(self.predict(batch, Available.BOTH), self.predict(batch, Available.SAR), valid, mixing)
+        both, alone = (self.predict(batch, what) for what in (Available.BOTH, Available.SAR))
+        return chosen(both, alone, valid, mixing, self.reach_px)
 
     @abstractmethod
     def _logits(self, batch: Batch, available: Available) -> Tensor:

@@ -184,6 +184,11 @@ class CollaborativeLearning(JointBranchMethod):
         return self.options.mixing
 
     @property
+    def learnt_gaps(self) -> bool:
+        """True where features are mixed in training."""
+        return self.options.mixing is Mixing.FEATURES
+
+    @property
     def mixings(self) -> frozenset[Mixing]:
         """All."""
         return frozenset(Mixing)

@@ -59,6 +59,11 @@ class ModalityDropout(Method):
         """SAR, and both."""
         return frozenset({Available.SAR, Available.BOTH})
 
+    @property
+    def learnt_gaps(self) -> bool:
+        """That of the options."""
+        return self.options.learn_gaps
+
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule
         """L_seg of the fused logits where the kept sensors have data, and of the optical stream's heads."""
         optical = batch.require("optical")

@@ -69,6 +69,11 @@ class Shaspec(Method):
         """SAR, and both."""
         return frozenset({Available.SAR, Available.BOTH})
 
+    @property
+    def learnt_gaps(self) -> bool:
+        """That of the options."""
+        return self.options.learn_gaps
+
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule
         """L_seg where the kept sensors have data, and both terms on the features of all samples."""
         optical, sar = batch.require("optical"), batch.require("sar")

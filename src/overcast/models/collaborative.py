@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from overcast.models.blocks import ResidualBlock, crop_like, logit_head, pad_to_stride
 from overcast.models.fusion import FusionHead
-from overcast.models.mixing import mixed, mixed_features, optical_weight
+from overcast.models.mixing import NEAR_PX, mixed, mixed_features, optical_weight
 from overcast.models.network import (
     HallucinationNetwork,
     Network,
@@ -92,7 +92,7 @@ class CollaborativeNetwork(Network):
         self, alone: RadarOutput, optical: Tensor, *, valid: Tensor | None = None, detach_sar: bool = False
     ) -> CollaborativeOutput:
         """All logits, those from SAR alone being known. No gradient enters the hallucination branch by mixing."""
-        weight = None if valid is None else optical_weight(valid)
+        weight = None if valid is None else optical_weight(valid, NEAR_PX)
         seen = self.optical_stream(optical, alone.features_hallucination, weight)
         radar = alone.radar.detach() if detach_sar else alone.radar
         fused = crop_like(self.optical_fusion(seen.decoded, radar).logits, optical)
@@ -138,7 +138,7 @@ class CollaborativeNetwork(Network):
 
         Features are mixed as `forward` mixes them.
         """
-        padded, weight = pad_to_stride(sar), optical_weight(valid)
+        padded, weight = pad_to_stride(sar), optical_weight(valid, NEAR_PX)
         hallucinated, radar = self.deployed.first_stream(padded), self.deployed.second_stream(padded)
         alone = crop_like(self.deployed.fusion(hallucinated.decoded, radar).logits, sar)
         seen = self.optical_stream(optical, hallucinated, weight)

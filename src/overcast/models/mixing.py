@@ -1,8 +1,9 @@
 """Features and logits of two sources mixed by how far the better one can be trusted at a place.
 
 A pixel near a cloud is seen through a receptive field that the cloud is a part of. The weight of the optical side
-therefore is 0 where the image has no data, rises over `REACH_PX` pixels inside of what it shows, and is 1 beyond: no
-border is drawn along the cloud.
+therefore is 0 where the image has no data, rises over a few pixels inside of what it shows, and is 1 beyond: no border
+is drawn along the cloud. How many: a network that was trained on images with gaps is right up to their edges, and what
+is given away there is lost; one that was not is wrong there (see EXPERIMENTS.md, any sky).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from torch import Tensor
 REACH_PX = 16
 """Distance to the nearest pixel without data from which on the optical side counts alone; at most the margin of the
 tiles of a scene, or a tiled scene would differ from a whole one."""
-_HALF = REACH_PX // 2
+NEAR_PX = 4
+"""The same of a network that was trained on images with gaps."""
 
 
 class Mixing(StrEnum):
@@ -31,15 +33,15 @@ class Mixing(StrEnum):
     """Optical and hallucinated features mixed at every scale before they are fused; logits as in `blend`."""
 
 
-def optical_weight(valid: Tensor) -> Tensor:
+def optical_weight(valid: Tensor, reach_px: int = REACH_PX) -> Tensor:
     """(B, 1, H, W) float32 weight in 0 .. 1 of the optical side from its validity (B, 1, H, W).
 
-    It is 0 exactly where the image has no data, and 1 exactly from `REACH_PX` pixels off such places on. What lies
-    beyond the border of the tile does not count.
+    It is 0 exactly where the image has no data, and 1 exactly from `reach_px` pixels, an even number, off such places
+    on. What lies beyond the border of the tile does not count.
     """
-    missing = (~valid).float()
-    inside = 1 - F.max_pool2d(missing, 2 * _HALF + 1, stride=1, padding=_HALF)
-    mean = F.avg_pool2d(inside, 2 * _HALF + 1, stride=1, padding=_HALF, count_include_pad=False)
+    half, missing = reach_px // 2, (~valid).float()
+    inside = 1 - F.max_pool2d(missing, 2 * half + 1, stride=1, padding=half)
+    mean = F.avg_pool2d(inside, 2 * half + 1, stride=1, padding=half, count_include_pad=False)
     return (mean * (1 + 1e-5)).clamp(max=1) * valid
 
 
@@ -60,8 +62,8 @@ def cell_means(weight: Tensor, size: Sequence[int]) -> Tensor:
     return weight if down == right == 1 else F.avg_pool2d(weight, (down, right))
 
 
-def chosen(both: Tensor, alone: Tensor, valid: Tensor, mixing: Mixing) -> Tensor:
-    """Logits (B, K, H, W) from both sensors and from SAR alone made one."""
+def chosen(both: Tensor, alone: Tensor, valid: Tensor, mixing: Mixing, reach_px: int = REACH_PX) -> Tensor:
+    """Logits (B, K, H, W) from both sensors and from SAR alone made one; `reach_px` is that of `optical_weight`."""
     if mixing is Mixing.CHOICE:
         return torch.where(valid, both, alone)
-    return mixed(both, alone, optical_weight(valid))
+    return mixed(both, alone, optical_weight(valid, reach_px))
