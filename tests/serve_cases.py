@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from raster_files import write_tiff
-from viewer_cases import write_layers
+from viewer_cases import Answer, Client, write_layers
 
 from overcast.server.root import Limits
 
@@ -53,3 +55,11 @@ def make_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script.write_text(STAND_IN, encoding="utf-8")
     monkeypatch.setattr("overcast.server.jobs._command", lambda arguments: [sys.executable, str(script), *arguments])
     return root
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+def execute(client: Client, scene: str, **inputs: Any) -> Answer:
+    body = json.dumps({"inputs": {"scene": scene, **inputs}})
+    return client.ask("/processes/predict/execution", "POST", body, JSON)
