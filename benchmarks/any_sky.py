@@ -31,6 +31,7 @@ from runs import Budget, run_config, trained
 from torch import Tensor
 
 from overcast.batch import Available, Batch
+from overcast.choices import Mixing
 from overcast.config import open_run
 from overcast.config.finished import FinishedRun
 from overcast.config.run import RunConfig
@@ -38,7 +39,7 @@ from overcast.data.parts import Part
 from overcast.evaluation.clouds import clouded
 from overcast.evaluation.machine import describe_machine
 from overcast.methods.base import Method
-from overcast.models.mixing import Mixing, chosen
+from overcast.models.mixing import chosen
 
 SHARES = (0.0, 0.10, 0.25, 0.50, 0.75, 0.90, 1.0)
 HALF = 0.5

@@ -17,12 +17,13 @@ from rich.progress import Progress
 
 from overcast.batch import Available
 from overcast.bundle import BUNDLED, WEIGHTS, release_bundle
+from overcast.choices import SimulationPreset
 from overcast.compare import Comparison, Request, compare_runs
 from overcast.config import load_config, train
 from overcast.evaluation.machine import describe_machine
 from overcast.settings import read_settings
 from overcast.simulator.dataset import simulate_dataset
-from overcast.simulator.options import Preset, SimulationOptions, preset
+from overcast.simulator.options import SimulationOptions, preset
 
 CONFIGS = Path("configs/bundled")
 METHOD = "cmhcl"
@@ -54,7 +55,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def simulate(city: Path, workers: int) -> Path:
-    base = preset(Preset.DEMO).model_dump(mode="json")
+    base = preset(SimulationPreset.DEMO).model_dump(mode="json")
     options = read_settings(SimulationOptions, CONFIGS / "simulation.yaml", [f"workers={workers}"], base)
     with Progress() as progress:
         task = progress.add_task("places")

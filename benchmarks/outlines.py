@@ -29,12 +29,12 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 from scipy import ndimage
 
+from overcast.choices import Outlines, Separate
 from overcast.data.raster import Georeference, Pixels
 from overcast.evaluation.polis import polis
 from overcast.grid import Window
-from overcast.inference.outlines.levels import Level, Outlines
+from overcast.inference.outlines.levels import Level
 from overcast.inference.polygons import Footprints, PolygonOptions, vectorize
-from overcast.inference.separate import Separate
 from overcast.simulator.city import build_city
 from overcast.simulator.geometry import Extent, polygons
 from overcast.simulator.options import CRS, CityOptions

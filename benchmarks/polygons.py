@@ -23,11 +23,10 @@ from affine import Affine
 from limits import as_command, at_least
 from outlines import LEFT, Repeated, town
 
+from overcast.choices import Encoding, Outlines
 from overcast.data.raster import Georeference
 from overcast.grid import Window
 from overcast.inference.cog import ProbabilitySource, ProbabilityWriter, bounded_cache
-from overcast.inference.encoding import Encoding
-from overcast.inference.outlines.levels import Outlines
 from overcast.inference.polygons import PolygonOptions, vectorize
 from overcast.inference.vector import Origin, write_footprints
 from overcast.simulator.options import CRS

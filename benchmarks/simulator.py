@@ -19,8 +19,9 @@ from pathlib import Path
 
 from limits import as_command, at_least, positive
 
+from overcast.choices import SimulationPreset
 from overcast.simulator.dataset import simulate_dataset
-from overcast.simulator.options import Preset, SimulationOptions, preset
+from overcast.simulator.options import SimulationOptions, preset
 from overcast.simulator.place import place_ids, simulate_place
 
 CASES = ("square", "dataset", "sentinel1")
@@ -40,7 +41,7 @@ def dataset(options: SimulationOptions) -> None:
 def options_of(case: str, side_m: float, gsd_m: float, workers: int) -> SimulationOptions:
     """One square, its quarters as places of 250-pixel chips, or one place of the preset `sentinel1`."""
     if case == "sentinel1":
-        return preset(Preset.SENTINEL1).model_copy(update={"places": 1})
+        return preset(SimulationPreset.SENTINEL1).model_copy(update={"places": 1})
     if case == "square":
         return SimulationOptions(places=0, scenes=1, scene_m=side_m, gsd_m=gsd_m)
     return SimulationOptions(places=4, place_m=side_m / 2, gsd_m=gsd_m, chip_px=250, workers=workers)

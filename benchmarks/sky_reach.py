@@ -16,11 +16,12 @@ from any_sky import HALF, Counts
 from limits import as_command, at_least
 
 from overcast.batch import Available
+from overcast.choices import Mixing
 from overcast.config import open_run
 from overcast.data.parts import Part
 from overcast.evaluation.clouds import clouded
 from overcast.evaluation.machine import describe_machine
-from overcast.models.mixing import Mixing, chosen
+from overcast.models.mixing import chosen
 
 REACHES = (0, 4, 6, 8, 12, 16)
 

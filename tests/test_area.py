@@ -21,11 +21,11 @@ from prepare_miniatures import write as write_power
 from torch import nn
 
 from overcast.batch import Modality
+from overcast.choices import Encoding
 from overcast.data.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
 from overcast.data.raster import Georeference, RasterioSource
 from overcast.errors import ConfigError, InputError
 from overcast.grid import Turn, Window
-from overcast.inference.encoding import Encoding
 from overcast.inference.ground import Area, Ground, area_of, ground_of
 from overcast.inference.model import SceneModel
 from overcast.inference.predict import PredictionSummary, PredictOptions, predict_file

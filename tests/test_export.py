@@ -16,12 +16,12 @@ from runtime_cases import Moody, edges
 from typer.testing import CliRunner
 
 from overcast.batch import Modality
+from overcast.choices import ImageKind
 from overcast.cli import app
-from overcast.cli.models import ImageChoice
 from overcast.data.radiometry import BandStatistics, SensorRadiometry, Unit
 from overcast.errors import ConfigError, InputError, OvercastError
 from overcast.inference import export
-from overcast.inference.export import ByteRange, ImageKind, export_model
+from overcast.inference.export import ByteRange, export_model
 from overcast.inference.model import SceneModel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -167,4 +167,3 @@ def test_command_writes_the_file_and_says_how_to_feed_it(tmp_path: Path, monkeyp
     assert "differ from PyTorch's by at most" in result.stdout
     assert ByteRange.of(MODEL).command() in result.stdout
     assert metadata(tmp_path / "city.onnx")["tiles_size"] == 32
-    assert list(ImageChoice) == list(ImageKind)

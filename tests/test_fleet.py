@@ -28,6 +28,7 @@ from test_resume import KILLED, Child, Counted, in_child, kill
 from torch import nn
 from typer.testing import CliRunner, Result
 
+from overcast.choices import Outlines
 from overcast.cli import app
 from overcast.cli import fleet as fleet_command
 from overcast.data.addresses import located
@@ -42,7 +43,6 @@ from overcast.inference.fleet.run import FleetRequest, FleetSummary, map_scenes
 from overcast.inference.fleet.scenes import SceneSpec, find_scenes
 from overcast.inference.fleet.worker import BlockTask, BlockWorker, Outcome
 from overcast.inference.model import SceneModel
-from overcast.inference.outlines.levels import Outlines
 from overcast.inference.progress import Progress
 from overcast.inference.scene import SceneOptions
 

@@ -17,6 +17,7 @@ from pyproj import Geod, Transformer
 from raster_files import write_tiff
 from test_predict import Directed
 
+from overcast.choices import Encoding
 from overcast.data.chips import read_chip
 from overcast.data.compass import nearest_side, radar_edge, unmirrored, up_azimuth
 from overcast.data.degrees import box_of, split_at_180, unwrapped
@@ -30,7 +31,6 @@ from overcast.data.radiometry import RadarSide, SensorRadiometry, Unit
 from overcast.errors import RadiometryError
 from overcast.evaluation.footprints import score_footprints
 from overcast.grid import HALF_TURN, Turn
-from overcast.inference.encoding import Encoding
 from overcast.inference.polygons import PolygonOptions
 from overcast.inference.predict import PredictOptions, predict_file
 from overcast.inference.stac import ground

@@ -8,12 +8,13 @@ from method_cases import SPEC, STATISTICS, label_of, losses_of_every_stage, make
 from torch import Tensor
 
 from overcast.batch import Available, Holds
+from overcast.choices import Mixing
 from overcast.errors import ConfigError
 from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions
 from overcast.methods.modality_dropout import ModalityDropoutOptions
 from overcast.methods.options import FusionOptions, build_method
 from overcast.methods.shaspec import ShaspecOptions
-from overcast.models.mixing import NEAR_PX, REACH_PX, Mixing, cell_means, optical_weight
+from overcast.models.mixing import NEAR_PX, REACH_PX, cell_means, optical_weight
 
 STEPS = 100
 SIZE = (70, 95)

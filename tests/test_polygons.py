@@ -15,13 +15,13 @@ from hypothesis.extra import numpy as hnp
 from pyproj import Geod
 from shapely.geometry import shape
 
+from overcast.choices import Outlines
 from overcast.data.radiometry import SensorRadiometry, Unit
 from overcast.data.raster import ArraySource, Georeference, Pixels
 from overcast.errors import ConfigError
 from overcast.grid import Window
 from overcast.inference import regions
 from overcast.inference.area import GeodesicArea, PlanarArea, measure_area
-from overcast.inference.outlines.levels import Outlines
 from overcast.inference.polygons import Footprints, PolygonOptions, vectorize
 
 PROBABILITY = SensorRadiometry(bands=("probability",), unit=Unit.DIGITAL_NUMBER, gsd_m=0.5)

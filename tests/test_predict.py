@@ -28,14 +28,13 @@ import overcast
 from overcast.batch import Modality
 from overcast.bundle import Bundle
 from overcast.bundle_record import BundleInfo
+from overcast.choices import Encoding, Outlines
 from overcast.data.radiometry import BandStatistics, RadarSide, Radiometry, SensorRadiometry, Statistics, Unit
 from overcast.errors import BundleError, ConfigError, InputError, RadiometryError
 from overcast.inference import cog, outputs
 from overcast.inference.cog import ProbabilityWriter
 from overcast.inference.declare import TAG, scene_radiometry
-from overcast.inference.encoding import Encoding
 from overcast.inference.model import SceneModel
-from overcast.inference.outlines.levels import Outlines
 from overcast.inference.polygons import PolygonOptions
 from overcast.inference.predict import PredictionSummary, PredictOptions, predict_file
 from overcast.inference.progress import Stage

@@ -28,14 +28,14 @@ from test_scene import STATISTICS, Sink, kernel
 from test_scene import speckle as scene_of
 from torch import nn
 
+from overcast.choices import Encoding, Outlines
 from overcast.data.raster import ArraySource
 from overcast.errors import InputError
 from overcast.inference import blockfile, publication, scratch
 from overcast.inference import predict as predict_module
 from overcast.inference.blend import StripJoiner
 from overcast.inference.blockfile import Block, BlockWriter, read_block
-from overcast.inference.encoding import Encoding, decode, encode
-from overcast.inference.outlines.levels import Outlines
+from overcast.inference.encoding import decode, encode
 from overcast.inference.predict import PredictionSummary, predict_file
 from overcast.inference.progress import Progress, Stage
 from overcast.inference.scene import SceneOptions, StripPredictor, plan_scene, predict_scene

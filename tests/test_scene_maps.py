@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from overcast.batch import Modality
 from overcast.bundle import load_bundle
+from overcast.choices import Encoding, Outlines, Separate, Tta
 from overcast.data.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
 from overcast.data.raster import ArraySource
 from overcast.data.targets import Targets, draw_targets
@@ -27,18 +28,15 @@ from overcast.evaluation.separation import separate_by_walls
 from overcast.grid import Window
 from overcast.inference.blend import StripJoiner
 from overcast.inference.blockfile import Block, BlockWriter, read_block
-from overcast.inference.encoding import Encoding, encode
+from overcast.inference.encoding import encode
 from overcast.inference.fleet.backend import compute_on
 from overcast.inference.fleet.manifest import request_digest
 from overcast.inference.fleet.worker import BlockTask, BlockWorker, Outcome
 from overcast.inference.job import Job
 from overcast.inference.model import SceneModel
-from overcast.inference.outlines.levels import Outlines
 from overcast.inference.polygons import PolygonOptions
 from overcast.inference.predict import PredictionSummary, PredictOptions, predict_file, run_job
 from overcast.inference.scene import SceneOptions, StripPredictor, plan_scene, predict_scene
-from overcast.inference.separate import Separate
-from overcast.models.views import Tta
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SENSOR = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, gsd_m=0.5, radar_side=RadarSide.NORTH, nodata=-99)

@@ -18,11 +18,11 @@ from shapely.geometry import shape
 from torch import nn
 
 from overcast.batch import Modality
+from overcast.choices import Outlines
 from overcast.data.radiometry import BandStatistics, SensorRadiometry, Unit
 from overcast.data.raster import ArraySource, Georeference
 from overcast.grid import Window
 from overcast.inference.model import SceneModel
-from overcast.inference.outlines.levels import Outlines
 from overcast.inference.polygons import PolygonOptions, vectorize
 from overcast.inference.predict import PredictOptions, predict_file
 from overcast.inference.scene import SceneOptions, predict_scene

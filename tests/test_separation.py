@@ -13,13 +13,14 @@ from scipy import ndimage
 from torch import Tensor
 
 from overcast.batch import Batch
+from overcast.choices import Separation
 from overcast.data.targets import Targets, draw_targets
 from overcast.errors import ConfigError, MissingModalityError
 from overcast.evaluation.instances import instances_from_probability, outlines_of_instances
 from overcast.evaluation.result import EvaluationOptions
 from overcast.evaluation.run import evaluate
 from overcast.evaluation.selection import PanelOptions
-from overcast.evaluation.separation import SMALLEST_SEED_PIXELS, Separate, separate_by_walls
+from overcast.evaluation.separation import SMALLEST_SEED_PIXELS, separate_by_walls
 
 
 def row_houses() -> np.ndarray:
@@ -101,7 +102,7 @@ def maps(batch: Batch) -> Tensor:
 
 
 OPTIONS = EvaluationOptions(min_area_m2=5.0, panels=PanelOptions(count=0))
-APART = OPTIONS.model_copy(update={"separate": Separate.WATERSHED})
+APART = OPTIONS.model_copy(update={"separate": Separation.WATERSHED})
 
 
 def test_instance_scores_reward_the_cut():

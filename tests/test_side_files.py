@@ -20,9 +20,9 @@ from shapely.geometry import box, shape
 from test_predict import MODEL, OPTIONS, SENSOR, bundle, names, predict, speckle, write_scene
 
 from overcast import __version__
+from overcast.choices import Outlines
 from overcast.errors import InputError
 from overcast.inference.model import SceneModel, Tempered
-from overcast.inference.outlines.levels import Outlines
 from overcast.inference.outputs import writing
 from overcast.inference.predict import predict_file
 from overcast.inference.style import CLASSES, qml, store_style

@@ -10,10 +10,11 @@ import shapely
 import yaml
 from pydantic import ValidationError
 
+from overcast.choices import SimulationPreset
 from overcast.errors import InputError
 from overcast.simulator.dataset import read_options, simulate_dataset
 from overcast.simulator.geometry import Extent
-from overcast.simulator.options import CRS, Preset, SarOptions, SimulationOptions, preset
+from overcast.simulator.options import CRS, SarOptions, SimulationOptions, preset
 from overcast.simulator.place import place_bounds, place_ids, simulate_place
 
 SMALL = SimulationOptions(
@@ -198,8 +199,8 @@ def test_options_are_kept_with_the_data_and_refuse_nonsense(folder, tmp_path):
         SimulationOptions(places=0)
     with pytest.raises(ValidationError, match="extra"):
         SimulationOptions(plaecs=3)
-    assert preset(Preset.SPACENET6).gsd_m == 0.5
-    assert preset(Preset.DEMO).gsd_m == 1.0
+    assert preset(SimulationPreset.SPACENET6).gsd_m == 0.5
+    assert preset(SimulationPreset.DEMO).gsd_m == 1.0
 
 
 def test_places_lie_on_a_grid_with_gaps():

@@ -3,13 +3,14 @@ import pytest
 import rasterio
 import shapely
 
+from overcast.choices import SimulationPreset
 from overcast.data.folder import folder_catalog
 from overcast.data.radiometry import Unit
 from overcast.data.raster import Georeference
 from overcast.simulator.dataset import simulate_dataset
 from overcast.simulator.footprints import city_of
 from overcast.simulator.geometry import Extent, Surface
-from overcast.simulator.options import CRS, Preset, SarOptions, SimulationOptions, preset
+from overcast.simulator.options import CRS, SarOptions, SimulationOptions, preset
 from overcast.simulator.radar_geometry import RadarFrame, radar_grid
 from overcast.simulator.sampling import between_nodes, block_mean, finer, supersampling
 from overcast.simulator.sar import Strip, form_image
@@ -18,14 +19,14 @@ from overcast.simulator.scatter import expected_power
 from overcast.simulator.scene import label_mask, rasterize_city
 
 DECLARED = {
-    Preset.SPACENET6: (0.5, ("HH", "HV", "VH", "VV")),
-    Preset.DEMO: (1.0, ("HH", "HV", "VH", "VV")),
-    Preset.GF3: (1.0, ("HH",)),
-    Preset.SENTINEL1: (10.0, ("VV", "VH")),
+    SimulationPreset.SPACENET6: (0.5, ("HH", "HV", "VH", "VV")),
+    SimulationPreset.DEMO: (1.0, ("HH", "HV", "VH", "VV")),
+    SimulationPreset.GF3: (1.0, ("HH",)),
+    SimulationPreset.SENTINEL1: (10.0, ("VV", "VH")),
 }
 
 
-def shrunk(name: Preset) -> SimulationOptions:
+def shrunk(name: SimulationPreset) -> SimulationOptions:
     """The preset on one small place."""
     full = preset(name)
     chip = 64 if full.gsd_m < 5 else 48
@@ -33,7 +34,7 @@ def shrunk(name: Preset) -> SimulationOptions:
     return full.model_copy(update=small)
 
 
-@pytest.mark.parametrize("name", Preset)
+@pytest.mark.parametrize("name", SimulationPreset)
 def test_each_preset_writes_a_data_set_that_the_folder_catalog_reads(name, tmp_path):
     root = simulate_dataset(tmp_path / "city", shrunk(name))
     catalog = folder_catalog(root)
@@ -50,11 +51,11 @@ def test_each_preset_writes_a_data_set_that_the_folder_catalog_reads(name, tmp_p
     assert np.isfinite(values).all()
     held = (values != 0).all(0)
     assert np.array_equal(held, (values != 0).any(0))
-    low, high = (-30, 0) if name in (Preset.GF3, Preset.SENTINEL1) else (15, 45)
+    low, high = (-30, 0) if name in (SimulationPreset.GF3, SimulationPreset.SENTINEL1) else (15, 45)
     assert low < np.median(values[0][held]) < high
 
 
-@pytest.mark.parametrize("name", Preset)
+@pytest.mark.parametrize("name", SimulationPreset)
 def test_speckle_of_each_preset_has_its_looks(name):
     """mean^2 / variance of uniform ground; neighbours are correlated, so fewer pixels count than there are."""
     sar = preset(name).sar

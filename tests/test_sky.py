@@ -24,13 +24,13 @@ import overcast as oc
 from overcast.arithmetic import Precision
 from overcast.batch import Modality
 from overcast.bundle import load_bundle
+from overcast.choices import Encoding, Mixing
 from overcast.data.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
 from overcast.data.raster import Georeference
 from overcast.errors import BundleError, ConfigError, InputError, RadiometryError
 from overcast.grid import Window
 from overcast.inference import sky as sky_module
 from overcast.inference.blockwise import SceneWork, compute_here
-from overcast.inference.encoding import Encoding
 from overcast.inference.fleet.backend import task_of
 from overcast.inference.fleet.optical import require_some
 from overcast.inference.fleet.run import FleetRequest, map_scenes
@@ -46,7 +46,7 @@ from overcast.inference.scene import SceneOptions
 from overcast.inference.sky import OpticalInput, open_sky
 from overcast.inference.two_sensors import TwoSensors, shown_of
 from overcast.inference.work import store_block
-from overcast.models.mixing import Mixing, chosen
+from overcast.models.mixing import chosen
 from overcast.runtime.options import Runtime
 
 SENSOR = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, gsd_m=0.5)

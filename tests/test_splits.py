@@ -11,6 +11,7 @@ import shapely
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from overcast.choices import SpaceNet6Side
 from overcast.data.chips import Bounds
 from overcast.data.ground import TOUCH_M, Placed
 from overcast.data.groups import choose
@@ -18,7 +19,6 @@ from overcast.data.leaks import check_split, describe_split, shared_ground_m2
 from overcast.data.spacenet6 import TileCorner, tiles_from_csv
 from overcast.data.splits import (
     Part,
-    Side,
     Split,
     block_split,
     cluster_split,
@@ -56,9 +56,11 @@ def corners() -> tuple[TileCorner, ...]:
     return tiles_from_csv(Path(__file__).parent / "fixtures" / "spacenet6_tiles.csv")
 
 
-@pytest.mark.parametrize(("side", "train", "test", "between"), [("east", 2351, 705, 345), ("north", 2470, 788, 143)])
+@pytest.mark.parametrize(
+    ("side", "train", "test", "between"), [(SpaceNet6Side.EAST, 2351, 705, 345), (SpaceNet6Side.NORTH, 2470, 788, 143)]
+)
 def test_spacenet6_split_on_the_real_corners(
-    corners: tuple[TileCorner, ...], side: Side, train: int, test: int, between: int
+    corners: tuple[TileCorner, ...], side: SpaceNet6Side, train: int, test: int, between: int
 ) -> None:
     split = spacenet6_split(corners, side)
     assert split.counts == {"train": train, "validation": 0, "test": test, "dropped": between}
@@ -68,9 +70,12 @@ def test_spacenet6_split_on_the_real_corners(
     assert shapely.intersection(*unions).area == 0
 
 
-@pytest.mark.parametrize(("side", "train", "tiles", "km2"), [("east", 2696, 337, 3.0776), ("north", 2613, 140, 0.6149)])
+@pytest.mark.parametrize(
+    ("side", "train", "tiles", "km2"),
+    [(SpaceNet6Side.EAST, 2696, 337, 3.0776), (SpaceNet6Side.NORTH, 2613, 140, 0.6149)],
+)
 def test_the_naive_split_leaks_as_the_report_says(
-    corners: tuple[TileCorner, ...], side: Side, train: int, tiles: int, km2: float
+    corners: tuple[TileCorner, ...], side: SpaceNet6Side, train: int, tiles: int, km2: float
 ) -> None:
     split = spacenet6_naive_split(corners, side)
     report = check_split(split, corners)[Part.TRAIN, Part.TEST]
@@ -79,8 +84,10 @@ def test_the_naive_split_leaks_as_the_report_says(
     assert f"{tiles} of {train} training chips share {km2:.2f} km2 of ground" in report.sentence()
 
 
-@pytest.mark.parametrize("side", ["east", "north"])
-def test_a_validation_part_of_the_real_tiles_shares_no_ground(corners: tuple[TileCorner, ...], side: Side) -> None:
+@pytest.mark.parametrize("side", list(SpaceNet6Side))
+def test_a_validation_part_of_the_real_tiles_shares_no_ground(
+    corners: tuple[TileCorner, ...], side: SpaceNet6Side
+) -> None:
     split = hold_out_side(spacenet6_split(corners, side), corners, 0.12, bearing_deg=0)
     described = describe_split(split, corners)
     assert described["shared_ground_m2"] == 0
@@ -91,7 +98,7 @@ def test_a_validation_part_of_the_real_tiles_shares_no_ground(corners: tuple[Til
 
 
 def test_blocks_of_the_real_tiles_cost_more_than_a_side(corners: tuple[TileCorner, ...]) -> None:
-    split = spacenet6_split(corners, "east")
+    split = spacenet6_split(corners, SpaceNet6Side.EAST)
     blocks = hold_out(split, corners, 0.12, seed=1, block_m=1350)
     side = hold_out_side(split, corners, 0.12, bearing_deg=0)
     assert describe_split(blocks, corners)["clean"]
@@ -101,9 +108,9 @@ def test_blocks_of_the_real_tiles_cost_more_than_a_side(corners: tuple[TileCorne
 def test_tiles_from_elsewhere_are_refused(corners: tuple[TileCorner, ...]) -> None:
     west = tuple(tile for tile in corners if tile.x < 595000)
     with pytest.raises(InputError, match="no tile lies in the east test ground"):
-        spacenet6_split(west, "east")
+        spacenet6_split(west, SpaceNet6Side.EAST)
     with pytest.raises(InputError, match="every tile reaches into the east test ground"):
-        spacenet6_split(tuple(tile for tile in corners if tile.x > 595310), "east")
+        spacenet6_split(tuple(tile for tile in corners if tile.x > 595310), SpaceNet6Side.EAST)
 
 
 # Any split by ground

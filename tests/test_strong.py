@@ -17,6 +17,7 @@ from overcast.benchmark.jobs import base_config
 from overcast.benchmark.options import load_benchmark
 from overcast.benchmark.runner import prepare_data
 from overcast.bundle import load_bundle
+from overcast.choices import Separation, Tta
 from overcast.cli import app
 from overcast.compare import Request, compare_runs
 from overcast.config import RunConfig, config_yaml, load_config, open_run, train
@@ -24,8 +25,6 @@ from overcast.config.recipe import Recipe
 from overcast.data.targets import Target, Targets
 from overcast.errors import ConfigError
 from overcast.evaluation.result import Evaluation, EvaluationOptions
-from overcast.evaluation.separation import Separate
-from overcast.models.views import Tta
 from overcast.training.folder import LATER_SETTINGS, RunFolder, _flatten
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -41,7 +40,7 @@ def test_one_word_is_the_whole_recipe():
     assert config.recipe is Recipe.STRONG
     assert config.targets == Targets(edge=True, contact=True)
     assert (config.augmentation.scale, config.augmentation.rotation_deg) == (0.2, 10.0)
-    assert (config.evaluation.tta, config.evaluation.separate) == (Tta.FULL, Separate.WATERSHED)
+    assert (config.evaluation.tta, config.evaluation.separate) == (Tta.FULL, Separation.WATERSHED)
     assert config.network_spec(4, 3).logits == 3
 
 
@@ -52,7 +51,7 @@ def test_what_is_set_wins_over_the_recipe_in_any_order(tmp_path: Path):
     config = RunConfig.model_validate(first)
     assert config.targets.names == (Target.FOOTPRINT, Target.EDGE)
     assert (config.augmentation.scale, config.augmentation.rotation_deg) == (0.1, 10.0)
-    assert (config.evaluation.tta, config.evaluation.separate) == (Tta.FLIP, Separate.WATERSHED)
+    assert (config.evaluation.tta, config.evaluation.separate) == (Tta.FLIP, Separation.WATERSHED)
     path = tmp_path / "config.yaml"
     path.write_text(config_yaml(config), encoding="utf-8")
     assert load_config(path) == config
@@ -129,14 +128,14 @@ def test_the_footprint_is_what_is_scored(strong_run: Path):
 
 def test_evaluation_follows_the_configuration_and_its_overrides(strong_run: Path, tmp_path: Path):
     as_configured = compare_runs([strong_run], tmp_path / "a").results[0].evaluation
-    assert (as_configured.options.tta, as_configured.options.separate) == (Tta.FULL, Separate.WATERSHED)
+    assert (as_configured.options.tta, as_configured.options.separate) == (Tta.FULL, Separation.WATERSHED)
     plain = (
-        compare_runs([strong_run], tmp_path / "a", Request(tta=Tta.OFF, separate=Separate.OFF)).results[0].evaluation
+        compare_runs([strong_run], tmp_path / "a", Request(tta=Tta.OFF, separate=Separation.OFF)).results[0].evaluation
     )
-    assert (plain.options.tta, plain.options.separate) == (Tta.OFF, Separate.OFF)
+    assert (plain.options.tta, plain.options.separate) == (Tta.OFF, Separation.OFF)
     assert plain.total.curve != as_configured.total.curve
     flipped = (
-        compare_runs([strong_run], tmp_path / "b", Request(tta=Tta.FLIP, separate=Separate.OFF)).results[0].evaluation
+        compare_runs([strong_run], tmp_path / "b", Request(tta=Tta.FLIP, separate=Separation.OFF)).results[0].evaluation
     )
     assert flipped.total.curve != plain.total.curve
     reports = [(tmp_path / name / "report.html").read_text(encoding="utf-8") for name in "ab"]
@@ -151,7 +150,7 @@ def test_the_command_line_chooses_views_and_separation(strong_run: Path, tmp_pat
     assert result.exit_code == 0, result.output
     (path,) = (tmp_path / "results").glob("*.json")
     options = Evaluation.read(path).options
-    assert (options.tta, options.separate) == (Tta.FLIP, Separate.WATERSHED)
+    assert (options.tta, options.separate) == (Tta.FLIP, Separation.WATERSHED)
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "averaged over look-safe views (flip); touching buildings separated" in report
     assert "--tta flip --separate watershed" in report
@@ -161,7 +160,7 @@ def test_separation_without_learnt_walls_is_refused(tiny_sets: list[str], tmp_pa
     sets = [*tiny_sets, "training.steps=1", "training.round_steps=1"]
     train(load_config(None, sets), tmp_path / "run", console=Console(file=io.StringIO()))
     with pytest.raises(ConfigError, match="has learnt neither edges nor contacts"):
-        compare_runs([tmp_path / "run"], tmp_path / "out", Request(separate=Separate.WATERSHED))
+        compare_runs([tmp_path / "run"], tmp_path / "out", Request(separate=Separation.WATERSHED))
 
 
 def test_a_benchmark_takes_the_evaluation_of_its_data_set(tiny_folder: Path, tmp_path: Path):
@@ -177,4 +176,4 @@ def test_a_benchmark_takes_the_evaluation_of_its_data_set(tiny_folder: Path, tmp
     path = tmp_path / "benchmark.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     options: dict[str, EvaluationOptions] = prepare_data(load_benchmark(path), lambda *_: None)
-    assert (options["tiny"].tta, options["tiny"].separate) == (Tta.FULL, Separate.WATERSHED)
+    assert (options["tiny"].tta, options["tiny"].separate) == (Tta.FULL, Separation.WATERSHED)

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from overcast.batch import Batch
+from overcast.choices import Tta
 from overcast.config.predictor import seen
 from overcast.data.augment import Symmetry, safe_geometry
 from overcast.data.radiometry import RadarSide
-from overcast.models.views import SCALES, Averaged, Tta, View, averaged, views_of
+from overcast.models.views import SCALES, Averaged, View, averaged, views_of
 
 LOOKS = [*RadarSide, None]
 views = st.builds(View, st.booleans(), st.booleans(), st.sampled_from(SCALES))

@@ -8,12 +8,11 @@ from common import BANDS, Done, Job, network, run
 
 from overcast.arithmetic import Precision
 from overcast.batch import Modality
+from overcast.choices import Encoding, Outlines
 from overcast.data.files import grid_of, open_raster
 from overcast.data.radiometry import BandStatistics, SensorRadiometry, Unit
 from overcast.data.raster import Georeference
-from overcast.inference.encoding import Encoding
 from overcast.inference.model import SceneModel
-from overcast.inference.outlines.levels import Outlines
 from overcast.inference.polygons import PolygonOptions
 from overcast.inference.predict import PredictOptions, predict_file
 from overcast.inference.ready import for_runtime, tile_shape

@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from overcast.batch import Available
+from overcast.choices import Separation, Tta
 from overcast.config import FinishedRun, open_run
 from overcast.config.predictor import cloud_predictor, predictor
 from overcast.data.catalog import Catalog
@@ -20,8 +21,6 @@ from overcast.evaluation.report import write_report
 from overcast.evaluation.report_data import Origin, ReportData, Result
 from overcast.evaluation.result import Evaluation, EvaluationOptions
 from overcast.evaluation.run import evaluate
-from overcast.evaluation.separation import Separate
-from overcast.models.views import Tta
 from overcast.simulator.dataset import OPTIONS_FILE
 from overcast.training.folder import RunFolder, write_atomic
 
@@ -50,7 +49,7 @@ class Request:
     device: str = "cpu"
     tta: Tta | None = None
     """Test-time augmentation; None is what each run's configuration says."""
-    separate: Separate | None = None
+    separate: Separation | None = None
     """Whether touching buildings are separated; None is what each run's configuration says."""
 
 

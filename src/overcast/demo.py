@@ -21,6 +21,7 @@ from rich.console import Console
 from overcast.arithmetic import AUTO, Precision
 from overcast.batch import IGNORE_LABEL
 from overcast.bundle import BUNDLED, load_bundle
+from overcast.choices import SimulationPreset
 from overcast.compare import Comparison, Request, compare_runs
 from overcast.config import RunConfig, train
 from overcast.data.files import open_grid, open_raster
@@ -35,7 +36,7 @@ from overcast.inference.predict import PredictOptions, predict_file
 from overcast.inference.scene import SceneOptions
 from overcast.lifesigns import shown
 from overcast.simulator.as_scenes import LABELLED_SHARE, simulate_scenes
-from overcast.simulator.options import CityOptions, Preset, SarOptions, SimulationOptions, preset
+from overcast.simulator.options import CityOptions, SarOptions, SimulationOptions, preset
 from overcast.simulator.writing import write_footprints
 
 METHODS: Mapping[str, dict[str, Any]] = {
@@ -106,7 +107,7 @@ def demo_options(seed: int) -> SimulationOptions:
     city = CityOptions(built_share=0.9, trees=0.5, cars=0.5)
     sar = SarOptions(looks=4, wedge_share=0.0, gain_drift_db=1.0, cross_drift_db=0.5)
     scenes = {"seed": seed, "places": 0, "scenes": 2, "scene_m": SCENE_M, "workers": os.cpu_count() or 1}
-    return preset(Preset.DEMO).model_copy(update={**scenes, "city": city, "sar": sar})
+    return preset(SimulationPreset.DEMO).model_copy(update={**scenes, "city": city, "sar": sar})
 
 
 def write_data(files: DemoFiles) -> None:

@@ -8,15 +8,16 @@ from pathlib import Path
 from overcast.api.model import Model, load_model
 from overcast.arithmetic import AUTO, capabilities, settled_device
 from overcast.batch import Available
+from overcast.choices import SimulationPreset
 from overcast.compare import Comparison, Request, compare_runs
 from overcast.config import load_config
 from overcast.config import train as train_run
 from overcast.settings import read_settings
 from overcast.simulator.dataset import simulate_dataset
-from overcast.simulator.options import Preset, SimulationOptions, preset
+from overcast.simulator.options import SimulationOptions, preset
 
 
-def simulate(output: str | Path, base: str = Preset.DEMO, settings: Sequence[str] = ()) -> Path:
+def simulate(output: str | Path, base: str = SimulationPreset.DEMO, settings: Sequence[str] = ()) -> Path:
     """Write a simulated city: optical and SAR images with exact footprints. The same settings give the same bytes.
 
     Args:
@@ -34,7 +35,7 @@ def simulate(output: str | Path, base: str = Preset.DEMO, settings: Sequence[str
     Example:
         >>> simulate("data/city", settings=["places=4", "seed=1"])  # doctest: +SKIP
     """
-    named = preset(Preset(base)).model_dump(mode="json")
+    named = preset(SimulationPreset(base)).model_dump(mode="json")
     return simulate_dataset(Path(output), read_settings(SimulationOptions, None, settings, named))
 
 

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import os
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from overcast.choices import SimulationPreset, SpaceNet6Side
 from overcast.cli.console import counting_bar, print_json
 
 if TYPE_CHECKING:
     from overcast.data.parts import Split
 
 splits_app = typer.Typer(no_args_is_help=True, help="Make splits by place that share no ground.")
-
-
-class SimulationPreset(StrEnum):
-    """Named simulations."""
-
-    SPACENET6 = "spacenet6"
-    DEMO = "demo"
-    GF3 = "gf3"
-    SENTINEL1 = "sentinel1"
-
-
-class SpaceNet6Side(StrEnum):
-    """Side of the area that is tested on."""
-
-    EAST = "east"
-    NORTH = "north"
 
 
 def simulate(
@@ -72,7 +56,7 @@ def simulate(
     from overcast.simulator.as_scenes import simulate_scenes
     from overcast.simulator.dataset import simulate_dataset
     from overcast.simulator.given import digest, read_town
-    from overcast.simulator.options import Preset, SimulationOptions
+    from overcast.simulator.options import SimulationOptions
     from overcast.simulator.options import preset as named
     from overcast.simulator.town import tiled
 
@@ -82,7 +66,7 @@ def simulate(
         raise ConfigError("--footprints is cut into places: leave out --scenes, or give a large --set place_m=...")
     counts = {"places": places, "scenes": scenes, "seed": seed, "workers": workers or os.cpu_count()}
     given = [f"{name}={value}" for name, value in counts.items() if value is not None]
-    base = named(Preset(preset.value)).model_dump(mode="json")
+    base = named(preset).model_dump(mode="json")
     if as_scenes:
         if footprints is not None or places:
             raise ConfigError("--as-scenes writes whole scenes of a drawn city: leave out --footprints and --places.")
@@ -128,7 +112,7 @@ def spacenet6(
     elif root is not None:
         corners = corners_of(spacenet6_catalog(root).chips)
     make = spacenet6_naive_split if naive else spacenet6_split
-    _show_split(make(corners, split.value), corners, output, as_json=as_json)
+    _show_split(make(corners, split), corners, output, as_json=as_json)
 
 
 @splits_app.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from overcast.cli.choices import OutlineMode
+from overcast.choices import Outlines
 from overcast.cli.sky import AREA, CLOUDS, OPTICAL
 from overcast.data.units import RadarSide, Unit
 
@@ -74,7 +74,7 @@ MinAreaOption = Annotated[
     float, typer.Option("--min-area-m2", help="Smaller footprints are dropped.", rich_help_panel=FOOTPRINTS)
 ]
 OutlinesOption = Annotated[
-    OutlineMode,
+    Outlines,
     typer.Option(
         "--outlines",
         help="How outlines are drawn: along pixel edges, squared gently, or every wall squared.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from overcast.arithmetic import AUTO
-from overcast.cli.choices import OutlineMode
+from overcast.choices import Outlines
 from overcast.cli.console import counting_bar, print_json
 from overcast.cli.declarations import (
     MACHINE,
@@ -58,7 +58,7 @@ def predict(
     accept_values: AcceptOption = False,
     threshold: ThresholdOption = 0.5,
     min_area_m2: MinAreaOption = 10.0,
-    outlines: OutlinesOption = OutlineMode.GENTLE,
+    outlines: OutlinesOption = Outlines.GENTLE,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -115,7 +115,7 @@ def map_scenes(
     accept_values: AcceptOption = False,
     threshold: ThresholdOption = 0.5,
     min_area_m2: MinAreaOption = 10.0,
-    outlines: OutlinesOption = OutlineMode.GENTLE,
+    outlines: OutlinesOption = Outlines.GENTLE,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="Folder; each output is named after its scene.", rich_help_panel=OUTPUT),

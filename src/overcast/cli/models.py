@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from overcast.arithmetic import AUTO, capabilities, settled_device
-from overcast.cli.choices import Separation, Views
+from overcast.choices import EvaluatedPart, ExportPrecision, ImageKind, Separation, Tta
 from overcast.cli.console import counting_bar, print_json, print_table
 
 if TYPE_CHECKING:
     from overcast.compare import Comparison
     from overcast.methods.base import Method
-
-
-class EvaluatedPart(StrEnum):
-    """Part of the split."""
-
-    VALIDATION = "validation"
-    TEST = "test"
-
-
-class ExportPrecision(StrEnum):
-    """Arithmetic of an exported network."""
-
-    FP32 = "fp32"
-    INT8 = "int8"
-
-
-class ImageChoice(StrEnum):
-    """What an exported network is given."""
-
-    BYTES = "bytes"
-    UNIT = "unit"
 
 
 def demo(
@@ -94,7 +72,7 @@ def evaluate(
     sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for example data.root=data/city.")] = None,
     instances: Annotated[bool | None, typer.Option(help="Match single footprints; default: below 3 m pixels.")] = None,
     tta: Annotated[
-        Views | None,
+        Tta | None,
         typer.Option(
             help="Average over look-safe views: flip along the flight direction, full: at three scales too. "
             "Default: as each run's configuration says."
@@ -115,8 +93,6 @@ def evaluate(
     from overcast.compare import Request, compare_runs
     from overcast.data.parts import Part
     from overcast.errors import ConfigError
-    from overcast.evaluation.separation import Separate
-    from overcast.models.views import Tta
 
     known = [available.value for available in Available]
     wanted = None if modalities is None else [name.strip() for name in modalities.split(",")]
@@ -134,8 +110,8 @@ def evaluate(
         + (f" --tta {tta.value}" if tta else "")
         + (f" --separate {separate.value}" if separate else ""),
         device=settled_device(device, capabilities()),
-        tta=None if tta is None else Tta(tta.value),
-        separate=None if separate is None else Separate(separate.value),
+        tta=tta,
+        separate=separate,
     )
     with counting_bar("evaluating", "chips") as update:
         comparison = compare_runs(runs, output, request, lambda name, done, total: update(done, total, name))
@@ -225,8 +201,8 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .onnx.")],
     tile: Annotated[int, typer.Option(help="Side of the square tiles in pixels, a multiple of 32.")] = 512,
     image: Annotated[
-        ImageChoice, typer.Option("--input", help="8-bit pixels divided by 255 (QGIS), or pixels in the model's unit.")
-    ] = ImageChoice.BYTES,
+        ImageKind, typer.Option("--input", help="8-bit pixels divided by 255 (QGIS), or pixels in the model's unit.")
+    ] = ImageKind.BYTES,
     calibrated: Annotated[bool, typer.Option(help="Divide logits by the temperature in the model.")] = True,
     precision: Annotated[
         ExportPrecision, typer.Option(help="int8: a quarter of the size and faster on a CPU; needs --calibrate.")
@@ -247,7 +223,7 @@ def export(
     """
     from overcast.bundle import BUNDLED, load_bundle
     from overcast.errors import ConfigError
-    from overcast.inference.export import ByteRange, ImageKind, export_model
+    from overcast.inference.export import ByteRange, export_model
     from overcast.inference.export_int8 import export_int8
     from overcast.inference.model import SceneModel
 
@@ -255,14 +231,13 @@ def export(
     loaded = SceneModel.of(
         load_bundle(folder / "bundle" if (folder / "bundle").is_dir() else folder), calibrated=calibrated
     )
-    kind = ImageKind(image.value)
     if (precision is ExportPrecision.INT8) is not bool(calibrate):
         raise ConfigError("--precision int8 and --calibrate belong together: name scenes like those to be mapped.")
     if calibrate:
-        made = export_int8(loaded, output, calibrate, tile=tile, kind=kind, overwrite=overwrite)
+        made = export_int8(loaded, output, calibrate, tile=tile, kind=image, overwrite=overwrite)
         typer.echo(f"{output}: int8 costs about {made.points_lost:.2f} IoU points, by {made.tiles} tiles")
     else:
-        difference = export_model(loaded, output, tile=tile, kind=kind, overwrite=overwrite)
+        difference = export_model(loaded, output, tile=tile, kind=image, overwrite=overwrite)
         typer.echo(f"{output}: probabilities differ from PyTorch's by at most {difference:.2g}")
-    if kind is ImageKind.BYTES:
+    if image is ImageKind.BYTES:
         typer.echo(f"bytes for it: {ByteRange.of(loaded).command()}")

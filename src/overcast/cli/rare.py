@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from overcast.arithmetic import Precision
-from overcast.cli.choices import EncodingChoice, MixingChoice, SeparateMode, Views
+from overcast.choices import Encoding, MixingChoice, Separate, Tta
 from overcast.runtime.options import Runtime
 from overcast.settings import read_settings
 
@@ -47,7 +47,7 @@ class RareOptions(BaseModel):
     """What runs the network: auto (the fastest that works, for large scenes), or one of docs/runtimes.md."""
     cache: bool = True
     """Keep exported networks in the cache folder for the next run."""
-    tta: Views = Views.OFF
+    tta: Tta = Tta.OFF
     """Average over look-safe views: flip, along the flight direction (twice the time); full, at three scales too (six
     times); or off."""
     calibrated: bool = True
@@ -62,12 +62,12 @@ class RareOptions(BaseModel):
     """Value without data in the optical image."""
     mixing: MixingChoice = MixingChoice.AUTO
     """How both sensors become one map: blend, features or choice; auto: blend, which draws no border along clouds."""
-    separate: SeparateMode = SeparateMode.AUTO
+    separate: Separate = Separate.AUTO
     """Touching buildings as one footprint (off), or apart with shared walls (watershed); auto: apart where the model
     has learnt the walls between them."""
     strip_pixels: int = 2_000_000
     """Pixels whose outlines are drawn together; it bounds the memory and changes no footprint."""
-    encoding: EncodingChoice = EncodingChoice.UINT8
+    encoding: Encoding = Encoding.UINT8
     """How the probability is stored: uint8, in steps of 0.4 percent, or float32."""
     style: bool = True
     """Write a QGIS style beside the footprints and into a GeoPackage."""

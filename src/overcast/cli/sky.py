@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
-from overcast.cli.choices import MixingChoice
+from overcast.choices import Mixing, MixingChoice
 
 if TYPE_CHECKING:
     from overcast.inference.ground import Area
     from overcast.inference.sky import OpticalInput
-    from overcast.models.mixing import Mixing
 
 
 class _Told(TypedDict):
@@ -59,8 +58,6 @@ class Beside:
 
     def chosen_mixing(self) -> Mixing | None:
         """None: the default, `blend`."""
-        from overcast.models.mixing import Mixing
-
         return None if self.mixing is MixingChoice.AUTO else Mixing(self.mixing.value)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from overcast.arithmetic import AUTO
-from overcast.cli.choices import OutlineMode
+from overcast.choices import Outlines
 from overcast.cli.sky import Beside, given_area
 from overcast.data.units import RadarSide, Unit
 
@@ -40,7 +40,7 @@ class Wanted:
     numbers: Declared
     place: tuple[str | None, list[str] | None, str | None]
     """`--area`, `--optical`, `--clouds`."""
-    polygons: tuple[float, float, OutlineMode]
+    polygons: tuple[float, float, Outlines]
     """Threshold, smallest area in m2, outlines."""
     device: str = AUTO
     sets: tuple[str, ...] = ()
@@ -97,28 +97,24 @@ class Wanted:
 
     def options(self) -> PredictOptions:
         """How scenes become files. Imports PyTorch."""
-        from overcast.inference.encoding import Encoding
         from overcast.inference.job import PredictOptions
-        from overcast.inference.outlines.levels import Outlines
         from overcast.inference.polygons import PolygonOptions
         from overcast.inference.scene import SceneOptions
-        from overcast.inference.separate import Separate
-        from overcast.models.views import Tta
 
         rare, (threshold, min_area_m2, outlines) = self.rare, self.polygons
         cut = rare.model_dump(include={"tile", "overlap", "margin", "batch_size", "threads", "precision", "runtime"})
-        scene = SceneOptions(device=self.device, keep_exports=rare.cache, tta=Tta(rare.tta.value), **cut)
+        scene = SceneOptions(device=self.device, keep_exports=rare.cache, tta=rare.tta, **cut)
         polygons = PolygonOptions(
             threshold=threshold,
             min_area_m2=min_area_m2,
-            outlines=Outlines(outlines.value),
-            separate=Separate(rare.separate.value),
+            outlines=outlines,
+            separate=rare.separate,
             strip_pixels=rare.strip_pixels,
         )
         return PredictOptions(
             scene=scene,
             polygons=polygons,
-            encoding=Encoding(rare.encoding.value),
+            encoding=rare.encoding,
             overwrite=self.overwrite,
             calibrated=rare.calibrated,
             style=rare.style,

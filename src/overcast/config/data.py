@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, assert_never
 
 from pydantic import Field, model_validator
 
+from overcast.choices import SpaceNet6Side
 from overcast.config.catalogs import (
     BrightData,
     Dfc2023Data,
@@ -56,7 +57,7 @@ class SpaceNet6Data(DataSection):
     """Folder AOI_11_Rotterdam or one above it."""
     optical: Literal["PS-RGB", "PS-RGBNIR", "RGBNIR"] = "PS-RGB"
     """Optical layer."""
-    side: Literal["east", "north"] = "east"
+    side: SpaceNet6Side = SpaceNet6Side.EAST
     """Side of the area that is the test ground."""
     validation_share: float = Field(default=0.12, gt=0, lt=1)
     """Share of the training tiles for validation."""

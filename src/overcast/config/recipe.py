@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, assert_never
 
+from overcast.choices import Separation, Tta
 from overcast.config.section import Section
-from overcast.evaluation.separation import Separate
-from overcast.models.views import Tta
 
 
 class Recipe(StrEnum):
@@ -26,7 +25,7 @@ class EvaluationSection(Section):
 
     tta: Tta = Tta.OFF
     """Test-time augmentation: `off`; `flip` along the flight direction; `full`, the same at three scales."""
-    separate: Separate = Separate.OFF
+    separate: Separation = Separation.OFF
     """`watershed` cuts touching buildings apart along the learnt edges and contacts before they are matched, and takes
     vector footprints one by one as the truth; `off` takes connected pixels for one building on both sides."""
 
@@ -40,7 +39,7 @@ def values_of(recipe: Recipe) -> dict[str, Any]:
             return {
                 "targets": {"edge": True, "contact": True},
                 "augmentation": {"scale": 0.2, "rotation_deg": 10.0},
-                "evaluation": {"tta": Tta.FULL.value, "separate": Separate.WATERSHED.value},
+                "evaluation": {"tta": Tta.FULL.value, "separate": Separation.WATERSHED.value},
             }
         case _:
             assert_never(recipe)

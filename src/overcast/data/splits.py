@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, assert_never
+from typing import assert_never
 
 import numpy as np
 
+from overcast.choices import SpaceNet6Side
 from overcast.data.ground import Placed
 from overcast.data.groups import Groups, blocks, centres, choose, draw, places
 from overcast.data.parts import Drop, Part, Split, dropped_for, require_lengths, separate
@@ -17,7 +18,7 @@ from overcast.errors import ConfigError, InputError
 __all__ = [
     "Drop",
     "Part",
-    "Side",
+    "SpaceNet6Side",
     "Split",
     "block_split",
     "cluster_split",
@@ -32,10 +33,8 @@ __all__ = [
 EAST_FROM_X, NORTH_FROM_Y = 595310.0, 5751400.0
 """Where the SpaceNet 6 test ground begins, metres in EPSG:32631."""
 
-Side = Literal["east", "north"]
 
-
-def spacenet6_split(corners: Sequence[TileCorner], side: Side) -> Split:
+def spacenet6_split(corners: Sequence[TileCorner], side: SpaceNet6Side) -> Split:
     """The leak-free SpaceNet 6 split: 2351 / 705 tiles (east), 2470 / 788 (north), no validation.
 
     Test tiles begin at the given line. A training tile ends, 450 m from its corner, where the first test tile begins;
@@ -48,11 +47,11 @@ def spacenet6_split(corners: Sequence[TileCorner], side: Side) -> Split:
     if not test:
         raise InputError(f"no tile lies in the {side} test ground; are these SpaceNet 6 training tiles in EPSG:32631?")
     match side:
-        case "east":
+        case SpaceNet6Side.EAST:
             edge = min(tile.x for tile in test)
             train = tuple(tile for tile in corners if tile.x + TILE_M <= edge)
             rule = f"test where x >= {EAST_FROM_X:.0f}, train where x + {TILE_M:g} <= {edge:.1f}"
-        case "north":
+        case SpaceNet6Side.NORTH:
             edge = min(tile.y for tile in test) - TILE_M
             train = tuple(tile for tile in corners if tile.y <= edge)
             rule = f"test where y >= {NORTH_FROM_Y:.0f}, train where y <= {edge:.1f}"
@@ -71,7 +70,7 @@ def spacenet6_split(corners: Sequence[TileCorner], side: Side) -> Split:
     )
 
 
-def spacenet6_naive_split(corners: Sequence[TileCorner], side: Side) -> Split:
+def spacenet6_naive_split(corners: Sequence[TileCorner], side: SpaceNet6Side) -> Split:
     """The split that leaks, to show what it costs: the same test tiles, and all others for training."""
     return Split(
         train=tuple(tile.key for tile in corners if not _in_test(tile, side)),
@@ -81,8 +80,8 @@ def spacenet6_naive_split(corners: Sequence[TileCorner], side: Side) -> Split:
     )
 
 
-def _in_test(tile: TileCorner, side: Side) -> bool:
-    return tile.x >= EAST_FROM_X if side == "east" else tile.y >= NORTH_FROM_Y
+def _in_test(tile: TileCorner, side: SpaceNet6Side) -> bool:
+    return tile.x >= EAST_FROM_X if side == SpaceNet6Side.EAST else tile.y >= NORTH_FROM_Y
 
 
 def block_split(

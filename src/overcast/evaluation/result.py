@@ -8,6 +8,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from overcast.choices import Separation, Tta
 from overcast.errors import InputError
 from overcast.evaluation.average_precision import Detections
 from overcast.evaluation.bootstrap import Interval
@@ -18,8 +19,6 @@ from overcast.evaluation.instances import SPACENET6_MIN_AREA_M2, InstanceCounts
 from overcast.evaluation.pixel import PixelCounts, ThresholdCounts, bootstrap_iou
 from overcast.evaluation.polis import PolisSum
 from overcast.evaluation.selection import Panel, PanelKind, PanelOptions
-from overcast.evaluation.separation import Separate
-from overcast.models.views import Tta
 from overcast.reading import parse_record, read_record
 from overcast.reading.files import LARGEST_DATA_BYTES
 
@@ -42,7 +41,7 @@ class EvaluationOptions(BaseModel):
     """Trace and match instances (and PoLiS); False saves time where outlines mean nothing."""
     tta: Tta = Tta.OFF
     """Views of each chip whose probabilities were averaged: done by `predict`, kept here for the record."""
-    separate: Separate = Separate.OFF
+    separate: Separation = Separation.OFF
     """Whether touching buildings are cut apart before they are matched, along edges and contacts that `predict` gives
     beside the footprint, and true buildings taken as batches tell them apart (`Batch.instances`)."""
     panels: PanelOptions = PanelOptions()
@@ -51,7 +50,7 @@ class EvaluationOptions(BaseModel):
     @property
     def separates(self) -> bool:
         """True where touching buildings are cut apart: where instances are counted at all."""
-        return self.instances and self.separate is Separate.WATERSHED
+        return self.instances and self.separate is Separation.WATERSHED
 
     @property
     def thresholds(self) -> tuple[float, ...]:

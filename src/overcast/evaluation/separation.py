@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -19,15 +17,6 @@ FAR_PIXELS, SMALL = 32, 1 / 512
 than a step of the 8-bit encoding."""
 SMALLEST_SEED_PIXELS = 4
 """Smaller seeds are noise; a region that has no other stays whole."""
-
-
-class Separate(StrEnum):
-    """Whether touching buildings are separated."""
-
-    OFF = "off"
-    WATERSHED = "watershed"
-    """Along learnt edges and contacts where the model has them, else along necks of the outline and dips of the
-    probability between buildings."""
 
 
 def separate_by_walls(inside: NDArray[np.bool_], walls: NDArray[np.floating]) -> Labels:

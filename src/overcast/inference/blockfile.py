@@ -22,9 +22,10 @@ from typing import IO, Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from overcast.choices import Encoding
 from overcast.errors import InputError
 from overcast.inference.blend import StripSink, map_axis, shared_above
-from overcast.inference.encoding import Encoding, decode, encode
+from overcast.inference.encoding import decode, encode
 from overcast.inference.outputs import writing
 from overcast.inference.scratch import open_own
 from overcast.inference.tiles import Plan

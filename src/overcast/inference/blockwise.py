@@ -11,11 +11,11 @@ from typing import Protocol
 import torch
 
 from overcast import __version__
+from overcast.choices import Encoding
 from overcast.data.raster import Georeference, RasterSink, RasterSource
 from overcast.grid import Turn
 from overcast.inference.blend import StripJoiner
 from overcast.inference.blockfile import BlockWriter, read_block
-from overcast.inference.encoding import Encoding
 from overcast.inference.ground import Ground
 from overcast.inference.inputs import Identities, lasting
 from overcast.inference.job import Job

@@ -15,10 +15,11 @@ import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
+from overcast.choices import Encoding
 from overcast.data.files import grid_of, reading
 from overcast.data.raster import Georeference, Pixels
 from overcast.grid import Window
-from overcast.inference.encoding import NODATA_CODE, SCALE, Encoding, decode, encode
+from overcast.inference.encoding import NODATA_CODE, SCALE, decode, encode
 from overcast.inference.outputs import writing
 from overcast.raster.opening import open_own
 

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
+from overcast.choices import Encoding
+
 SCALE = 1 / 254
 """Probability per step of the 8-bit encoding; it is also the scale of the band, so GIS programs apply it."""
 NODATA_CODE = 255
-
-
-class Encoding(StrEnum):
-    """How a probability is stored."""
-
-    UINT8 = "uint8"
-    """round(254 p), so steps of 0.4 percent; 255 where there is no data."""
-    FLOAT32 = "float32"
-    """p as it is; NaN where there is no data."""
 
 
 def encode(probability: NDArray[np.generic], encoding: Encoding) -> NDArray[np.generic]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from overcast import __version__
 from overcast.arithmetic import Precision
+from overcast.choices import ImageKind
 from overcast.errors import ConfigError, InputError
 from overcast.inference.model import SceneModel
 from overcast.inference.outputs import require_writable, writing
@@ -32,15 +32,6 @@ LARGEST_DIFFERENCE = 1e-3
 OVERLAP_PERCENT = 15
 
 Floats = NDArray[np.float32]
-
-
-class ImageKind(StrEnum):
-    """What the exported network is given."""
-
-    BYTES = "bytes"
-    """8-bit values divided by 255, as Deepness does: 0 is no data, 1 .. 255 are spread over each band's range."""
-    UNIT = "unit"
-    """Pixels in the model's declared unit; NaN, infinite or nodata in any band is no data."""
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ import onnx
 import torch
 
 from overcast.arithmetic import Precision
+from overcast.choices import ImageKind
 from overcast.data.addresses import file_name
 from overcast.data.raster import RasterioSource
 from overcast.inference.declare import scene_radiometry
 from overcast.inference.export import (
     ByteRange,
     Floats,
-    ImageKind,
     checked_difference,
     metadata,
     require_target,

@@ -11,13 +11,13 @@ from affine import Affine
 
 from overcast import __version__
 from overcast.arithmetic import AUTO, Precision
+from overcast.choices import Encoding, Mixing
 from overcast.data.addresses import address, file_name
 from overcast.data.pixel_size import require_pixels
 from overcast.data.radiometry import SensorRadiometry
 from overcast.data.raster import Georeference
 from overcast.errors import ConfigError, InputError
 from overcast.inference.clock import fixed_now
-from overcast.inference.encoding import Encoding
 from overcast.inference.formats import require_openable, vector_format
 from overcast.inference.ground import Area, Ground
 from overcast.inference.inputs import Identities
@@ -28,7 +28,6 @@ from overcast.inference.progress import Progress, Report
 from overcast.inference.scene import SceneOptions
 from overcast.inference.sky import OpticalInput
 from overcast.inference.vector import BOTH_SENSORS, require_placeable
-from overcast.models.mixing import Mixing
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from overcast.batch import Available, Modality
 from overcast.bundle import Bundle
+from overcast.choices import Mixing
 from overcast.data.compass import turn_for
 from overcast.data.georeference import Georeference
 from overcast.data.radiometry import BandStatistics, SensorRadiometry
@@ -18,7 +19,6 @@ from overcast.grid import Turn
 from overcast.inference.sky import SkyStatistics
 from overcast.inference.two_sensors import FromBoth, TwoSensors
 from overcast.models.maps import Maps
-from overcast.models.mixing import Mixing
 
 
 class Tempered(nn.Module):

@@ -12,6 +12,7 @@ import shapely
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from overcast.choices import Outlines, Separate
 from overcast.data.raster import RasterSource
 from overcast.errors import ConfigError
 from overcast.grid import Window
@@ -19,11 +20,10 @@ from overcast.inference.area import Polygons, measure_area, to_map
 from overcast.inference.columns import rows
 from overcast.inference.outlines.blocks import NOTHING_BESIDE, Beside, split_blocks
 from overcast.inference.outlines.drawn import draw
-from overcast.inference.outlines.levels import REACH_PX, Outlines
+from overcast.inference.outlines.levels import REACH_PX
 from overcast.inference.outlines.neighbours import Neighbourhood
 from overcast.inference.progress import Progress, Report, Stage
 from overcast.inference.regions import Regions, RegionTracer, Strip
-from overcast.inference.separate import Separate
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from overcast.arithmetic import Precision
+from overcast.choices import Tta
 from overcast.data.raster import Georeference, RasterSink, RasterSource
 from overcast.errors import ConfigError
 from overcast.inference.blend import StripBlender, StripJoiner, StripSink
@@ -22,7 +23,6 @@ from overcast.inference.pipeline import WriteBehind, read_ahead
 from overcast.inference.progress import Progress, Report, Stage
 from overcast.inference.tiles import Plan, TileBatch, TileStatistics, tile_batches
 from overcast.inference.tiling import split_axis
-from overcast.models.views import Tta
 from overcast.reading import first_line
 from overcast.runtime.options import Runtime
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import watershed
 
+from overcast.choices import Separate
 from overcast.evaluation.separation import Labels, in_order, separate_by_walls
 
 __all__ = ["SMALLEST_PART_PIXELS", "Labels", "Separate", "separate"]
@@ -19,26 +18,6 @@ NECK = 0.6
 """Two buildings are one where the way between them is deeper than this share of the shallower one."""
 SMALLEST_PART_PIXELS = 16
 """Smaller parts stay with the neighbour they hang on to most."""
-
-
-class Separate(StrEnum):
-    """Whether touching buildings of a scene are separated."""
-
-    AUTO = "auto"
-    """Along the walls that the model has learnt; not at all where it has learnt none."""
-    OFF = "off"
-    WATERSHED = "watershed"
-    """Along learnt walls too, else along necks of the outline and dips of the probability between buildings."""
-
-    def settled(self, *, walls: bool) -> Separate:
-        """What auto comes to with walls that the model has learnt, or without; the others as they are.
-
-        >>> Separate.AUTO.settled(walls=True).value, Separate.AUTO.settled(walls=False).value
-        ('watershed', 'off')
-        """
-        if self is not Separate.AUTO:
-            return self
-        return Separate.WATERSHED if walls else Separate.OFF
 
 
 def separate(

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from overcast.batch import Batch
+from overcast.choices import Mixing
 from overcast.methods.base import Method
-from overcast.models.mixing import Mixing
 
 SHOWN = 0.999
 """Least value of the last band that means that the image shows a pixel: views of another scale average it."""

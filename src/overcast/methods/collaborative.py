@@ -25,6 +25,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from overcast.batch import Available, Batch
+from overcast.choices import Mixing
 from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.distances import channel_alignment
@@ -40,7 +41,6 @@ from overcast.methods.stages import Position
 from overcast.methods.teacher import Schedule, TeacherOptions
 from overcast.methods.three_branch import HeadWeights, JointBranchMethod
 from overcast.models.collaborative import CollaborativeOutput
-from overcast.models.mixing import Mixing
 from overcast.models.spec import NetworkSpec, Sharing
 
 

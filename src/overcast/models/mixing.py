@@ -9,28 +9,18 @@ is given away there is lost; one that was not is wrong there (see EXPERIMENTS.md
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from overcast.choices import Mixing
 
 REACH_PX = 16
 """Distance to the nearest pixel without data from which on the optical side counts alone; at most the margin of the
 tiles of a scene, or a tiled scene would differ from a whole one."""
 NEAR_PX = 4
 """The same of a network that was trained on images with gaps."""
-
-
-class Mixing(StrEnum):
-    """How the two sides become one map where a part of the optical image is missing."""
-
-    CHOICE = "choice"
-    """Logits from both sensors where the optical image has data, from SAR alone elsewhere."""
-    BLEND = "blend"
-    """The same logits, passing over into each other along the border."""
-    FEATURES = "features"
-    """Optical and hallucinated features mixed at every scale before they are fused; logits as in `blend`."""
 
 
 def optical_weight(valid: Tensor, reach_px: int = REACH_PX) -> Tensor:

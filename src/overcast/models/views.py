@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from overcast.choices import Tta
 from overcast.data.augment import safe_geometry
 from overcast.data.radiometry import RadarSide
 
@@ -21,17 +21,6 @@ SCALES = (1.0, 0.8, 1.25)
 """Sizes that `Tta.FULL` looks at; the first is the image as it is."""
 LARGEST_PROBABILITY = 1 - 1e-7
 """Averages are kept below it and above the rest to 1, so that their logits are finite."""
-
-
-class Tta(StrEnum):
-    """Which views are averaged."""
-
-    OFF = "off"
-    """The image as it is."""
-    FLIP = "flip"
-    """The image and its flip along the flight direction."""
-    FULL = "full"
-    """The same at three scales: 0.8, 1 and 1.25."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from overcast.choices import SimulationPreset
 from overcast.data.radiometry import RadarSide, Unit
 
 CRS = "EPSG:32631"
@@ -168,19 +169,6 @@ class SarOptions(_Options):
     """Volume scattering and attenuation of trees and hedges."""
 
 
-class Preset(StrEnum):
-    """Named settings."""
-
-    SPACENET6 = "spacenet6"
-    """0.5 m, X band, four polarisations, the value range of SpaceNet 6."""
-    DEMO = "demo"
-    """The same sensor at 1 m on small places: minutes on two cores."""
-    GF3 = "gf3"
-    """1 m, C band, HH alone, calibrated sigma nought in dB: GaoFen-3 in spotlight mode."""
-    SENTINEL1 = "sentinel1"
-    """10 m, C band, VV and VH, calibrated sigma nought in dB, about 5 looks: Sentinel-1 ground-range detected."""
-
-
 class SimulationOptions(_Options):
     """A data set of simulated places."""
 
@@ -227,16 +215,16 @@ class SimulationOptions(_Options):
         return self
 
 
-def preset(name: Preset) -> SimulationOptions:
+def preset(name: SimulationPreset) -> SimulationOptions:
     """The options of a preset."""
     match name:
-        case Preset.SPACENET6:
+        case SimulationPreset.SPACENET6:
             return SimulationOptions()
-        case Preset.DEMO:
+        case SimulationPreset.DEMO:
             return SimulationOptions(gsd_m=1.0, places=8, place_m=512.0, chip_px=128, scenes=1, scene_m=1024.0)
-        case Preset.GF3:
+        case SimulationPreset.GF3:
             return SimulationOptions(gsd_m=1.0, sar=_gaofen3())
-        case Preset.SENTINEL1:
+        case SimulationPreset.SENTINEL1:
             return SimulationOptions(gsd_m=10.0, place_m=2560.0, scene_m=2560.0, sar=_sentinel1())
         case _:
             assert_never(name)

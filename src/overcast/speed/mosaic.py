@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from overcast.batch import Modality
+from overcast.choices import SimulationPreset
 from overcast.data.radiometry import RadarSide
 from overcast.inference.model import SceneModel
-from overcast.simulator.options import CRS, CityOptions, Preset, SarOptions, SimulationOptions, preset
+from overcast.simulator.options import CRS, CityOptions, SarOptions, SimulationOptions, preset
 from overcast.simulator.place import place_ids, simulate_place
 from overcast.speed.storage import Storage
 
@@ -97,4 +98,4 @@ def _options(model: SceneModel, seed: int, places: int, place_px: int) -> Simula
         "city": CityOptions(built_share=0.9, trees=0.5, cars=0.5),
         "sar": sar,
     }
-    return preset(Preset.DEMO).model_copy(update=changes)
+    return preset(SimulationPreset.DEMO).model_copy(update=changes)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from overcast import __version__
+from overcast.choices import Encoding
 from overcast.data.addresses import file_name
 from overcast.data.radiometry import SensorRadiometry
 from overcast.data.raster import RasterioSource, RasterSource
@@ -18,7 +19,6 @@ from overcast.inference.blockfile import Block, BlockWriter
 from overcast.inference.blockwise import torch_threads
 from overcast.inference.checked import tile_checked
 from overcast.inference.cog import bounded_cache
-from overcast.inference.encoding import Encoding
 from overcast.inference.ground import Ground
 from overcast.inference.model import SceneModel
 from overcast.inference.rotate import RotatedSource

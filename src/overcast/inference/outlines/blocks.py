@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from shapely.geometry import shape
 
+from overcast.choices import Outlines
 from overcast.data.raster import RasterSource
 from overcast.grid import Window
 from overcast.inference.area import Polygons
 from overcast.inference.outlines.drawn import Drawn, clipped, polygons
-from overcast.inference.outlines.levels import REACH_PX, Level, Outlines, regular_loops
+from overcast.inference.outlines.levels import REACH_PX, Level, regular_loops
 from overcast.inference.outlines.loops import Loops
 from overcast.inference.outlines.partition import LARGEST_AREA_CHANGE, partition
 from overcast.inference.regions import Tally

@@ -8,8 +8,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from overcast.choices import Outlines
 from overcast.inference.area import Polygons
-from overcast.inference.outlines.levels import Level, Outlines, regular_loops
+from overcast.inference.outlines.levels import Level, regular_loops
 from overcast.inference.outlines.loops import Floats, Ids, Loops
 from overcast.inference.regions import Regions, Tally
 

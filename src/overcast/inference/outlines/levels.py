@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from typing import assert_never
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from overcast.choices import Outlines
 from overcast.inference.area import Polygons
 from overcast.inference.outlines.direction import dominant_direction, mirrored, turned
 from overcast.inference.outlines.loops import (
@@ -43,17 +44,6 @@ CLOSE_SINE, CLOSE_PX = 0.2079, 2.0
 """Closer: within 12 degrees, or by 2 pixels from end to end."""
 GRID = 1024
 """Vertices lie on fractions of a pixel of this denominator, so that they round alike everywhere."""
-
-
-class Outlines(StrEnum):
-    """How outlines are drawn."""
-
-    OFF = "off"
-    """Along pixel edges."""
-    GENTLE = "gentle"
-    """Walls near the two main directions are squared, others keep their own; steps under 2 pixels go."""
-    STRICT = "strict"
-    """Every wall is squared; steps under 3 pixels go."""
 
 
 class Level(IntEnum):
