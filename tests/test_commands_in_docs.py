@@ -66,12 +66,12 @@ def test_keys_of_set_are_those_in_the_help() -> None:
 
 
 def test_defaults_of_set_are_those_of_the_package() -> None:
-    from overcast.cli.choices import OutlineMode
+    from overcast.choices import Outlines
     from overcast.cli.wanted import Declared, Wanted
     from overcast.inference.job import PredictOptions
     from overcast.runtime.options import Runtime
 
-    options = Wanted(None, Declared(), (None, None, None), (0.5, 10.0, OutlineMode.GENTLE)).options()
+    options = Wanted(None, Declared(), (None, None, None), (0.5, 10.0, Outlines.GENTLE)).options()
     plain = PredictOptions()
     assert options.polygons == plain.polygons
     assert options.scene.runtime is Runtime.AUTO
