@@ -5,7 +5,8 @@
 Every run has the same images; at a share of 0.25 a quarter of the training places keeps its labels, chosen by the seed
 of the run, the same places for every method. Interrupted, the same command goes on. `results.csv` holds the IoU on the
 test places from SAR alone (for a method that needs both sensors, from both), a row per run; `labels.png` the difference
-to the best SAR-only method of the same seed and share, with the spread over seeds.
+to the best SAR-only method of the same seed and share, with the spread over seeds; `share14.3/report.md` the tables of
+a share, with paired differences and intervals over places.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import matplotlib as mpl
 from overcast.batch import Available
 from overcast.benchmark.jobs import Job
 from overcast.benchmark.options import BenchmarkConfig, load_benchmark
+from overcast.benchmark.report import write_benchmark
 from overcast.benchmark.runner import Finished, kept, prepare_data, run_benchmark
 from overcast.benchmark.work import Outcome
 from overcast.benchmark.workers import Workers
@@ -51,7 +53,9 @@ def main() -> None:
     options = prepare_data(benchmark, lambda *_: None)
     for share in given.shares:
         part = at_share(benchmark, share)
-        run_benchmark(part, folder_of(given.output, share), options, Workers(given.at_once, given.gpus), say)
+        folder = folder_of(given.output, share)
+        finished = run_benchmark(part, folder, options, Workers(given.at_once, given.gpus), say)
+        write_benchmark(part, finished, folder, f"python benchmarks/labels.py {given.config} --output {given.output}")
         scores = collected(benchmark, given.output)
         write_rows(scores, given.output / "results.csv")
         draw(scores, given.output)
@@ -102,7 +106,7 @@ def write_rows(scores: Scores, path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows([*key, f"{iou:.6f}"] for key, iou in scores.items())
+        writer.writerows([*run, f"{share:g}", f"{iou:.6f}"] for (*run, share), iou in scores.items())
 
 
 def gains(scores: Scores, dataset: str) -> dict[tuple[str, float], list[float]]:
