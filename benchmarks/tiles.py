@@ -26,6 +26,7 @@ import pyogrio
 import rasterio
 import shapely
 from affine import Affine
+from limits import at_least, positive
 from rasterio.windows import Window
 
 from overcast.evaluation.machine import describe_machine
@@ -151,9 +152,9 @@ def main() -> None:
     """Make what is missing, ask, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--clients", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--think", type=float, default=2.0, help="seconds that a client looks before it moves on")
+    parser.add_argument("--clients", type=at_least(1), default=50)
+    parser.add_argument("--seconds", type=positive, default=60)
+    parser.add_argument("--think", type=positive, default=2.0, help="seconds that a client looks before it moves on")
     chosen = parser.parse_args()
     chosen.data.mkdir(parents=True, exist_ok=True)
     scene, footprints = chosen.data / "scene.tif", chosen.data / "footprints.gpkg"

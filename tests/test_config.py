@@ -117,7 +117,10 @@ def test_misspelt_key_in_a_file_is_named_with_the_file_and_the_nearest_key(tmp_p
         ("trainig.steps=3", "did you mean training?"),
         ("method={name: sar, lambda_msa: 1}", "method.lambda_msa is no known key"),
         ("training.batch_size=0", "training.batch_size: input should be greater than or equal to 1 (got 0)"),
-        ("training.precision=fp16", "training.precision: input should be 'auto', 'fp32' or 'bf16' (got 'fp16')"),
+        (
+            "training.precision=fp16",
+            "training.precision: input should be 'auto', 'fp32', 'bf16' or 'int8' (got 'fp16')",
+        ),
         ("method.name=cmhlc", "method.name: input should be one of 'cmhcl', 'sar'"),
         ("data.split.by=random", "data.split.by: input should be one of 'blocks', 'places'"),
         ("network.preset=huge", "network.preset: input should be 'tiny', 'thin', 'base' or 'paper' (got 'huge')"),

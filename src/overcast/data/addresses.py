@@ -22,6 +22,8 @@ _ARCHIVED = re.compile(
     r"/vsi(zip|tar|gzip)/(?:\{(?P<named>[^}]*)\}|(?P<found>.*?\.(?:zip|tar|tgz|gz)))(?P<inside>/.*)?"
 )
 """A file in an archive; GDAL reads `/vsizip/{/home/a.zip}/b.tif` as it reads `/vsizip//home/a.zip/b.tif`."""
+INSIDE = re.compile(r"/vsizip/\{(?P<archive>[^{}]+)\}/(?P<name>.+)")
+"""A file in a named archive of this machine."""
 
 
 class _Redacted(logging.Filter):

@@ -17,7 +17,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
-from overcast.data.addresses import address, file_name, is_remote, located
+from overcast.data.addresses import INSIDE, address, file_name, is_remote, located
 from overcast.data.georeference import Georeference
 from overcast.data.radiometry import SensorRadiometry
 from overcast.data.units import Unit
@@ -65,6 +65,11 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except (RasterioError, CPLE_BaseError, UnicodeDecodeError) as error:
         reason = str(error.__cause__ or error).strip().rstrip(".")
+        if (inside := INSIDE.fullmatch(str(path))) is not None:
+            raise InputError(
+                f"{shortened(inside['name'], 70)} in {Path(inside['archive']).name} cannot be read as an image "
+                f"({shortened(_without_path(reason, path), 70)}); copy the archive again."
+            ) from error
         if is_remote(path):
             raise InputError(
                 f"{shortened(address(path), 140)} cannot be read as an image "

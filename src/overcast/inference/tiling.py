@@ -7,7 +7,7 @@ sum to one at every pixel. Blending is therefore a plain weighted sum that never
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 import numpy as np
@@ -28,7 +28,7 @@ class Axis:
     """Pixels that neighbours share at least."""
     margin: int
     """Pixels at a tile's inner ends that are computed for context only and carry no weight."""
-    among: tuple[int, ...] = ()
+    among: tuple[int, ...] = field(default=(), repr=False)
     """Starts of all tiles of the side, where only some of them are meant; empty where all are."""
 
     def weights(self, index: int) -> NDArray[np.float32]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from overcast.data.addresses import address, file_name, is_remote
+from overcast.data.addresses import INSIDE, address, file_name, is_remote
 from overcast.errors import InputError
 from overcast.reading import first_line, read_bytes
 
@@ -15,7 +14,6 @@ DEEPEST = 3
 """Levels of folders in a product."""
 MOST_FILES = 20_000
 LARGEST_DOCUMENT_BYTES = 64 * 2**20
-_INSIDE = re.compile(r"/vsizip/\{(?P<archive>[^{}]+)\}/(?P<name>.+)")
 
 
 def entries(place: Path) -> list[Path]:
@@ -33,7 +31,7 @@ def entries(place: Path) -> list[Path]:
 
 def content_of(path: Path, remedy: str = "name another file") -> bytes:
     """The bytes of a document: a file, or one in a zip archive. Raises InputError for damage and for large ones."""
-    inside = _INSIDE.fullmatch(str(path))
+    inside = INSIDE.fullmatch(str(path))
     if inside is None:
         return read_bytes(path, InputError, remedy, LARGEST_DOCUMENT_BYTES)
     try:
@@ -59,7 +57,7 @@ def ending(path: Path) -> str:
 
 def on_disk(path: Path) -> Path:
     """The file itself, or the archive that it lies in."""
-    inside = _INSIDE.fullmatch(str(path))
+    inside = INSIDE.fullmatch(str(path))
     return Path(inside["archive"]) if inside is not None and is_remote(path) else path
 
 

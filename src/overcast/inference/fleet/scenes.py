@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -112,7 +113,7 @@ def _beside(listing: Path, file: Path) -> Path:
     """A file of a list, seen from where the list lies; Windows may have written its folders."""
     found = listing.parent / file
     slashed = listing.parent / str(file).replace("\\", "/")
-    return slashed if not found.exists() and slashed.exists() else found
+    return slashed if not os.path.exists(found) and os.path.exists(slashed) else found  # noqa: PTH110  # of any length
 
 
 def _unquoted(text: str) -> str:
