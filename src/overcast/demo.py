@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,6 @@ import numpy as np
 import shapely
 import typer
 import yaml
-from affine import Affine
-from numpy.typing import NDArray
-from rasterio.features import rasterize
 from rich.console import Console
 
 from overcast.arithmetic import AUTO, Precision
@@ -24,10 +21,10 @@ from overcast.bundle import BUNDLED, load_bundle
 from overcast.choices import SimulationPreset
 from overcast.compare import Comparison, Request, compare_runs
 from overcast.config import RunConfig, train
-from overcast.data.files import open_grid, open_raster
+from overcast.data.files import open_grid
 from overcast.data.georeference import Georeference
 from overcast.data.vectors import read_shapes
-from overcast.evaluation.panels import Captioned, SheetStyle, composite, contact_sheet, draw_rings
+from overcast.demo_picture import drawn, side_by_side
 from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.inference.cog import ProbabilitySource
 from overcast.inference.declare import scene_radiometry
@@ -36,6 +33,7 @@ from overcast.inference.predict import PredictOptions, predict_file
 from overcast.inference.scene import SceneOptions
 from overcast.lifesigns import shown
 from overcast.simulator.as_scenes import LABELLED_SHARE, simulate_scenes
+from overcast.simulator.dataset import simulate_dataset
 from overcast.simulator.options import CityOptions, SarOptions, SimulationOptions, preset
 from overcast.simulator.writing import write_footprints
 
@@ -44,15 +42,16 @@ METHODS: Mapping[str, dict[str, Any]] = {
     "sar": {"name": "sar"},
 }
 """`cmhcl` also learns from the ground without footprints, where its optical teacher speaks; `sar` cannot."""
-STEPS, BATCH_SIZE, CROP = 300, 16, 64
+TITLES = {
+    "sar": "trained on the labelled third alone",
+    "cmhcl": "and, with an optical teacher, on the rest",
+}
+"""What the picture says of each map."""
+STEPS, BATCH_SIZE, CROP = 600, 16, 64
 SCENE_M = 1024.0
 """Side of each of the two scenes."""
 VALIDATION_SHARE = 0.3
 """Southern part of the labelled ground that chooses the best weights."""
-PICTURE_PX = 288
-"""Side of the part of the town that the picture shows."""
-OUTLINE = (255, 214, 10)
-"""Colour of outlines: seen on dark and on light ground."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +91,11 @@ class DemoFiles:
         return self.root / "maps" / f"{method}.tif"
 
     @property
+    def scene(self) -> Path:
+        """A large scene that nothing was trained on: SAR, and optical image and truth that the model never sees."""
+        return self.root / "city" / "scenes" / "scene0000"
+
+    @property
     def picture(self) -> Path:
         """SAR, truth and both maps side by side."""
         return self.root / "scene.png"
@@ -99,14 +103,20 @@ class DemoFiles:
 
 TOWN, ELSEWHERE = "scene0000", "scene0001"
 """The scene that is trained on and mapped, and the one that no model saw."""
-INSTALLED = "installed"
+LARGE_M = 2048.0
+"""Side of the scene that the installed model maps: 4.2 km2."""
 
 
 def demo_options(seed: int) -> SimulationOptions:
     """Two calibrated scenes of a dense town at 1 m, four looks."""
-    city = CityOptions(built_share=0.9, trees=0.5, cars=0.5)
     sar = SarOptions(looks=4, wedge_share=0.0, gain_drift_db=1.0, cross_drift_db=0.5)
-    scenes = {"seed": seed, "places": 0, "scenes": 2, "scene_m": SCENE_M, "workers": os.cpu_count() or 1}
+    return large_options(seed).model_copy(update={"scenes": 2, "scene_m": SCENE_M, "sar": sar})
+
+
+def large_options(seed: int) -> SimulationOptions:
+    """One large scene as a strip images it: with drifting gains and a wedge without data now and then."""
+    city, sar = CityOptions(built_share=0.9, trees=0.5, cars=0.5), SarOptions(looks=4, wedge_share=0.03)
+    scenes = {"seed": seed, "places": 0, "scenes": 1, "scene_m": LARGE_M, "workers": os.cpu_count() or 1}
     return preset(SimulationPreset.DEMO).model_copy(update={**scenes, "city": city, "sar": sar})
 
 
@@ -183,114 +193,65 @@ def run_demo(output: Path, seed: int = 0) -> DemoFiles:
         comparison = compare_runs(
             [files.run(method) for method in METHODS], output, request, lambda name, done, n: update(done, n, name)
         )
-    console.print(
-        "4/4 mapping the whole town from SAR alone, with each model and with the installed one", highlight=False
-    )
-    for name in (*METHODS, INSTALLED):
-        map_town(files, name, console)
-    files.picture.write_bytes(town_picture(files))
+    console.print("4/4 mapping the town with both models, and a large scene with the installed one", highlight=False)
+    for method in METHODS:
+        map_scene(files.sar(TOWN), files.run(method) / "bundle", files.footprints(method), console)
+    with shown("simulating", "scenes", console) as update:
+        simulate_dataset(files.root / "city", large_options(seed), update)
+    map_scene(files.scene / "sar.tif", BUNDLED, files.root / "footprints.gpkg", console)
+    found = {TITLES[method]: files.footprints(method) for method in ("sar", "cmhcl")}
+    picture = side_by_side(files.sar(TOWN), files.truth(TOWN), found, labelled_area(open_grid(files.sar(TOWN))))
+    files.picture.write_bytes(picture)
     _print_scores(files, comparison)
     _print_files(files, comparison.report)
     return files
 
 
-def map_town(files: DemoFiles, name: str, console: Console) -> None:
-    """Footprints and probability of the town from its SAR image, by a run or by the installed model."""
-    sar, model = files.sar(TOWN), BUNDLED if name == INSTALLED else files.run(name) / "bundle"
+def map_scene(sar: Path, model: Path, footprints: Path, console: Console) -> None:
+    """Footprints of a scene from its SAR image, and the probability behind them in a .tif beside them."""
     options = PredictOptions(
         scene=SceneOptions(tile=512, precision=Precision.AUTO, device=AUTO),
         polygons=PolygonOptions(min_area_m2=20.0),
         overwrite=True,
     )
-    files.footprints(name).parent.mkdir(exist_ok=True)
+    footprints.parent.mkdir(exist_ok=True)
     with shown("mapping", "km²", console) as update:
         predict_file(
             [sar],
             load_bundle(model),
             sensor=scene_radiometry([sar]),
-            footprints=files.footprints(name),
-            probability=files.probability(name),
+            footprints=footprints,
+            probability=footprints.with_suffix(".tif"),
             options=options,
             progress=lambda state: update(state.done, state.total, state.stage.value),
         )
 
 
-def unlabelled_counts(files: DemoFiles, name: str) -> PixelCounts:
-    """Pixels by prediction and truth on the ground of the town that had no footprints in training."""
-    with ProbabilitySource.open(files.probability(name)) as source:
+def counts(probability: Path, truth: Path, *, known: Sequence[shapely.Polygon] = ()) -> PixelCounts:
+    """Pixels by prediction and truth where the radar has data, outside of the ground that was `known` in training."""
+    with ProbabilitySource.open(probability) as source:
         grid = source.georeference
         pixels = source.read(grid.whole)
-    outlines, shape = read_shapes(files.truth(TOWN)).geometry, (grid.height, grid.width)
-    truth = rasterize(outlines, shape, transform=grid.transform, dtype=np.uint8)
-    known = rasterize([labelled_area(grid)], shape, transform=grid.transform, dtype=np.uint8)
-    label = np.where(pixels.valid & (known == 0), truth, IGNORE_LABEL)
-    return count_pixels(pixels.values[0], label, PolygonOptions().threshold)
-
-
-def town_picture(files: DemoFiles) -> bytes:
-    """PNG of ground without footprints in training: SAR, truth, and the maps of both models on the SAR image."""
-    sar, valid = _read(files.sar(TOWN))
-    grid = open_grid(files.sar(TOWN))
-    first = int(sar.shape[2] * LABELLED_SHARE) + 1
-    outlines = read_shapes(files.truth(TOWN)).geometry
-    truth = rasterize(outlines, sar.shape[1:], transform=grid.transform, dtype=np.uint8)
-    top, left = _most_built((truth[:, first:] == 1) & valid[:, first:], PICTURE_PX)
-    part = (slice(top, top + PICTURE_PX), slice(first + left, first + left + PICTURE_PX))
-    radar = composite(sar[:, *part], valid[part], (0, 1, 3))
-    to_part = Affine.translation(-first - left, -top) * ~grid.transform
-    drawn = {name: draw_rings(radar, _rings(files.footprints(name), to_part), OUTLINE) for name in METHODS}
-    exact = draw_rings(radar, _rings(files.truth(TOWN), to_part), OUTLINE)
-    return contact_sheet(
-        [
-            [Captioned(radar, "SAR: all that a model sees here"), Captioned(exact, "truth")],
-            [
-                Captioned(drawn["sar"], "trained on the labelled third alone"),
-                Captioned(drawn["cmhcl"], "and, with an optical teacher, on the rest"),
-            ],
-        ],
-        SheetStyle(tile_px=2 * PICTURE_PX, text_px=22),
-    )
-
-
-def _rings(path: Path, to_pixels: Affine) -> Iterator[NDArray[np.float64]]:
-    """Outlines and holes of polygons in columns and rows of a picture."""
-    layer = read_shapes(path)
-    for polygon in layer.geometry.affine_transform(to_pixels.to_shapely()).explode():
-        for ring in (polygon.exterior, *polygon.interiors):
-            yield np.asarray(ring.coords, np.float64)[:, :2]
-
-
-def _read(path: Path) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    with open_raster(path) as dataset:
-        return dataset.read(), dataset.dataset_mask() > 0
-
-
-def _most_built(mask: NDArray[np.bool_], side: int) -> tuple[int, int]:
-    """Upper left corner of the square of `side` pixels with the most footprint."""
-    step = max(1, side // 4)
-    sums = np.pad(mask, ((1, 0), (1, 0))).astype(np.int64).cumsum(0).cumsum(1)
-
-    def inside(row: int, col: int) -> int:
-        end_row, end_col = min(row + side, mask.shape[0]), min(col + side, mask.shape[1])
-        return int(sums[end_row, end_col] - sums[row, end_col] - sums[end_row, col] + sums[row, col])
-
-    rows, cols = (range(0, max(1, length - side + 1), step) for length in mask.shape)
-    return max(((row, col) for row in rows for col in cols), key=lambda corner: inside(*corner))
+    label = drawn(read_shapes(truth).geometry, grid)
+    counted = pixels.valid if not known else pixels.valid & (drawn(known, grid) == 0)
+    return count_pixels(pixels.values[0], np.where(counted, label, IGNORE_LABEL), PolygonOptions().threshold)
 
 
 def _print_scores(files: DemoFiles, comparison: Comparison) -> None:
-    elsewhere = {result.method: result.evaluation.pixels.iou for result in comparison.results}
-    typer.echo("IoU from SAR alone       the town, where it had no footprints   another scene")
-    for name in (*METHODS, INSTALLED):
-        beside = f"{elsewhere[name]:.3f}" if name in elsewhere else ""
-        typer.echo(f"{name:<24} {unlabelled_counts(files, name).iou:<38.3f} {beside}")
+    known = [labelled_area(open_grid(files.sar(TOWN)))]
+    typer.echo("IoU from SAR alone    the town, where it had no footprints    another scene")
+    for result in comparison.results:
+        town = counts(files.probability(result.method), files.truth(TOWN), known=known).iou
+        typer.echo(f"{result.method:<21} {town:<39.3f} {result.evaluation.pixels.iou:.3f}")
+    large = counts(files.root / "footprints.tif", files.scene / "footprints.gpkg")
+    typer.echo(f"installed model on the large scene: {large.iou:.3f}")
 
 
 def _print_files(files: DemoFiles, report: Path) -> None:
     typer.echo(
-        f"\nreport       {report}\n"
-        f"footprints   {files.footprints('cmhcl')}\n"
-        f"probability  {files.probability('cmhcl')}\n"
-        f"picture      {files.picture}\n"
-        f"your model   {files.run('cmhcl') / 'bundle'}"
+        f"\nreport        {report}\n"
+        f"the town      {files.footprints('cmhcl')}, {files.probability('cmhcl')}\n"
+        f"large scene   {files.root / 'footprints.gpkg'}\n"
+        f"picture       {files.picture}\n"
+        f"your model    {files.run('cmhcl') / 'bundle'}"
     )
