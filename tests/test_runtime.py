@@ -30,7 +30,7 @@ from overcast.runtime.apart import exported_apart
 from overcast.runtime.cache import ExportCache, cache_folder
 from overcast.runtime.exports import exported
 from overcast.runtime.identity import export_key
-from overcast.runtime.network import CompiledNetwork, ExportedNetwork, release
+from overcast.runtime.network import CompiledNetwork, ExportedNetwork, fast_network, release
 from overcast.runtime.onnx_export import export_onnx, sealed
 from overcast.runtime.options import Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
 from overcast.runtime.resize import resized
@@ -392,6 +392,15 @@ def test_signals_are_handled_after_another_thread_has_dropped_a_session():
 
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+
+
+def test_compiled_code_of_other_instructions_is_not_taken(monkeypatch):
+    tags = set()
+    for limit in ("AVX2", "AVX512_CORE"):
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+        fast_network(nn.Conv2d(1, 1, 1), RuntimeOptions(Runtime.COMPILED))
+        tags.add(torch.compiler.config.cache_key_tag)
+    assert len(tags) == 2
 
 
 @needs_compiler

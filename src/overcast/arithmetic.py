@@ -73,8 +73,18 @@ def usable_cpu_bf16(has: bool, kernels: str, environment: Mapping[str, str]) -> 
     >>> usable_cpu_bf16(True, "AVX512", {"ONEDNN_MAX_CPU_ISA": "AVX2"})
     False
     """
-    limit = environment.get("ONEDNN_MAX_CPU_ISA", environment.get("DNNL_MAX_CPU_ISA", ""))
-    return has and kernels.startswith(("AVX512", "AMX")) and limit.upper() not in WITHOUT_BF16
+    return has and kernels.startswith(("AVX512", "AMX")) and _isa_limit(environment) not in WITHOUT_BF16
+
+
+def instruction_sets() -> str:
+    """The instructions of PyTorch's own operations and the limit of its convolutions: what compiled code depends on."""
+    import torch
+
+    return f"{torch.backends.cpu.get_cpu_capability()} {_isa_limit(os.environ)}".strip()
+
+
+def _isa_limit(environment: Mapping[str, str]) -> str:
+    return environment.get("ONEDNN_MAX_CPU_ISA", environment.get("DNNL_MAX_CPU_ISA", "")).upper()
 
 
 def settled_device(wanted: str, found: Capabilities) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from overcast.arithmetic import instruction_sets
 from overcast.runtime.apart import exported_apart
 from overcast.runtime.int8 import Ranges, quantised
 from overcast.runtime.onnx_export import first_line
@@ -96,6 +97,8 @@ class CompiledNetwork(nn.Module):
             logits: Tensor = self.network(x)
             return logits
 
+        # PyTorch's cache does not ask for instruction sets: code of another run's computes rubbish
+        torch.compiler.config.cache_key_tag = instruction_sets()
         mode = "reduce-overhead" if torch.device(self.options.device).type == "cuda" else "default"
         self._compiled = torch.compile(run, dynamic=False, mode=mode)
 
