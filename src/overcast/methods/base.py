@@ -229,6 +229,20 @@ def mean_over_samples(parts: Sequence[tuple[int, dict[str, Tensor]]]) -> dict[st
     return {name: _mean(found) for name, found in terms.items()}
 
 
+class SarMethod(Method):
+    """A method that sees radar alone, in training too."""
+
+    @property
+    def needs(self) -> frozenset[Modality]:
+        """SAR."""
+        return frozenset({Modality.SAR})
+
+    @property
+    def available(self) -> frozenset[Available]:
+        """SAR."""
+        return frozenset({Available.SAR})
+
+
 def _mean(found: Sequence[tuple[int, Tensor]]) -> Tensor:
     """The mean of losses with the number of samples behind each; one alone as it is."""
     if len(found) == 1:

@@ -22,10 +22,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch, Holds, Modality
+from overcast.batch import Available, Batch, Holds
 from overcast.data.radiometry import BandStatistics, Statistics
 from overcast.errors import ConfigError
-from overcast.methods.base import Method, mean_over_samples
+from overcast.methods.base import SarMethod, mean_over_samples
 from overcast.methods.losses import soft_segmentation_loss
 from overcast.methods.stages import Stage
 from overcast.methods.teacher import split_output
@@ -81,7 +81,7 @@ class SoftTeacher:
         return logits
 
 
-class OneStream(Method):
+class OneStream(SarMethod):
     """A SAR network that learns from the probabilities of a finished model."""
 
     network: SingleNetwork
@@ -94,16 +94,6 @@ class OneStream(Method):
     def learn_from(self, teacher: SoftTeacher) -> None:
         """Take a teacher; without one there are no losses."""
         self._teacher = teacher
-
-    @property
-    def needs(self) -> frozenset[Modality]:
-        """SAR."""
-        return frozenset({Modality.SAR})
-
-    @property
-    def available(self) -> frozenset[Available]:
-        """SAR."""
-        return frozenset({Available.SAR})
 
     def uses(self, holds: Holds, stage: Stage) -> bool:  # noqa: ARG002  # one stage
         """Any place with SAR."""

@@ -20,9 +20,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch, Holds, Modality
+from overcast.batch import Available, Batch, Holds
 from overcast.data.radiometry import Statistics
-from overcast.methods.base import Method, mean_over_samples
+from overcast.methods.base import SarMethod, mean_over_samples
 from overcast.methods.distillation import StudentKind
 from overcast.methods.losses import confident, soft_segmentation_loss
 from overcast.methods.stages import Stage
@@ -58,7 +58,7 @@ class SelfTrainingOptions(TwinOptions):
     """Largest standard deviation of the noise of each pixel there, in standard deviations of the band."""
 
 
-class SelfTraining(Method):
+class SelfTraining(SarMethod):
     """A student on SAR and the running average of its weights."""
 
     network: AveragedNetwork
@@ -67,16 +67,6 @@ class SelfTraining(Method):
         network = AveragedNetwork(spec, twin=options.student is StudentKind.TWIN)
         super().__init__(options.name, spec, network, statistics)
         self.options = options
-
-    @property
-    def needs(self) -> frozenset[Modality]:
-        """SAR."""
-        return frozenset({Modality.SAR})
-
-    @property
-    def available(self) -> frozenset[Available]:
-        """SAR."""
-        return frozenset({Available.SAR})
 
     def uses(self, holds: Holds, stage: Stage) -> bool:  # noqa: ARG002  # one stage
         """Any place with SAR."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from overcast.batch import Available, Batch, Modality
 from overcast.data.radiometry import Statistics
-from overcast.methods.base import Method, both_valid
+from overcast.methods.base import Method, SarMethod, both_valid
 from overcast.methods.losses import TargetWeights, segmentation_loss, share_loss
 from overcast.models.network import (
     HallucinationNetwork,
@@ -117,7 +117,7 @@ class Optical(SingleSensor):
         super().__init__(options.name, spec, Modality.OPTICAL, statistics)
 
 
-class SarTwin(Method):
+class SarTwin(SarMethod):
     """`sar_twin`: the deployed network of CMH-CL with its heads and their weights, but no optical and no alignment."""
 
     network: SupervisedTwinNetwork
@@ -125,16 +125,6 @@ class SarTwin(Method):
     def __init__(self, options: SarTwinOptions, spec: NetworkSpec, statistics: Statistics | None = None) -> None:
         super().__init__(options.name, spec, SupervisedTwinNetwork(spec, HallucinationNetwork(spec)), statistics)
         self.options = options
-
-    @property
-    def needs(self) -> frozenset[Modality]:
-        """SAR."""
-        return frozenset({Modality.SAR})
-
-    @property
-    def available(self) -> frozenset[Available]:
-        """SAR."""
-        return frozenset({Available.SAR})
 
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule
         """L_seg of the fused logits and of both auxiliary heads, where SAR has data."""
