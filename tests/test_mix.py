@@ -150,8 +150,8 @@ def test_what_a_method_cannot_use_is_counted_and_said(any_mix: Path, tiny_sets: 
         tmp_path / "run",
     )
     for expected in (
-        "method sar cannot use 1 places with SAR, with optical image, without labels: they are left out",
-        "method sar cannot use 1 places without SAR, with optical image, with labels: they are left out",
+        "method sar cannot use 1 place with SAR, with optical image, without labels: left out",
+        "method sar cannot use 1 place without SAR, with optical image, with labels: left out",
         "3 validation chips without labels or SAR image cannot be scored: they are left out",
     ):
         assert expected in text
@@ -176,7 +176,7 @@ def test_any_mix_resumes_to_the_same_bits(
         patch.setattr("overcast.training.progress.TrainingProgress.on_train_batch_end", interrupt)
         with pytest.raises(KeyboardInterrupt):
             said(sets, stopped)
-    assert "cannot use 1 places with SAR, without optical image, without labels" in said(sets, stopped)
+    assert "cannot use 1 place with SAR, without optical image, without labels" in said(sets, stopped)
     weights = [(run / "full" / "model.safetensors").read_bytes() for run in (whole, stopped)]
     assert weights[0] == weights[1]
 

@@ -107,7 +107,7 @@ class Plan:
         return (
             *(f"{len(drop.keys)} {drop.reason}: they are left out" for drop in unscored),
             *(
-                f"method {self.method.name} cannot use {len(names)} places {kind}: they are left out"
+                f"method {self.method.name} cannot use {len(names)} place{'s' * (len(names) > 1)} {kind}: left out"
                 for kind, names in sorted(places.items(), reverse=True)
             ),
         )
