@@ -93,6 +93,7 @@ def predict(
     wanted = Wanted(model, numbers, (area, optical, clouds), polygons, device, tuple(sets or ()), overwrite)
     if output is None and probability is None:
         output = _beside(scene[0])
+        typer.echo(f"footprints go to {output}", err=True)
     _show(_predict(scene, output, probability, wanted), as_json=as_json)
 
 
