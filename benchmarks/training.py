@@ -168,16 +168,18 @@ def bare(plan: Plan, statistics_: Statistics) -> Rate:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     order = SampleOrder(len(dataset), options.seed, options.batch_size)
     loader = TrainLoader(dataset, order, 0, BARE_BATCHES, ONE_PROCESS, workers=0)
-    batches = [to_device(batch, device, channels_last=options.channels_last) for batch in loader]
+    channels_last = options.channels_last
+    batches = [tuple(to_device(part, device, channels_last=channels_last) for part in parts) for parts in loader]
     method = build_method(plan.method, plan.network, statistics_).to(device).train()
     if options.channels_last:
         method.to(memory_format=torch.channels_last)
     optimiser = AdamW(parameter_groups(method.parameters(), options.optimiser), lr=options.optimiser.learning_rate)
     times = []
-    for step, batch in zip(range(options.steps), itertools.cycle(batches), strict=False):
+    for step, parts in zip(range(options.steps), itertools.cycle(batches), strict=False):
         method.begin_step(step, options.steps)
         with torch.autocast(device.type, torch.bfloat16, enabled=options.precision is Precision.BF16):
-            loss = torch.stack([term.float() for term in method.losses(batch, step, options.steps).values()]).sum()
+            terms = method.losses_of_parts(parts, step, options.steps)
+            loss = torch.stack([term.float() for term in terms.values()]).sum()
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(method.parameters(), options.optimiser.clip_norm)
