@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from overcast.choices import SimulationPreset
-from overcast.errors import InputError
+from overcast.errors import ConfigError, InputError
 from overcast.simulator.dataset import read_options, simulate_dataset
 from overcast.simulator.geometry import Extent
 from overcast.simulator.options import CRS, SarOptions, SimulationOptions, preset
@@ -176,6 +176,19 @@ def test_interrupted_run_goes_on_and_leaves_nothing_half_written(folder, tmp_pat
     assert seen == [(0, 3), (1, 3), (1, 3), (2, 3), (3, 3)]
     assert digests(output) == digests(folder)
     assert not output.with_name("city.partial").exists()
+
+
+def test_two_simulations_do_not_write_one_folder(tmp_path):
+    refused = []
+
+    def second(done: int, total: int) -> None:
+        if done == 1:
+            with pytest.raises(ConfigError, match=r"another process is writing to .*city\.partial") as error:
+                simulate_dataset(tmp_path / "city", SMALL)
+            refused.append(error)
+
+    simulate_dataset(tmp_path / "city", SMALL, second)
+    assert len(refused) == 1
 
 
 def test_finished_folder_is_kept_and_a_strange_one_refused(folder, tmp_path):

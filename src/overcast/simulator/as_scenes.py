@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from rasterio.warp import Resampling, calculate_default_transform, reproject
 
 from overcast.data.georeference import Georeference
 from overcast.errors import ConfigError, InputError
-from overcast.simulator.dataset import Progress, begin, is_finished
+from overcast.simulator.dataset import Progress, begun, is_finished
 from overcast.simulator.optical import BANDS
 from overcast.simulator.options import CRS, SimulationOptions
 from overcast.simulator.place import PlaceId, SimulatedPlace, place_ids, simulate_place
@@ -50,7 +49,8 @@ def simulate_scenes(output: Path, options: SimulationOptions, progress: Progress
     finished one is left as it is.
 
     Raises:
-        ConfigError: The options ask for places that are cut into chips, or for a scene of an odd size.
+        ConfigError: The options ask for places that are cut into chips, or for a scene of an odd size; or another
+            process is writing the folder.
         InputError: The folder holds something else.
     """
     if options.places or not options.scenes or options.sar.radar_side == "mixed":
@@ -61,18 +61,15 @@ def simulate_scenes(output: Path, options: SimulationOptions, progress: Progress
         if not (output / DESCRIPTION).is_file():
             raise InputError(f"{output} holds the same simulation in another form: choose another folder.")
         return output / DESCRIPTION
-    partial = output.with_name(output.name + ".partial")
-    begin(partial, output, options)
-    areas = []
-    for done, scene in enumerate(place_ids(options)):
-        if progress is not None:
-            progress(done, options.scenes)
-        areas.append(_write_scene(partial, scene, options))
-    write_footprints(partial / "footprints" / "checked.gpkg", geopandas.GeoDataFrame(geometry=areas, crs=CRS))
-    text = yaml.safe_dump(_description(options), sort_keys=False)
-    save(partial / DESCRIPTION, text.encode())
-    shutil.rmtree(partial / ".done")
-    partial.replace(output)
+    with begun(output, options) as partial:
+        areas = []
+        for done, scene in enumerate(place_ids(options)):
+            if progress is not None:
+                progress(done, options.scenes)
+            areas.append(_write_scene(partial, scene, options))
+        write_footprints(partial / "footprints" / "checked.gpkg", geopandas.GeoDataFrame(geometry=areas, crs=CRS))
+        text = yaml.safe_dump(_description(options), sort_keys=False)
+        save(partial / DESCRIPTION, text.encode())
     if progress is not None:
         progress(options.scenes, options.scenes)
     return output / DESCRIPTION

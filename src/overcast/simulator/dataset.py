@@ -7,10 +7,11 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 from overcast.errors import InputError
-from overcast.processes import end_with_parent
+from overcast.processes import end_with_parent, sole_user
 from overcast.reading import read_bytes, read_record
 from overcast.simulator.options import SimulationOptions
 from overcast.simulator.place import PlaceId, place_ids, simulate_place
@@ -31,22 +32,19 @@ def simulate_dataset(output: Path, options: SimulationOptions, progress: Progres
     """
     if is_finished(output, options):
         return output
-    partial = output.with_name(output.name + ".partial")
-    begin(partial, output, options)
-    places = place_ids(options)
-    waiting = [place for place in places if not _marker(partial, place).exists()]
-    done = len(places) - len(waiting)
-    if progress is not None:
-        progress(done, len(places))
-    for _ in _run(partial, waiting, options):
-        done += 1
+    with begun(output, options) as partial:
+        places = place_ids(options)
+        waiting = [place for place in places if not _marker(partial, place).exists()]
+        done = len(places) - len(waiting)
         if progress is not None:
             progress(done, len(places))
-    items = read_items(partial)
-    write_description(partial, options, chip_looks(items))
-    write_collection(partial, options, items)
-    shutil.rmtree(partial / ".done")
-    partial.replace(output)
+        for _ in _run(partial, waiting, options):
+            done += 1
+            if progress is not None:
+                progress(done, len(places))
+        items = read_items(partial)
+        write_description(partial, options, chip_looks(items))
+        write_collection(partial, options, items)
     return output
 
 
@@ -71,8 +69,23 @@ def is_finished(output: Path, options: SimulationOptions) -> bool:
     raise InputError(f"{output} exists and holds something else: remove it or choose another folder.")
 
 
-def begin(partial: Path, output: Path, options: SimulationOptions) -> None:
-    """Make the folder that is filled, or go on with it. Raises InputError where it was begun with other options."""
+@contextmanager
+def begun(output: Path, options: SimulationOptions) -> Iterator[Path]:
+    """The folder beside `output` that is filled, new or begun earlier; at the end it becomes `output`.
+
+    Raises:
+        InputError: It was begun with other options.
+        ConfigError: Another process is filling it.
+    """
+    partial = output.with_name(output.name + ".partial")
+    _begin(partial, output, options)
+    with sole_user(partial):
+        yield partial
+        shutil.rmtree(partial / ".done")
+        partial.replace(output)
+
+
+def _begin(partial: Path, output: Path, options: SimulationOptions) -> None:
     record = partial / OPTIONS_FILE
     if partial.is_symlink():
         raise InputError(f"{partial} is a symbolic link, but unfinished places belong there; remove it.")
