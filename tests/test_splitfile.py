@@ -39,7 +39,7 @@ def test_what_the_command_prints_is_a_split_file(tmp_path: Path) -> None:
     assert read_split(path) == split
 
 
-@pytest.mark.parametrize("step", ["write_text", "replace"])
+@pytest.mark.parametrize("step", ["write_bytes", "replace"])
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

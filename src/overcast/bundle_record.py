@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from overcast import __version__
 from overcast.arithmetic import Precision
@@ -15,6 +15,7 @@ from overcast.data.radiometry import Radiometry, Statistics
 from overcast.data.targets import Target
 from overcast.methods.options import MethodOptions
 from overcast.models.spec import NetworkSpec
+from overcast.section import Section
 
 FORMAT_VERSION = 1
 """Raised when a bundle of the former layout can no longer be read."""
@@ -29,10 +30,8 @@ class Kind(StrEnum):
     """Every branch, for evaluation with optical and for further training."""
 
 
-class Parent(BaseModel):
+class Parent(Section):
     """A model that a training started from or learned from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
     """Of its folder."""
@@ -43,10 +42,8 @@ class Parent(BaseModel):
     """What was taken over or learned, in words."""
 
 
-class BundleFacts(BaseModel):
+class BundleFacts(Section):
     """What the maker of a bundle knows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     method: MethodOptions
     network: NetworkSpec

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+from overcast.atomic import write_atomic
 from overcast.batch import Available
 from overcast.choices import Separation, Tta
 from overcast.config import FinishedRun, open_run
@@ -22,7 +23,7 @@ from overcast.evaluation.report_data import Origin, ReportData, Result
 from overcast.evaluation.result import Evaluation, EvaluationOptions
 from overcast.evaluation.run import evaluate
 from overcast.simulator.dataset import OPTIONS_FILE
-from overcast.training.folder import RunFolder, write_atomic
+from overcast.training.folder import RunFolder
 
 COARSE_GSD_M = 3.0
 """From this ground sampling distance on, single footprints are not matched unless it is asked for."""

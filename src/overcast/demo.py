@@ -16,6 +16,7 @@ import yaml
 from rich.console import Console
 
 from overcast.arithmetic import AUTO, Precision
+from overcast.atomic import write_atomic
 from overcast.batch import IGNORE_LABEL
 from overcast.bundle import BUNDLED, load_bundle
 from overcast.choices import SimulationPreset
@@ -48,7 +49,7 @@ TITLES = {
 }
 """What the picture says of each map."""
 STEPS, BATCH_SIZE, CROP = 600, 16, 64
-SCENE_M = 1024.0
+SCENE_M = 1536.0
 """Side of each of the two scenes."""
 VALIDATION_SHARE = 0.3
 """Southern part of the labelled ground that chooses the best weights."""
@@ -142,7 +143,7 @@ def write_data(files: DemoFiles) -> None:
     _write_area(files.root / "test.gpkg", shapely.box(*test.extent), grid)
     part = shapely.box(left, bottom, right, bottom + VALIDATION_SHARE * (top - bottom))
     _write_area(files.root / "validation.gpkg", part, grid)
-    files.description.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    write_atomic(files.description, yaml.safe_dump(content, sort_keys=False))
 
 
 def labelled_area(grid: Georeference) -> shapely.Polygon:
@@ -201,7 +202,7 @@ def run_demo(output: Path, seed: int = 0) -> DemoFiles:
     map_scene(files.scene / "sar.tif", BUNDLED, files.root / "footprints.gpkg", console)
     found = {TITLES[method]: files.footprints(method) for method in ("sar", "cmhcl")}
     picture = side_by_side(files.sar(TOWN), files.truth(TOWN), found, labelled_area(open_grid(files.sar(TOWN))))
-    files.picture.write_bytes(picture)
+    write_atomic(files.picture, picture)
     _print_scores(files, comparison)
     _print_files(files, comparison.report)
     return files

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from overcast.batch import Available
-from overcast.config.section import AbsolutePath, Section
+from overcast.config.data_section import AbsolutePath
+from overcast.section import Section
 from overcast.settings import read_settings
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+.-]*$")]

@@ -12,6 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from overcast.atomic import write_atomic
 from overcast.batch import Available
 from overcast.benchmark.comparisons import comparison_tables
 from overcast.benchmark.options import BenchmarkConfig
@@ -36,7 +37,7 @@ from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.report import write_report
 from overcast.evaluation.report_data import Result
 from overcast.evaluation.seeds import SeedEstimate, iou_over_seeds
-from overcast.training.folder import RunFolder, write_atomic
+from overcast.training.folder import RunFolder
 
 COLUMNS = ("dataset", "label", "method", "settings", "seed", "available")
 """First columns of results.csv; the figures follow."""

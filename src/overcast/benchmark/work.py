@@ -7,9 +7,9 @@ from datetime import date
 from pathlib import Path
 from time import perf_counter
 
-from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
+from overcast.atomic import write_atomic
 from overcast.batch import Available, Modality
 from overcast.benchmark.jobs import Job, describe_sets
 from overcast.bundle import load_bundle
@@ -21,17 +21,16 @@ from overcast.evaluation.result import Evaluation, EvaluationOptions
 from overcast.evaluation.selection import PanelOptions
 from overcast.models.cost import Cost, cost, peak_bytes
 from overcast.reading import read_record
-from overcast.training.folder import RunFolder, write_atomic
+from overcast.section import Section
+from overcast.training.folder import RunFolder
 from overcast.training.run import train
 
 COST_PX = 512
 """Side of the image that multiply-adds are counted for."""
 
 
-class Row(BaseModel):
+class Row(Section):
     """What one run reaches, given one set of sensors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str
     label: str
@@ -53,10 +52,8 @@ class Row(BaseModel):
     date: str
 
 
-class Outcome(BaseModel):
+class Outcome(Section):
     """What became of a job."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     validation: float | None = None
     """IoU on the validation chips: what candidates are chosen by."""

@@ -60,6 +60,7 @@ def check_data(
 
 def _check_places(root: Path, pictures: Path | None, *, as_json: bool) -> None:
     """Measure and draw each place of scenes. Raises InputError where one has a problem."""
+    from overcast.atomic import write_atomic
     from overcast.data.scenes.checking import check_scenes
     from overcast.data.scenes.description import description_file
     from overcast.errors import InputError
@@ -67,10 +68,9 @@ def _check_places(root: Path, pictures: Path | None, *, as_json: bool) -> None:
 
     folder = pictures or description_file(root).parent / "check"
     findings = list(check_scenes(root))
-    folder.mkdir(parents=True, exist_ok=True)
     for finding in findings:
         if finding.place is not None:
-            (folder / f"{finding.name}.png").write_bytes(place_picture(finding.place))
+            write_atomic(folder / f"{finding.name}.png", place_picture(finding.place))
     if as_json:
         print_json([_finding_as_json(finding) for finding in findings])
     else:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from overcast.arithmetic import Precision
 from overcast.choices import Encoding, MixingChoice, Separate, Tta
 from overcast.runtime.options import Runtime
+from overcast.section import Section
 from overcast.settings import read_settings
 
 
@@ -26,10 +27,8 @@ def moment(value: Any) -> datetime | None:
         ) from None
 
 
-class RareOptions(BaseModel):
+class RareOptions(Section):
     """Keys of `--set` of `predict` and `map`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     tile: int = 768
     """Largest side of the tiles in pixels, a multiple of 32."""

@@ -39,6 +39,7 @@ def new_dataset(
 
     Example: `overcast new-dataset data/mine`
     """
+    from overcast.atomic import write_atomic
     from overcast.data.scenes.draft import draft_description
     from overcast.data.stated import OPEN
     from overcast.errors import InputError
@@ -47,5 +48,5 @@ def new_dataset(
     path = output or path
     if path.exists():
         raise InputError(f"{path} exists already; correct it, or remove it first.")
-    path.write_text(text, encoding="utf-8")
+    write_atomic(path, text)
     typer.echo(f"{path}: replace {text.count(OPEN) - 1} times {OPEN}, and check the rest.")

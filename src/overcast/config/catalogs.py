@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, assert_never
 
 from pydantic import Field, model_validator
 
-from overcast.config.section import AbsolutePath, DataSection, with_default
+from overcast.config.data_section import AbsolutePath, DataSection, with_default
 from overcast.config.splitting import Cities, Events, Neighbourhoods, Regions, SplitFile
 from overcast.data.bright import Buildings, bright_catalog, event_of
 from overcast.data.catalog import Catalog

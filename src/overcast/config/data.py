@@ -17,7 +17,7 @@ from overcast.config.catalogs import (
     dfc2023_split,
     openearthmap_sar_split,
 )
-from overcast.config.section import AbsolutePath, DataSection, with_default
+from overcast.config.data_section import AbsolutePath, DataSection, with_default
 from overcast.config.splitting import Blocks, Folders, Places, Polygons, SceneBlocks, ScenePlaces, SplitFile
 from overcast.data.catalog import Catalog
 from overcast.data.chips import Chip

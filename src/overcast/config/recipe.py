@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 from overcast.choices import Separation, Tta
-from overcast.config.section import Section
+from overcast.section import Section
 
 
 class Recipe(StrEnum):

@@ -11,13 +11,14 @@ from pydantic import Field, field_validator, model_validator
 from overcast.arithmetic import AUTO, Precision, capabilities, settled_device, settled_precision
 from overcast.bundle import BUNDLED, installed_or_folder
 from overcast.config.data import DataOptions, build_data
+from overcast.config.data_section import with_default
 from overcast.config.network import AugmentationOptions, NetworkOptions, build_augmentation
 from overcast.config.recipe import EvaluationSection, Recipe, with_recipe
-from overcast.config.section import Section, with_default
 from overcast.data.mix import scored, with_label_share
 from overcast.data.targets import Targets
 from overcast.methods.options import CmhclOptions, MethodOptions
 from overcast.models.spec import NetworkSpec
+from overcast.section import Section
 from overcast.settings import read_settings, to_yaml
 from overcast.training.options import Accelerator, TrainingOptions
 

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from overcast.config.section import AbsolutePath, Section
+from overcast.config.data_section import AbsolutePath
+from overcast.section import Section
 
 
 class Blocks(Section):

@@ -12,7 +12,6 @@ from typing import Annotated
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -32,6 +31,7 @@ from overcast.data.stated import Stated
 from overcast.errors import InputError
 from overcast.reading import quoted, read_yaml
 from overcast.reading.records import explained_detail, location
+from overcast.section import Section
 
 LISTED_ERRORS = 4
 """How many errors of a description are told at once."""
@@ -76,10 +76,8 @@ class SarFolders(SensorFolders):
         return self
 
 
-class InvalidFolder(BaseModel):
+class InvalidFolder(Section):
     """Masks of optical pixels that show no ground."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     folder: FolderName
     """Sub-folder with one mask (GeoTIFF, PNG) per chip."""
@@ -94,10 +92,8 @@ class OpticalFolders(SensorFolders):
     """Masks of pixels that count as missing; None: the images' nodata alone says so."""
 
 
-class LabelFolder(BaseModel):
+class LabelFolder(Section):
     """Where masks or vector footprints lie, and which mask values mean what."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     folder: FolderName
     """Sub-folder with one mask (GeoTIFF, PNG) or one vector file (GeoPackage, GeoJSON) per chip."""
@@ -121,10 +117,8 @@ class LabelFolder(BaseModel):
         return self
 
 
-class FolderDescription(BaseModel):
+class FolderDescription(Section):
     """What `dataset.yaml` says."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     class_name: str

@@ -6,27 +6,24 @@ import hashlib
 import json
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from overcast.data.addresses import file_name, is_remote
 from overcast.data.catalog import Catalog
 from overcast.data.chips import Chip
+from overcast.section import Section
 
 
-class ChipSetIdentity(BaseModel):
+class ChipSetIdentity(Section):
     """Identity of the chips of one subset."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     chips: int = Field(ge=0)
     sha256: str
     """Hash of the sorted chip keys, file names and file sizes."""
 
 
-class TrainingData(BaseModel):
+class TrainingData(Section):
     """What a model was trained, validated and not yet tested on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     licence: str

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from overcast.atomic import write_atomic
 from overcast.data.chips import Chip
 from overcast.data.compass import radar_azimuth, radar_edge, turn_to
 from overcast.data.georeference import Georeference
@@ -81,7 +82,7 @@ def oriented(
 def write_orientations(path: Path, looks: Mapping[str, RadarSide]) -> None:
     """Write the table, sorted by key."""
     rows = [",".join(COLUMNS), *(f"{name},{look.value}" for name, look in sorted(looks.items()))]
-    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    write_atomic(path, "\n".join(rows) + "\n")
 
 
 def _read(path: Path) -> dict[str, RadarSide]:

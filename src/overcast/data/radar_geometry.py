@@ -8,6 +8,7 @@ from typing import Any
 
 from overcast.data.addresses import address, file_name
 from overcast.errors import InputError
+from overcast.reading import shortened
 
 _ORDER = (
     (r"^s1[a-d][-_]|sentinel-?1", "Sentinel-1 RTC, ready from OPERA (RTC-S1) or on demand from ASF (HyP3)"),
@@ -42,6 +43,6 @@ def refuse_radar_geometry(path: Path, dataset: Any) -> None:
     points = "ground control points" if dataset.gcps[0] else "rational polynomials"
     flat = "; on flat ground overcast prepare --gcps places it" if dataset.gcps[0] else ""
     raise InputError(
-        f"{address(path)} lies in radar geometry ({points} only), so that relief and buildings are not where a map has "
-        f"them; take {order_instead(path)}, or correct it for terrain with SNAP{flat}."
+        f"{shortened(address(path), 90)} lies in radar geometry ({points} only): relief and buildings are not where a "
+        f"map has them; take {order_instead(path)}, or correct it for terrain with SNAP{flat}."
     )

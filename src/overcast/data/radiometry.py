@@ -11,10 +11,11 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from overcast.data.units import RadarSide, Unit
 from overcast.errors import RadiometryError
+from overcast.section import Section
 
 __all__ = [
     "BandStatistics",
@@ -28,10 +29,8 @@ __all__ = [
 ]
 
 
-class SensorRadiometry(BaseModel):
+class SensorRadiometry(Section):
     """Meaning of one sensor's pixels."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     bands: tuple[Annotated[str, Field(max_length=100)], ...] = Field(min_length=1, max_length=1000)
     """Names in file order; for SAR the polarisations (HH, HV, VH, VV), or polarisation and date."""
@@ -86,10 +85,8 @@ class SensorRadiometry(BaseModel):
         return good
 
 
-class Radiometry(BaseModel):
+class Radiometry(Section):
     """The contract of a data set or a model."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sar: SensorRadiometry
     optical: SensorRadiometry | None = None
@@ -108,10 +105,8 @@ def uncalibrated_pair(gsd_m: float) -> Radiometry:
     )
 
 
-class BandStatistics(BaseModel):
+class BandStatistics(Section):
     """Per-band mean and standard deviation over the valid pixels of a training set, in the declared unit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -139,10 +134,8 @@ class BandStatistics(BaseModel):
         return scaled
 
 
-class Statistics(BaseModel):
+class Statistics(Section):
     """Band statistics of each sensor."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sar: BandStatistics
     optical: BandStatistics | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from overcast.atomic import write_atomic
 from overcast.data.parts import Drop, Part, Split
 from overcast.errors import InputError
 from overcast.reading import read_record, read_rows, read_table
@@ -36,13 +36,7 @@ def write_split(split: Split, path: Path) -> None:
             text = _as_csv(split)
         case _:
             raise InputError(f"{path} is neither .json nor .csv; end the name with one of them.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomic(path, text)
 
 
 def read_split(path: Path) -> Split:

@@ -12,8 +12,10 @@ from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy import ndimage
+
+from overcast.section import Section
 
 Instances = NDArray[np.int32]
 """(h, w) number of the building that covers a pixel, from 1; 0 for none; `UNKNOWN` where nobody knows."""
@@ -32,10 +34,8 @@ class Target(StrEnum):
     """It lies near two or more different buildings."""
 
 
-class Targets(BaseModel):
+class Targets(Section):
     """What is learnt beside the footprint, by further logits of the same heads; everything is off by default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     edge: bool = False
     """Learn the band inside the border of each building."""

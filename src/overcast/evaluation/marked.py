@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import geopandas
 import numpy as np
 import pandas as pd
 
+from overcast.atomic import replacing
 from overcast.errors import InputError
 from overcast.evaluation.footprints import MatchedFiles
 
@@ -47,19 +46,14 @@ def require_free(path: Path, *, overwrite: bool) -> None:
 
 def write_marked(files: MatchedFiles, path: Path) -> None:
     """Write `marked` footprints; GeoPackage has a layer for each result. The file appears whole or not at all."""
-    table, folder = marked(files), path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    folder.mkdir()
-    temporary = folder / path.name
-    try:
+    table = marked(files)
+    with replacing(path) as beside:
         match path.suffix.lower():
             case ".parquet":
-                table.to_parquet(temporary)
+                table.to_parquet(beside)
             case ".geojson":
-                table.to_crs("EPSG:4326").to_file(temporary, driver="GeoJSON", engine="pyogrio")
+                table.to_crs("EPSG:4326").to_file(beside, layer=path.stem, driver="GeoJSON", engine="pyogrio")
             case _:
                 for result in (MATCHED, MISSED, INVENTED):
                     part = table[table["result"] == result]
-                    part.to_file(temporary, layer=result, driver="GPKG", engine="pyogrio", geometry_type="Polygon")
-        temporary.replace(path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+                    part.to_file(beside, layer=result, driver="GPKG", engine="pyogrio", geometry_type="Polygon")

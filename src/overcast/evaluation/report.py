@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from overcast.atomic import write_atomic
 from overcast.evaluation.curves import curve_charts, legend, training_charts
 from overcast.evaluation.findings import caveats, figures, recovery, sentences
 from overcast.evaluation.gallery import gallery
@@ -41,8 +42,4 @@ def render_report(data: ReportData) -> str:
 
 def write_report(path: Path, data: ReportData) -> None:
     """Write the report to `path`, complete or not at all; its folder is made."""
-    text = render_report(data)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.tmp")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    write_atomic(path, render_report(data))

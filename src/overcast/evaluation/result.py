@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from overcast.atomic import write_atomic
 from overcast.choices import Separation, Tta
 from overcast.errors import InputError
 from overcast.evaluation.average_precision import Detections
@@ -21,12 +22,11 @@ from overcast.evaluation.polis import PolisSum
 from overcast.evaluation.selection import Panel, PanelKind, PanelOptions
 from overcast.reading import parse_record, read_record
 from overcast.reading.files import LARGEST_DATA_BYTES
+from overcast.section import Section
 
 
-class EvaluationOptions(BaseModel):
+class EvaluationOptions(Section):
     """What is counted, and how."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
     """A pixel is predicted where its probability is at least this."""
@@ -88,10 +88,10 @@ class Timing:
         return self.predict_s / (self.pixels * gsd_m**2 / 1e6)
 
 
-class Evaluation(BaseModel):
+class Evaluation(Section):
     """A frozen result that round-trips through JSON without losing a count."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     options: EvaluationOptions
     gsd_m: float = Field(gt=0)
@@ -186,9 +186,7 @@ class Evaluation(BaseModel):
 
     def write(self, path: Path) -> None:
         """Write `to_json` to a file, complete or not at all."""
-        part = path.with_name(f"{path.name}.tmp")
-        part.write_text(self.to_json(), encoding="utf-8")
-        part.replace(path)
+        write_atomic(path, self.to_json())
 
     @classmethod
     def read(cls, path: Path) -> Self:

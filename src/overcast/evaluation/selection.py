@@ -10,12 +10,13 @@ from enum import StrEnum
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from overcast.batch import Batch
 from overcast.evaluation.panels import composite, encode_png
 from overcast.evaluation.pixel import PixelCounts
+from overcast.section import Section
 
 
 class PanelKind(StrEnum):
@@ -26,10 +27,8 @@ class PanelKind(StrEnum):
     RANDOM = "random"
 
 
-class PanelOptions(BaseModel):
+class PanelOptions(Section):
     """How many chips are kept, and how they are drawn."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     count: int = Field(default=2, ge=0)
     """Chips of each kind; the best ones, and the worst ones, each of another place."""
@@ -46,10 +45,10 @@ class PanelOptions(BaseModel):
     optical_bands: tuple[int, ...] | None = None
 
 
-class Panel(BaseModel):
+class Panel(Section):
     """A chip ready to be drawn, reduced to 8 bits."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     key: str
     place: str

@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from overcast.batch import Available, Batch, Modality
@@ -32,12 +32,11 @@ from overcast.methods.stages import Position, Stage
 from overcast.methods.three_branch import HeadWeights, ThreeBranchMethod
 from overcast.models.blocks import crop_like, pad_to_stride
 from overcast.models.spec import NetworkSpec
+from overcast.section import Section
 
 
-class GarciaOptions(BaseModel):
+class GarciaOptions(Section):
     """`garcia`: staged hallucination."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal["garcia"] = "garcia"
     alpha: float = Field(default=0.5, ge=0, le=1)

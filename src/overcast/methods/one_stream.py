@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from overcast.batch import Available, Batch, Holds
@@ -31,12 +31,11 @@ from overcast.methods.stages import Stage
 from overcast.methods.teacher import split_output
 from overcast.models.network import SingleNetwork, with_shared_tensors
 from overcast.models.spec import NetworkSpec
+from overcast.section import Section
 
 
-class OneStreamOptions(BaseModel):
+class OneStreamOptions(Section):
     """`one_stream`: soft labels of a finished model, on labelled and unlabelled places."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal["one_stream"] = "one_stream"
     teacher: str = Field(min_length=1)

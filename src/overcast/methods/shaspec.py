@@ -20,7 +20,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from overcast.batch import Available, Batch, Modality
@@ -32,12 +32,11 @@ from overcast.methods.modality_dropout import kept_samples, valid_of_kept
 from overcast.models.blocks import STRIDE
 from overcast.models.shaspec import ShaSpecNetwork, ShaSpecOutput
 from overcast.models.spec import NetworkSpec
+from overcast.section import Section
 
 
-class ShaspecOptions(BaseModel):
+class ShaspecOptions(Section):
     """`shaspec`: shared and specific features."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal["shaspec"] = "shaspec"
     alpha: float = Field(default=0.1, ge=0)

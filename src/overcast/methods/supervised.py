@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from overcast.batch import Available, Batch, Modality
@@ -20,28 +20,23 @@ from overcast.models.network import (
     with_shared_tensors,
 )
 from overcast.models.spec import NetworkSpec
+from overcast.section import Section
 
 
-class SarOptions(BaseModel):
+class SarOptions(Section):
     """`sar`, the lower bound: one encoder-decoder on SAR."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal["sar"] = "sar"
 
 
-class OpticalOptions(BaseModel):
+class OpticalOptions(Section):
     """`optical`, the ceiling of one sensor: one encoder-decoder on the optical image."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal["optical"] = "optical"
 
 
-class TwinOptions(BaseModel):
+class TwinOptions(Section):
     """Weights of the auxiliary heads, which CMH-CL's streams have too: a control without them would be weaker."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     weight_first: float = Field(default=1.0, ge=0)
     """Weight of the head on the first stream, as of CMH-CL's z^H (z^O)."""

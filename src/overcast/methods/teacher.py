@@ -22,7 +22,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from overcast.batch import Available, Batch, Holds, Modality
@@ -31,6 +31,7 @@ from overcast.methods.base import Method
 from overcast.methods.stages import Position, Stage
 from overcast.models.network import Network
 from overcast.models.spec import NetworkSpec
+from overcast.section import Section
 
 
 class Schedule(StrEnum):
@@ -42,10 +43,8 @@ class Schedule(StrEnum):
     """The teacher learns first and is then frozen."""
 
 
-class TeacherOptions(BaseModel):
+class TeacherOptions(Section):
     """When the teacher learns."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     """The method."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from overcast.batch import Batch
@@ -17,12 +17,11 @@ from overcast.methods.stages import Position, Stage
 from overcast.methods.teacher import TaughtMethod
 from overcast.models.collaborative import CollaborativeNetwork, CollaborativeOutput, RadarOutput
 from overcast.models.spec import NetworkSpec, Sharing
+from overcast.section import Section
 
 
-class HeadWeights(BaseModel):
+class HeadWeights(Section):
     """w_m, the weight of each head's L_seg."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     fused_optical: float = Field(default=1.0, ge=0)
     """z^OS."""

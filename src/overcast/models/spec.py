@@ -5,12 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Self, assert_never
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from overcast.data.targets import Targets
 from overcast.errors import ConfigError
 from overcast.models.encoders import DEPTH, LITE0, check_encoder_name
 from overcast.reading import quoted
+from overcast.section import Section
 
 WIDEST = 8192
 """Channels of a stage."""
@@ -28,10 +29,8 @@ class Sharing(StrEnum):
     """Two blocks: the control of equal size without the shared one."""
 
 
-class NetworkSpec(BaseModel):
+class NetworkSpec(Section):
     """Architecture of every network: equal for all methods that are compared."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     encoder: str = LITE0
     """segmentation_models_pytorch encoder of depth 5 (`mit_b*` excluded for its licence)."""

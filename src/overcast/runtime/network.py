@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from overcast.arithmetic import instruction_sets
 from overcast.runtime.apart import exported_apart
 from overcast.runtime.int8 import Ranges, quantised
-from overcast.runtime.onnx_export import first_line
+from overcast.runtime.onnx_export import failure
 from overcast.runtime.options import Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
 from overcast.runtime.sessions import Session, open_session
 
@@ -111,7 +111,7 @@ class CompiledNetwork(nn.Module):
             logits: Tensor = self._compiled(filled)
         except Exception as error:  # compilers raise what they like
             raise RuntimeUnavailableError(
-                f"torch.compile cannot compile the network here ({first_line(error)}); take the runtime eager."
+                f"torch.compile cannot compile the network here ({failure(error)}); take the runtime eager."
             ) from error
         return logits[:count]
 

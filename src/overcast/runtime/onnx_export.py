@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from overcast.reading import first_line
 from overcast.runtime.options import RuntimeUnavailableError, TileShape
 
 Floats = NDArray[np.float32]
@@ -57,7 +58,7 @@ def export_onnx(network: nn.Module, shape: TileShape, example: Tensor | None = N
         onnx.checker.check_model(model)
     except Exception as error:  # exporters raise what they like
         raise RuntimeUnavailableError(
-            f"the network cannot be exported to ONNX ({first_line(error)}); take the runtime eager."
+            f"the network cannot be exported to ONNX ({failure(error)}); take the runtime eager."
         ) from error
     return model
 
@@ -78,10 +79,9 @@ def _plain_arithmetic() -> Iterator[None]:
         yield
 
 
-def first_line(error: BaseException) -> str:
-    """Kind and beginning of an error, for a sentence."""
-    text = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {text[0][:200].rstrip('.')}"
+def failure(error: BaseException) -> str:
+    """Kind and first line of an error, for a sentence."""
+    return f"{type(error).__name__}: {first_line(error, 200)}"
 
 
 def probe_tile(shape: TileShape) -> Floats:

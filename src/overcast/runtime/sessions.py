@@ -11,7 +11,7 @@ from typing import Any, assert_never
 import numpy as np
 
 from overcast.arithmetic import Precision
-from overcast.runtime.onnx_export import INPUT, Floats, first_line, probe_of
+from overcast.runtime.onnx_export import INPUT, Floats, failure, probe_of
 from overcast.runtime.options import Runtime, RuntimeUnavailableError, TileShape
 
 Session = Callable[[Floats], Floats]
@@ -44,7 +44,7 @@ def open_session(runtime: Runtime, precision: Precision, content: bytes, shape: 
         raise
     except Exception as error:  # runtimes raise what they like
         raise RuntimeUnavailableError(
-            f"{runtime} cannot run the exported network ({first_line(error)}); take the runtime eager."
+            f"{runtime} cannot run the exported network ({failure(error)}); take the runtime eager."
         ) from error
     _check(probe.difference(found), probe.logits, runtime, precision)
     return session

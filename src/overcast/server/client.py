@@ -18,6 +18,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
+from overcast.atomic import replacing
 from overcast.errors import InputError
 
 TIMEOUT_S = 600
@@ -71,10 +72,9 @@ class Client:
     def download(self, number: str, path: str | Path) -> Path:
         """Write a result, by the ending of the name: .gpkg, .parquet, .geojson, or .tif for the probability."""
         path = Path(path)
-        beside = path.with_name(f".{path.name}.part")
-        with self._open("GET", f"/jobs/{number}/results/{path.suffix[1:]}") as answer, beside.open("wb") as file:
+        address = f"/jobs/{number}/results/{path.suffix[1:]}"
+        with replacing(path) as beside, self._open("GET", address) as answer, beside.open("wb") as file:
             shutil.copyfileobj(answer, file)
-        beside.replace(path)
         return path
 
     def cancel(self, number: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -10,19 +9,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from overcast.atomic import write_atomic
 from overcast.data.units import RadarSide, Unit
 from overcast.errors import InputError
 from overcast.preparation.options import Level
 from overcast.reading import explained, read_json
+from overcast.section import Section
 
 RECORD = "job.json"
 Position = Annotated[list[float], Field(min_length=2, max_length=3)]
 
 
-class Polygon(BaseModel):
+class Polygon(Section):
     """A polygon of GeoJSON, in longitude and latitude."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: Literal["Polygon"]
     coordinates: Annotated[
@@ -30,10 +29,8 @@ class Polygon(BaseModel):
     ]
 
 
-class Inputs(BaseModel):
+class Inputs(Section):
     """What a job is made of. What is left out must stand in the file of the scene, or beside it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     scene: Annotated[str, Field(min_length=1, max_length=300)]
     """Path within the folder of the server."""
@@ -123,12 +120,7 @@ def now() -> datetime:
 
 def save(folder: Path, record: Record) -> None:
     """Write `job.json`: readers, and a server that starts after a crash, see the former one or this one."""
-    beside = folder / f".{RECORD}.tmp"
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(record.model_dump_json(indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(folder / RECORD)
+    write_atomic(folder / RECORD, record.model_dump_json(indent=2) + "\n")
 
 
 def load(folder: Path) -> Record:

@@ -5,20 +5,17 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal, assert_never
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from overcast.choices import SimulationPreset
 from overcast.data.radiometry import RadarSide, Unit
+from overcast.section import Section
 
 CRS = "EPSG:32631"
 """Coordinate system of everything that is simulated (UTM zone 31 N, metres)."""
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CityOptions(_Options):
+class CityOptions(Section):
     """What is built on a piece of ground."""
 
     built_share: float = Field(default=0.6, ge=0, le=1)
@@ -63,7 +60,7 @@ class RoofChoice(StrEnum):
     FLAT = "flat"
 
 
-class FootprintOptions(_Options):
+class FootprintOptions(Section):
     """A file of real footprints that are simulated instead of a drawn city."""
 
     file: str = Field(min_length=1)
@@ -87,7 +84,7 @@ class FootprintOptions(_Options):
     """Checksum of the file, set when the simulation begins."""
 
 
-class OpticalOptions(_Options):
+class OpticalOptions(Section):
     """View, light and faults of the optical image."""
 
     off_nadir_deg: float = Field(default=17.0, ge=0, le=45)
@@ -114,7 +111,7 @@ class OpticalOptions(_Options):
     """Share of the ground under clouds; their true mask (cloud and cloud shadow) is then written as well."""
 
 
-class SarOptions(_Options):
+class SarOptions(Section):
     """Geometry, radiometry and faults of the radar image."""
 
     incidence_deg: float = Field(default=35.0, ge=20, le=65)
@@ -129,7 +126,9 @@ class SarOptions(_Options):
     """Bands in file order."""
     unit: Literal[Unit.DECIBEL, Unit.LINEAR_POWER, Unit.AMPLITUDE] = Unit.DECIBEL
     """Unit of the pixels; decibels carry the band offsets below."""
-    band_offset_db: dict[Literal["HH", "HV", "VH", "VV"], float] = {"HH": 43.3, "HV": 52.2, "VH": 50.1, "VV": 40.3}
+    band_offset_db: dict[Literal["HH", "HV", "VH", "VV"], float] = Field(
+        default={"HH": 43.3, "HV": 52.2, "VH": 50.1, "VV": 40.3}
+    )
     """Gain of each channel: 10 log10(sigma nought) + offset is the pixel value (SpaceNet 6 is not calibrated)."""
     looks: int = Field(default=3, ge=1, le=64)
     """Independent looks averaged in power."""
@@ -169,7 +168,7 @@ class SarOptions(_Options):
     """Volume scattering and attenuation of trees and hedges."""
 
 
-class SimulationOptions(_Options):
+class SimulationOptions(Section):
     """A data set of simulated places."""
 
     name: str = Field(default="simulated city", min_length=1)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors.torch import load_file, save
 
+from overcast.atomic import write_atomic
 from overcast.bundle import plain_tensors
 from overcast.errors import InputError, is_environment_error
 from overcast.methods.base import Method
@@ -28,7 +28,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
         """Save a checkpoint; `path` holds the old one until the new one is complete."""
         content = io.BytesIO()  # torch hides the operating system's error when it writes to a file itself
         torch.save(checkpoint, content)
-        _write_beside(Path(path), content.getbuffer())
+        write_atomic(Path(path), content.getbuffer())
 
     def load_checkpoint(
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = True
@@ -80,23 +80,9 @@ class RoundCheckpoint(Checkpoint):
 
 def save_best(path: Path, method: Method) -> None:
     """Weights of every branch as safetensors."""
-    _write_beside(path, save(plain_tensors(method)))
+    write_atomic(path, save(plain_tensors(method)))
 
 
 def load_best(path: Path, method: Method) -> None:
     """Load what `save_best` wrote, strictly."""
     method.load_state_dict(load_file(path), strict=True)
-
-
-def _write_beside(path: Path, content: bytes | memoryview) -> None:
-    """Write a file beside `path` and rename it when its bytes are on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from overcast.atomic import write_atomic
 from overcast.errors import InputError
 from overcast.reading import first_line, read_table
-from overcast.training.folder import write_atomic
 
 STEP = "step"
 

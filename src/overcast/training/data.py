@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from rich.console import Console
 
+from overcast.atomic import write_atomic
 from overcast.batch import Batch
 from overcast.data.content import require_usable
 from overcast.data.dataset import ChipDataset, SampleOptions
@@ -17,7 +18,7 @@ from overcast.data.splitfile import write_split
 from overcast.data.statistics import compute_statistics
 from overcast.errors import InputError
 from overcast.lifesigns import shown
-from overcast.training.folder import RunFolder, read_data, read_statistics, write_atomic
+from overcast.training.folder import RunFolder, read_data, read_statistics
 from overcast.training.loader import TrainLoader, WholeChipLoader, to_device, whole_chips
 from overcast.training.order import MixedOrder, Share
 from overcast.training.plan import Plan, modalities_of

@@ -15,20 +15,19 @@ result.json           written last: a run that has it is finished
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from overcast.arithmetic import Precision
+from overcast.atomic import LEFTOVERS, write_atomic
 from overcast.data.identity import TrainingData
 from overcast.data.radiometry import Statistics
 from overcast.errors import ConfigError, InputError
 from overcast.reading import read_record, read_yaml, shortened
+from overcast.section import Section
 from overcast.training.plan import TrainResult
 
 LATER_SETTINGS: Mapping[str, Any] = {
@@ -64,25 +63,12 @@ FREE_SETTINGS = frozenset({"data.root", "training.workers", "training.cache_gb"}
 RESTORE = "restore it, or start the run afresh in another folder"
 
 
-class _Result(BaseModel):
+class _Result(Section):
     """What `result.json` says."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: int
     best_step: int
     metrics: dict[str, dict[str, float]]
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write beside and rename: readers see the old text or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 @dataclass(frozen=True)
@@ -189,7 +175,7 @@ class RunFolder:
     def remove_leftovers(self) -> None:
         """Delete what a killed process was writing."""
         for folder in (self.path, self.path / "checkpoints"):
-            for item in folder.glob(".*.tmp-*"):
+            for item in folder.glob(LEFTOVERS):
                 shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink(missing_ok=True)
 
     def clear(self) -> None:

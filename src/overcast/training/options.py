@@ -6,9 +6,10 @@ from enum import StrEnum
 from math import ceil
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from overcast.arithmetic import Precision
+from overcast.section import Section
 
 WARMUP_SHARE = 0.08
 """Part of a stage in which the learning rate rises, where the configuration does not say otherwise: at full rate AdamW
@@ -31,10 +32,8 @@ class Accelerator(StrEnum):
     GPU = "gpu"
 
 
-class OptimiserOptions(BaseModel):
+class OptimiserOptions(Section):
     """AdamW with polynomial decay per step."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     learning_rate: float = Field(default=3e-4, gt=0, le=1)
     """Peak learning rate."""
@@ -48,10 +47,8 @@ class OptimiserOptions(BaseModel):
     """Largest norm of the gradient over all weights; 0 does not clip."""
 
 
-class TrainingOptions(BaseModel):
+class TrainingOptions(Section):
     """Budget, batches, arithmetic and devices."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     steps: int = Field(default=20_000, ge=1, le=10_000_000)
     """Optimiser steps in all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from overcast.atomic import write_atomic
 from overcast.batch import Modality
 from overcast.bundle import RECORD, Bundle, load_bundle
 from overcast.bundle_record import Parent
@@ -11,7 +12,7 @@ from overcast.data.radiometry import Radiometry, Statistics, check_same
 from overcast.errors import BundleError, InputError
 from overcast.methods.one_stream import OneStream, SoftTeacher
 from overcast.reading import read_record
-from overcast.training.folder import RESTORE, RunFolder, write_atomic
+from overcast.training.folder import RESTORE, RunFolder
 
 TAUGHT = ("the probabilities of its predictions from SAR alone, as soft labels",)
 """What a distilled network has of its teacher, in words."""

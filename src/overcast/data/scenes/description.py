@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from overcast.data.addresses import is_remote, located
 from overcast.data.stated import Stated
 from overcast.data.units import RadarSide, Unit
 from overcast.errors import InputError
+from overcast.section import Section
 from overcast.settings import read_settings
 
 Files = Annotated[
@@ -22,18 +23,14 @@ PlaceName = Annotated[str, Field(pattern=r"^[^/\s]+$")]
 """Without blanks and slashes: it begins the keys of the place's tiles."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class GridOptions(_Section):
+class GridOptions(Section):
     """The pixel grid on which everything is brought together."""
 
     gsd_m: float | None = Field(default=None, gt=0, le=1000)
     """Pixel size in metres; null: that of the SAR images, which are then not resampled."""
 
 
-class SarOptions(_Section):
+class SarOptions(Section):
     """What the numbers in the SAR images mean; the same in all places."""
 
     bands: tuple[str, ...] = Field(min_length=1)
@@ -46,7 +43,7 @@ class SarOptions(_Section):
     """Side on which the radar stood; null where it is unknown or differs between places."""
 
 
-class OpticalOptions(_Section):
+class OpticalOptions(Section):
     """What the numbers in the optical images mean; the same in all places."""
 
     bands: tuple[str, ...] = Field(min_length=1)
@@ -59,7 +56,7 @@ class OpticalOptions(_Section):
     """Values in the cloud masks that hide the ground; null: every value but 0."""
 
 
-class VectorFile(_Section):
+class VectorFile(Section):
     """Polygons; a plain path stands for `file`."""
 
     file: str = Field(min_length=1)
@@ -84,7 +81,7 @@ def _finite_pair(given: tuple[float, float]) -> tuple[float, float]:
 Shift = Annotated[tuple[float, float], AfterValidator(_finite_pair)]
 
 
-class Shifts(_Section):
+class Shifts(Section):
     """Known offsets: by how many metres to the east and to the north each layer is moved before it is used."""
 
     optical: Shift = (0.0, 0.0)
@@ -93,7 +90,7 @@ class Shifts(_Section):
     """[east, north] for footprints and labelled area."""
 
 
-class PlaceOptions(_Section):
+class PlaceOptions(Section):
     """One piece of ground and the files that show it; any of SAR, optical and footprints may be missing."""
 
     sar: Files | None = None
@@ -131,7 +128,7 @@ class PlaceOptions(_Section):
         return self
 
 
-class ScenesDescription(_Section):
+class ScenesDescription(Section):
     """Description of a data set of scenes."""
 
     name: str = Field(min_length=1)

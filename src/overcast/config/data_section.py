@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
+
+from overcast.section import Section
 
 AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 """Relative paths are taken from the working directory and written out in full."""
@@ -15,12 +17,6 @@ def with_default(values: Any, section: str, key: str, value: str) -> Any:
     """`values` with a choice filled in where the section is given without it."""
     given = values.get(section) if isinstance(values, dict) else None
     return values | {section: {key: value} | given} if isinstance(given, dict) else values
-
-
-class Section(BaseModel):
-    """Frozen, without unknown keys, documented by the text below each field."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class DataSection(Section):
