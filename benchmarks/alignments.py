@@ -22,13 +22,13 @@ from statistics import mean
 from limits import as_command, at_least, existing
 
 from overcast.batch import Available
-from overcast.benchmark.jobs import Job, trial_jobs
-from overcast.benchmark.options import BenchmarkConfig, load_benchmark
-from overcast.benchmark.runner import prepare_data
-from overcast.benchmark.work import Outcome, Test, kept_outcome
-from overcast.benchmark.workers import Workers, results
 from overcast.errors import ConfigError
 from overcast.evaluation.machine import describe_machine
+from overcast.experiments.benchmark.jobs import Job, trial_jobs
+from overcast.experiments.benchmark.options import BenchmarkConfig, load_benchmark
+from overcast.experiments.benchmark.runner import prepare_data
+from overcast.experiments.benchmark.work import Outcome, Test, kept_outcome
+from overcast.experiments.benchmark.workers import Workers, results
 
 SEEDS = (1000, 1001)
 Scores = dict[tuple[str, str, int], dict[str, float]]

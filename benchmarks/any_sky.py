@@ -35,7 +35,7 @@ from overcast.choices import Mixing
 from overcast.config import open_run
 from overcast.config.finished import FinishedRun
 from overcast.config.run import RunConfig
-from overcast.data.parts import Part
+from overcast.data.splits.parts import Part
 from overcast.evaluation.clouds import clouded
 from overcast.evaluation.machine import describe_machine
 from overcast.methods.base import Method

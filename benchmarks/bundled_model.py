@@ -16,13 +16,13 @@ from limits import as_command, at_least, existing
 from rich.progress import Progress
 
 from overcast.batch import Available
-from overcast.bundle import BUNDLED, WEIGHTS, release_bundle
+from overcast.bundle.bundle import BUNDLED, WEIGHTS, release_bundle
 from overcast.choices import SimulationPreset
-from overcast.compare import Comparison, Request, compare_runs
 from overcast.config import load_config, train
 from overcast.evaluation.machine import describe_machine
+from overcast.experiments.compare import Comparison, Request, compare_runs
 from overcast.settings import read_settings
-from overcast.simulator.dataset import simulate_dataset
+from overcast.simulator.dataset.folder import simulate_dataset
 from overcast.simulator.options import SimulationOptions, preset
 
 CONFIGS = Path("configs/bundled")

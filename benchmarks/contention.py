@@ -34,11 +34,11 @@ from kills import Running, digest, running
 from limits import as_command, at_least
 
 from overcast import __version__
-from overcast.bundle import BUNDLED, load_bundle
+from overcast.bundle.bundle import BUNDLED, load_bundle
 from overcast.evaluation.machine import describe_machine
-from overcast.inference.model import SceneModel
-from overcast.inference.outputs import termination_as_interrupt
-from overcast.speed.mosaic import make_ground, write_scene
+from overcast.experiments.speed.mosaic import make_ground, write_scene
+from overcast.outputs.writable import termination_as_interrupt
+from overcast.scenes.model import SceneModel
 
 SCENE_PX = 384
 PAIRS = {

@@ -40,14 +40,14 @@ from kills import Running, Watch, digest, outputs, running
 from limits import as_command, at_least
 
 from overcast import __version__
-from overcast.bundle import BUNDLED, load_bundle
-from overcast.data.files import open_grid
+from overcast.bundle.bundle import BUNDLED, load_bundle
 from overcast.evaluation.machine import describe_machine
-from overcast.inference.fleet.manifest import NAME as MANIFEST
-from overcast.inference.model import SceneModel
-from overcast.inference.outputs import termination_as_interrupt
-from overcast.inference.scene import SceneOptions, plan_scene
-from overcast.speed.mosaic import Ground, make_ground, write_scene
+from overcast.experiments.speed.mosaic import Ground, make_ground, write_scene
+from overcast.fleet.manifest import NAME as MANIFEST
+from overcast.outputs.writable import termination_as_interrupt
+from overcast.raster.files import open_grid
+from overcast.scenes.model import SceneModel
+from overcast.scenes.scene import SceneOptions, plan_scene
 
 TILE = 160
 """Side of the tiles: small, so that there are many rows of them."""

@@ -26,10 +26,10 @@ from typing import Any
 from kills import digest
 from limits import as_command, at_least
 
-from overcast.bundle import BUNDLED, load_bundle
+from overcast.bundle.bundle import BUNDLED, load_bundle
 from overcast.evaluation.machine import describe_machine
-from overcast.inference.model import SceneModel
-from overcast.speed.mosaic import Ground, make_ground, write_scene
+from overcast.experiments.speed.mosaic import Ground, make_ground, write_scene
+from overcast.scenes.model import SceneModel
 
 OUTPUTS = ("*.tif", "*.gpkg")
 

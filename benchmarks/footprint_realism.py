@@ -25,12 +25,12 @@ from rasterio.features import shapes
 from scipy.stats import wasserstein_distance
 from shapely.geometry.base import BaseGeometry
 
-from overcast.data.raster import Georeference
-from overcast.simulator.city import build_city
-from overcast.simulator.geometry import City, Extent, polygons
-from overcast.simulator.given import read_town
+from overcast.raster.sources import Georeference
+from overcast.simulator.city.geometry import City, Extent, polygons
+from overcast.simulator.city.plan import build_city
 from overcast.simulator.options import CRS, CityOptions, FootprintOptions
 from overcast.simulator.scene import label_mask
+from overcast.simulator.town.given import read_town
 
 CHIP_PX, CHIP_GSD_M = 224, 0.5
 PLACE_M = 448.0

@@ -31,14 +31,14 @@ from overcast.batch import Available
 from overcast.config.data import build_data
 from overcast.data.catalog import Catalog
 from overcast.data.chips import Chip
-from overcast.data.clusters import ClusterOptions, cluster_labels, read_appearance
-from overcast.data.parts import Part
+from overcast.data.splits.clusters import ClusterOptions, cluster_labels, read_appearance
+from overcast.data.splits.parts import Part
 from overcast.errors import InputError
 from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.result import Evaluation
-from overcast.simulator.dataset import simulate_dataset
+from overcast.simulator.dataset.folder import simulate_dataset
 from overcast.simulator.options import SarOptions, SimulationOptions
-from overcast.simulator.sar import NODATA
+from overcast.simulator.radar.image import NODATA
 
 METHODS = ("sar", "cmhcl")
 DOMAINS = ("simulated", "half_real")

@@ -30,11 +30,11 @@ from scipy.ndimage import gaussian_filter, label, median_filter, sum_labels, uni
 from shapely import Polygon
 from shapely.geometry import shape
 
-from overcast.data.files import open_raster, reading
-from overcast.simulator.footprints import city_of
-from overcast.simulator.geometry import City, Extent, Patch, Surface
+from overcast.raster.files import open_raster, reading
+from overcast.simulator.city.geometry import City, Extent, Patch, Surface
 from overcast.simulator.options import CRS, SarOptions
-from overcast.simulator.sar import NODATA, draw_strip, simulate_sar
+from overcast.simulator.radar.image import NODATA, draw_strip, simulate_sar
+from overcast.simulator.town.footprints import city_of
 
 REAL_GSD_M = 0.5
 MARGIN_PX = 64

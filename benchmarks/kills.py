@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from overcast.inference.fleet.manifest import NAME as MANIFEST
+from overcast.fleet.manifest import NAME as MANIFEST
 
 LOOK_S = 0.02
 """Between two looks at the outputs."""

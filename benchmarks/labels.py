@@ -23,13 +23,13 @@ import limits
 import matplotlib as mpl
 
 from overcast.batch import Available
-from overcast.benchmark.jobs import Job
-from overcast.benchmark.options import BenchmarkConfig, load_benchmark
-from overcast.benchmark.report import write_benchmark
-from overcast.benchmark.runner import Finished, kept, prepare_data, run_benchmark
-from overcast.benchmark.work import Outcome
-from overcast.benchmark.workers import Workers
 from overcast.evaluation.machine import describe_machine
+from overcast.experiments.benchmark.jobs import Job
+from overcast.experiments.benchmark.options import BenchmarkConfig, load_benchmark
+from overcast.experiments.benchmark.report import write_benchmark
+from overcast.experiments.benchmark.runner import Finished, kept, prepare_data, run_benchmark
+from overcast.experiments.benchmark.work import Outcome
+from overcast.experiments.benchmark.workers import Workers
 
 SHARES = (0.05, 0.10, 0.25, 0.50, 1.0)
 SAR_ONLY = ("sar", "sar_twin", "self_training")

@@ -17,9 +17,9 @@ from pathlib import Path
 from limits import as_command, at_least, existing
 
 from overcast.batch import Available
-from overcast.compare import Request, compare_runs
 from overcast.config import load_config, train
 from overcast.evaluation.machine import describe_machine
+from overcast.experiments.compare import Request, compare_runs
 
 METHODS = ("cmhcl", "sar", "sar_twin", "fusion", "optical")
 CONFIGS = {"cpu": Path("configs/ombria-cpu.yaml"), "full": Path("configs/ombria.yaml")}

@@ -25,11 +25,11 @@ from rich.progress import track
 
 from overcast.config import load_config
 from overcast.config.data import build_data
+from overcast.data.catalogs.folder import DESCRIPTION_NAME
 from overcast.data.chips import Chip
-from overcast.data.folder import DESCRIPTION_NAME
-from overcast.data.leaks import require_clean_split
-from overcast.data.parts import Part, Split
-from overcast.data.splitfile import write_split
+from overcast.data.splits.file import write_split
+from overcast.data.splits.leaks import require_clean_split
+from overcast.data.splits.parts import Part, Split
 from overcast.errors import InputError
 
 CONFIG = Path("configs/ombria.yaml")

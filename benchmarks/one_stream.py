@@ -17,15 +17,15 @@ from pathlib import Path
 import limits
 
 from overcast.batch import Available
-from overcast.benchmark.jobs import Job
-from overcast.benchmark.options import BenchmarkConfig, load_benchmark
-from overcast.benchmark.runner import prepare_data, run_benchmark
-from overcast.benchmark.tables import Scores, interval_of
-from overcast.benchmark.work import Outcome
-from overcast.benchmark.workers import Workers
 from overcast.errors import ConfigError
 from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.seeds import difference_over_seeds, iou_over_seeds
+from overcast.experiments.benchmark.jobs import Job
+from overcast.experiments.benchmark.options import BenchmarkConfig, load_benchmark
+from overcast.experiments.benchmark.runner import prepare_data, run_benchmark
+from overcast.experiments.benchmark.tables import Scores, interval_of
+from overcast.experiments.benchmark.work import Outcome
+from overcast.experiments.benchmark.workers import Workers
 
 LARGEST_LOSS = 0.005
 """IoU of the one stream below that of its teacher, at most."""

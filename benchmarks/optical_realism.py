@@ -22,9 +22,9 @@ from limits import as_command, at_least, existing
 from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 
-from overcast.data.raster import Georeference
-from overcast.simulator.city import build_city
-from overcast.simulator.optical import draw_exposure, simulate_optical
+from overcast.raster.sources import Georeference
+from overcast.simulator.city.plan import build_city
+from overcast.simulator.optical.image import draw_exposure, simulate_optical
 from overcast.simulator.options import SimulationOptions
 from overcast.simulator.place import place_bounds, place_ids
 from overcast.simulator.scene import label_mask

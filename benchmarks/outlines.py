@@ -30,13 +30,13 @@ from rasterio.features import rasterize
 from scipy import ndimage
 
 from overcast.choices import Outlines, Separate
-from overcast.data.raster import Georeference, Pixels
-from overcast.evaluation.polis import polis
-from overcast.grid import Window
-from overcast.inference.outlines.levels import Level
-from overcast.inference.polygons import Footprints, PolygonOptions, vectorize
-from overcast.simulator.city import build_city
-from overcast.simulator.geometry import Extent, polygons
+from overcast.metrics.polis import polis
+from overcast.polygons.footprints import Footprints, PolygonOptions, vectorize
+from overcast.polygons.outlines.levels import Level
+from overcast.raster.grid import Window
+from overcast.raster.sources import Georeference, Pixels
+from overcast.simulator.city.geometry import Extent, polygons
+from overcast.simulator.city.plan import build_city
 from overcast.simulator.options import CRS, CityOptions
 from overcast.simulator.scene import label_mask
 

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from overcast.batch import Modality
 from overcast.data.augment import safe_geometry
+from overcast.data.catalogs.folder import folder_catalog
 from overcast.data.chips import read_chip
-from overcast.data.folder import folder_catalog
 from overcast.data.statistics import compute_statistics
 from overcast.methods.losses import segmentation_loss, soft_segmentation_loss
 from overcast.models.network import Preset, SingleNetwork, preset

@@ -24,11 +24,11 @@ from limits import as_command, at_least
 from outlines import LEFT, Repeated, town
 
 from overcast.choices import Encoding, Outlines
-from overcast.data.raster import Georeference
-from overcast.grid import Window
-from overcast.inference.cog import ProbabilitySource, ProbabilityWriter, bounded_cache
-from overcast.inference.polygons import PolygonOptions, vectorize
-from overcast.inference.vector import Origin, write_footprints
+from overcast.outputs.cog import ProbabilitySource, ProbabilityWriter, bounded_cache
+from overcast.outputs.vector import Origin, write_footprints
+from overcast.polygons.footprints import PolygonOptions, vectorize
+from overcast.raster.grid import Window
+from overcast.raster.sources import Georeference
 from overcast.simulator.options import CRS
 
 STRIP = 512

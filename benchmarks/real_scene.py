@@ -21,13 +21,13 @@ from limits import as_command, existing
 from rasterio.transform import array_bounds
 from shapely.geometry import Polygon, box
 
-from overcast.bundle import load_bundle
+from overcast.bundle.bundle import load_bundle
 from overcast.config import RunConfig, train
-from overcast.data.radiometry import SensorRadiometry
 from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.panels import Captioned, composite, contact_sheet, overlay_outlines
-from overcast.inference.predict import PredictOptions, predict_file
-from overcast.simulator.dataset import simulate_dataset
+from overcast.raster.radiometry import SensorRadiometry
+from overcast.scenes.predict import PredictOptions, predict_file
+from overcast.simulator.dataset.folder import simulate_dataset
 from overcast.simulator.options import SarOptions, SimulationOptions
 
 BANDS = ("HH", "HV", "VH", "VV")

@@ -16,7 +16,7 @@ from overcast.config import RunConfig, open_run, train
 from overcast.config.predictor import predictor
 from overcast.data.catalog import Catalog
 from overcast.data.chips import read_chip
-from overcast.data.parts import Part
+from overcast.data.splits.parts import Part
 from overcast.evaluation.result import Evaluation, EvaluationOptions
 from overcast.evaluation.run import evaluate
 from overcast.training.loader import evaluation_batches

@@ -26,11 +26,11 @@ import torch
 from limits import as_command, at_least
 from rasterio.windows import Window
 
-from overcast.bundle import BUNDLED, load_bundle
-from overcast.data.radiometry import SensorRadiometry, Unit
-from overcast.inference.predict import PredictOptions, predict_file
-from overcast.inference.scene import SceneOptions
+from overcast.bundle.bundle import BUNDLED, load_bundle
+from overcast.raster.radiometry import SensorRadiometry, Unit
 from overcast.runtime.options import Runtime
+from overcast.scenes.predict import PredictOptions, predict_file
+from overcast.scenes.scene import SceneOptions
 
 SENSOR = SensorRadiometry(bands=("HH", "HV", "VH", "VV"), unit=Unit.DECIBEL, nodata=0, gsd_m=1.0)
 PATCH_PX = 640

@@ -20,7 +20,7 @@ from pathlib import Path
 from limits import as_command, at_least, positive
 
 from overcast.choices import SimulationPreset
-from overcast.simulator.dataset import simulate_dataset
+from overcast.simulator.dataset.folder import simulate_dataset
 from overcast.simulator.options import SimulationOptions, preset
 from overcast.simulator.place import place_ids, simulate_place
 

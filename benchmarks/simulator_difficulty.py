@@ -24,9 +24,9 @@ from runs import Budget, add_row, best_threshold, counted_pixels, given, run_con
 
 from overcast.batch import Available, Modality
 from overcast.config.data import build_data
-from overcast.data.parts import Part
+from overcast.data.splits.parts import Part
 from overcast.evaluation.machine import describe_machine
-from overcast.simulator.dataset import simulate_dataset
+from overcast.simulator.dataset.folder import simulate_dataset
 from overcast.simulator.options import CityOptions, OpticalOptions, SarOptions, SimulationOptions
 
 LEVELS = {

@@ -23,7 +23,6 @@ from PIL import Image
 from scipy.ndimage import uniform_filter
 from simulator_realism import Chip, decibel, real_chip, simulated_chip
 
-from overcast.data.radiometry import RadarSide
 from overcast.evaluation.panels import (
     Captioned,
     SheetStyle,
@@ -31,6 +30,7 @@ from overcast.evaluation.panels import (
     overlay_outlines,
     truth_map,
 )
+from overcast.raster.radiometry import RadarSide
 from overcast.simulator.options import CityOptions, SarOptions, SimulationOptions
 from overcast.simulator.place import SimulatedPlace, place_ids, simulate_place
 

@@ -22,14 +22,14 @@ from limits import as_command, at_least, existing
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from overcast.simulator.city import build_city
+from overcast.simulator.city.plan import build_city
 from overcast.simulator.options import SarOptions, SimulationOptions
 from overcast.simulator.place import SimulatedPlace, place_bounds, place_ids, simulate_place
-from overcast.simulator.radar_geometry import RadarFrame, radar_grid
-from overcast.simulator.sar import draw_strip, form_image
-from overcast.simulator.scatter import expected_power
+from overcast.simulator.radar.geometry import RadarFrame, radar_grid
+from overcast.simulator.radar.image import draw_strip, form_image
+from overcast.simulator.radar.scatter import expected_power
+from overcast.simulator.radar.speckle import focused_fields, receiver
 from overcast.simulator.scene import rasterize_city
-from overcast.simulator.speckle import focused_fields, receiver
 
 BANDS = ("HH", "HV", "VH", "VV")
 QUANTILES = np.linspace(0.001, 0.999, 999)

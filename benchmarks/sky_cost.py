@@ -26,12 +26,12 @@ from limits import as_command, at_least
 from rasterio.windows import Window
 from scene_memory import SENSOR, peak_gb, write_sparse_scene
 
-from overcast.bundle import RECORD, load_bundle
+from overcast.bundle.bundle import RECORD, load_bundle
 from overcast.evaluation.machine import describe_machine
-from overcast.inference.predict import PredictOptions, predict_file
-from overcast.inference.scene import SceneOptions
-from overcast.inference.sky import OpticalInput
 from overcast.runtime.options import Runtime
+from overcast.scenes.predict import PredictOptions, predict_file
+from overcast.scenes.scene import SceneOptions
+from overcast.scenes.sky import OpticalInput
 
 LIMIT_GROWTH = 0.05
 PLACE = Affine(1, 0, 500_000, 0, -1, 5_750_000)

@@ -18,7 +18,7 @@ from limits import as_command, at_least
 from overcast.batch import Available
 from overcast.choices import Mixing
 from overcast.config import open_run
-from overcast.data.parts import Part
+from overcast.data.splits.parts import Part
 from overcast.evaluation.clouds import clouded
 from overcast.evaluation.machine import describe_machine
 from overcast.models.mixing import chosen

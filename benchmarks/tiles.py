@@ -30,7 +30,7 @@ from limits import at_least, positive
 from rasterio.windows import Window
 
 from overcast.evaluation.machine import describe_machine
-from overcast.inference.cog import write_cog
+from overcast.outputs.cog import write_cog
 
 SIDE, FOOTPRINTS = 20_000, 200_000
 LEFT, TOP, UTM = 590_000.0, 5_750_000.0, "EPSG:32631"

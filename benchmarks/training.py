@@ -44,9 +44,9 @@ from overcast.arithmetic import Precision
 from overcast.batch import Batch
 from overcast.config import build_plan, load_config
 from overcast.data.dataset import ChipDataset, SampleOptions
-from overcast.data.radiometry import Statistics
 from overcast.data.statistics import compute_statistics
 from overcast.methods.options import build_method
+from overcast.raster.radiometry import Statistics
 from overcast.training.data import GIGABYTE, TRAIN_CACHE_SHARE
 from overcast.training.loader import TrainLoader, to_device
 from overcast.training.module import MethodModule, parameter_groups

@@ -8,7 +8,7 @@ from raster_files import write_tiff
 from overcast.batch import Modality
 from overcast.data.augment import Augmentation, Geometry
 from overcast.data.chips import Chip
-from overcast.data.radiometry import BandStatistics, Radiometry, SensorRadiometry, Statistics, Unit
+from overcast.raster.radiometry import BandStatistics, Radiometry, SensorRadiometry, Statistics, Unit
 
 BOTH = frozenset(Modality)
 SAR, OPTICAL = frozenset({Modality.SAR}), frozenset({Modality.OPTICAL})

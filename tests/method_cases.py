@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from overcast.batch import Batch
-from overcast.data.radiometry import BandStatistics, Statistics
 from overcast.methods.base import Method
 from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions
 from overcast.methods.disoptnet import DisoptnetOptions
@@ -32,6 +31,7 @@ from overcast.methods.self_training import SelfTrainingOptions
 from overcast.methods.shaspec import ShaspecOptions
 from overcast.methods.translation import TranslationOptions
 from overcast.models.network import NetworkSpec, Sharing
+from overcast.raster.radiometry import BandStatistics, Statistics
 
 SPEC = NetworkSpec(
     encoder="tu-test_resnet",

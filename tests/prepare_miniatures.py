@@ -11,8 +11,8 @@ from affine import Affine
 from torch import nn
 
 from overcast.batch import Modality
-from overcast.data.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
-from overcast.inference.model import SceneModel
+from overcast.raster.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
+from overcast.scenes.model import SceneModel
 
 BANDS = ("HH", "HV", "VH", "VV")
 NORTH_UP = Affine(1, 0, 593000, 0, -1, 5750000)

@@ -11,13 +11,13 @@ from prepare_miniatures import BANDS, in_db, power, write
 from rasterio.control import GroundControlPoint
 from typer.testing import CliRunner
 
+from overcast.bundle.contract import INSTALLED, bundle_name, read_contract
 from overcast.cli import app
-from overcast.data.contract import INSTALLED, bundle_name, read_contract
-from overcast.data.radiometry import SensorRadiometry, check_same
 from overcast.errors import BundleError, InputError, RadiometryError, remedy
-from overcast.inference.ahead import look_ahead
-from overcast.inference.declare import scene_radiometry
-from overcast.inference.outputs import scratch_path
+from overcast.outputs.writable import scratch_path
+from overcast.raster.radiometry import SensorRadiometry, check_same
+from overcast.scenes.ahead import look_ahead
+from overcast.scenes.declare import scene_radiometry
 
 PROGRAM = """
 import resource, sys

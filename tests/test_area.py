@@ -22,17 +22,17 @@ from torch import nn
 
 from overcast.batch import Modality
 from overcast.choices import Encoding
-from overcast.data.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
-from overcast.data.raster import Georeference, RasterioSource
 from overcast.errors import ConfigError, InputError
-from overcast.grid import Turn, Window
-from overcast.inference.ground import Area, Ground, area_of, ground_of
-from overcast.inference.model import SceneModel
-from overcast.inference.predict import PredictionSummary, PredictOptions, predict_file
-from overcast.inference.scene import SceneOptions, plan_scene
-from overcast.inference.tiling import split_axis
 from overcast.preparation.options import Level, PrepareOptions
 from overcast.preparation.run import prepare_scene
+from overcast.raster.grid import Turn, Window
+from overcast.raster.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
+from overcast.raster.sources import Georeference, RasterioSource
+from overcast.scenes.ground import Area, Ground, area_of, ground_of
+from overcast.scenes.model import SceneModel
+from overcast.scenes.predict import PredictionSummary, PredictOptions, predict_file
+from overcast.scenes.scene import SceneOptions, plan_scene
+from overcast.scenes.tiling import split_axis
 
 SENSOR = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, gsd_m=0.5)
 STATISTICS = BandStatistics(mean=(20.0, 20.0), std=(8.0, 8.0))

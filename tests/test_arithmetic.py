@@ -28,17 +28,17 @@ from overcast.arithmetic import (
     usable_cpu_bf16,
 )
 from overcast.batch import Batch
-from overcast.bundle import load_bundle
+from overcast.bundle.bundle import load_bundle
 from overcast.config import load_config, train
 from overcast.config import run as config_run
 from overcast.errors import ConfigError
-from overcast.inference import ready
-from overcast.inference.job import PredictOptions
-from overcast.inference.progress import Progress
-from overcast.inference.scene import SceneOptions
+from overcast.experiments.speed.report import left_out
+from overcast.experiments.speed.scene import Request, cases, measured_precisions
+from overcast.progress import Progress
 from overcast.runtime.options import Runtime
-from overcast.speed.report import left_out
-from overcast.speed.scene import Request, cases, measured_precisions
+from overcast.scenes import ready
+from overcast.scenes.job import PredictOptions
+from overcast.scenes.scene import SceneOptions
 from overcast.training import run as training_run
 from overcast.training.folder import RunFolder
 from overcast.training.module import MethodModule

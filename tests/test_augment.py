@@ -17,7 +17,7 @@ from overcast.data.augment import (
     Symmetry,
     safe_geometry,
 )
-from overcast.data.radiometry import RadarSide, Radiometry, SensorRadiometry, Unit
+from overcast.raster.radiometry import RadarSide, Radiometry, SensorRadiometry, Unit
 
 symmetries = st.builds(Symmetry, st.booleans(), st.booleans(), st.booleans())
 sizes = st.tuples(st.integers(1, 6), st.integers(1, 6))

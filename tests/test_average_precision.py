@@ -11,8 +11,8 @@ import shapely
 from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval import mask as coco_mask
 
-from overcast.evaluation.average_precision import IOU_THRESHOLDS, Detections, detections
-from overcast.evaluation.instances import Instance, instances_from_probability, match_instances, outlines_from_label
+from overcast.metrics.average_precision import IOU_THRESHOLDS, Detections, detections
+from overcast.metrics.instances import Instance, instances_from_probability, match_instances, outlines_from_label
 
 SIDE = 96
 

@@ -22,18 +22,18 @@ import yaml
 from typer.testing import CliRunner
 
 from overcast.batch import Available
-from overcast.benchmark.comparisons import difference_table, drop_table
-from overcast.benchmark.jobs import final_jobs, trial_jobs
-from overcast.benchmark.options import BenchmarkConfig, load_benchmark
-from overcast.benchmark.report import write_benchmark
-from overcast.benchmark.runner import Finished, kept, prepare_data, run_benchmark
-from overcast.benchmark.tables import DASH, FIGURES, Scores, Table, latex, markdown, score_tables
-from overcast.benchmark.work import Row
-from overcast.benchmark.workers import Workers
 from overcast.cli import app
 from overcast.errors import ConfigError, LeakError
-from overcast.evaluation.pixel import PixelCounts
 from overcast.evaluation.seeds import Runs, difference_over_seeds, iou_over_seeds, recovery_over_seeds
+from overcast.experiments.benchmark.comparisons import difference_table, drop_table
+from overcast.experiments.benchmark.jobs import final_jobs, trial_jobs
+from overcast.experiments.benchmark.options import BenchmarkConfig, load_benchmark
+from overcast.experiments.benchmark.report import write_benchmark
+from overcast.experiments.benchmark.runner import Finished, kept, prepare_data, run_benchmark
+from overcast.experiments.benchmark.tables import DASH, FIGURES, Scores, Table, latex, markdown, score_tables
+from overcast.experiments.benchmark.work import Row
+from overcast.experiments.benchmark.workers import Workers
+from overcast.metrics.pixel import PixelCounts
 from overcast.settings import read_settings
 from overcast.simulator.options import SimulationOptions
 

@@ -21,12 +21,11 @@ from method_cases import LITERATURE
 from safetensors.torch import load_file, save_file
 
 from overcast.batch import Batch, Modality
-from overcast.bundle import load_bundle, release_bundle, save_bundle
-from overcast.bundle_record import BundleFacts, Kind
+from overcast.bundle.bundle import load_bundle, release_bundle, save_bundle
+from overcast.bundle.record import BundleFacts, Kind
+from overcast.data.catalogs.folder import folder_catalog
 from overcast.data.chips import Chip
-from overcast.data.folder import folder_catalog
 from overcast.data.identity import chip_set_identity, training_data
-from overcast.data.radiometry import BandStatistics, RadarSide, Radiometry, SensorRadiometry, Statistics, Unit
 from overcast.errors import BundleError
 from overcast.methods.base import Method
 from overcast.methods.options import (
@@ -40,6 +39,7 @@ from overcast.methods.options import (
 )
 from overcast.models import branch
 from overcast.models.spec import NetworkSpec
+from overcast.raster.radiometry import BandStatistics, RadarSide, Radiometry, SensorRadiometry, Statistics, Unit
 
 SPEC = NetworkSpec(
     encoder="tu-test_resnet", pretrained=False, decoder_channels=(8,) * 5, fusion_channels=8, sar_bands=2
@@ -348,7 +348,7 @@ def test_failed_saving_leaves_the_old_bundle(
     def fail(record: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("overcast.bundle.model_card", fail)
+    monkeypatch.setattr("overcast.bundle.bundle.model_card", fail)
     before = load_bundle(bundle).info
     with pytest.raises(OSError, match="No space left"):
         save_bundle(bundle, made.method, Kind.FULL, made.facts)

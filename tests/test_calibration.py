@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torchmetrics.classification import BinaryCalibrationError
 
 from overcast.batch import IGNORE_LABEL
-from overcast.evaluation.calibration import CalibrationBins, bin_probabilities, count_calibration
+from overcast.metrics.calibration import CalibrationBins, bin_probabilities, count_calibration
 
 pairs = st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1, max_size=60)
 

@@ -14,18 +14,18 @@ from raster_files import write_tiff
 from overcast.batch import IGNORE_LABEL, Modality
 from overcast.config import build_data
 from overcast.config.catalogs import BrightData, Dfc2023Data, OpenEarthMapSarData
-from overcast.data.bright import Buildings, bright_catalog, event_of
 from overcast.data.catalog import Catalog
+from overcast.data.catalogs.bright import Buildings, bright_catalog, event_of
+from overcast.data.catalogs.dfc2023 import city_of, dfc2023_catalog
+from overcast.data.catalogs.openearthmap_sar import openearthmap_sar_catalog
 from overcast.data.chips import ChipArrays, read_chip
-from overcast.data.dfc2023 import city_of, dfc2023_catalog
 from overcast.data.identity import chip_set_identity
-from overcast.data.leaks import check_split
-from overcast.data.openearthmap_sar import openearthmap_sar_catalog
-from overcast.data.parts import Part, Split
-from overcast.data.radiometry import Unit
-from overcast.data.splitfile import write_split
+from overcast.data.splits.file import write_split
+from overcast.data.splits.leaks import check_split
+from overcast.data.splits.parts import Part, Split
 from overcast.errors import ConfigError, InputError, RadiometryError
-from overcast.grid import Window
+from overcast.raster.grid import Window
+from overcast.raster.radiometry import Unit
 
 BERLIN = "SV_Berlin_52.4900_13.4933"
 CITIES = {"by": "cities", "test": ["Copenhagen"], "validation": ["NewYork"]}

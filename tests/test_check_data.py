@@ -14,8 +14,8 @@ from scene_files import write_town
 from typer.testing import CliRunner
 
 from overcast.cli import app
-from overcast.data.inventory import PartCount, take_inventory
-from overcast.data.names import DatasetName
+from overcast.data.catalogs.inventory import PartCount, take_inventory
+from overcast.data.catalogs.names import DatasetName
 from overcast.errors import InputError
 
 FOLDER_YAML = """

@@ -14,7 +14,7 @@ from overcast.batch import IGNORE_LABEL
 from overcast.data.chips import Chip, check_chip, read_chip
 from overcast.data.labels import LabelSpec
 from overcast.errors import InputError
-from overcast.grid import HALF_TURN, Window
+from overcast.raster.grid import HALF_TURN, Window
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,8 @@ from overcast.cli import app, main
 from overcast.cli.console import Pace
 from overcast.config import load_config
 from overcast.config.data import build_data
-from overcast.data.parts import Part
-from overcast.data.splitfile import read_split
+from overcast.data.splits.file import read_split
+from overcast.data.splits.parts import Part
 from overcast.errors import OvercastError
 
 TILES = Path(__file__).parent / "fixtures" / "spacenet6_tiles.csv"

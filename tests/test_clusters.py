@@ -9,9 +9,9 @@ from raster_files import write_png
 from scipy.ndimage import gaussian_filter
 
 from overcast.data.chips import Chip
-from overcast.data.clusters import ClusterOptions, cluster_labels, cluster_places, read_appearance, stability
-from overcast.data.leaks import check_split
-from overcast.data.splits import cluster_split
+from overcast.data.splits.by_ground import cluster_split
+from overcast.data.splits.clusters import ClusterOptions, cluster_labels, cluster_places, read_appearance, stability
+from overcast.data.splits.leaks import check_split
 from overcast.errors import ConfigError, InputError
 
 SIDE = 96

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from overcast.data.coco import Outlines, decode_counts, read_coco
 from overcast.errors import InputError
-from overcast.grid import Window
+from overcast.raster.grid import Window
 
 WHOLE = Window(0, 0, SIDE_PX, SIDE_PX)
 SIZE = [SIDE_PX, SIDE_PX]

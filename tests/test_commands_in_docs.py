@@ -68,8 +68,8 @@ def test_keys_of_set_are_those_in_the_help() -> None:
 def test_defaults_of_set_are_those_of_the_package() -> None:
     from overcast.choices import Outlines
     from overcast.cli.wanted import Declared, Wanted
-    from overcast.inference.job import PredictOptions
     from overcast.runtime.options import Runtime
+    from overcast.scenes.job import PredictOptions
 
     options = Wanted(None, Declared(), (None, None, None), (0.5, 10.0, Outlines.GENTLE)).options()
     plain = PredictOptions()
@@ -105,7 +105,7 @@ def test_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("overcast.data.contract.bundle_folder", lambda *_, **__: interrupted())
+    monkeypatch.setattr("overcast.bundle.contract.bundle_folder", lambda *_, **__: interrupted())
     result = CliRunner().invoke(app, ["predict", "a.tif"])
     assert result.exit_code == 130
     assert "interrupted; run the same command again to go on." in result.stderr

@@ -17,12 +17,12 @@ from typer.testing import CliRunner
 
 from overcast.cli import app
 from overcast.config import load_config, train
+from overcast.data.catalogs.folder import folder_catalog, read_description
 from overcast.data.chips import Chip
 from overcast.data.content import look_at, require_usable, spread
-from overcast.data.folder import folder_catalog, read_description
-from overcast.data.radiometry import Radiometry, SensorRadiometry, Unit
 from overcast.data.statistics import compute_statistics
 from overcast.errors import InputError, OvercastError, RadiometryError
+from overcast.raster.radiometry import Radiometry, SensorRadiometry, Unit
 
 YAML = """\
 name: town

@@ -17,9 +17,9 @@ from overcast.data.augment import Augmentation, Geometry, Jitter
 from overcast.data.chips import Chip, read_chip
 from overcast.data.dataset import ChipDataset, Draw, SampleOptions
 from overcast.data.labels import LabelSpec
-from overcast.data.radiometry import Radiometry
 from overcast.data.samples import Sample, collate, pad
 from overcast.errors import ConfigError, InputError
+from overcast.raster.radiometry import Radiometry
 
 
 @pytest.fixture(scope="module")

@@ -19,20 +19,20 @@ from test_benchmark import RUN
 from torch import nn
 from typer.testing import CliRunner
 
-from overcast.benchmark.options import BenchmarkConfig
-from overcast.benchmark.runner import prepare_data, run_benchmark
-from overcast.benchmark.workers import Workers
-from overcast.bundle import CARD, load_bundle
+from overcast.bundle.bundle import CARD, load_bundle
 from overcast.cli import app
 from overcast.config import distil_config, load_config, train
-from overcast.data.radiometry import BandStatistics
 from overcast.errors import BundleError, ConfigError, InputError
+from overcast.experiments.benchmark.options import BenchmarkConfig
+from overcast.experiments.benchmark.runner import prepare_data, run_benchmark
+from overcast.experiments.benchmark.workers import Workers
 from overcast.methods.collaborative import CollaborativeOptions
 from overcast.methods.describe import describe
 from overcast.methods.losses import segmentation_loss, soft_segmentation_loss
 from overcast.methods.one_stream import OneStream, OneStreamOptions, SoftTeacher
 from overcast.methods.options import SarOptions, build_deployable, build_method
 from overcast.models.cost import cost
+from overcast.raster.radiometry import BandStatistics
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

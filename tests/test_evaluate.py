@@ -11,15 +11,15 @@ from evaluation_cases import PLACES, chip_arrays, make_batch, place_table, predi
 
 from overcast.batch import IGNORE_LABEL, Batch, Modality
 from overcast.errors import BundleError, ConfigError, InputError, MissingModalityError
-from overcast.evaluation.boundary import count_boundary
-from overcast.evaluation.calibration import count_calibration
-from overcast.evaluation.instances import instances_from_probability, match_instances, outlines_from_label
 from overcast.evaluation.panels import decode_png
-from overcast.evaluation.pixel import PixelCounts, count_pixels
-from overcast.evaluation.polis import polis
 from overcast.evaluation.result import Evaluation, EvaluationOptions
 from overcast.evaluation.run import evaluate
 from overcast.evaluation.selection import PanelKind, PanelOptions
+from overcast.metrics.boundary import count_boundary
+from overcast.metrics.calibration import count_calibration
+from overcast.metrics.instances import instances_from_probability, match_instances, outlines_from_label
+from overcast.metrics.pixel import PixelCounts, count_pixels
+from overcast.metrics.polis import polis
 
 SEEDS = range(10)
 OPTIONS = EvaluationOptions(min_area_m2=2.0, panels=PanelOptions(count=1, size_px=32))

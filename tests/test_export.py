@@ -18,11 +18,11 @@ from typer.testing import CliRunner
 from overcast.batch import Modality
 from overcast.choices import ImageKind
 from overcast.cli import app
-from overcast.data.radiometry import BandStatistics, SensorRadiometry, Unit
 from overcast.errors import ConfigError, InputError, OvercastError
-from overcast.inference import export
-from overcast.inference.export import ByteRange, export_model
-from overcast.inference.model import SceneModel
+from overcast.raster.radiometry import BandStatistics, SensorRadiometry, Unit
+from overcast.scenes import export
+from overcast.scenes.export import ByteRange, export_model
+from overcast.scenes.model import SceneModel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

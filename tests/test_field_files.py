@@ -12,15 +12,15 @@ import pytest
 import shapely
 from prepare_miniatures import BANDS, NORTH_UP, UTM31, in_db, model, power, read, write
 
-from overcast.data.files import grid_of, open_raster
-from overcast.data.radiometry import SensorRadiometry
-from overcast.data.raster import RasterioSource
-from overcast.data.units import RadarSide, Unit
-from overcast.data.vectors import read_shapes, single_polygons
 from overcast.errors import InputError
-from overcast.inference.declare import scene_radiometry
 from overcast.preparation.options import PrepareOptions
 from overcast.preparation.run import prepare_scene
+from overcast.raster.files import grid_of, open_raster
+from overcast.raster.radiometry import SensorRadiometry
+from overcast.raster.sources import RasterioSource
+from overcast.raster.units import RadarSide, Unit
+from overcast.raster.vectors import read_shapes, single_polygons
+from overcast.scenes.declare import scene_radiometry
 
 SENSOR = SensorRadiometry(bands=BANDS, unit=Unit.DECIBEL, gsd_m=1.0)
 STATED = PrepareOptions(unit=Unit.DECIBEL, radar_side=RadarSide.NORTH)

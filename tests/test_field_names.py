@@ -12,15 +12,15 @@ import shapely
 from raster_files import write_png
 from test_check_data import FOLDER_YAML, write_folder
 
-from overcast.data.folder import folder_catalog
-from overcast.data.inventory import take_inventory
-from overcast.data.names import DatasetName
-from overcast.data.splitfile import read_split
+from overcast.data.catalogs.folder import folder_catalog
+from overcast.data.catalogs.inventory import take_inventory
+from overcast.data.catalogs.names import DatasetName
+from overcast.data.splits.file import read_split
 from overcast.errors import InputError
-from overcast.inference.fleet.scenes import find_scenes
-from overcast.simulator.given import read_town
-from overcast.simulator.heights import is_levels, metres
+from overcast.fleet.scenes import find_scenes
 from overcast.simulator.options import FootprintOptions
+from overcast.simulator.town.given import read_town
+from overcast.simulator.town.heights import is_levels, metres
 
 SAR_YAML = FOLDER_YAML.replace(FOLDER_YAML[FOLDER_YAML.index("optical:") : FOLDER_YAML.index("label:")], "")
 

@@ -31,20 +31,20 @@ from typer.testing import CliRunner, Result
 from overcast.choices import Outlines
 from overcast.cli import app
 from overcast.cli import fleet as fleet_command
-from overcast.data.addresses import located
-from overcast.data.radiometry import RadarSide
 from overcast.errors import ClusterError, InputError, OvercastError
-from overcast.inference.blockwise import Compute, compute_here
-from overcast.inference.fleet import worker as worker_module
-from overcast.inference.fleet.backend import Backend, compute_on
-from overcast.inference.fleet.manifest import Manifest, Status
-from overcast.inference.fleet.rays import Workers, ray_backend
-from overcast.inference.fleet.run import FleetRequest, FleetSummary, map_scenes
-from overcast.inference.fleet.scenes import SceneSpec, find_scenes
-from overcast.inference.fleet.worker import BlockTask, BlockWorker, Outcome
-from overcast.inference.model import SceneModel
-from overcast.inference.progress import Progress
-from overcast.inference.scene import SceneOptions
+from overcast.fleet import worker as worker_module
+from overcast.fleet.backend import Backend, compute_on
+from overcast.fleet.manifest import Manifest, Status
+from overcast.fleet.rays import Workers, ray_backend
+from overcast.fleet.run import FleetRequest, FleetSummary, map_scenes
+from overcast.fleet.scenes import SceneSpec, find_scenes
+from overcast.fleet.worker import BlockTask, BlockWorker, Outcome
+from overcast.progress import Progress
+from overcast.raster.addresses import located
+from overcast.raster.radiometry import RadarSide
+from overcast.scenes.blockwise import Compute, compute_here
+from overcast.scenes.model import SceneModel
+from overcast.scenes.scene import SceneOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 __all__ = ["in_child"]  # a fixture

@@ -12,12 +12,12 @@ from raster_files import NORTH_UP, UTM, write_png, write_tiff
 
 from overcast.batch import Modality
 from overcast.data import patterns
+from overcast.data.catalogs.folder import folder_catalog, read_description
 from overcast.data.chips import Bounds, read_chip
-from overcast.data.folder import folder_catalog, read_description
-from overcast.data.georeference import Georeference, is_metric
 from overcast.data.labels import LabelSpec
-from overcast.data.radiometry import RadarSide
 from overcast.errors import InputError, RadiometryError
+from overcast.raster.georeference import Georeference, is_metric
+from overcast.raster.radiometry import RadarSide
 
 DESCRIPTION = """
 name: two towns

@@ -11,10 +11,10 @@ from affine import Affine
 from raster_files import NORTH_UP, UTM, write_tiff
 from rasterio.windows import Window as RasterioWindow
 
-from overcast.data.georeference import Georeference, require_same_grid, same_grid
-from overcast.data.raster import open_grid
 from overcast.errors import InputError
-from overcast.grid import Window
+from overcast.raster.georeference import Georeference, require_same_grid, same_grid
+from overcast.raster.grid import Window
+from overcast.raster.sources import open_grid
 
 ROTATED = Affine.translation(593000.0, 5750000.0) @ Affine.rotation(30.0) @ Affine.scale(0.5, -0.5)
 

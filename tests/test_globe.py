@@ -6,9 +6,9 @@ import pytest
 from affine import Affine
 
 from overcast.data.chips import Bounds, Chip
-from overcast.data.georeference import Georeference
 from overcast.data.globe import ground_gsd_m, lonlat, neighbourhoods, regions, require_gsd, size_and_ground
 from overcast.errors import InputError, RadiometryError
+from overcast.raster.georeference import Georeference
 
 CHIP = Chip("a", "a", (Path("a.tif"),), ())
 

@@ -19,24 +19,24 @@ from test_predict import Directed
 
 from overcast.choices import Encoding
 from overcast.data.chips import read_chip
-from overcast.data.compass import nearest_side, radar_edge, unmirrored, up_azimuth
-from overcast.data.degrees import box_of, split_at_180, unwrapped
-from overcast.data.files import open_grid
-from overcast.data.georeference import Georeference
 from overcast.data.instances import read_instances
 from overcast.data.labels import LabelSpec
 from overcast.data.orientation import oriented
-from overcast.data.pixel_size import fits, pixel_sides_m
-from overcast.data.radiometry import RadarSide, SensorRadiometry, Unit
 from overcast.errors import RadiometryError
-from overcast.evaluation.footprints import score_footprints
-from overcast.grid import HALF_TURN, Turn
-from overcast.inference.polygons import PolygonOptions
-from overcast.inference.predict import PredictOptions, predict_file
-from overcast.inference.stac import ground
+from overcast.metrics.footprints import score_footprints
+from overcast.polygons.footprints import PolygonOptions
 from overcast.preparation.options import PrepareOptions
 from overcast.preparation.run import prepare_scene
 from overcast.preparation.target import target_crs
+from overcast.raster.compass import nearest_side, radar_edge, unmirrored, up_azimuth
+from overcast.raster.degrees import box_of, split_at_180, unwrapped
+from overcast.raster.files import open_grid
+from overcast.raster.georeference import Georeference
+from overcast.raster.grid import HALF_TURN, Turn
+from overcast.raster.pixel_size import fits, pixel_sides_m
+from overcast.raster.radiometry import RadarSide, SensorRadiometry, Unit
+from overcast.scenes.predict import PredictOptions, predict_file
+from overcast.scenes.stac import ground
 
 HEIGHT, WIDTH = 70, 80
 LEFT, TOP = 593000, 5750000

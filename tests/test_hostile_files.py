@@ -24,26 +24,26 @@ from raster_files import write_png, write_tiff
 import overcast
 from overcast.batch import Modality
 from overcast.cli.console import ERROR_CONSOLE, print_table
-from overcast.data.addresses import located
 from overcast.data.chips import Chip, read_chip
-from overcast.data.files import LARGEST_READ_PIXELS, opaque_bands, open_grid, open_raster
-from overcast.data.georeference import Georeference
 from overcast.data.labels import LabelSpec, number_footprints, read_mask
-from overcast.data.radiometry import Radiometry, SensorRadiometry
-from overcast.data.raster import RasterioSource
-from overcast.data.units import Unit
-from overcast.data.vectors import in_metres, read_shapes
 from overcast.errors import ConfigError, InputError
-from overcast.grid import Window
-from overcast.inference.declare import scene_radiometry
-from overcast.inference.fleet.scenes import find_scenes
-from overcast.inference.inputs import input_identities
+from overcast.fleet.scenes import find_scenes
 from overcast.preparation.bands import find_bands
 from overcast.preparation.inputs import parse_input
 from overcast.preparation.target import target_crs
-from overcast.simulator.cityjson import read_cityjson
-from overcast.simulator.given import read_town
+from overcast.raster.addresses import located
+from overcast.raster.files import LARGEST_READ_PIXELS, opaque_bands, open_grid, open_raster
+from overcast.raster.georeference import Georeference
+from overcast.raster.grid import Window
+from overcast.raster.radiometry import Radiometry, SensorRadiometry
+from overcast.raster.sources import RasterioSource
+from overcast.raster.units import Unit
+from overcast.raster.vectors import in_metres, read_shapes
+from overcast.scenes.declare import scene_radiometry
+from overcast.scenes.inputs import input_identities
 from overcast.simulator.options import FootprintOptions
+from overcast.simulator.town.cityjson import read_cityjson
+from overcast.simulator.town.given import read_town
 
 SECRET = b"hunter2" * 100
 SIDE = 8

@@ -13,8 +13,8 @@ import rasterio.shutil
 from affine import Affine
 
 from overcast.errors import ConfigError, InputError
-from overcast.inference.clock import fixed_now
-from overcast.inference.inputs import input_identities, lasting, require_unchanged
+from overcast.outputs.clock import fixed_now
+from overcast.scenes.inputs import input_identities, lasting, require_unchanged
 
 
 def write(path: Path, value: float = 1) -> Path:

@@ -11,12 +11,12 @@ import rasterio
 from typer.testing import CliRunner
 
 from overcast.batch import IGNORE_LABEL
-from overcast.bundle import BUNDLED, WEIGHTS, load_bundle
+from overcast.bundle.bundle import BUNDLED, WEIGHTS, load_bundle
+from overcast.bundle.item import ITEM, model_item
 from overcast.cli import app
 from overcast.errors import InputError, RadiometryError
-from overcast.evaluation.pixel import PixelCounts, count_pixels
-from overcast.model_item import ITEM, model_item
-from overcast.simulator.dataset import simulate_dataset
+from overcast.metrics.pixel import PixelCounts, count_pixels
+from overcast.simulator.dataset.folder import simulate_dataset
 from overcast.simulator.options import CityOptions, SarOptions, SimulationOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")

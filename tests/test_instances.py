@@ -13,15 +13,15 @@ from scipy.optimize import linear_sum_assignment
 from shapely import affinity
 
 from overcast.batch import IGNORE_LABEL
-from overcast.evaluation.boundary import BoundaryCounts, count_boundary, inner_band
-from overcast.evaluation.instances import (
+from overcast.metrics.boundary import BoundaryCounts, count_boundary, inner_band
+from overcast.metrics.instances import (
     Instance,
     InstanceCounts,
     instances_from_probability,
     match_instances,
     outlines_from_label,
 )
-from overcast.evaluation.polis import PolisSum, polis, vertices
+from overcast.metrics.polis import PolisSum, polis, vertices
 
 small_masks = hnp.arrays(bool, (12, 14), elements=st.booleans())
 

@@ -21,20 +21,20 @@ from overcast.arithmetic import AUTO, Precision
 from overcast.batch import Modality
 from overcast.cli import app
 from overcast.config import load_config
-from overcast.data.radiometry import BandStatistics
-from overcast.data.raster import RasterioSource
 from overcast.errors import ConfigError
-from overcast.inference.export_int8 import export_int8
-from overcast.inference.fitting_tiles import fitting_tiles
-from overcast.inference.job import PredictOptions
-from overcast.inference.model import SceneModel
-from overcast.inference.predict import predict_file
-from overcast.inference.scene import SceneOptions
+from overcast.raster.radiometry import BandStatistics
+from overcast.raster.sources import RasterioSource
 from overcast.runtime.exports import exported
 from overcast.runtime.fitting import fitted
 from overcast.runtime.int8 import Tiles, kept_in_float, points_lost, quantised, ranges_of
 from overcast.runtime.options import Runtime, RuntimeOptions, TileShape
 from overcast.runtime.prepare import prepare
+from overcast.scenes.export_int8 import export_int8
+from overcast.scenes.fitting_tiles import fitting_tiles
+from overcast.scenes.job import PredictOptions
+from overcast.scenes.model import SceneModel
+from overcast.scenes.predict import predict_file
+from overcast.scenes.scene import SceneOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -156,7 +156,7 @@ def test_tiles_have_data_and_are_always_the_same(scene: Path) -> None:
 @pytest.fixture
 def mapped(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a scene is mapped in 8 bits, by tiles of 64 px."""
-    monkeypatch.setattr("overcast.inference.fitting_tiles.fitting_tiles.__kwdefaults__", {"side": 64, "count": 32})
+    monkeypatch.setattr("overcast.scenes.fitting_tiles.fitting_tiles.__kwdefaults__", {"side": 64, "count": 32})
     return tmp_path
 
 

@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from raster_files import NORTH_UP, UTM, write_png, write_tiff
 
-from overcast.data.georeference import Georeference
 from overcast.data.labels import LabelSpec, mask_invalid, rasterize_footprints, read_mask
-from overcast.data.vectors import geometry_layer, read_shapes
 from overcast.errors import InputError
-from overcast.grid import Window
+from overcast.raster.georeference import Georeference
+from overcast.raster.grid import Window
+from overcast.raster.vectors import geometry_layer, read_shapes
 
 ROTATED = Affine.translation(593000.0, 5750000.0) @ Affine.rotation(25.0) @ Affine.scale(0.5, -0.5)
 SPEC = LabelSpec(foreground=255, background=0, ignore=128)

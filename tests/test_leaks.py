@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raster_files import write_png
 
+from overcast.data.catalogs.spacenet6 import TileCorner
 from overcast.data.chips import Bounds, Chip
-from overcast.data.ground import TOUCH_M
-from overcast.data.leaks import (
+from overcast.data.splits.by_ground import Part, Split
+from overcast.data.splits.ground import TOUCH_M
+from overcast.data.splits.leaks import (
     WORST,
     check_leak,
     check_split,
@@ -23,8 +25,6 @@ from overcast.data.leaks import (
     require_no_leak,
     shared_ground_m2,
 )
-from overcast.data.spacenet6 import TileCorner
-from overcast.data.splits import Part, Split
 from overcast.errors import InputError, LeakError, exit_code
 
 UTM = "EPSG:32631"

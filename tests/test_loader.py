@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overcast.batch import Modality
+from overcast.data.catalogs.folder import folder_catalog
 from overcast.data.dataset import Draw
-from overcast.data.folder import folder_catalog
 from overcast.data.statistics import compute_statistics
 from overcast.training.loader import AHEAD_PER_WORKER, evaluation_batches, in_order, to_device
 from overcast.training.module import step_seed

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from overcast.batch import Holds, Modality
 from overcast.config import build_plan, load_config, train
+from overcast.data.catalogs.folder import folder_catalog
 from overcast.data.chips import read_chip
-from overcast.data.folder import folder_catalog
 from overcast.errors import ConfigError, InputError
 from overcast.methods.stages import Stage
 from overcast.training.order import ONE_PROCESS, MixedOrder, Pools, SampleOrder, Share

@@ -8,13 +8,13 @@ import rasterio
 from raster_files import NORTH_UP, write_tiff
 
 from overcast.batch import Modality
+from overcast.data.catalogs.folder import folder_catalog
 from overcast.data.chips import read_chip
-from overcast.data.folder import folder_catalog
 from overcast.data.identity import chip_set_identity
 from overcast.data.orientation import read_orientations, write_orientations
-from overcast.data.units import RadarSide
 from overcast.errors import InputError
-from overcast.grid import Window
+from overcast.raster.grid import Window
+from overcast.raster.units import RadarSide
 
 NAMES = ("a_1", "a_2", "b_1")
 DESCRIPTION = """

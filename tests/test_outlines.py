@@ -16,16 +16,16 @@ from scipy import ndimage
 from shapely import affinity
 
 from overcast.choices import Outlines, Separate
-from overcast.data.radiometry import SensorRadiometry, Unit
-from overcast.data.raster import ArraySource, Georeference
-from overcast.inference import regions
-from overcast.inference.outlines import blocks
-from overcast.inference.outlines.blocks import Beside
-from overcast.inference.outlines.levels import GENTLE, REACH_PX, STRICT, Level, regular_loops
-from overcast.inference.outlines.loops import Loops
-from overcast.inference.outlines.neighbours import Neighbourhood
-from overcast.inference.polygons import Footprints, PolygonOptions, vectorize
-from overcast.inference.separate import separate
+from overcast.polygons import regions
+from overcast.polygons.footprints import Footprints, PolygonOptions, vectorize
+from overcast.polygons.outlines import blocks
+from overcast.polygons.outlines.blocks import Beside
+from overcast.polygons.outlines.levels import GENTLE, REACH_PX, STRICT, Level, regular_loops
+from overcast.polygons.outlines.loops import Loops
+from overcast.polygons.outlines.neighbours import Neighbourhood
+from overcast.polygons.separate import separate
+from overcast.raster.radiometry import SensorRadiometry, Unit
+from overcast.raster.sources import ArraySource, Georeference
 
 PROBABILITY = SensorRadiometry(bands=("probability",), unit=Unit.DIGITAL_NUMBER, gsd_m=1.0)
 REGULAR = [Outlines.GENTLE, Outlines.STRICT]

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from overcast.batch import IGNORE_LABEL
 from overcast.errors import InputError
-from overcast.evaluation.charts import Axis, Series, axis_over, line_chart
 from overcast.evaluation.panels import (
     FALSE_ALARM,
     GROUND,
@@ -30,6 +29,7 @@ from overcast.evaluation.panels import (
     probability_map,
     truth_map,
 )
+from overcast.report.charts import Axis, Series, axis_over, line_chart
 
 # Charts
 

@@ -15,9 +15,9 @@ from torchmetrics.segmentation import MeanIoU
 
 from overcast.batch import IGNORE_LABEL
 from overcast.errors import ConfigError
-from overcast.evaluation.bootstrap import Interval, percentile_interval, resample_places
 from overcast.evaluation.comparison import paired_difference, recovery_ratio
-from overcast.evaluation.pixel import (
+from overcast.metrics.bootstrap import Interval, percentile_interval, resample_places
+from overcast.metrics.pixel import (
     PixelCounts,
     ThresholdCounts,
     bootstrap_iou,

@@ -10,16 +10,16 @@ import rasterio
 from prepare_miniatures import BANDS, in_db, model, power, write
 from test_grids import DIRECTED, OPTIONS
 
-from overcast.data.checked import CheckedSource, require_plausible
-from overcast.data.plausible import SCENE, doubt, fill_values, photograph, same_pixels
-from overcast.data.radiometry import RadarSide, SensorRadiometry, Unit
-from overcast.data.raster import ArraySource, RasterioSource
 from overcast.errors import InputError, RadiometryError
-from overcast.grid import Window
-from overcast.inference.declare import scene_radiometry
-from overcast.inference.predict import predict_file
 from overcast.preparation.options import PrepareOptions
 from overcast.preparation.run import prepare_scene
+from overcast.raster.checked import CheckedSource, require_plausible
+from overcast.raster.grid import Window
+from overcast.raster.plausible import SCENE, doubt, fill_values, photograph, same_pixels
+from overcast.raster.radiometry import RadarSide, SensorRadiometry, Unit
+from overcast.raster.sources import ArraySource, RasterioSource
+from overcast.scenes.declare import scene_radiometry
+from overcast.scenes.predict import predict_file
 
 RNG = np.random.default_rng(3)
 DECIBELS = RNG.normal(-12, 5, 4000).astype(np.float32)

@@ -16,13 +16,13 @@ from pyproj import Geod
 from shapely.geometry import shape
 
 from overcast.choices import Outlines
-from overcast.data.radiometry import SensorRadiometry, Unit
-from overcast.data.raster import ArraySource, Georeference, Pixels
 from overcast.errors import ConfigError
-from overcast.grid import Window
-from overcast.inference import regions
-from overcast.inference.area import GeodesicArea, PlanarArea, measure_area
-from overcast.inference.polygons import Footprints, PolygonOptions, vectorize
+from overcast.polygons import regions
+from overcast.polygons.area import GeodesicArea, PlanarArea, measure_area
+from overcast.polygons.footprints import Footprints, PolygonOptions, vectorize
+from overcast.raster.grid import Window
+from overcast.raster.radiometry import SensorRadiometry, Unit
+from overcast.raster.sources import ArraySource, Georeference, Pixels
 
 PROBABILITY = SensorRadiometry(bands=("probability",), unit=Unit.DIGITAL_NUMBER, gsd_m=0.5)
 NORTH_UP = Affine(0.5, 0, 593000, 0, -0.5, 5750000)

@@ -26,20 +26,21 @@ from torch import nn
 
 import overcast
 from overcast.batch import Modality
-from overcast.bundle import Bundle
-from overcast.bundle_record import BundleInfo
+from overcast.bundle.bundle import Bundle
+from overcast.bundle.record import BundleInfo
 from overcast.choices import Encoding, Outlines
-from overcast.data.radiometry import BandStatistics, RadarSide, Radiometry, SensorRadiometry, Statistics, Unit
 from overcast.errors import BundleError, ConfigError, InputError, RadiometryError
-from overcast.inference import cog, outputs
-from overcast.inference.cog import ProbabilityWriter
-from overcast.inference.declare import TAG, scene_radiometry
-from overcast.inference.model import SceneModel
-from overcast.inference.polygons import PolygonOptions
-from overcast.inference.predict import PredictionSummary, PredictOptions, predict_file
-from overcast.inference.progress import Stage
-from overcast.inference.scene import SceneOptions
-from overcast.inference.staging import staged
+from overcast.outputs import cog
+from overcast.outputs import writable as outputs
+from overcast.outputs.cog import ProbabilityWriter
+from overcast.outputs.staging import staged
+from overcast.polygons.footprints import PolygonOptions
+from overcast.progress import Stage
+from overcast.raster.radiometry import BandStatistics, RadarSide, Radiometry, SensorRadiometry, Statistics, Unit
+from overcast.scenes.declare import TAG, scene_radiometry
+from overcast.scenes.model import SceneModel
+from overcast.scenes.predict import PredictionSummary, PredictOptions, predict_file
+from overcast.scenes.scene import SceneOptions
 
 SENSOR = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, gsd_m=0.5)
 STATISTICS = BandStatistics(mean=(28.0, 28.0), std=(8.0, 8.0))

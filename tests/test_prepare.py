@@ -19,17 +19,17 @@ from typer.testing import CliRunner
 
 from overcast import __version__
 from overcast.cli import app
-from overcast.data.files import open_grid
-from overcast.data.radiometry import RadarSide, SensorRadiometry, Unit
-from overcast.data.units import Resampling
 from overcast.errors import ConfigError, InputError, RadiometryError
-from overcast.grid import HALF_TURN
-from overcast.inference.declare import scene_radiometry
-from overcast.inference.model import SceneModel
 from overcast.preparation.aim import ForTraining
 from overcast.preparation.convert import Conversion
 from overcast.preparation.options import Level, PrepareOptions, calibration
 from overcast.preparation.run import PrepareSummary, prepare_scene
+from overcast.raster.files import open_grid
+from overcast.raster.grid import HALF_TURN
+from overcast.raster.radiometry import RadarSide, SensorRadiometry, Unit
+from overcast.raster.units import Resampling
+from overcast.scenes.declare import scene_radiometry
+from overcast.scenes.model import SceneModel
 
 
 def stated(**changes: object) -> PrepareOptions:

@@ -20,18 +20,18 @@ from test_predict import Directed
 from typer.testing import CliRunner
 
 from overcast.cli import app
-from overcast.data.compass import azimuth_of, difference, side_of, up_azimuth
-from overcast.data.radiometry import RadarSide, Unit
 from overcast.errors import ConfigError, InputError, RadiometryError
-from overcast.inference.cog import Encoding
-from overcast.inference.declare import scene_radiometry
-from overcast.inference.predict import PredictOptions, predict_file
+from overcast.outputs.cog import Encoding
 from overcast.preparation.found_look import metadata_radar
 from overcast.preparation.look import orbit_heading, radar_behind
 from overcast.preparation.metadata import RadarFacts, documents, radar_facts
 from overcast.preparation.options import PrepareOptions
 from overcast.preparation.run import prepare_scene
-from overcast.simulator.dataset import simulate_dataset
+from overcast.raster.compass import azimuth_of, difference, side_of, up_azimuth
+from overcast.raster.radiometry import RadarSide, Unit
+from overcast.scenes.declare import scene_radiometry
+from overcast.scenes.predict import PredictOptions, predict_file
+from overcast.simulator.dataset.folder import simulate_dataset
 from overcast.simulator.options import CityOptions, SarOptions, SimulationOptions
 
 LON, LAT = 4.351, 51.896

@@ -11,15 +11,15 @@ import pytest
 import rasterio
 from prepare_miniatures import BANDS, in_db, model, power, read, write
 
-from overcast.data.units import RadarSide, Unit
 from overcast.errors import InputError, OvercastError, RadiometryError
-from overcast.inference.declare import scene_radiometry
-from overcast.inference.fleet.scenes import find_scenes
-from overcast.inference.fleet.stac_items import stac_scenes
+from overcast.fleet.scenes import find_scenes
+from overcast.fleet.stac_items import stac_scenes
 from overcast.preparation.aim import ForTraining
 from overcast.preparation.options import PrepareOptions
 from overcast.preparation.run import prepare_scene
 from overcast.products.found import find_product
+from overcast.raster.units import RadarSide, Unit
+from overcast.scenes.declare import scene_radiometry
 
 LINEAR = ForTraining(Unit.LINEAR_POWER)
 WEST = PrepareOptions(radar_side=RadarSide.WEST)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
 
-from overcast.data.radiometry import (
+from overcast.errors import RadiometryError
+from overcast.raster.radiometry import (
     BandStatistics,
     RadarSide,
     Radiometry,
@@ -16,7 +17,6 @@ from overcast.data.radiometry import (
     Unit,
     check_same,
 )
-from overcast.errors import RadiometryError
 
 SENSOR = SensorRadiometry(bands=("HH", "VV"), unit=Unit.DECIBEL, nodata=0, gsd_m=0.5, radar_side=RadarSide.NORTH)
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from raster_files import NORTH_UP, UTM, write_png, write_tiff
 from rasterio.windows import Window as RasterioWindow
 
-from overcast.data.georeference import Georeference
-from overcast.data.radiometry import SensorRadiometry, Unit
-from overcast.data.raster import ArraySource, RasterioSource, open_grid
 from overcast.errors import InputError, RadiometryError
-from overcast.grid import Window
+from overcast.raster.georeference import Georeference
+from overcast.raster.grid import Window
+from overcast.raster.radiometry import SensorRadiometry, Unit
+from overcast.raster.sources import ArraySource, RasterioSource, open_grid
 
 ROTATED = Affine.translation(593000.0, 5750000.0) @ Affine.rotation(30.0) @ Affine.scale(0.5, -0.5)
 

@@ -13,15 +13,15 @@ from evaluation_cases import make_batch, place_table, predictor
 
 from overcast.batch import Available
 from overcast.errors import InputError
-from overcast.evaluation import tables
-from overcast.evaluation.history import read_history
 from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.panels import decode_png
-from overcast.evaluation.report import Origin, ReportData, Result, render_report, write_report
-from overcast.evaluation.report_data import available_text
 from overcast.evaluation.result import Evaluation, EvaluationOptions
 from overcast.evaluation.run import evaluate
 from overcast.evaluation.selection import PanelOptions
+from overcast.report import tables
+from overcast.report.data import available_text
+from overcast.report.history import read_history
+from overcast.report.page import Origin, ReportData, Result, render_report, write_report
 
 SEEDS = range(8)
 QUALITY = {

@@ -29,18 +29,19 @@ from test_scene import speckle as scene_of
 from torch import nn
 
 from overcast.choices import Encoding, Outlines
-from overcast.data.raster import ArraySource
 from overcast.errors import InputError
-from overcast.inference import blockfile, publication, scratch
-from overcast.inference import predict as predict_module
-from overcast.inference.blend import StripJoiner
-from overcast.inference.blockfile import Block, BlockWriter, read_block
-from overcast.inference.encoding import decode, encode
-from overcast.inference.predict import PredictionSummary, predict_file
-from overcast.inference.progress import Progress, Stage
-from overcast.inference.scene import SceneOptions, StripPredictor, plan_scene, predict_scene
-from overcast.inference.staging import staged
-from overcast.inference.work import earlier_run, open_work, store_block
+from overcast.outputs import publication, scratch
+from overcast.outputs.encoding import decode, encode
+from overcast.outputs.staging import staged
+from overcast.progress import Progress, Stage
+from overcast.raster.sources import ArraySource
+from overcast.scenes import blockfile
+from overcast.scenes import predict as predict_module
+from overcast.scenes.blend import StripJoiner
+from overcast.scenes.blockfile import Block, BlockWriter, read_block
+from overcast.scenes.predict import PredictionSummary, predict_file
+from overcast.scenes.scene import SceneOptions, StripPredictor, plan_scene, predict_scene
+from overcast.scenes.work import earlier_run, open_work, store_block
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

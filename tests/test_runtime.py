@@ -24,7 +24,6 @@ from torch import nn
 
 from overcast.arithmetic import Precision, capabilities
 from overcast.errors import ConfigError
-from overcast.inference.model import Tempered
 from overcast.runtime import apart, cache, exports, prepare
 from overcast.runtime.apart import exported_apart
 from overcast.runtime.cache import ExportCache, cache_folder
@@ -35,6 +34,7 @@ from overcast.runtime.onnx_export import export_onnx, sealed
 from overcast.runtime.options import Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
 from overcast.runtime.resize import resized
 from overcast.runtime.sessions import open_session
+from overcast.scenes.model import Tempered
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from overcast.arithmetic import Precision
-from overcast.data.radiometry import BandStatistics, SensorRadiometry, Unit
-from overcast.data.raster import ArraySource, Georeference, Pixels
 from overcast.errors import BundleError, ConfigError
-from overcast.grid import Window
-from overcast.inference.rotate import RotatedSink, RotatedSource
-from overcast.inference.scene import SceneOptions, plan_scene, predict_scene
-from overcast.inference.tiles import tile_batches
-from overcast.inference.tiling import split_axis
+from overcast.raster.grid import Window
+from overcast.raster.radiometry import BandStatistics, SensorRadiometry, Unit
+from overcast.raster.sources import ArraySource, Georeference, Pixels
+from overcast.scenes.rotate import RotatedSink, RotatedSource
+from overcast.scenes.scene import SceneOptions, plan_scene, predict_scene
+from overcast.scenes.tiles import tile_batches
+from overcast.scenes.tiling import split_axis
 
 SENSOR = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, nodata=0, gsd_m=0.5)
 STATISTICS = BandStatistics(mean=(30.0, 25.0), std=(8.0, 9.0))

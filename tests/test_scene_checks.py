@@ -12,10 +12,10 @@ from scene_files import LEFT, OTHER, SIDE, TOP, houses, with_place, write_town, 
 from typer.testing import CliRunner
 
 from overcast.cli import app
-from overcast.data.files import open_raster
 from overcast.data.scenes.checking import PlaceFinding, check_scenes
 from overcast.data.scenes.offsets import Offset
 from overcast.errors import InputError
+from overcast.raster.files import open_raster
 
 
 @pytest.fixture(scope="module")

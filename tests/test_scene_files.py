@@ -14,15 +14,15 @@ from typer.testing import CliRunner
 from overcast.batch import IGNORE_LABEL, Modality
 from overcast.cli import app
 from overcast.data.catalog import Catalog
+from overcast.data.catalogs.folder import folder_catalog
 from overcast.data.chips import read_chip
-from overcast.data.folder import folder_catalog
 from overcast.data.instances import read_instances
 from overcast.data.scenes.catalog import open_places, scenes_catalog
 from overcast.data.scenes.cut import cut_scenes
 from overcast.data.scenes.description import read_scenes
 from overcast.data.scenes.draft import draft_description
 from overcast.errors import ConfigError, InputError
-from overcast.simulator.as_scenes import simulate_scenes
+from overcast.simulator.dataset.as_scenes import simulate_scenes
 from overcast.simulator.options import SimulationOptions
 
 BOTH = frozenset(Modality)

@@ -18,25 +18,25 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from overcast.batch import Modality
-from overcast.bundle import load_bundle
+from overcast.bundle.bundle import load_bundle
 from overcast.choices import Encoding, Outlines, Separate, Tta
-from overcast.data.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
-from overcast.data.raster import ArraySource
 from overcast.data.targets import Targets, draw_targets
 from overcast.errors import ConfigError
-from overcast.evaluation.separation import separate_by_walls
-from overcast.grid import Window
-from overcast.inference.blend import StripJoiner
-from overcast.inference.blockfile import Block, BlockWriter, read_block
-from overcast.inference.encoding import encode
-from overcast.inference.fleet.backend import compute_on
-from overcast.inference.fleet.manifest import request_digest
-from overcast.inference.fleet.worker import BlockTask, BlockWorker, Outcome
-from overcast.inference.job import Job
-from overcast.inference.model import SceneModel
-from overcast.inference.polygons import PolygonOptions
-from overcast.inference.predict import PredictionSummary, PredictOptions, predict_file, run_job
-from overcast.inference.scene import SceneOptions, StripPredictor, plan_scene, predict_scene
+from overcast.fleet.backend import compute_on
+from overcast.fleet.manifest import request_digest
+from overcast.fleet.worker import BlockTask, BlockWorker, Outcome
+from overcast.outputs.encoding import encode
+from overcast.polygons.footprints import PolygonOptions
+from overcast.polygons.watershed import separate_by_walls
+from overcast.raster.grid import Window
+from overcast.raster.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
+from overcast.raster.sources import ArraySource
+from overcast.scenes.blend import StripJoiner
+from overcast.scenes.blockfile import Block, BlockWriter, read_block
+from overcast.scenes.job import Job
+from overcast.scenes.model import SceneModel
+from overcast.scenes.predict import PredictionSummary, PredictOptions, predict_file, run_job
+from overcast.scenes.scene import SceneOptions, StripPredictor, plan_scene, predict_scene
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SENSOR = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, gsd_m=0.5, radar_side=RadarSide.NORTH, nodata=-99)

@@ -19,13 +19,13 @@ from torch import nn
 
 from overcast.batch import Modality
 from overcast.choices import Outlines
-from overcast.data.radiometry import BandStatistics, SensorRadiometry, Unit
-from overcast.data.raster import ArraySource, Georeference
-from overcast.grid import Window
-from overcast.inference.model import SceneModel
-from overcast.inference.polygons import PolygonOptions, vectorize
-from overcast.inference.predict import PredictOptions, predict_file
-from overcast.inference.scene import SceneOptions, predict_scene
+from overcast.polygons.footprints import PolygonOptions, vectorize
+from overcast.raster.grid import Window
+from overcast.raster.radiometry import BandStatistics, SensorRadiometry, Unit
+from overcast.raster.sources import ArraySource, Georeference
+from overcast.scenes.model import SceneModel
+from overcast.scenes.predict import PredictOptions, predict_file
+from overcast.scenes.scene import SceneOptions, predict_scene
 
 SENSOR = SensorRadiometry(bands=("HH",), unit=Unit.DECIBEL, nodata=0, gsd_m=0.5)
 STATISTICS = BandStatistics(mean=(20.0,), std=(5.0,))

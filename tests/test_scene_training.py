@@ -10,10 +10,10 @@ from rich.console import Console
 from scene_files import write_town
 
 from overcast.batch import Available
-from overcast.bundle import load_bundle
+from overcast.bundle.bundle import load_bundle
 from overcast.config import load_config, open_run, train
-from overcast.data.splits import Part
-from overcast.evaluation.pixel import PixelCounts, count_pixels
+from overcast.data.splits.by_ground import Part
+from overcast.metrics.pixel import PixelCounts, count_pixels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

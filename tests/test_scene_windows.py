@@ -19,16 +19,16 @@ from overcast.data.catalog import Catalog
 from overcast.data.chips import Chip
 from overcast.data.dataset import ChipDataset, Draw, SampleOptions
 from overcast.data.identity import training_data
-from overcast.data.leaks import check_split, require_clean_split
-from overcast.data.parts import Part, Split
 from overcast.data.samples import Sample
 from overcast.data.scenes.catalog import scenes_catalog
 from overcast.data.scenes.tiles import tiles_of
 from overcast.data.scenes.windows import TrainingGround
+from overcast.data.splits.leaks import check_split, require_clean_split
+from overcast.data.splits.parts import Part, Split
 from overcast.data.statistics import compute_statistics
 from overcast.data.targets import Targets
 from overcast.errors import ConfigError, LeakError
-from overcast.grid import Window
+from overcast.raster.grid import Window
 from overcast.training.loader import TrainLoader
 from overcast.training.order import ONE_PROCESS, SampleOrder
 

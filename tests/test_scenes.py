@@ -17,12 +17,12 @@ from rasterio.windows import Window as RasterioWindow
 from scene_files import GSD_M, LEFT, OTHER, SIDE, TOP, UTM, burn, houses, radar, with_place, write_town, write_vector
 
 from overcast.batch import IGNORE_LABEL, Modality
-from overcast.data.files import open_raster
 from overcast.data.scenes.catalog import open_places, scenes_catalog
 from overcast.data.scenes.place import Place
 from overcast.data.scenes.tiles import tile_windows
 from overcast.errors import ConfigError, InputError, OvercastError
-from overcast.grid import Window
+from overcast.raster.files import open_raster
+from overcast.raster.grid import Window
 
 BOTH = frozenset(Modality)
 GRID = Affine(GSD_M, 0, LEFT, 0, -GSD_M, TOP)

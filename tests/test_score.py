@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from overcast.cli import app
 from overcast.errors import InputError
-from overcast.evaluation.footprints import FootprintOptions, score_footprints
-from overcast.evaluation.instances import Instance, match_instances
+from overcast.metrics.footprints import FootprintOptions, score_footprints
+from overcast.metrics.instances import Instance, match_instances
 
 CRS = "EPSG:32631"
 LEFT, TOP = 590_000.0, 5_750_000.0

@@ -16,11 +16,11 @@ from overcast.batch import Batch
 from overcast.choices import Separation
 from overcast.data.targets import Targets, draw_targets
 from overcast.errors import ConfigError, MissingModalityError
-from overcast.evaluation.instances import instances_from_probability, outlines_of_instances
 from overcast.evaluation.result import EvaluationOptions
 from overcast.evaluation.run import evaluate
 from overcast.evaluation.selection import PanelOptions
-from overcast.evaluation.separation import SMALLEST_SEED_PIXELS, separate_by_walls
+from overcast.metrics.instances import instances_from_probability, outlines_of_instances
+from overcast.polygons.watershed import SMALLEST_SEED_PIXELS, separate_by_walls
 
 
 def row_houses() -> np.ndarray:

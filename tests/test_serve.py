@@ -157,7 +157,7 @@ def test_the_api_is_described(client: Client) -> None:
 
 
 def test_models_are_those_of_the_folder(tmp_path: Path, folder: Path) -> None:
-    from overcast.data.contract import INSTALLED
+    from overcast.bundle.contract import INSTALLED
 
     shutil.copytree(INSTALLED, tmp_path / "models" / "mine")
     (tmp_path / "models" / "broken").mkdir()

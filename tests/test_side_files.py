@@ -22,10 +22,10 @@ from test_predict import MODEL, OPTIONS, SENSOR, bundle, names, predict, speckle
 from overcast import __version__
 from overcast.choices import Outlines
 from overcast.errors import InputError
-from overcast.inference.model import SceneModel, Tempered
-from overcast.inference.outputs import writing
-from overcast.inference.predict import predict_file
-from overcast.inference.style import CLASSES, qml, store_style
+from overcast.outputs.style import CLASSES, qml, store_style
+from overcast.outputs.writable import writing
+from overcast.scenes.model import SceneModel, Tempered
+from overcast.scenes.predict import predict_file
 
 BESIDE = replace(OPTIONS, style=True, stac=True, polygons=replace(OPTIONS.polygons, outlines=Outlines.GENTLE))
 

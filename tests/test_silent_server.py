@@ -11,13 +11,13 @@ from prepare_miniatures import NORTH_UP, UTM31
 from range_server import Ranges
 from raster_files import write_tiff
 
-from overcast.data.addresses import located
-from overcast.data.files import open_raster
-from overcast.data.radiometry import SensorRadiometry, Unit
-from overcast.data.raster import RasterioSource
 from overcast.errors import InputError
-from overcast.grid import Window
 from overcast.raster import opening
+from overcast.raster.addresses import located
+from overcast.raster.files import open_raster
+from overcast.raster.grid import Window
+from overcast.raster.radiometry import SensorRadiometry, Unit
+from overcast.raster.sources import RasterioSource
 
 SENSOR = SensorRadiometry(bands=("HH",), unit=Unit.DECIBEL, gsd_m=1.0)
 SIDE = 1024

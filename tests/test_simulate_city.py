@@ -4,12 +4,12 @@ import shapely
 from affine import Affine
 from shapely import Polygon
 
-from overcast.data.raster import Georeference
-from overcast.simulator.city import build_city
-from overcast.simulator.footprints import city_of
-from overcast.simulator.geometry import Building, City, Extent, Kind, Roof, Structure, Surface, Wing, polygons
+from overcast.raster.sources import Georeference
+from overcast.simulator.city.geometry import Building, City, Extent, Kind, Roof, Structure, Surface, Wing, polygons
+from overcast.simulator.city.plan import build_city
 from overcast.simulator.options import CRS, CityOptions
 from overcast.simulator.scene import label_mask, rasterize_city
+from overcast.simulator.town.footprints import city_of
 
 BOUNDS = Extent(500_000, 5_600_000, 500_300, 5_600_300, CRS)
 WEIGHTS = ("row_weight", "detached_weight", "courtyard_weight", "slab_weight", "industry_weight", "harbour_weight")

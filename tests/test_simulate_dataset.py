@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from overcast.choices import SimulationPreset
 from overcast.errors import ConfigError, InputError
-from overcast.simulator.dataset import read_options, simulate_dataset
-from overcast.simulator.geometry import Extent
+from overcast.simulator.city.geometry import Extent
+from overcast.simulator.dataset.folder import read_options, simulate_dataset
 from overcast.simulator.options import CRS, SarOptions, SimulationOptions, preset
 from overcast.simulator.place import place_bounds, place_ids, simulate_place
 

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import shapely
 
-from overcast.simulator.clouds import CLEAR, CLOUD, CLOUD_SHADOW
-from overcast.simulator.footprints import city_of
-from overcast.simulator.geometry import Extent, Surface
-from overcast.simulator.light import cast_shadow, oblique_view
-from overcast.simulator.optical import PAINT, Exposure, colour_tables, draw_exposure, simulate_optical
+from overcast.simulator.city.geometry import Extent, Surface
+from overcast.simulator.optical.clouds import CLEAR, CLOUD, CLOUD_SHADOW
+from overcast.simulator.optical.image import PAINT, Exposure, colour_tables, draw_exposure, simulate_optical
+from overcast.simulator.optical.light import cast_shadow, oblique_view
 from overcast.simulator.options import CRS, OpticalOptions
+from overcast.simulator.town.footprints import city_of
 
 BOUNDS = Extent(0, 0, 120, 120, CRS)
 SEED = np.random.SeedSequence(3)

@@ -17,15 +17,15 @@ import torch
 from rasterio.warp import transform_geom
 
 from overcast.batch import Modality
+from overcast.data.catalogs.folder import folder_catalog
 from overcast.data.chips import read_chip
 from overcast.data.dataset import ChipDataset, SampleOptions
-from overcast.data.folder import folder_catalog
-from overcast.data.radiometry import RadarSide
 from overcast.data.samples import collate
 from overcast.data.statistics import compute_statistics
-from overcast.inference.declare import scene_radiometry
 from overcast.methods.losses import segmentation_loss
-from overcast.simulator.dataset import simulate_dataset
+from overcast.raster.radiometry import RadarSide
+from overcast.scenes.declare import scene_radiometry
+from overcast.simulator.dataset.folder import simulate_dataset
 from overcast.simulator.options import OpticalOptions, SarOptions, SimulationOptions
 from overcast.simulator.place import place_ids, simulate_place
 

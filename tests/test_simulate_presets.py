@@ -4,19 +4,19 @@ import rasterio
 import shapely
 
 from overcast.choices import SimulationPreset
-from overcast.data.folder import folder_catalog
-from overcast.data.radiometry import Unit
-from overcast.data.raster import Georeference
-from overcast.simulator.dataset import simulate_dataset
-from overcast.simulator.footprints import city_of
-from overcast.simulator.geometry import Extent, Surface
+from overcast.data.catalogs.folder import folder_catalog
+from overcast.raster.radiometry import Unit
+from overcast.raster.sources import Georeference
+from overcast.simulator.city.geometry import Extent, Surface
+from overcast.simulator.dataset.folder import simulate_dataset
 from overcast.simulator.options import CRS, SarOptions, SimulationOptions, preset
-from overcast.simulator.radar_geometry import RadarFrame, radar_grid
+from overcast.simulator.radar.geometry import RadarFrame, radar_grid
+from overcast.simulator.radar.image import Strip, form_image
+from overcast.simulator.radar.materials import Mechanism, diffuse_table
+from overcast.simulator.radar.scatter import expected_power
 from overcast.simulator.sampling import between_nodes, block_mean, finer, supersampling
-from overcast.simulator.sar import Strip, form_image
-from overcast.simulator.sar_materials import Mechanism, diffuse_table
-from overcast.simulator.scatter import expected_power
 from overcast.simulator.scene import label_mask, rasterize_city
+from overcast.simulator.town.footprints import city_of
 
 DECLARED = {
     SimulationPreset.SPACENET6: (0.5, ("HH", "HV", "VH", "VV")),

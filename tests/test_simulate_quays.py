@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import shapely
 
-from overcast.data.radiometry import RadarSide
-from overcast.simulator.footprints import city_of
-from overcast.simulator.geometry import City, Extent, Surface
+from overcast.raster.radiometry import RadarSide
+from overcast.simulator.city.geometry import City, Extent, Surface
 from overcast.simulator.options import CRS, SarOptions
-from overcast.simulator.radar_geometry import RadarFrame, radar_grid
-from overcast.simulator.sar_materials import Mechanism
-from overcast.simulator.scatter import expected_power
+from overcast.simulator.radar.geometry import RadarFrame, radar_grid
+from overcast.simulator.radar.materials import Mechanism
+from overcast.simulator.radar.scatter import expected_power
 from overcast.simulator.scene import rasterize_city
+from overcast.simulator.town.footprints import city_of
 
 BOUNDS = Extent(0, 0, 100, 100, CRS)
 EAST_WEST = (20.0, 50.0, 80.0, 50.0)

@@ -4,16 +4,14 @@ import shapely
 from shapely import Polygon
 from shapely.affinity import rotate
 
-from overcast.data.radiometry import RadarSide, Unit
-from overcast.simulator.footprints import city_of
-from overcast.simulator.geometry import Extent, Surface
+from overcast.raster.radiometry import RadarSide, Unit
+from overcast.simulator.city.geometry import Extent, Surface
 from overcast.simulator.options import CRS, SarOptions
-from overcast.simulator.radar_geometry import QUARTER_TURNS, RadarFrame, onto_map, radar_grid
-from overcast.simulator.sar import Strip, draw_strip, form_image, simulate_sar
-from overcast.simulator.sar_materials import COPOL_COHERENCE, HH_VV_HV, Mechanism
-from overcast.simulator.scatter import expected_power
-from overcast.simulator.scene import rasterize_city
-from overcast.simulator.speckle import (
+from overcast.simulator.radar.geometry import QUARTER_TURNS, RadarFrame, onto_map, radar_grid
+from overcast.simulator.radar.image import Strip, draw_strip, form_image, simulate_sar
+from overcast.simulator.radar.materials import COPOL_COHERENCE, HH_VV_HV, Mechanism
+from overcast.simulator.radar.scatter import expected_power
+from overcast.simulator.radar.speckle import (
     cholesky_factors,
     covariance,
     draw_looks,
@@ -22,6 +20,8 @@ from overcast.simulator.speckle import (
     impulse_response,
     receiver,
 )
+from overcast.simulator.scene import rasterize_city
+from overcast.simulator.town.footprints import city_of
 
 GSD_M = 0.5
 BOUNDS = Extent(0, 0, 150, 150, CRS)

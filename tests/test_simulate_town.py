@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 
 from overcast.cli import app
 from overcast.errors import InputError
-from overcast.simulator.cityjson import read_cityjson
-from overcast.simulator.dataset import simulate_dataset
-from overcast.simulator.geometry import Extent, Roof, polygons
-from overcast.simulator.given import digest, read_town
+from overcast.simulator.city.geometry import Extent, Roof, polygons
+from overcast.simulator.dataset.folder import simulate_dataset
 from overcast.simulator.options import CityOptions, FootprintOptions, RoofChoice, SimulationOptions
-from overcast.simulator.town import tiled, town_bounds, town_city
+from overcast.simulator.town.cityjson import read_cityjson
+from overcast.simulator.town.given import digest, read_town
+from overcast.simulator.town.tiling import tiled, town_bounds, town_city
 
 RD = "EPSG:28992"
 X, Y = 85_000.0, 446_000.0

@@ -23,31 +23,31 @@ from torch import Tensor, nn
 import overcast as oc
 from overcast.arithmetic import Precision
 from overcast.batch import Modality
-from overcast.bundle import load_bundle
+from overcast.bundle.bundle import load_bundle
 from overcast.choices import Encoding, Mixing
-from overcast.data.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
-from overcast.data.raster import Georeference
 from overcast.errors import BundleError, ConfigError, InputError, RadiometryError
-from overcast.grid import Window
-from overcast.inference import sky as sky_module
-from overcast.inference.blockwise import SceneWork, compute_here
-from overcast.inference.fleet.backend import task_of
-from overcast.inference.fleet.optical import require_some
-from overcast.inference.fleet.run import FleetRequest, map_scenes
-from overcast.inference.fleet.scenes import find_scenes
-from overcast.inference.fleet.worker import BlockResult, BlockWorker
-from overcast.inference.ground import area_of
-from overcast.inference.job import Job
-from overcast.inference.model import OpticalPart, SceneModel
-from overcast.inference.polygons import PolygonOptions
-from overcast.inference.predict import PredictionSummary, PredictOptions, predict_file, run_job
-from overcast.inference.ready import ready
-from overcast.inference.scene import SceneOptions
-from overcast.inference.sky import OpticalInput, open_sky
-from overcast.inference.two_sensors import TwoSensors, shown_of
-from overcast.inference.work import store_block
+from overcast.fleet.backend import task_of
+from overcast.fleet.optical import require_some
+from overcast.fleet.run import FleetRequest, map_scenes
+from overcast.fleet.scenes import find_scenes
+from overcast.fleet.worker import BlockResult, BlockWorker
 from overcast.models.mixing import chosen
+from overcast.polygons.footprints import PolygonOptions
+from overcast.raster.grid import Window
+from overcast.raster.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
+from overcast.raster.sources import Georeference
 from overcast.runtime.options import Runtime
+from overcast.scenes import sky as sky_module
+from overcast.scenes.blockwise import SceneWork, compute_here
+from overcast.scenes.ground import area_of
+from overcast.scenes.job import Job
+from overcast.scenes.model import OpticalPart, SceneModel
+from overcast.scenes.predict import PredictionSummary, PredictOptions, predict_file, run_job
+from overcast.scenes.ready import ready
+from overcast.scenes.scene import SceneOptions
+from overcast.scenes.sky import OpticalInput, open_sky
+from overcast.scenes.two_sensors import TwoSensors, shown_of
+from overcast.scenes.work import store_block
 
 SENSOR = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, gsd_m=0.5)
 OPTICAL = SensorRadiometry(bands=("red", "green", "blue"), unit=Unit.DIGITAL_NUMBER, gsd_m=0.5)

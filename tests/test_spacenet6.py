@@ -9,10 +9,10 @@ import spacenet6_miniature as miniature
 from spacenet6_miniature import BUILDING, NORTH_STRIP, SIDE_PX, SOUTH_STRIP, TILES
 
 from overcast.batch import IGNORE_LABEL, Modality
+from overcast.data.catalogs.spacenet6 import TileCorner, cell, corners_of, spacenet6_catalog, tiles_from_csv
 from overcast.data.chips import ChipArrays, read_chip
-from overcast.data.radiometry import RadarSide, Unit
-from overcast.data.spacenet6 import TileCorner, cell, corners_of, spacenet6_catalog, tiles_from_csv
 from overcast.errors import InputError
+from overcast.raster.radiometry import RadarSide, Unit
 
 REAL_CORNERS = Path(__file__).parent / "fixtures" / "spacenet6_tiles.csv"
 """Facts about the public SpaceNet 6 training tiles: name, orientation flag, upper left corner in millimetres."""

@@ -20,18 +20,18 @@ from typer.testing import CliRunner
 
 from overcast.arithmetic import Precision
 from overcast.cli import app
-from overcast.data.radiometry import SensorRadiometry, Unit
 from overcast.errors import ConfigError
-from overcast.inference.model import SceneModel
-from overcast.inference.predict import PredictOptions
-from overcast.inference.progress import Progress
+from overcast.experiments.speed import measure, scene
+from overcast.experiments.speed.measure import Case, Seconds
+from overcast.experiments.speed.mosaic import Ground, make_ground, repeated
+from overcast.experiments.speed.report import facts, text
+from overcast.experiments.speed.scene import REFERENCE, Request, bench_scene, cases, compare
+from overcast.progress import Progress
+from overcast.raster.radiometry import SensorRadiometry, Unit
 from overcast.runtime import exports, prepare
 from overcast.runtime.options import Runtime
-from overcast.speed import measure, scene
-from overcast.speed.measure import Case, Seconds
-from overcast.speed.mosaic import Ground, make_ground, repeated
-from overcast.speed.report import facts, text
-from overcast.speed.scene import REFERENCE, Request, bench_scene, cases, compare
+from overcast.scenes.model import SceneModel
+from overcast.scenes.predict import PredictOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

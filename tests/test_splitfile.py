@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from overcast.choices import SpaceNet6Side
-from overcast.data.leaks import describe_split
-from overcast.data.spacenet6 import tiles_from_csv
-from overcast.data.splitfile import read_keys, read_split, write_split
-from overcast.data.splits import Drop, Part, Split, spacenet6_split
+from overcast.data.catalogs.spacenet6 import tiles_from_csv
+from overcast.data.splits.by_ground import Drop, Part, Split, spacenet6_split
+from overcast.data.splits.file import read_keys, read_split, write_split
+from overcast.data.splits.leaks import describe_split
 from overcast.errors import InputError
 
 SPLIT = Split(("a", "b"), ("c",), ("d,e",), (Drop("too near", ("f",)), Drop("too odd", ("g",))), "By hand.")

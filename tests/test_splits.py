@@ -12,12 +12,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from overcast.choices import SpaceNet6Side
+from overcast.data.catalogs.spacenet6 import TileCorner, tiles_from_csv
 from overcast.data.chips import Bounds
-from overcast.data.ground import TOUCH_M, Placed
-from overcast.data.groups import choose
-from overcast.data.leaks import check_split, describe_split, shared_ground_m2
-from overcast.data.spacenet6 import TileCorner, tiles_from_csv
-from overcast.data.splits import (
+from overcast.data.splits.by_ground import (
     Part,
     Split,
     block_split,
@@ -28,6 +25,9 @@ from overcast.data.splits import (
     spacenet6_split,
     subfolder_split,
 )
+from overcast.data.splits.ground import TOUCH_M, Placed
+from overcast.data.splits.groups import choose
+from overcast.data.splits.leaks import check_split, describe_split, shared_ground_m2
 from overcast.errors import ConfigError, InputError
 
 UTM = "EPSG:32631"

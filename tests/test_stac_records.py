@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from overcast.errors import InputError
-from overcast.inference.fleet.scenes import find_scenes
+from overcast.fleet.scenes import find_scenes
 
 ASSET = {"href": "a.tif", "type": "image/tiff", "roles": ["data"]}
 ITEM = {"type": "Feature", "id": "one", "assets": {"data": ASSET}, "links": [], "properties": {"datetime": None}}

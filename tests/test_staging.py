@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 
 from overcast.errors import InputError
-from overcast.inference import locks, publication
-from overcast.inference.locks import lock_path
-from overcast.inference.outputs import (
+from overcast.outputs import locks, publication
+from overcast.outputs.locks import lock_path
+from overcast.outputs.staging import Staging, recover_publication, staged
+from overcast.outputs.writable import (
     raise_if_interrupted,
     require_writable,
     scratch_path,
     termination_as_interrupt,
     writing,
 )
-from overcast.inference.staging import Staging, recover_publication, staged
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="symbolic links, flock")
 NAMES = ("p.tif", "f.gpkg", "f.qml")
@@ -367,7 +367,7 @@ import json, os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_staging import NAMES, names, publish, texts
-from overcast.inference.staging import recover_publication, staged
+from overcast.outputs.staging import recover_publication, staged
 
 EVENTS = {"os.link", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "open", "os.truncate"}
 

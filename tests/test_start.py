@@ -12,15 +12,15 @@ from conftest import TINY_SETS
 from method_cases import SPEC, make
 from rich.console import Console
 
-from overcast.bundle import load_bundle
+from overcast.bundle.bundle import load_bundle
 from overcast.config import load_config, train
-from overcast.data.radiometry import Radiometry
 from overcast.errors import BundleError
 from overcast.methods.base import Method
 from overcast.methods.collaborative import CollaborativeOptions
 from overcast.methods.options import MethodOptions, SarTwinOptions, build_method
 from overcast.methods.self_training import SelfTrainingOptions
 from overcast.models.encoders import fitted_bands
+from overcast.raster.radiometry import Radiometry
 from overcast.training.run import TrainResult
 from overcast.training.start import Start, start_from
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from raster_files import write_png, write_tiff
 
 from overcast.data.chips import Chip
-from overcast.data.radiometry import Radiometry, SensorRadiometry, Unit
 from overcast.data.statistics import RunningMoments, compute_statistics
 from overcast.errors import InputError
+from overcast.raster.radiometry import Radiometry, SensorRadiometry, Unit
 
 RADIOMETRY = Radiometry(
     sar=SensorRadiometry(bands=("HH", "VV"), unit=Unit.DECIBEL, nodata=0, gsd_m=0.5),

@@ -13,18 +13,18 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from overcast.batch import Available
-from overcast.benchmark.jobs import base_config
-from overcast.benchmark.options import load_benchmark
-from overcast.benchmark.runner import prepare_data
-from overcast.bundle import load_bundle
+from overcast.bundle.bundle import load_bundle
 from overcast.choices import Separation, Tta
 from overcast.cli import app
-from overcast.compare import Request, compare_runs
 from overcast.config import RunConfig, config_yaml, load_config, open_run, train
 from overcast.config.recipe import Recipe
 from overcast.data.targets import Target, Targets
 from overcast.errors import ConfigError
 from overcast.evaluation.result import Evaluation, EvaluationOptions
+from overcast.experiments.benchmark.jobs import base_config
+from overcast.experiments.benchmark.options import load_benchmark
+from overcast.experiments.benchmark.runner import prepare_data
+from overcast.experiments.compare import Request, compare_runs
 from overcast.training.folder import LATER_SETTINGS, RunFolder, _flatten
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from overcast.batch import IGNORE_LABEL
-from overcast.evaluation.temperature import BINS, LARGEST, SMALLEST, count_logits, fit_temperature
-from overcast.inference.model import Tempered
+from overcast.metrics.temperature import BINS, LARGEST, SMALLEST, count_logits, fit_temperature
+from overcast.scenes.model import Tempered
 
 
 def drawn(temperature: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

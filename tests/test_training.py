@@ -21,12 +21,12 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from overcast.batch import Available, Batch
-from overcast.bundle import load_bundle
+from overcast.bundle.bundle import load_bundle
 from overcast.config import build_plan, load_config, open_run, train
-from overcast.data.splits import Part
+from overcast.data.splits.by_ground import Part
 from overcast.errors import ConfigError, InputError, LeakError
-from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.methods.options import build_method
+from overcast.metrics.pixel import PixelCounts, count_pixels
 from overcast.processes import sole_user
 from overcast.training.checkpoints import AtomicCheckpoints
 from overcast.training.folder import RunFolder

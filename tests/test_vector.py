@@ -15,11 +15,11 @@ import pytest
 import shapely
 from affine import Affine
 
-from overcast.data.raster import Georeference
 from overcast.errors import InputError
-from overcast.inference.formats import VectorFormat, layer_name, require_openable, vector_format
-from overcast.inference.polygons import Footprints
-from overcast.inference.vector import Origin, require_placeable, write_footprints
+from overcast.outputs.formats import VectorFormat, layer_name, require_openable, vector_format
+from overcast.outputs.vector import Origin, require_placeable, write_footprints
+from overcast.polygons.footprints import Footprints
+from overcast.raster.sources import Georeference
 
 ORIGIN = Origin("EPSG:32631", "building", "sar", "city 0123456789ab", "scene.tif")
 COLUMNS = ["id", "class", "area_m2", "confidence", "valid_share", "outline", "provenance", "model", "scene", "acquired"]

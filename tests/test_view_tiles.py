@@ -19,9 +19,9 @@ from raster_files import UTM, write_tiff
 from rasterio.vrt import WarpedVRT
 from viewer_cases import LEFT, SIDE, TOP, footprints_table, reference_table, square, write_layers
 
-from overcast.data.units import Unit
 from overcast.errors import InputError
-from overcast.evaluation.footprints import score_footprints
+from overcast.metrics.footprints import score_footprints
+from overcast.raster.units import Unit
 from overcast.viewer.cache import TileCache
 from overcast.viewer.differences import INVENTED, MATCHED, compare, compare_apart
 from overcast.viewer.mercator import HALF_M, Tile

@@ -11,8 +11,8 @@ from overcast.batch import Batch
 from overcast.choices import Tta
 from overcast.config.predictor import seen
 from overcast.data.augment import Symmetry, safe_geometry
-from overcast.data.radiometry import RadarSide
 from overcast.models.views import SCALES, Averaged, View, averaged, views_of
+from overcast.raster.radiometry import RadarSide
 
 LOOKS = [*RadarSide, None]
 views = st.builds(View, st.booleans(), st.booleans(), st.sampled_from(SCALES))

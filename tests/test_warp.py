@@ -15,9 +15,9 @@ from overcast.data.augment import Augmentation, Geometry, Jitter
 from overcast.data.chips import Chip, ChipArrays
 from overcast.data.dataset import ChipDataset, Draw, SampleOptions
 from overcast.data.labels import LabelSpec
-from overcast.data.raster import NativePixels
 from overcast.data.targets import Targets
 from overcast.data.warp import LOOK_TOLERANCE_DEG, NO_WARP, Warp, WarpRange
+from overcast.raster.sources import NativePixels
 
 factors, angles = st.floats(0.67, 1.5), st.floats(-LOOK_TOLERANCE_DEG, LOOK_TOLERANCE_DEG)
 

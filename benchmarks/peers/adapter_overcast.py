@@ -9,17 +9,17 @@ from common import BANDS, Done, Job, network, run
 from overcast.arithmetic import Precision
 from overcast.batch import Modality
 from overcast.choices import Encoding, Outlines
-from overcast.data.files import grid_of, open_raster
-from overcast.data.radiometry import BandStatistics, SensorRadiometry, Unit
-from overcast.data.raster import Georeference
-from overcast.inference.model import SceneModel
-from overcast.inference.polygons import PolygonOptions
-from overcast.inference.predict import PredictOptions, predict_file
-from overcast.inference.ready import for_runtime, tile_shape
-from overcast.inference.scene import SceneOptions, plan_scene
-from overcast.inference.tiling import Axis
+from overcast.polygons.footprints import PolygonOptions
+from overcast.raster.files import grid_of, open_raster
+from overcast.raster.radiometry import BandStatistics, SensorRadiometry, Unit
+from overcast.raster.sources import Georeference
 from overcast.runtime.options import Runtime, RuntimeOptions
 from overcast.runtime.prepare import prepare
+from overcast.scenes.model import SceneModel
+from overcast.scenes.predict import PredictOptions, predict_file
+from overcast.scenes.ready import for_runtime, tile_shape
+from overcast.scenes.scene import SceneOptions, plan_scene
+from overcast.scenes.tiling import Axis
 
 SENSOR = SensorRadiometry(bands=("HH", "HV", "VH", "VV"), unit=Unit.DECIBEL, nodata=0, gsd_m=1.0)
 

@@ -10,9 +10,9 @@ import torch
 from common import BANDS, network
 from torch import Tensor, nn
 
-from overcast.bundle import BUNDLED, load_bundle
-from overcast.data.radiometry import BandStatistics
+from overcast.bundle.bundle import BUNDLED, load_bundle
 from overcast.models.network import TwinNetwork
+from overcast.raster.radiometry import BandStatistics
 from overcast.simulator.options import CityOptions, SarOptions, SimulationOptions
 from overcast.simulator.place import SimulatedPlace, place_ids, simulate_place
 

@@ -19,19 +19,19 @@ from PIL import Image
 from torch import nn
 
 from overcast.batch import Batch, Modality
-from overcast.benchmark.work import Outcome
-from overcast.bundle import RECORD, WEIGHTS, save_bundle
-from overcast.bundle_record import BundleFacts, Kind
+from overcast.bundle.bundle import RECORD, WEIGHTS, save_bundle
+from overcast.bundle.record import BundleFacts, Kind
 from overcast.config.run import RunConfig
-from overcast.data.georeference import Georeference
 from overcast.data.identity import ChipSetIdentity, TrainingData
-from overcast.data.radiometry import BandStatistics, Radiometry, SensorRadiometry, Statistics
-from overcast.data.units import RadarSide, Unit
 from overcast.evaluation.result import EvaluationOptions
 from overcast.evaluation.run import evaluate
-from overcast.inference.model import SceneModel
+from overcast.experiments.benchmark.work import Outcome
 from overcast.methods.options import SarOptions, build_method
 from overcast.models.spec import NetworkSpec
+from overcast.raster.georeference import Georeference
+from overcast.raster.radiometry import BandStatistics, Radiometry, SensorRadiometry, Statistics
+from overcast.raster.units import RadarSide, Unit
+from overcast.scenes.model import SceneModel
 from overcast.settings import to_yaml
 from overcast.simulator.options import SimulationOptions
 

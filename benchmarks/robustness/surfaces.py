@@ -26,28 +26,21 @@ from mutations import (
     of_yaml,
 )
 
-from overcast.benchmark.jobs import Job
-from overcast.benchmark.options import load_benchmark
-from overcast.benchmark.work import kept_outcome
-from overcast.bundle import load_bundle
+from overcast.bundle.bundle import load_bundle
 from overcast.config.run import load_config
+from overcast.data.catalogs.folder import folder_catalog
 from overcast.data.coco import read_coco
-from overcast.data.files import open_grid
-from overcast.data.folder import folder_catalog
 from overcast.data.labels import LabelSpec, number_footprints, read_mask
 from overcast.data.orientation import read_orientations
-from overcast.data.raster import RasterioSource
-from overcast.data.splitfile import read_keys, read_split
-from overcast.data.units import RadarSide, Unit
-from overcast.evaluation.footprints import score_footprints
-from overcast.evaluation.history import read_history
+from overcast.data.splits.file import read_keys, read_split
 from overcast.evaluation.result import Evaluation
-from overcast.grid import Window
-from overcast.inference.declare import scene_radiometry
-from overcast.inference.fleet.manifest import Manifest
-from overcast.inference.fleet.scenes import find_scenes
-from overcast.inference.staging import recover_publication
-from overcast.inference.work import open_work
+from overcast.experiments.benchmark.jobs import Job
+from overcast.experiments.benchmark.options import load_benchmark
+from overcast.experiments.benchmark.work import kept_outcome
+from overcast.fleet.manifest import Manifest
+from overcast.fleet.scenes import find_scenes
+from overcast.metrics.footprints import score_footprints
+from overcast.outputs.staging import recover_publication
 from overcast.preparation.aim import ForTraining
 from overcast.preparation.calibrated import scale_factor
 from overcast.preparation.found_look import metadata_radar
@@ -57,10 +50,17 @@ from overcast.preparation.options import PrepareOptions
 from overcast.preparation.plan import make_plan
 from overcast.preparation.render import render
 from overcast.products.calibration_table import read_table
-from overcast.simulator.cityjson import read_cityjson
-from overcast.simulator.dataset import read_options
-from overcast.simulator.given import read_town
+from overcast.raster.files import open_grid
+from overcast.raster.grid import Window
+from overcast.raster.sources import RasterioSource
+from overcast.raster.units import RadarSide, Unit
+from overcast.report.history import read_history
+from overcast.scenes.declare import scene_radiometry
+from overcast.scenes.work import open_work
+from overcast.simulator.dataset.folder import read_options
 from overcast.simulator.options import FootprintOptions
+from overcast.simulator.town.cityjson import read_cityjson
+from overcast.simulator.town.given import read_town
 from overcast.training.checkpoints import AtomicCheckpoints
 from overcast.training.curves import Curves
 from overcast.training.folder import RunFolder, read_data, read_statistics

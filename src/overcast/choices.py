@@ -1,7 +1,8 @@
 """The choices that a user can type, each defined once; this module imports nothing heavy, so that help stays quick.
 
-Choices whose own module is as light stand there: `Unit`, `RadarSide` and `Resampling` in `overcast.data.units`,
-`Precision` in `overcast.arithmetic`, `Runtime` in `overcast.runtime.options`, `DatasetName` in `overcast.data.names`.
+Choices whose own module is as light stand there: `Unit`, `RadarSide` and `Resampling` in `overcast.raster.units`,
+`Precision` in `overcast.arithmetic`, `Runtime` in `overcast.runtime.options`, `DatasetName` in
+`overcast.data.catalogs.names`.
 """
 
 from __future__ import annotations

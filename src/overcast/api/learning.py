@@ -9,11 +9,11 @@ from overcast.api.model import Model, load_model
 from overcast.arithmetic import AUTO, capabilities, settled_device
 from overcast.batch import Available
 from overcast.choices import SimulationPreset
-from overcast.compare import Comparison, Request, compare_runs
 from overcast.config import load_config
 from overcast.config import train as train_run
+from overcast.experiments.compare import Comparison, Request, compare_runs
 from overcast.settings import read_settings
-from overcast.simulator.dataset import simulate_dataset
+from overcast.simulator.dataset.folder import simulate_dataset
 from overcast.simulator.options import SimulationOptions, preset
 
 

@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from overcast.api.model import Model, load_model
 from overcast.api.optical import Optical
 from overcast.api.prediction import RASTER_ENDINGS, Prediction
-from overcast.data.addresses import located
-from overcast.data.files import open_raster
-from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import ConfigError, InputError
-from overcast.evaluation.footprints import FootprintOptions, FootprintScores, score_footprints
-from overcast.inference.declare import scene_radiometry
-from overcast.inference.ground import area_of
-from overcast.inference.predict import PredictOptions, predict_file
+from overcast.metrics.footprints import FootprintOptions, FootprintScores, score_footprints
 from overcast.preparation.options import PrepareOptions
 from overcast.preparation.run import PrepareSummary, prepare_scene
+from overcast.raster.addresses import located
+from overcast.raster.files import open_raster
+from overcast.raster.radiometry import SensorRadiometry
+from overcast.scenes.declare import scene_radiometry
+from overcast.scenes.ground import area_of
+from overcast.scenes.predict import PredictOptions, predict_file
 
 Named = str | Path
 Files = Named | Sequence[Named]

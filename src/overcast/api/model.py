@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overcast.batch import Modality
-from overcast.bundle import BUNDLED, CARD, Bundle, load_bundle
-from overcast.data.contract import bundle_folder
-from overcast.data.radiometry import SensorRadiometry
+from overcast.bundle.bundle import BUNDLED, CARD, Bundle, load_bundle
+from overcast.bundle.contract import bundle_folder
+from overcast.raster.radiometry import SensorRadiometry
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from overcast.inference.sky import OpticalInput, optical_input
+from overcast.scenes.sky import OpticalInput, optical_input
 
 Named = str | Path
 

@@ -16,12 +16,12 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from overcast.data.vectors import read_shapes
 from overcast.errors import InputError
-from overcast.inference.cog import ProbabilitySource
-from overcast.inference.formats import VectorFormat, vector_format
-from overcast.inference.predict import PredictionSummary
-from overcast.inference.staging import staged
+from overcast.outputs.cog import ProbabilitySource
+from overcast.outputs.formats import VectorFormat, vector_format
+from overcast.outputs.staging import staged
+from overcast.raster.vectors import read_shapes
+from overcast.scenes.predict import PredictionSummary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,11 +10,11 @@ import typer
 
 from overcast.arithmetic import AUTO, Precision, capabilities, settled_device
 from overcast.cli.console import ERROR_CONSOLE, counting_bar, print_json
+from overcast.experiments.speed.storage import Storage
 from overcast.runtime.options import Runtime
-from overcast.speed.storage import Storage
 
 if TYPE_CHECKING:
-    from overcast.speed.scene import Row
+    from overcast.experiments.speed.scene import Row
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
 
@@ -58,9 +58,9 @@ def scene(
     """
     import torch
 
-    from overcast.bundle import BUNDLED
-    from overcast.speed.report import facts, plain, text
-    from overcast.speed.scene import Request, bench_scene, cases, measured_precisions
+    from overcast.bundle.bundle import BUNDLED
+    from overcast.experiments.speed.report import facts, plain, text
+    from overcast.experiments.speed.scene import Request, bench_scene, cases, measured_precisions
 
     folder, machine = model or BUNDLED, capabilities()
     place = settled_device(device, machine)

@@ -10,8 +10,8 @@ import typer
 from overcast.cli.console import ERROR_CONSOLE, Pace, counting_bar, print_json, print_table
 
 if TYPE_CHECKING:
-    from overcast.benchmark.jobs import Job
-    from overcast.benchmark.work import Outcome
+    from overcast.experiments.benchmark.jobs import Job
+    from overcast.experiments.benchmark.work import Outcome
 
 
 def benchmark(
@@ -36,11 +36,11 @@ def benchmark(
     """
     import torch
 
-    from overcast.benchmark.options import load_benchmark
-    from overcast.benchmark.report import write_benchmark, write_results
-    from overcast.benchmark.runner import kept, prepare_data, run_benchmark
-    from overcast.benchmark.workers import Workers
     from overcast.errors import InputError
+    from overcast.experiments.benchmark.options import load_benchmark
+    from overcast.experiments.benchmark.report import write_benchmark, write_results
+    from overcast.experiments.benchmark.runner import kept, prepare_data, run_benchmark
+    from overcast.experiments.benchmark.workers import Workers
 
     given = " ".join(f"--set {override}" for override in sets or ())
     command = f"overcast benchmark {config} --output {output} {given}".strip()
@@ -94,8 +94,8 @@ def score(
 
     Example: `overcast score footprints.gpkg cadastre.gpkg --area survey.geojson -o compared.gpkg`
     """
-    from overcast.evaluation.footprints import FootprintOptions, match_files, scores_of
-    from overcast.evaluation.marked import require_free, write_marked
+    from overcast.metrics.footprints import FootprintOptions, match_files, scores_of
+    from overcast.metrics.marked import require_free, write_marked
 
     if output is not None:
         require_free(output, overwrite=overwrite)

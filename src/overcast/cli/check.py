@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from overcast.cli.console import print_json, print_table
-from overcast.data.names import DatasetName
+from overcast.data.catalogs.names import DatasetName
 
 if TYPE_CHECKING:
-    from overcast.data.inventory import Inventory
+    from overcast.data.catalogs.inventory import Inventory
     from overcast.data.scenes.checking import PlaceFinding
 
 
@@ -35,7 +35,7 @@ def check_data(
 
     Example: `overcast check-data scenes data/town/town.yaml`
     """
-    from overcast.data.inventory import take_inventory
+    from overcast.data.catalogs.inventory import take_inventory
     from overcast.errors import InputError
 
     found = take_inventory(name, root, partial=partial)
@@ -64,7 +64,7 @@ def _check_places(root: Path, pictures: Path | None, *, as_json: bool) -> None:
     from overcast.data.scenes.checking import check_scenes
     from overcast.data.scenes.description import description_file
     from overcast.errors import InputError
-    from overcast.evaluation.place_picture import place_picture
+    from overcast.report.place_picture import place_picture
 
     folder = pictures or description_file(root).parent / "check"
     findings = list(check_scenes(root))
@@ -111,7 +111,7 @@ def _print_offsets(findings: list[PlaceFinding]) -> None:
 
 
 def _print_counts(found: Inventory) -> None:
-    from overcast.data.layout import some
+    from overcast.data.catalogs.layout import some
 
     rows = [
         (

@@ -12,7 +12,7 @@ from overcast.choices import SimulationPreset, SpaceNet6Side
 from overcast.cli.console import counting_bar, print_json
 
 if TYPE_CHECKING:
-    from overcast.data.parts import Split
+    from overcast.data.splits.parts import Split
 
 splits_app = typer.Typer(no_args_is_help=True, help="Make splits by place that share no ground.")
 
@@ -53,12 +53,12 @@ def simulate(
     """
     from overcast.errors import ConfigError
     from overcast.settings import read_settings
-    from overcast.simulator.as_scenes import simulate_scenes
-    from overcast.simulator.dataset import simulate_dataset
-    from overcast.simulator.given import digest, read_town
+    from overcast.simulator.dataset.as_scenes import simulate_scenes
+    from overcast.simulator.dataset.folder import simulate_dataset
     from overcast.simulator.options import SimulationOptions
     from overcast.simulator.options import preset as named
-    from overcast.simulator.town import tiled
+    from overcast.simulator.town.given import digest, read_town
+    from overcast.simulator.town.tiling import tiled
 
     if footprints is None and height is not None:
         raise ConfigError("--height names a column of --footprints: give both, or neither.")
@@ -101,8 +101,8 @@ def spacenet6(
 
     Example: `overcast splits spacenet6 --tiles tiles.csv --split east --json`
     """
-    from overcast.data.spacenet6 import corners_of, spacenet6_catalog, tiles_from_csv
-    from overcast.data.splits import spacenet6_naive_split, spacenet6_split
+    from overcast.data.catalogs.spacenet6 import corners_of, spacenet6_catalog, tiles_from_csv
+    from overcast.data.splits.by_ground import spacenet6_naive_split, spacenet6_split
     from overcast.errors import ConfigError
 
     if (tiles is None) == (root is None):
@@ -131,8 +131,8 @@ def folder(
 
     Example: `overcast splits folder data/city --block-m 1000 --output split.csv`
     """
-    from overcast.data.folder import folder_catalog
-    from overcast.data.splits import block_split
+    from overcast.data.catalogs.folder import folder_catalog
+    from overcast.data.splits.by_ground import block_split
 
     chips = folder_catalog(root).chips
     split = block_split(chips, block_m, test_share, validation_share, buffer_m, seed)
@@ -171,11 +171,11 @@ def check_leak(
     Example: `overcast splits spacenet6 --tiles tiles.csv --naive -o naive.csv; overcast check-leak naive.csv --tiles
     tiles.csv`
     """
-    from overcast.data.folder import folder_catalog
-    from overcast.data.ground import Placed
-    from overcast.data.leaks import describe_split, require_clean_split
-    from overcast.data.spacenet6 import tiles_from_csv
-    from overcast.data.splitfile import read_split
+    from overcast.data.catalogs.folder import folder_catalog
+    from overcast.data.catalogs.spacenet6 import tiles_from_csv
+    from overcast.data.splits.file import read_split
+    from overcast.data.splits.ground import Placed
+    from overcast.data.splits.leaks import describe_split, require_clean_split
     from overcast.errors import ConfigError
 
     if (tiles is None) == (root is None):
@@ -196,8 +196,8 @@ def check_leak(
 
 
 def _show_split(split: Split, chips: Any, output: Path | None, *, as_json: bool) -> None:
-    from overcast.data.leaks import describe_split
-    from overcast.data.splitfile import write_split
+    from overcast.data.splits.file import write_split
+    from overcast.data.splits.leaks import describe_split
 
     described = describe_split(split, chips)
     if output is not None:

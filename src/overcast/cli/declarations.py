@@ -9,7 +9,7 @@ import typer
 
 from overcast.choices import Outlines
 from overcast.cli.sky import AREA, CLOUDS, OPTICAL
-from overcast.data.units import RadarSide, Unit
+from overcast.raster.units import RadarSide, Unit
 
 INPUT, MEANING, MACHINE = "Input", "What the numbers mean", "Model and machine"
 FOOTPRINTS, OUTPUT = "Footprints", "Output"

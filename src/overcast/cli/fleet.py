@@ -13,21 +13,21 @@ import torch
 import typer
 
 from overcast.arithmetic import capabilities, settled_device
-from overcast.bundle import Bundle
+from overcast.bundle.bundle import Bundle
 from overcast.cli.console import counting_bar, print_json
 from overcast.errors import ConfigError, InputError
-from overcast.inference.blockwise import Compute, compute_here
-from overcast.inference.fleet.backend import compute_on
-from overcast.inference.fleet.manifest import NAME
-from overcast.inference.fleet.optical import require_some
-from overcast.inference.fleet.rays import Workers, ray_backend
-from overcast.inference.fleet.run import FleetRequest, FleetSummary, map_scenes
-from overcast.inference.fleet.scenes import SceneSpec
-from overcast.inference.job import PredictOptions
-from overcast.inference.model import SceneModel
-from overcast.inference.predict import model_for
-from overcast.inference.progress import Progress
-from overcast.inference.sky import OpticalInput
+from overcast.fleet.backend import compute_on
+from overcast.fleet.manifest import NAME
+from overcast.fleet.optical import require_some
+from overcast.fleet.rays import Workers, ray_backend
+from overcast.fleet.run import FleetRequest, FleetSummary, map_scenes
+from overcast.fleet.scenes import SceneSpec
+from overcast.progress import Progress
+from overcast.scenes.blockwise import Compute, compute_here
+from overcast.scenes.job import PredictOptions
+from overcast.scenes.model import SceneModel
+from overcast.scenes.predict import model_for
+from overcast.scenes.sky import OpticalInput
 
 VECTORS = ("gpkg", "parquet", "geojson")
 SHOWN_FAILURES = 3

@@ -35,8 +35,8 @@ from overcast.cli.wanted import Declared, Wanted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from overcast.inference.predict import PredictionSummary
-    from overcast.inference.progress import Progress
+    from overcast.progress import Progress
+    from overcast.scenes.predict import PredictionSummary
 
 
 def predict(
@@ -151,8 +151,8 @@ def map_scenes(
 
     Example: `overcast map scenes/ -o maps --write gpkg,tif --workers 4`
     """
-    from overcast.data.contract import read_contract
-    from overcast.inference.fleet.scenes import find_scenes
+    from overcast.bundle.contract import read_contract
+    from overcast.fleet.scenes import find_scenes
 
     numbers = Declared(bands, unit, nodata, radar_side, accept_values)
     polygons = (threshold, min_area_m2, outlines)
@@ -162,7 +162,7 @@ def map_scenes(
     contract = read_contract(folder)
     found = find_scenes(scenes, () if contract is None else contract.sensor.bands)
 
-    from overcast.bundle import load_bundle
+    from overcast.bundle.bundle import load_bundle
     from overcast.cli.fleet import ManyOptions, map_many
 
     many = ManyOptions(found, output, write, workers, address, wanted.image)
@@ -171,7 +171,7 @@ def map_scenes(
 
 def _beside(scene: str) -> Path:
     """Where footprints of a scene go that were given no name: beside it, or here where it is fetched from elsewhere."""
-    from overcast.data.addresses import file_name, is_remote, located
+    from overcast.raster.addresses import file_name, is_remote, located
 
     path = located(scene)
     return (Path(file_name(path)) if is_remote(path) else path).with_suffix(".footprints.gpkg")
@@ -181,17 +181,17 @@ def _predict(
     scene: Sequence[str], footprints: Path | None, probability: Path | None, wanted: Wanted
 ) -> PredictionSummary:
     """Map one scene; what can be refused is refused before PyTorch is imported."""
-    from overcast.data.addresses import located
-    from overcast.data.contract import read_contract
-    from overcast.inference.ahead import look_ahead
+    from overcast.bundle.contract import read_contract
+    from overcast.raster.addresses import located
+    from overcast.scenes.ahead import look_ahead
 
     files, targets = [located(name) for name in scene], [path for path in (probability, footprints) if path is not None]
     wanted.check()
     folder = wanted.folder()
     sensor = look_ahead(files, wanted.declared(), read_contract(folder), targets, overwrite=wanted.overwrite)
 
-    from overcast.bundle import load_bundle
-    from overcast.inference.predict import predict_file
+    from overcast.bundle.bundle import load_bundle
+    from overcast.scenes.predict import predict_file
 
     bundle = load_bundle(folder)
     with counting_bar("mapping", "km²") as update:

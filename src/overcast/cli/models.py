@@ -12,7 +12,7 @@ from overcast.choices import EvaluatedPart, ExportPrecision, ImageKind, Separati
 from overcast.cli.console import counting_bar, print_json, print_table
 
 if TYPE_CHECKING:
-    from overcast.compare import Comparison
+    from overcast.experiments.compare import Comparison
     from overcast.methods.base import Method
 
 
@@ -28,7 +28,7 @@ def demo(
 
     Example: `overcast demo --output demo-output`
     """
-    from overcast.demo import run_demo
+    from overcast.experiments.demo import run_demo
 
     run_demo(output, seed=seed)
 
@@ -90,9 +90,9 @@ def evaluate(
     Example: `overcast evaluate runs/cmhcl runs/sar -o evaluation --modalities sar,both`
     """
     from overcast.batch import Available
-    from overcast.compare import Request, compare_runs
-    from overcast.data.parts import Part
+    from overcast.data.splits.parts import Part
     from overcast.errors import ConfigError
+    from overcast.experiments.compare import Request, compare_runs
 
     known = [available.value for available in Available]
     wanted = None if modalities is None else [name.strip() for name in modalities.split(",")]
@@ -160,7 +160,7 @@ def describe(
 
 def _method_of(what: Path, bands: tuple[int, int], sets: list[str]) -> Method:
     """The method of a run folder, a bundle or a configuration, without ImageNet weights."""
-    from overcast.bundle import RECORD, load_bundle
+    from overcast.bundle.bundle import RECORD, load_bundle
     from overcast.config import load_config
     from overcast.methods.options import build_method
 
@@ -221,11 +221,11 @@ def export(
 
     Example: `overcast export runs/cmhcl --output buildings.onnx`
     """
-    from overcast.bundle import BUNDLED, load_bundle
+    from overcast.bundle.bundle import BUNDLED, load_bundle
     from overcast.errors import ConfigError
-    from overcast.inference.export import ByteRange, export_model
-    from overcast.inference.export_int8 import export_int8
-    from overcast.inference.model import SceneModel
+    from overcast.scenes.export import ByteRange, export_model
+    from overcast.scenes.export_int8 import export_int8
+    from overcast.scenes.model import SceneModel
 
     folder = model or BUNDLED
     loaded = SceneModel.of(

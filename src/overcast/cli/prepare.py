@@ -9,8 +9,8 @@ import typer
 
 from overcast.cli.console import counting_bar, print_json
 from overcast.cli.sky import AreaOption, given_area
-from overcast.data.units import RadarSide, Resampling, Unit
 from overcast.preparation.options import Level, PrepareOptions, calibration
+from overcast.raster.units import RadarSide, Resampling, Unit
 
 if TYPE_CHECKING:
     from overcast.preparation.run import PrepareSummary
@@ -93,7 +93,7 @@ def prepare(
 
     Example: `overcast prepare quad.tif --bands VV,VH,HV,HH --unit amplitude --radar-side north -o scene.tif`
     """
-    from overcast.data.contract import INSTALLED, ModelContract, bundle_folder, require_contract
+    from overcast.bundle.contract import INSTALLED, ModelContract, bundle_folder, require_contract
     from overcast.errors import ConfigError
     from overcast.preparation.aim import ForTraining
     from overcast.preparation.run import prepare_scene

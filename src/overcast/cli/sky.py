@@ -11,8 +11,8 @@ import typer
 from overcast.choices import Mixing, MixingChoice
 
 if TYPE_CHECKING:
-    from overcast.inference.ground import Area
-    from overcast.inference.sky import OpticalInput
+    from overcast.scenes.ground import Area
+    from overcast.scenes.sky import OpticalInput
 
 
 class _Told(TypedDict):
@@ -50,7 +50,7 @@ class Beside:
             return None
 
         from overcast.errors import ConfigError
-        from overcast.inference.sky import optical_input
+        from overcast.scenes.sky import optical_input
 
         if self.mixing is not MixingChoice.AUTO and not self.optical:
             raise ConfigError("--set mixing is about an optical image: name it with --optical.")
@@ -63,6 +63,6 @@ class Beside:
 
 def given_area(text: str | None) -> Area | None:
     """The area of `--area`. Raises an error where it is none."""
-    from overcast.inference.ground import area_of
+    from overcast.scenes.ground import area_of
 
     return None if text is None else area_of(text)

@@ -12,13 +12,13 @@ import typer
 from overcast.arithmetic import AUTO
 from overcast.choices import Outlines
 from overcast.cli.sky import Beside, given_area
-from overcast.data.units import RadarSide, Unit
+from overcast.raster.units import RadarSide, Unit
 
 if TYPE_CHECKING:
     from overcast.cli.rare import RareOptions
-    from overcast.inference.ground import Area
-    from overcast.inference.job import PredictOptions
-    from overcast.inference.sky import OpticalInput
+    from overcast.scenes.ground import Area
+    from overcast.scenes.job import PredictOptions
+    from overcast.scenes.sky import OpticalInput
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Wanted:
 
     def folder(self) -> Path:
         """The bundle; says which one where none was named."""
-        from overcast.data.contract import INSTALLED, bundle_folder
+        from overcast.bundle.contract import INSTALLED, bundle_folder
 
         if self.model is None:
             typer.echo(f"model {INSTALLED.name}: installed with Overcast, trained on simulated radar", err=True)
@@ -97,9 +97,9 @@ class Wanted:
 
     def options(self) -> PredictOptions:
         """How scenes become files. Imports PyTorch."""
-        from overcast.inference.job import PredictOptions
-        from overcast.inference.polygons import PolygonOptions
-        from overcast.inference.scene import SceneOptions
+        from overcast.polygons.footprints import PolygonOptions
+        from overcast.scenes.job import PredictOptions
+        from overcast.scenes.scene import SceneOptions
 
         rare, (threshold, min_area_m2, outlines) = self.rare, self.polygons
         cut = rare.model_dump(include={"tile", "overlap", "margin", "batch_size", "threads", "precision", "runtime"})

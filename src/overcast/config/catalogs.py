@@ -9,13 +9,13 @@ from pydantic import Field, model_validator
 
 from overcast.config.data_section import AbsolutePath, DataSection, with_default
 from overcast.config.splitting import Cities, Events, Neighbourhoods, Regions, SplitFile
-from overcast.data.bright import Buildings, bright_catalog, event_of
 from overcast.data.catalog import Catalog
+from overcast.data.catalogs.bright import Buildings, bright_catalog, event_of
+from overcast.data.catalogs.dfc2023 import city_of, dfc2023_catalog
+from overcast.data.catalogs.openearthmap_sar import manual_labels_only, openearthmap_sar_catalog
 from overcast.data.chips import Chip
-from overcast.data.dfc2023 import city_of, dfc2023_catalog
-from overcast.data.openearthmap_sar import manual_labels_only, openearthmap_sar_catalog
-from overcast.data.splitfile import read_split
-from overcast.data.splits import Split, cluster_split, named_split
+from overcast.data.splits.by_ground import Split, cluster_split, named_split
+from overcast.data.splits.file import read_split
 
 
 class Dfc2023Data(DataSection):

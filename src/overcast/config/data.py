@@ -20,14 +20,21 @@ from overcast.config.catalogs import (
 from overcast.config.data_section import AbsolutePath, DataSection, with_default
 from overcast.config.splitting import Blocks, Folders, Places, Polygons, SceneBlocks, ScenePlaces, SplitFile
 from overcast.data.catalog import Catalog
+from overcast.data.catalogs.folder import folder_catalog
+from overcast.data.catalogs.spacenet6 import corners_of, spacenet6_catalog
 from overcast.data.chips import Chip
-from overcast.data.clusters import cluster_places
-from overcast.data.folder import folder_catalog
 from overcast.data.scenes.catalog import scenes_catalog
 from overcast.data.scenes.splits import by_block, scene_blocks, scene_places, scene_polygons
-from overcast.data.spacenet6 import corners_of, spacenet6_catalog
-from overcast.data.splitfile import read_split
-from overcast.data.splits import Split, block_split, cluster_split, hold_out_side, spacenet6_split, subfolder_split
+from overcast.data.splits.by_ground import (
+    Split,
+    block_split,
+    cluster_split,
+    hold_out_side,
+    spacenet6_split,
+    subfolder_split,
+)
+from overcast.data.splits.clusters import cluster_places
+from overcast.data.splits.file import read_split
 
 
 class FolderData(DataSection):

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overcast.batch import Available, Batch
-from overcast.bundle import Bundle, load_bundle
+from overcast.bundle.bundle import Bundle, load_bundle
 from overcast.config.data import build_data
 from overcast.config.run import RunConfig, load_config
 from overcast.data.catalog import Catalog
 from overcast.data.content import require_usable
-from overcast.data.splitfile import read_split
-from overcast.data.splits import Part, Split
+from overcast.data.splits.by_ground import Part, Split
+from overcast.data.splits.file import read_split
 from overcast.errors import InputError
 from overcast.training.folder import RunFolder
 from overcast.training.loader import evaluation_batches

@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 
 from overcast.data.augment import OPTICAL_JITTER, SAR_JITTER, Augmentation, Geometry, Jitter, safe_geometry
 from overcast.data.cloud_cover import CloudCover
-from overcast.data.radiometry import Radiometry
 from overcast.data.targets import FOOTPRINTS, Targets
 from overcast.data.warp import LARGEST_SCALE, LOOK_TOLERANCE_DEG, WarpRange
 from overcast.models.spec import NetworkSpec, Preset, Sharing, preset
+from overcast.raster.radiometry import Radiometry
 from overcast.section import Section
 
 

@@ -8,15 +8,15 @@ from typing import Any, assert_never
 from pydantic import TypeAdapter
 
 from overcast.config.data import AnyData, DataOptions, build_data
-from overcast.data.bright import bright_catalog
 from overcast.data.catalog import Catalog
-from overcast.data.dfc2023 import dfc2023_catalog
-from overcast.data.folder import folder_catalog, read_description
-from overcast.data.layout import folders_with
-from overcast.data.names import DatasetName
-from overcast.data.openearthmap_sar import openearthmap_sar_catalog
+from overcast.data.catalogs.bright import bright_catalog
+from overcast.data.catalogs.dfc2023 import dfc2023_catalog
+from overcast.data.catalogs.folder import folder_catalog, read_description
+from overcast.data.catalogs.layout import folders_with
+from overcast.data.catalogs.names import DatasetName
+from overcast.data.catalogs.openearthmap_sar import openearthmap_sar_catalog
+from overcast.data.catalogs.spacenet6 import spacenet6_catalog
 from overcast.data.scenes.catalog import scenes_catalog
-from overcast.data.spacenet6 import spacenet6_catalog
 from overcast.errors import OvercastError
 
 SCENE_TILE_PX = 256

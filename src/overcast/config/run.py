@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator, model_validator
 
 from overcast.arithmetic import AUTO, Precision, capabilities, settled_device, settled_precision
-from overcast.bundle import BUNDLED, installed_or_folder
+from overcast.bundle.bundle import BUNDLED, installed_or_folder
 from overcast.config.data import DataOptions, build_data
 from overcast.config.data_section import with_default
 from overcast.config.network import AugmentationOptions, NetworkOptions, build_augmentation

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overcast.data.cloud_cover import NO_CLOUDS, CloudCover
-from overcast.data.radiometry import RadarSide, Radiometry
 from overcast.data.warp import NO_WARP, WarpRange
+from overcast.raster.radiometry import RadarSide, Radiometry
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from functools import cached_property
 
 from overcast.data.chips import Chip
 from overcast.data.labels import LabelSpec
-from overcast.data.radiometry import Radiometry
 from overcast.errors import InputError
+from overcast.raster.radiometry import Radiometry
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from rasterio.windows import Window as RasterioWindow
 
 from overcast.batch import IGNORE_LABEL, Holds, Modality
 from overcast.data.coco import Outlines
-from overcast.data.files import among, grid_of, open_grid, open_raster, reading, require_complete
-from overcast.data.georeference import Georeference, require_same_grid
 from overcast.data.labels import LabelSpec, mask_invalid, one_band, rasterize_footprints, read_mask
-from overcast.data.radiometry import Radiometry, SensorRadiometry
-from overcast.data.raster import NativePixels, RasterioSource
 from overcast.data.targets import Instances
 from overcast.errors import InputError
-from overcast.grid import HALF_TURN, Turn, Window
+from overcast.raster.files import among, grid_of, open_grid, open_raster, reading, require_complete
+from overcast.raster.georeference import Georeference, require_same_grid
+from overcast.raster.grid import HALF_TURN, Turn, Window
+from overcast.raster.radiometry import Radiometry, SensorRadiometry
+from overcast.raster.sources import NativePixels, RasterioSource
 
 if TYPE_CHECKING:
     from overcast.data.scene_part import ScenePart

@@ -21,9 +21,9 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from overcast.data.georeference import Georeference
 from overcast.errors import InputError
-from overcast.grid import Window
+from overcast.raster.georeference import Georeference
+from overcast.raster.grid import Window
 from overcast.reading import first_line, quoted, read_json
 from overcast.reading.files import LARGEST_DATA_BYTES
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from overcast.batch import IGNORE_LABEL, Modality
 from overcast.data.catalog import Catalog
-from overcast.data.checked import doubt_of_sample
+from overcast.data.catalogs.layout import some
 from overcast.data.chips import Chip, ChipArrays, read_chip
-from overcast.data.files import is_photograph, open_raster
-from overcast.data.layout import some
-from overcast.data.plausible import DATASET, fill_reason
-from overcast.data.radiometry import SensorRadiometry
 from overcast.errors import InputError, RadiometryError
+from overcast.raster.checked import doubt_of_sample
+from overcast.raster.files import is_photograph, open_raster
+from overcast.raster.plausible import DATASET, fill_reason
+from overcast.raster.radiometry import SensorRadiometry
 
 SAMPLE_CHIPS = 64
 """Chips that are looked at where not all are asked for."""

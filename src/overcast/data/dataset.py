@@ -17,14 +17,14 @@ from overcast.data.chips import Chip, ChipArrays, chip_grid, read_chip
 from overcast.data.cloud_cover import NO_CLOUDS, CloudCover
 from overcast.data.instances import read_instances
 from overcast.data.labels import LabelSpec
-from overcast.data.radiometry import BandStatistics, Radiometry, Statistics
-from overcast.data.raster import NativePixels
 from overcast.data.samples import Sample, pad
 from overcast.data.scenes.windows import TrainingGround
 from overcast.data.targets import FOOTPRINTS, Targets, draw_targets
 from overcast.data.warp import Warp
 from overcast.errors import ConfigError
-from overcast.grid import Window
+from overcast.raster.grid import Window
+from overcast.raster.radiometry import BandStatistics, Radiometry, Statistics
+from overcast.raster.sources import NativePixels
 
 Progress = Callable[[int, int], None]
 """Called with the number of chips done and their total."""

@@ -16,9 +16,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from overcast.data.chips import Bounds, Chip
-from overcast.data.georeference import Georeference
-from overcast.data.radiometry import GSD_TOLERANCE
 from overcast.errors import InputError, RadiometryError
+from overcast.raster.georeference import Georeference
+from overcast.raster.radiometry import GSD_TOLERANCE
 
 EARTH_M = 6_371_000.0
 """Mean radius."""

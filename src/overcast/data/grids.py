@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from overcast.data.chips import Chip, check_chip
-from overcast.data.georeference import Georeference
-from overcast.data.pixel_size import require_pixels
-from overcast.data.radiometry import Radiometry
 from overcast.errors import InputError, RadiometryError
+from overcast.raster.georeference import Georeference
+from overcast.raster.pixel_size import require_pixels
+from overcast.raster.radiometry import Radiometry
 
 LISTED_FAULTS = 5
 """How many chips an error lists."""

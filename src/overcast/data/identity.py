@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from overcast.data.addresses import file_name, is_remote
 from overcast.data.catalog import Catalog
 from overcast.data.chips import Chip
+from overcast.raster.addresses import file_name, is_remote
 from overcast.section import Section
 
 

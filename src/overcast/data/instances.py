@@ -7,9 +7,9 @@ from scipy import ndimage
 
 from overcast.batch import IGNORE_LABEL
 from overcast.data.chips import Chip
-from overcast.data.files import open_grid
 from overcast.data.labels import LabelSpec, number_footprints, rasterize_footprints, read_mask
 from overcast.data.targets import UNKNOWN, Instances
+from overcast.raster.files import open_grid
 
 
 def read_instances(chip: Chip, spec: LabelSpec) -> Instances | None:

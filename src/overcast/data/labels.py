@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
 from overcast.batch import IGNORE_LABEL
-from overcast.data.files import (
+from overcast.errors import InputError
+from overcast.raster.files import (
     among,
     grid_of,
     opaque_bands,
@@ -23,10 +24,9 @@ from overcast.data.files import (
     require_complete,
     require_readable,
 )
-from overcast.data.georeference import Georeference, require_same_grid
-from overcast.data.vectors import read_table
-from overcast.errors import InputError
-from overcast.grid import Window
+from overcast.raster.georeference import Georeference, require_same_grid
+from overcast.raster.grid import Window
+from overcast.raster.vectors import read_table
 from overcast.reading import first_line, shortened
 
 LISTED_VALUES = 8

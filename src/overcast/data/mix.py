@@ -9,7 +9,7 @@ import numpy as np
 
 from overcast.data.catalog import Catalog
 from overcast.data.chips import Chip
-from overcast.data.parts import Drop, Split
+from overcast.data.splits.parts import Drop, Split
 
 UNSCORED = "without labels or SAR image cannot be scored"
 """Why a chip of the validation or test part is dropped."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from overcast.atomic import write_atomic
 from overcast.data.chips import Chip
-from overcast.data.compass import radar_azimuth, radar_edge, turn_to
-from overcast.data.georeference import Georeference
-from overcast.data.radiometry import SensorRadiometry
-from overcast.data.units import RadarSide
 from overcast.errors import InputError, RadiometryError
+from overcast.raster.compass import radar_azimuth, radar_edge, turn_to
+from overcast.raster.georeference import Georeference
+from overcast.raster.radiometry import SensorRadiometry
+from overcast.raster.units import RadarSide
 from overcast.reading import quoted, read_table, shortened
 
 COLUMNS = ("key", "radar_side")

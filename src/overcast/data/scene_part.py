@@ -8,9 +8,9 @@ from typing import Protocol
 
 from overcast.batch import Modality
 from overcast.data.chips import ChipArrays
-from overcast.data.georeference import Georeference
 from overcast.data.targets import Instances
-from overcast.grid import Window
+from overcast.raster.georeference import Georeference
+from overcast.raster.grid import Window
 
 
 class ScenePart(Protocol):

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overcast.batch import Modality
-from overcast.data.checked import require_no_fill
 from overcast.data.chips import Chip, InvalidMask, without_invalid
-from overcast.data.plausible import DATASET
-from overcast.data.radiometry import BandStatistics, Radiometry, SensorRadiometry, Statistics
-from overcast.data.raster import RasterioSource
 from overcast.data.scene_part import ScenePart
 from overcast.errors import InputError
+from overcast.raster.checked import require_no_fill
+from overcast.raster.plausible import DATASET
+from overcast.raster.radiometry import BandStatistics, Radiometry, SensorRadiometry, Statistics
+from overcast.raster.sources import RasterioSource
 
 LARGEST_SAMPLE = 256
 """Tiles of scenes that are read for each sensor."""

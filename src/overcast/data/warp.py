@@ -20,7 +20,7 @@ from torch import Tensor
 
 from overcast.batch import IGNORE_LABEL
 from overcast.data.chips import ChipArrays
-from overcast.data.raster import NativePixels
+from overcast.raster.sources import NativePixels
 
 LOOK_TOLERANCE_DEG = 15.0
 """The farthest that a sample may be turned: the direction of layover then changes by at most this angle."""

@@ -11,15 +11,15 @@ from pydantic import ConfigDict, Field, model_validator
 from overcast.atomic import write_atomic
 from overcast.choices import Separation, Tta
 from overcast.errors import InputError
-from overcast.evaluation.average_precision import Detections
-from overcast.evaluation.bootstrap import Interval
-from overcast.evaluation.boundary import BoundaryCounts, band_width_px
-from overcast.evaluation.calibration import CalibrationBins
-from overcast.evaluation.counts import Count
-from overcast.evaluation.instances import SPACENET6_MIN_AREA_M2, InstanceCounts
-from overcast.evaluation.pixel import PixelCounts, ThresholdCounts, bootstrap_iou
-from overcast.evaluation.polis import PolisSum
 from overcast.evaluation.selection import Panel, PanelKind, PanelOptions
+from overcast.metrics.average_precision import Detections
+from overcast.metrics.bootstrap import Interval
+from overcast.metrics.boundary import BoundaryCounts, band_width_px
+from overcast.metrics.calibration import CalibrationBins
+from overcast.metrics.counts import Count
+from overcast.metrics.instances import SPACENET6_MIN_AREA_M2, InstanceCounts
+from overcast.metrics.pixel import PixelCounts, ThresholdCounts, bootstrap_iou
+from overcast.metrics.polis import PolisSum
 from overcast.reading import parse_record, read_record
 from overcast.reading.files import LARGEST_DATA_BYTES
 from overcast.section import Section

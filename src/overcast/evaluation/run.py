@@ -13,20 +13,20 @@ from torch import Tensor
 
 from overcast.batch import IGNORE_LABEL, Batch
 from overcast.errors import BundleError, ConfigError, InputError
-from overcast.evaluation.average_precision import Detections, detections
-from overcast.evaluation.boundary import count_boundary
-from overcast.evaluation.calibration import CalibrationBins, bin_probabilities, count_calibration
-from overcast.evaluation.instances import (
+from overcast.evaluation.result import Evaluation, EvaluationOptions, PlaceCounts, Timing
+from overcast.evaluation.selection import Candidate, PanelPicker
+from overcast.metrics.average_precision import Detections, detections
+from overcast.metrics.boundary import count_boundary
+from overcast.metrics.calibration import CalibrationBins, bin_probabilities, count_calibration
+from overcast.metrics.instances import (
     InstanceCounts,
     instances_from_probability,
     match_instances,
     outlines_from_label,
     outlines_of_instances,
 )
-from overcast.evaluation.pixel import PixelCounts, count_thresholds
-from overcast.evaluation.polis import PolisSum, polis
-from overcast.evaluation.result import Evaluation, EvaluationOptions, PlaceCounts, Timing
-from overcast.evaluation.selection import Candidate, PanelPicker
+from overcast.metrics.pixel import PixelCounts, count_thresholds
+from overcast.metrics.polis import PolisSum, polis
 
 
 def evaluate(

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overcast.errors import ConfigError
-from overcast.evaluation.bootstrap import MIN_PLACES, Interval, percentile_interval, resample_places
-from overcast.evaluation.pixel import PixelCounts, resampled_iou
+from overcast.metrics.bootstrap import MIN_PLACES, Interval, percentile_interval, resample_places
+from overcast.metrics.pixel import PixelCounts, resampled_iou
 
 PlaceTable = Mapping[str, PixelCounts]
 """Pixel counts by place."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from overcast.batch import Batch
 from overcast.evaluation.panels import composite, encode_png
-from overcast.evaluation.pixel import PixelCounts
+from overcast.metrics.pixel import PixelCounts
 from overcast.section import Section
 
 

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from overcast.batch import Available, Batch, Holds, Modality
 from overcast.choices import Mixing
-from overcast.data.radiometry import Statistics
 from overcast.errors import ConfigError
 from overcast.methods.losses import segmentation_loss, share_loss
 from overcast.methods.stages import Position, Stage, position_in
 from overcast.models.mixing import NEAR_PX, REACH_PX, chosen
 from overcast.models.network import Network
 from overcast.models.spec import NetworkSpec
+from overcast.raster.radiometry import Statistics
 
 
 class Method(nn.Module, ABC):

@@ -26,7 +26,6 @@ from torch import Tensor
 
 from overcast.batch import Available, Batch
 from overcast.choices import Mixing
-from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.distances import channel_alignment
 from overcast.methods.losses import (
@@ -42,6 +41,7 @@ from overcast.methods.teacher import Schedule, TeacherOptions
 from overcast.methods.three_branch import HeadWeights, JointBranchMethod
 from overcast.models.collaborative import CollaborativeOutput
 from overcast.models.spec import NetworkSpec, Sharing
+from overcast.raster.radiometry import Statistics
 
 
 class MsalTerms(StrEnum):

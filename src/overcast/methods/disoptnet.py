@@ -24,7 +24,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from overcast.batch import Available, Batch
-from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.distances import mean_square, places_of, soft_cross_entropy
 from overcast.methods.stages import Position
@@ -32,6 +31,7 @@ from overcast.methods.teacher import TaughtMethod, TeacherOptions
 from overcast.models.blocks import STRIDE
 from overcast.models.disopt import BranchFeatures, DisOptTraining
 from overcast.models.spec import NetworkSpec
+from overcast.raster.radiometry import Statistics
 
 
 class DisoptnetOptions(TeacherOptions):

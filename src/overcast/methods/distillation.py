@@ -22,7 +22,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from overcast.batch import Available, Batch, Modality
-from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.distances import channel_alignment
 from overcast.methods.losses import alignment
@@ -32,6 +31,7 @@ from overcast.methods.teacher import TaughtMethod, TeacherOptions
 from overcast.models.network import TwinOutput, with_shared_tensors
 from overcast.models.spec import NetworkSpec
 from overcast.models.taught import TaughtNetwork, logits_of
+from overcast.raster.radiometry import Statistics
 
 
 class StudentKind(StrEnum):

@@ -24,7 +24,6 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from overcast.batch import Available, Batch, Modality
-from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.distances import soft_cross_entropy
 from overcast.methods.hallucination import Features, feature_distance, unshared
@@ -32,6 +31,7 @@ from overcast.methods.stages import Position, Stage
 from overcast.methods.three_branch import HeadWeights, ThreeBranchMethod
 from overcast.models.blocks import crop_like, pad_to_stride
 from overcast.models.spec import NetworkSpec
+from overcast.raster.radiometry import Statistics
 from overcast.section import Section
 
 

@@ -27,7 +27,6 @@ from pydantic import Field
 from torch import Tensor
 
 from overcast.batch import Available, Batch
-from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.distances import hallucination_distance, places_of
 from overcast.methods.stages import Position
@@ -37,6 +36,7 @@ from overcast.models.blocks import STRIDE
 from overcast.models.collaborative import CollaborativeOutput
 from overcast.models.network import StreamFeatures
 from overcast.models.spec import NetworkSpec, Sharing
+from overcast.raster.radiometry import Statistics
 
 
 class Features(StrEnum):

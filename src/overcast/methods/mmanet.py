@@ -24,7 +24,6 @@ from pydantic import Field
 from torch import Tensor
 
 from overcast.batch import Batch
-from overcast.data.radiometry import Statistics
 from overcast.errors import ConfigError
 from overcast.methods.base import both_valid
 from overcast.methods.distances import entropy_of, margin_aware_distance
@@ -33,6 +32,7 @@ from overcast.methods.losses import area_share
 from overcast.models.network import TwinOutput
 from overcast.models.spec import NetworkSpec
 from overcast.models.taught import TaughtNetwork
+from overcast.raster.radiometry import Statistics
 
 
 class MmanetOptions(DistillationOptions):

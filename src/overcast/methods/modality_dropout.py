@@ -21,11 +21,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from overcast.batch import Available, Batch, Modality
-from overcast.data.radiometry import Statistics
 from overcast.methods.base import Method, both_valid
 from overcast.methods.supervised import TwinOptions, twin_losses
 from overcast.models.optional import OptionalOpticalNetwork
 from overcast.models.spec import NetworkSpec
+from overcast.raster.radiometry import Statistics
 
 
 class ModalityDropoutOptions(TwinOptions):

@@ -23,7 +23,6 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from overcast.batch import Available, Batch, Holds
-from overcast.data.radiometry import BandStatistics, Statistics
 from overcast.errors import ConfigError
 from overcast.methods.base import SarMethod, mean_over_samples
 from overcast.methods.losses import soft_segmentation_loss
@@ -31,6 +30,7 @@ from overcast.methods.stages import Stage
 from overcast.methods.teacher import split_output
 from overcast.models.network import SingleNetwork, with_shared_tensors
 from overcast.models.spec import NetworkSpec
+from overcast.raster.radiometry import BandStatistics, Statistics
 from overcast.section import Section
 
 

@@ -13,7 +13,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from overcast.batch import Available, Batch, Holds, Modality
-from overcast.data.radiometry import Statistics
 from overcast.methods.distillation import StudentKind
 from overcast.methods.stages import Position, Stage
 from overcast.methods.supervised import TwinOptions, twin_losses
@@ -22,6 +21,7 @@ from overcast.models.network import SingleNetwork, TwinOutput, with_shared_tenso
 from overcast.models.spec import NetworkSpec
 from overcast.models.start import take_over
 from overcast.models.taught import TaughtNetwork
+from overcast.raster.radiometry import Statistics
 
 
 class OpticalInitOptions(TwinOptions):

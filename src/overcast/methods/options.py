@@ -7,7 +7,6 @@ from typing import Annotated, assert_never
 from pydantic import Field
 from torch import nn
 
-from overcast.data.radiometry import Statistics
 from overcast.methods.base import Method
 from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions
 from overcast.methods.disoptnet import Disoptnet, DisoptnetOptions
@@ -43,6 +42,7 @@ from overcast.models.optional import SarStreamNetwork
 from overcast.models.shaspec import ShaSpecSarNetwork
 from overcast.models.spec import NetworkSpec
 from overcast.models.translation import translation_network
+from overcast.raster.radiometry import Statistics
 
 CmhclOptions = CollaborativeOptions
 

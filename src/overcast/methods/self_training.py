@@ -21,7 +21,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from overcast.batch import Available, Batch, Holds
-from overcast.data.radiometry import Statistics
 from overcast.methods.base import SarMethod, mean_over_samples
 from overcast.methods.distillation import StudentKind
 from overcast.methods.losses import confident, soft_segmentation_loss
@@ -31,6 +30,7 @@ from overcast.methods.teacher import pinned, split_output
 from overcast.models.network import TwinOutput, with_shared_tensors
 from overcast.models.spec import NetworkSpec
 from overcast.models.taught import AveragedNetwork, logits_of
+from overcast.raster.radiometry import Statistics
 
 LARGEST_BLIND_SIDE = 0.5
 """Side of the blind rectangle at most, as a share of the sample's."""

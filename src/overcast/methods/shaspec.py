@@ -24,7 +24,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from overcast.batch import Available, Batch, Modality
-from overcast.data.radiometry import Statistics
 from overcast.methods.base import Method, both_valid
 from overcast.methods.distances import mean_of, places_of
 from overcast.methods.losses import weighted_mean
@@ -32,6 +31,7 @@ from overcast.methods.modality_dropout import kept_samples, valid_of_kept
 from overcast.models.blocks import STRIDE
 from overcast.models.shaspec import ShaSpecNetwork, ShaSpecOutput
 from overcast.models.spec import NetworkSpec
+from overcast.raster.radiometry import Statistics
 from overcast.section import Section
 
 

@@ -8,7 +8,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from overcast.batch import Available, Batch, Modality
-from overcast.data.radiometry import Statistics
 from overcast.methods.base import Method, SarMethod, both_valid
 from overcast.methods.losses import TargetWeights, segmentation_loss, share_loss
 from overcast.models.network import (
@@ -20,6 +19,7 @@ from overcast.models.network import (
     with_shared_tensors,
 )
 from overcast.models.spec import NetworkSpec
+from overcast.raster.radiometry import Statistics
 from overcast.section import Section
 
 

@@ -26,11 +26,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from overcast.batch import Available, Batch, Holds, Modality
-from overcast.data.radiometry import Statistics
 from overcast.methods.base import Method
 from overcast.methods.stages import Position, Stage
 from overcast.models.network import Network
 from overcast.models.spec import NetworkSpec
+from overcast.raster.radiometry import Statistics
 from overcast.section import Section
 
 

@@ -11,12 +11,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from overcast.batch import Batch
-from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.stages import Position, Stage
 from overcast.methods.teacher import TaughtMethod
 from overcast.models.collaborative import CollaborativeNetwork, CollaborativeOutput, RadarOutput
 from overcast.models.spec import NetworkSpec, Sharing
+from overcast.raster.radiometry import Statistics
 from overcast.section import Section
 
 

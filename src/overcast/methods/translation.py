@@ -26,7 +26,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from overcast.batch import Available, Batch, Holds
-from overcast.data.radiometry import Statistics
 from overcast.methods.base import both_valid
 from overcast.methods.distances import mean_of, places_of
 from overcast.methods.stages import Position, Stage
@@ -35,6 +34,7 @@ from overcast.methods.teacher import TaughtMethod
 from overcast.models.network import with_shared_tensors
 from overcast.models.spec import NetworkSpec
 from overcast.models.translation import PATCH_PX, TranslationTraining
+from overcast.raster.radiometry import Statistics
 
 
 class TranslationOptions(TwinOptions):

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from overcast.data.checked import require_no_fill
-from overcast.data.plausible import DATASET
-from overcast.data.radiometry import BandStatistics, SensorRadiometry
 from overcast.errors import InputError
+from overcast.raster.checked import require_no_fill
+from overcast.raster.plausible import DATASET
+from overcast.raster.radiometry import BandStatistics, SensorRadiometry
 
 MULTIPLE = 32
 """Sides are reflected up to the next multiple of it."""

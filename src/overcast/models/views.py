@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from overcast.choices import Tta
 from overcast.data.augment import safe_geometry
-from overcast.data.radiometry import RadarSide
+from overcast.raster.radiometry import RadarSide
 
 SCALES = (1.0, 0.8, 1.25)
 """Sizes that `Tta.FULL` looks at; the first is the image as it is."""

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from overcast.data.georeference import is_metric
-from overcast.data.radiometry import BandStatistics, SensorRadiometry
-from overcast.data.units import Unit
 from overcast.errors import ConfigError, InputError
 from overcast.preparation.source import BandReader
+from overcast.raster.georeference import is_metric
+from overcast.raster.radiometry import BandStatistics, SensorRadiometry
+from overcast.raster.units import Unit
 
 LARGEST_GSD_M = 1e6
 

@@ -9,18 +9,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from overcast.data.addresses import address, file_name
-from overcast.data.files import grid_of, opaque_bands, open_raster, reading, require_complete
-from overcast.data.georeference import Georeference
 from overcast.errors import InputError, RadiometryError
-from overcast.inference.declare import declared_in
 from overcast.preparation.calibrated import polarisation_in
 from overcast.preparation.inputs import Input
 from overcast.preparation.metadata import documents
 from overcast.products.hdf5 import hdf5_image
 from overcast.products.product import POLARISATIONS, Stated
+from overcast.raster.addresses import address, file_name
 from overcast.raster.composed import open_hdf5, open_mosaic
+from overcast.raster.files import grid_of, opaque_bands, open_raster, reading, require_complete
+from overcast.raster.georeference import Georeference
 from overcast.raster.tiles import beside_each_other
+from overcast.scenes.declare import declared_in
 
 Place = tuple[Path, str | None]
 """A file, and the data set within it."""

@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from overcast.data.files import is_photograph
-from overcast.data.plausible import SCENE, doubt, photograph, same_pixels, sample_windows
-from overcast.data.units import Unit
 from overcast.errors import RadiometryError
 from overcast.preparation.convert import shift_db, squared
 from overcast.preparation.options import Level
 from overcast.preparation.plan import Plan
 from overcast.preparation.render import sample_blocks
 from overcast.preparation.source import BandReader
+from overcast.raster.files import is_photograph
+from overcast.raster.plausible import SCENE, doubt, photograph, same_pixels, sample_windows
+from overcast.raster.units import Unit
 
 LEVEL_DEVIATIONS = 2.0
 """Distance of a scene's mean from that of the training data, in its deviations, that is refused."""

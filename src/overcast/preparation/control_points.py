@@ -16,14 +16,14 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from overcast.data.addresses import address
-from overcast.data.degrees import nearest_turn, to_degrees, utm_zone
-from overcast.data.georeference import Georeference
-from overcast.data.kernels import Coordinates
-from overcast.data.radar_geometry import order_instead
-from overcast.data.resample import Regridding
 from overcast.errors import InputError
 from overcast.preparation.bands import Band
+from overcast.raster.addresses import address
+from overcast.raster.degrees import nearest_turn, to_degrees, utm_zone
+from overcast.raster.georeference import Georeference
+from overcast.raster.kernels import Coordinates
+from overcast.raster.radar_geometry import order_instead
+from overcast.raster.resample import Regridding
 
 FEWEST, MOST = 4, 1200
 """Points: of fewer no error is known; more are thinned out evenly."""

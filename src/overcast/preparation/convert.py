@@ -8,7 +8,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from overcast.data.units import Unit
+from overcast.raster.units import Unit
 
 Values = NDArray[Any]
 Power = NDArray[np.float64]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from pyproj import Geod, Transformer
 
-from overcast.data.compass import azimuth_of, difference
-from overcast.data.units import RadarSide
 from overcast.errors import RadiometryError
 from overcast.preparation.look import Radar, orbit_heading, radar_behind
 from overcast.preparation.metadata import RadarFacts
 from overcast.preparation.options import PrepareOptions
+from overcast.raster.compass import azimuth_of, difference
+from overcast.raster.units import RadarSide
 
 CLEAR_DEG = 75.0
 """How near to the orbit's estimate an end of the viewing azimuth has to be: squint turns it by up to about 50."""

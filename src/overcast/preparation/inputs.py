@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from overcast.data.addresses import address, file_name, located
 from overcast.errors import InputError, RadiometryError
-from overcast.inference.fleet.stac_items import record_of, stac_scenes
+from overcast.fleet.stac_items import record_of, stac_scenes
 from overcast.products.entries import on_disk
 from overcast.products.found import find_product
 from overcast.products.hdf5 import stated_of
 from overcast.products.product import Product, ProductBand, Stated
+from overcast.raster.addresses import address, file_name, located
 
 _HDF5 = re.compile(r'HDF5:"?(?P<path>[^"]+?)"?:/(?P<inside>/[^"]+)')
 """GDAL's name of a data set: `HDF5:"file.h5"://group/name`."""

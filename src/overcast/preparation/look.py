@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from overcast.data.compass import side_of
-from overcast.data.units import RadarSide
 from overcast.errors import RadiometryError
+from overcast.raster.compass import side_of
+from overcast.raster.units import RadarSide
 
 INCLINATION_DEG = 98.0
 """Of sun-synchronous radar satellites: 97.4 to 98.6 degrees."""

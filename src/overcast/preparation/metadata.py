@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from overcast.data.addresses import file_name, is_remote
 from overcast.errors import InputError, RadiometryError
 from overcast.preparation.positions import positions
 from overcast.products.entries import LARGEST_DOCUMENT_BYTES, content_of
+from overcast.raster.addresses import file_name, is_remote
 from overcast.reading import looks_like_xml, parse_json, parse_xml
 from overcast.reading.json_text import json_value
 from overcast.reading.words import UnreadableError

@@ -9,11 +9,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from overcast.data.units import RadarSide, Resampling, Unit
 from overcast.errors import ConfigError
+from overcast.raster.units import RadarSide, Resampling, Unit
 
 if TYPE_CHECKING:
-    from overcast.inference.ground import Area
+    from overcast.scenes.ground import Area
 
 Report = Callable[[float, float, str], None]
 """Called with km^2 done, km^2 in all and what is being done."""

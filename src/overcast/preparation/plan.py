@@ -9,17 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from overcast.data.addresses import file_name
-from overcast.data.compass import azimuth_of, nearest_side, up_azimuth
-from overcast.data.degrees import place_of
-from overcast.data.georeference import Georeference, same_grid
-from overcast.data.radiometry import SensorRadiometry
-from overcast.data.resample import Regridding
-from overcast.data.units import Resampling, Unit
 from overcast.errors import ConfigError, InputError, RadiometryError
-from overcast.grid import Window
-from overcast.inference.declare import declared_in
-from overcast.inference.ground import Ground, ground_of
 from overcast.preparation import sentences
 from overcast.preparation.aim import Aim, ForTraining
 from overcast.preparation.bands import find_bands, unnamed_bands
@@ -34,6 +24,16 @@ from overcast.preparation.options import PrepareOptions
 from overcast.preparation.questions import Questions
 from overcast.preparation.source import BandReader, open_readers, unit_of
 from overcast.preparation.target import target_crs, target_grid
+from overcast.raster.addresses import file_name
+from overcast.raster.compass import azimuth_of, nearest_side, up_azimuth
+from overcast.raster.degrees import place_of
+from overcast.raster.georeference import Georeference, same_grid
+from overcast.raster.grid import Window
+from overcast.raster.radiometry import SensorRadiometry
+from overcast.raster.resample import Regridding
+from overcast.raster.units import Resampling, Unit
+from overcast.scenes.declare import declared_in
+from overcast.scenes.ground import Ground, ground_of
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import pyproj
 import rasterio
 
 from overcast import __version__
-from overcast.data.addresses import file_name, is_remote
-from overcast.inference.outputs import writing
-from overcast.inference.stac import COG_TYPE, EXTENSIONS, ground, made_at, projection, relative, utc_text
+from overcast.outputs.writable import writing
 from overcast.preparation.plan import Plan
+from overcast.raster.addresses import file_name, is_remote
+from overcast.scenes.stac import COG_TYPE, EXTENSIONS, ground, made_at, projection, relative, utc_text
 
 
 def write_item(path: Path, target: Path, scene: Path, plan: Plan) -> None:

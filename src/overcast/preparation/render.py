@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from overcast.data.plausible import SAMPLE_SIDE, sample_windows
-from overcast.data.resample import Reach, Regridding
-from overcast.grid import Window
 from overcast.preparation.plan import BandPlan, Plan
+from overcast.raster.grid import Window
+from overcast.raster.plausible import SAMPLE_SIDE, sample_windows
+from overcast.raster.resample import Reach, Regridding
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from overcast.data.contract import ModelContract
+from overcast.bundle.contract import ModelContract
 from overcast.errors import InputError
-from overcast.inference.clock import fixed_now
-from overcast.inference.cog import BLOCK, CACHE_BYTES, bounded_cache, write_cog
-from overcast.inference.inputs import Identities, input_identities, require_unchanged
-from overcast.inference.outputs import (
+from overcast.outputs.clock import fixed_now
+from overcast.outputs.cog import BLOCK, CACHE_BYTES, bounded_cache, write_cog
+from overcast.outputs.staging import recover_publication, staged
+from overcast.outputs.writable import (
     destination,
     raise_if_interrupted,
     require_name,
@@ -24,7 +24,6 @@ from overcast.inference.outputs import (
     require_writable,
     termination_as_interrupt,
 )
-from overcast.inference.staging import recover_publication, staged
 from overcast.preparation.aim import ForTraining
 from overcast.preparation.checks import at_level, check_values
 from overcast.preparation.inputs import ask
@@ -33,10 +32,11 @@ from overcast.preparation.plan import Plan, make_plan
 from overcast.preparation.provenance import write_item
 from overcast.preparation.render import blocks, render
 from overcast.preparation.write import SceneWriter
+from overcast.scenes.inputs import Identities, input_identities, require_unchanged
 
 if TYPE_CHECKING:
-    from overcast.bundle import Bundle
-    from overcast.inference.model import SceneModel
+    from overcast.bundle.bundle import Bundle
+    from overcast.scenes.model import SceneModel
 
 LARGEST_CACHE_BYTES = 512 * 2**20
 """Bound of the block cache for inputs stored in rows as wide as the scene."""
@@ -124,7 +124,7 @@ def prepare_scene(
 
 
 def _aim(model: Bundle | SceneModel) -> SceneModel:
-    from overcast.inference.model import SceneModel  # and with it PyTorch, which a contract does without
+    from overcast.scenes.model import SceneModel  # and with it PyTorch, which a contract does without
 
     return model if isinstance(model, SceneModel) else SceneModel.of(model)
 

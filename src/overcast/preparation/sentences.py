@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from pyproj import CRS
 
-from overcast.data.addresses import file_name
-from overcast.data.compass import side_of, up_azimuth
+from overcast.raster.addresses import file_name
+from overcast.raster.compass import side_of, up_azimuth
 
 if TYPE_CHECKING:
     from overcast.preparation.plan import Plan

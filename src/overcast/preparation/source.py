@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from overcast.data.addresses import address
-from overcast.data.files import RasterFile, is_masked
-from overcast.data.georeference import Georeference
-from overcast.data.radar_geometry import in_radar_geometry, refuse_radar_geometry
-from overcast.data.units import Unit
 from overcast.errors import InputError, RadiometryError
-from overcast.grid import Window
-from overcast.inference.declare import declared_in
 from overcast.preparation.bands import Band
 from overcast.preparation.calibrated import scale_factor
 from overcast.preparation.control_points import Placement, placement
 from overcast.preparation.metadata import documents
 from overcast.preparation.options import PrepareOptions
 from overcast.products.calibration_table import CalibrationTable, read_table
+from overcast.raster.addresses import address
+from overcast.raster.files import RasterFile, is_masked
+from overcast.raster.georeference import Georeference
+from overcast.raster.grid import Window
+from overcast.raster.radar_geometry import in_radar_geometry, refuse_radar_geometry
+from overcast.raster.units import Unit
+from overcast.scenes.declare import declared_in
 
 _WORDS = {
     "db": Unit.DECIBEL,

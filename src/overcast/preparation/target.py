@@ -11,12 +11,12 @@ from pyproj import Transformer
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from overcast.data.compass import difference, up_azimuth
-from overcast.data.degrees import place_of, utm_zone
-from overcast.data.georeference import Georeference, is_metric, same_crs
-from overcast.data.pixel_size import pixel_sides_m
 from overcast.errors import ConfigError, InputError
-from overcast.inference.area import PlanarArea, measure_area
+from overcast.polygons.area import PlanarArea, measure_area
+from overcast.raster.compass import difference, up_azimuth
+from overcast.raster.degrees import place_of, utm_zone
+from overcast.raster.georeference import Georeference, is_metric, same_crs
+from overcast.raster.pixel_size import pixel_sides_m
 
 GSD_KEPT = 0.01
 """Relative difference of pixel size up to which a grid is kept: resampling would lose more than it mends."""

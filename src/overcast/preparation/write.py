@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
 from overcast import __version__
-from overcast.grid import Window
-from overcast.inference.cog import BLOCK
-from overcast.inference.declare import TAG
-from overcast.inference.outputs import writing
+from overcast.outputs.cog import BLOCK
+from overcast.outputs.writable import writing
 from overcast.preparation.plan import Plan
+from overcast.raster.grid import Window
 from overcast.raster.opening import open_own
+from overcast.scenes.declare import TAG
 
 
 class SceneWriter:

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from overcast.data.addresses import address, file_name
 from overcast.errors import InputError
-from overcast.grid import Window
 from overcast.products.entries import content_of
+from overcast.raster.addresses import address, file_name
+from overcast.raster.grid import Window
 from overcast.reading import parse_xml
 
 Values = NDArray[np.float64]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from overcast.data.units import Unit
 from overcast.errors import InputError
 from overcast.products.product import Product, ProductBand, Stated, polarisation
+from overcast.raster.units import Unit
 from overcast.reading import parse_xml, read_bytes, shortened
 
 _UNITS = {

@@ -6,8 +6,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from overcast.data.addresses import INSIDE, address, file_name, is_remote
 from overcast.errors import InputError
+from overcast.raster.addresses import INSIDE, address, file_name, is_remote
 from overcast.reading import first_line, read_bytes
 
 DEEPEST = 3

@@ -11,11 +11,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from overcast.data.addresses import file_name
-from overcast.data.units import Unit
 from overcast.errors import InputError
 from overcast.products.entries import ending
 from overcast.products.product import POLARISATIONS, Product, ProductBand, Stated, is_ancillary, polarisation
+from overcast.raster.addresses import file_name
+from overcast.raster.units import Unit
 
 _RASTERS = frozenset({".tif", ".tiff"})
 _HYP3 = re.compile(r"_RTC\d\d_G_[gs](?P<scale>[pad])[uw][nf][ec][dm]_", re.IGNORECASE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from overcast.data.addresses import is_remote
 from overcast.products.dimap import dimap_product
 from overcast.products.entries import entries
 from overcast.products.folders import folder_product
@@ -12,6 +11,7 @@ from overcast.products.hdf5 import ENDINGS as HDF5_ENDINGS
 from overcast.products.hdf5 import hdf5_product
 from overcast.products.product import Product
 from overcast.products.safe import is_safe, safe_product
+from overcast.raster.addresses import is_remote
 
 
 def find_product(path: Path) -> Product | None:

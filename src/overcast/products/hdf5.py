@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from affine import Affine
 
-from overcast.data.units import Unit
 from overcast.errors import InputError
 from overcast.products.product import Product, ProductBand, Stated, polarisation
 from overcast.raster.composed import Hdf5Image
+from overcast.raster.units import Unit
 from overcast.reading import first_line
 
 ENDINGS = frozenset({".h5", ".hdf5", ".he5", ".nc"})

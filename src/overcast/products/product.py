@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from overcast.data.units import Unit
+from overcast.raster.units import Unit
 
 POLARISATIONS = ("HH", "HV", "VH", "VV")
 ANCILLARY = frozenset(

@@ -10,11 +10,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from overcast.data.addresses import file_name
-from overcast.data.units import Unit
 from overcast.errors import InputError
 from overcast.products.entries import ending, folder_of
 from overcast.products.product import Product, ProductBand, Stated, polarisation
+from overcast.raster.addresses import file_name
+from overcast.raster.units import Unit
 
 _IMAGE = re.compile(r"s1[a-d]-[a-z0-9]+-(?P<kind>grd|slc|ocn|raw)[a-z]?-[hv]{2}-", re.IGNORECASE)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from overcast.data.contract import INSTALLED, bundle_folder, require_contract
+from overcast.bundle.contract import INSTALLED, bundle_folder, require_contract
 from overcast.errors import OvercastError
 from overcast.viewer.answers import RequestError
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from overcast.atomic import write_atomic
-from overcast.data.units import RadarSide, Unit
 from overcast.errors import InputError
 from overcast.preparation.options import Level
+from overcast.raster.units import RadarSide, Unit
 from overcast.reading import explained, read_json
 from overcast.section import Section
 

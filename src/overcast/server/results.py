@@ -7,8 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
 
-from overcast.data.vectors import read_shapes
-from overcast.inference.staging import staged
+from overcast.outputs.staging import staged
+from overcast.raster.vectors import read_shapes
 from overcast.server.work import FOOTPRINTS, PROBABILITY
 
 _LOCK = threading.Lock()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from overcast.data.files import open_raster
+from overcast.raster.files import open_raster
 from overcast.viewer.answers import RequestError
 
 SCENE_ENDINGS = frozenset({".tif", ".tiff"})

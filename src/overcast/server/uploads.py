@@ -9,8 +9,8 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from overcast.data.files import open_raster, require_complete
 from overcast.errors import OvercastError
+from overcast.raster.files import open_raster, require_complete
 from overcast.server.root import UPLOADS, Root
 from overcast.viewer.answers import RequestError
 

@@ -30,11 +30,11 @@ Say = Callable[[dict[str, Any]], None]
 
 def run(folder: Path, scene: Path, model: Path | None, device: str, say: Say) -> dict[str, Any]:
     """Carry a job out; returns what there is to say about the result. Raises what `prepare` and `predict` raise."""
-    from overcast.bundle import BUNDLED, load_bundle
-    from overcast.data.contract import bundle_folder
-    from overcast.inference.declare import scene_radiometry
-    from overcast.inference.predict import predict_file
+    from overcast.bundle.bundle import BUNDLED, load_bundle
+    from overcast.bundle.contract import bundle_folder
     from overcast.preparation.run import prepare_scene
+    from overcast.scenes.declare import scene_radiometry
+    from overcast.scenes.predict import predict_file
 
     record, bundle, prepared = load(folder), load_bundle(bundle_folder(model or BUNDLED)), folder / SCENE
     tell = teller(say)
@@ -60,8 +60,8 @@ def run(folder: Path, scene: Path, model: Path | None, device: str, say: Say) ->
 
 def check(inputs: Inputs, scene: Path, model: Path | None) -> dict[str, Any]:
     """What would be done with a scene; raises the error whose sentence says what is missing."""
-    from overcast.bundle import BUNDLED, load_bundle
-    from overcast.data.contract import bundle_folder
+    from overcast.bundle.bundle import BUNDLED, load_bundle
+    from overcast.bundle.contract import bundle_folder
     from overcast.preparation.run import prepare_scene
 
     bundle = load_bundle(bundle_folder(model or BUNDLED))
@@ -86,10 +86,10 @@ def prepare_options(inputs: Inputs) -> Any:
 
 def predict_options(folder: Path, inputs: Inputs, device: str) -> Any:
     """The options of `predict` that a job asks for."""
-    from overcast.inference.ground import area_of
-    from overcast.inference.polygons import PolygonOptions
-    from overcast.inference.predict import PredictOptions
-    from overcast.inference.scene import SceneOptions
+    from overcast.polygons.footprints import PolygonOptions
+    from overcast.scenes.ground import area_of
+    from overcast.scenes.predict import PredictOptions
+    from overcast.scenes.scene import SceneOptions
 
     if inputs.area is not None:
         (folder / AREA).write_text(inputs.area.model_dump_json(), encoding="utf-8")

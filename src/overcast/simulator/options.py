@@ -8,7 +8,7 @@ from typing import Literal, assert_never
 from pydantic import Field, model_validator
 
 from overcast.choices import SimulationPreset
-from overcast.data.radiometry import RadarSide, Unit
+from overcast.raster.radiometry import RadarSide, Unit
 from overcast.section import Section
 
 CRS = "EPSG:32631"

@@ -8,14 +8,14 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from overcast.data.raster import Georeference
-from overcast.simulator.city import build_city
-from overcast.simulator.geometry import City, Extent
-from overcast.simulator.optical import Exposure, draw_exposure, simulate_optical
+from overcast.raster.sources import Georeference
+from overcast.simulator.city.geometry import City, Extent
+from overcast.simulator.city.plan import build_city
+from overcast.simulator.optical.image import Exposure, draw_exposure, simulate_optical
 from overcast.simulator.options import CRS, SimulationOptions
-from overcast.simulator.sar import Strip, draw_strip, simulate_sar
+from overcast.simulator.radar.image import Strip, draw_strip, simulate_sar
 from overcast.simulator.scene import label_mask
-from overcast.simulator.town import town_bounds, town_city
+from overcast.simulator.town.tiling import town_bounds, town_city
 
 ORIGIN_M = (500_000.0, 5_600_000.0)
 """Lower left corner of place 0."""

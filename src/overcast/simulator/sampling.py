@@ -6,7 +6,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from overcast.data.raster import Georeference
+from overcast.raster.sources import Georeference
 
 FINEST_NEEDED_M = 2.0
 """Largest cell on which buildings are rasterised; coarser images are means over blocks of such cells."""

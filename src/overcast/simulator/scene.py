@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 from shapely import Polygon
 
-from overcast.data.raster import Georeference
-from overcast.simulator.geometry import Building, City, Floats, Rings, Surface
+from overcast.raster.sources import Georeference
+from overcast.simulator.city.geometry import Building, City, Floats, Rings, Surface
 from overcast.simulator.sampling import block_mean, finer, supersampling
 
 Layer = NDArray[np.float32]

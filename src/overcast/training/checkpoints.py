@@ -14,7 +14,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors.torch import load_file, save
 
 from overcast.atomic import write_atomic
-from overcast.bundle import plain_tensors
+from overcast.bundle.bundle import plain_tensors
 from overcast.errors import InputError, is_environment_error
 from overcast.methods.base import Method
 from overcast.training.folder import RunFolder

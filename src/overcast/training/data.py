@@ -12,12 +12,12 @@ from overcast.batch import Batch
 from overcast.data.content import require_usable
 from overcast.data.dataset import ChipDataset, SampleOptions
 from overcast.data.identity import training_data
-from overcast.data.leaks import require_clean_split
-from overcast.data.radiometry import Statistics
-from overcast.data.splitfile import write_split
+from overcast.data.splits.file import write_split
+from overcast.data.splits.leaks import require_clean_split
 from overcast.data.statistics import compute_statistics
 from overcast.errors import InputError
 from overcast.lifesigns import shown
+from overcast.raster.radiometry import Statistics
 from overcast.training.folder import RunFolder, read_data, read_statistics
 from overcast.training.loader import TrainLoader, WholeChipLoader, to_device, whole_chips
 from overcast.training.order import MixedOrder, Share

@@ -24,8 +24,8 @@ from typing import Any
 from overcast.arithmetic import Precision
 from overcast.atomic import LEFTOVERS, write_atomic
 from overcast.data.identity import TrainingData
-from overcast.data.radiometry import Statistics
 from overcast.errors import ConfigError, InputError
+from overcast.raster.radiometry import Statistics
 from overcast.reading import read_record, read_yaml, shortened
 from overcast.section import Section
 from overcast.training.plan import TrainResult

@@ -17,8 +17,8 @@ import torch
 from overcast.batch import Batch, Holds, Modality
 from overcast.data.catalog import Catalog
 from overcast.data.dataset import ChipDataset, SampleOptions
-from overcast.data.radiometry import Statistics
 from overcast.data.samples import Sample, collate
+from overcast.raster.radiometry import Statistics
 from overcast.training.order import ONE_PROCESS, MixedOrder, SampleOrder, Share
 
 AHEAD_PER_WORKER = 2

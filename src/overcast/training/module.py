@@ -17,12 +17,12 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from overcast.batch import Batch
-from overcast.bundle_record import Parent
+from overcast.bundle.record import Parent
 from overcast.errors import ConfigError
-from overcast.evaluation.pixel import PixelCounts, count_pixels
 from overcast.methods.base import Method
 from overcast.methods.one_stream import OneStream
 from overcast.methods.options import build_method
+from overcast.metrics.pixel import PixelCounts, count_pixels
 from overcast.training.curves import Curves
 from overcast.training.folder import RunFolder, read_statistics
 from overcast.training.options import NormMode, OptimiserOptions, rate_factor

@@ -14,7 +14,7 @@ from overcast.batch import EVERY_KIND, Available, Holds, Modality
 from overcast.data.augment import Augmentation
 from overcast.data.catalog import Catalog
 from overcast.data.mix import UNSCORED
-from overcast.data.splits import Split
+from overcast.data.splits.by_ground import Split
 from overcast.errors import ConfigError
 from overcast.methods.options import MethodOptions, build_method
 from overcast.methods.stages import Stage

@@ -13,11 +13,11 @@ from rich.console import Console
 from torch import Tensor
 
 from overcast.arithmetic import Precision, capabilities, precision_sentence
-from overcast.bundle import save_bundle
-from overcast.bundle_record import BundleFacts, Kind
-from overcast.evaluation.pixel import PixelCounts, count_pixels
-from overcast.evaluation.temperature import BINS, count_logits, fit_temperature
+from overcast.bundle.bundle import save_bundle
+from overcast.bundle.record import BundleFacts, Kind
 from overcast.methods.options import bundled_options
+from overcast.metrics.pixel import PixelCounts, count_pixels
+from overcast.metrics.temperature import BINS, count_logits, fit_temperature
 from overcast.processes import sole_user
 from overcast.training.checkpoints import AtomicCheckpoints, RoundCheckpoint, load_best
 from overcast.training.curves import Curves

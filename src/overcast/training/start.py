@@ -9,9 +9,8 @@ from pathlib import Path
 from torch import nn
 
 from overcast.batch import Modality
-from overcast.bundle import Bundle, load_bundle
-from overcast.bundle_record import Parent
-from overcast.data.radiometry import Radiometry
+from overcast.bundle.bundle import Bundle, load_bundle
+from overcast.bundle.record import Parent
 from overcast.errors import BundleError
 from overcast.methods.base import Method
 from overcast.models.collaborative import CollaborativeNetwork
@@ -19,6 +18,7 @@ from overcast.models.network import HallucinationNetwork, SingleNetwork
 from overcast.models.spec import NetworkSpec
 from overcast.models.start import forget_statistics, take_over
 from overcast.models.taught import TaughtNetwork
+from overcast.raster.radiometry import Radiometry
 
 DESIGN = (
     "encoder",

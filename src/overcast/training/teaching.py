@@ -6,11 +6,11 @@ from pathlib import Path
 
 from overcast.atomic import write_atomic
 from overcast.batch import Modality
-from overcast.bundle import RECORD, Bundle, load_bundle
-from overcast.bundle_record import Parent
-from overcast.data.radiometry import Radiometry, Statistics, check_same
+from overcast.bundle.bundle import RECORD, Bundle, load_bundle
+from overcast.bundle.record import Parent
 from overcast.errors import BundleError, InputError
 from overcast.methods.one_stream import OneStream, SoftTeacher
+from overcast.raster.radiometry import Radiometry, Statistics, check_same
 from overcast.reading import read_record
 from overcast.training.folder import RESTORE, RunFolder
 

@@ -69,7 +69,7 @@ def compare(predicted: Path, reference: Path) -> Differences:
 
     Raises InputError where a file cannot be read or names no coordinate system, or the reference has no polygon.
     """
-    from overcast.evaluation.footprints import FootprintOptions, match_files
+    from overcast.metrics.footprints import FootprintOptions, match_files
 
     files = match_files(predicted, reference, FootprintOptions())
     matching, level = files.matching, thousandths(files.confidence)

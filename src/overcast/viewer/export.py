@@ -17,9 +17,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from overcast.data.degrees import DEGREES
 from overcast.errors import InputError
-from overcast.inference.staging import staged
+from overcast.outputs.staging import staged
+from overcast.raster.degrees import DEGREES
 from overcast.viewer.app import page_files
 from overcast.viewer.differences import NEVER_MISSED, SMALL, compare, thousandths
 from overcast.viewer.mercator import Bounds, transformed

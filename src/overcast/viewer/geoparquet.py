@@ -16,8 +16,8 @@ import shapely
 from numpy.typing import NDArray
 from pyproj.exceptions import CRSError
 
-from overcast.data.degrees import DEGREES
 from overcast.errors import InputError
+from overcast.raster.degrees import DEGREES
 from overcast.reading import first_line
 from overcast.viewer.mercator import Bounds
 from overcast.viewer.shapes import CONFIDENCE, Portion, Thinning

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from pyproj.exceptions import ProjError
 
-from overcast.data.degrees import DEGREES
 from overcast.errors import InputError
+from overcast.raster.degrees import DEGREES
 from overcast.reading import first_line
 
 MERCATOR = "EPSG:3857"

@@ -17,10 +17,10 @@ from rasterio.transform import from_bounds
 from rasterio.warp import reproject
 from rasterio.windows import Window
 
-from overcast.data.files import grid_of, open_raster, reading
-from overcast.data.georeference import Georeference
 from overcast.errors import InputError
-from overcast.inference.cog import bounded_cache
+from overcast.outputs.cog import bounded_cache
+from overcast.raster.files import grid_of, open_raster, reading
+from overcast.raster.georeference import Georeference
 from overcast.viewer.mercator import MERCATOR, Bounds, Projection, Tile
 
 TILE_PX = 512

@@ -11,11 +11,11 @@ from typing import Any
 
 import pyproj
 
-from overcast.data.files import open_raster
-from overcast.data.units import Unit
 from overcast.errors import InputError
-from overcast.inference.declare import declared_in
-from overcast.inference.encoding import SCALE
+from overcast.outputs.encoding import SCALE
+from overcast.raster.files import open_raster
+from overcast.raster.units import Unit
+from overcast.scenes.declare import declared_in
 from overcast.viewer.answers import RequestError
 from overcast.viewer.differences import NEVER_MISSED, SMALL, Differences, compare_apart
 from overcast.viewer.mercator import Bounds, Projection, Tile

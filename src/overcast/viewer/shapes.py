@@ -13,8 +13,8 @@ import pyogrio
 import shapely
 from numpy.typing import NDArray
 
-from overcast.data.vectors import ENDINGS, VectorKind, read_shapes, vector_name
 from overcast.errors import InputError
+from overcast.raster.vectors import ENDINGS, VectorKind, read_shapes, vector_name
 from overcast.viewer.mercator import Bounds
 
 CONFIDENCE = "confidence"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from overcast.data.units import Unit
+from overcast.raster.units import Unit
 
 LOW_PERCENT, HIGH_PERCENT = 2.0, 98.0
 """Speckle has long tails: brightness spans what lies between."""

@@ -13,10 +13,10 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from overcast.data.georeference import Georeference
 from overcast.data.scenes.description import VectorFile
 from overcast.errors import InputError
-from overcast.grid import Window
+from overcast.raster.georeference import Georeference
+from overcast.raster.grid import Window
 
 if TYPE_CHECKING:
     import geopandas
@@ -94,7 +94,9 @@ def read_polygons(
     Raises:
         InputError: The file cannot be read, has no CRS or shapes other than polygons, or none lies on the grid.
     """
-    from overcast.data.vectors import read_shapes  # and with it geopandas: a second that commands without polygons save
+    from overcast.raster.vectors import (
+        read_shapes,  # and with it geopandas: a second that commands without polygons save
+    )
 
     table = read_shapes(path, chosen.layer, chosen.where)
     table = table[~(table.geometry.isna() | table.geometry.is_empty)]

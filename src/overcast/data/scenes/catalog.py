@@ -6,11 +6,11 @@ from pathlib import Path
 
 from overcast.data.catalog import Catalog
 from overcast.data.labels import LabelSpec
-from overcast.data.radiometry import GSD_TOLERANCE, Radiometry
 from overcast.data.scenes.description import ScenesDescription, description_file, read_scenes
 from overcast.data.scenes.open_place import native_gsd_m, open_place, optical_sensor, require_same_gsd, sar_sensor
 from overcast.data.scenes.place import Place
 from overcast.data.scenes.tiles import chips_of
+from overcast.raster.radiometry import GSD_TOLERANCE, Radiometry
 
 
 def open_places(path: Path) -> tuple[ScenesDescription, list[Place]]:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from affine import Affine
 
-from overcast.data.georeference import Georeference
 from overcast.data.scenes.description import description_file, read_scenes
 from overcast.data.scenes.layers import Mosaic
 from overcast.data.scenes.offsets import NEAR_PX, Offset, measure_offsets
 from overcast.data.scenes.open_place import labels_outside, native_gsd_m, open_place
 from overcast.data.scenes.place import Place
 from overcast.errors import InputError
+from overcast.raster.georeference import Georeference
 
 SURE = 0.8
 """Confidence from which on an offset is taken as measured."""

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from overcast.batch import IGNORE_LABEL, Modality
 from overcast.data.catalog import Catalog
+from overcast.data.catalogs.folder import DESCRIPTION_NAME
 from overcast.data.chips import Chip
-from overcast.data.folder import DESCRIPTION_NAME
-from overcast.data.georeference import Georeference
-from overcast.data.radiometry import SensorRadiometry
-from overcast.data.raster import NativePixels
 from overcast.data.scenes.catalog import scenes_catalog
 from overcast.errors import InputError
+from overcast.raster.georeference import Georeference
+from overcast.raster.radiometry import SensorRadiometry
+from overcast.raster.sources import NativePixels
 
 SAR, OPTICAL, MASKS = "sar", "optical", "masks"
 """Sub-folders."""

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from overcast.data.addresses import is_remote, located
 from overcast.data.stated import Stated
-from overcast.data.units import RadarSide, Unit
 from overcast.errors import InputError
+from overcast.raster.addresses import is_remote, located
+from overcast.raster.units import RadarSide, Unit
 from overcast.section import Section
 from overcast.settings import read_settings
 

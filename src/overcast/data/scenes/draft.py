@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from overcast.data.folder import DESCRIPTION_NAME, RASTER_ENDINGS, VECTOR_ENDINGS
-from overcast.data.layout import files_by_stem
+from overcast.data.catalogs.folder import DESCRIPTION_NAME, RASTER_ENDINGS, VECTOR_ENDINGS
+from overcast.data.catalogs.layout import files_by_stem
 from overcast.data.scenes.found import FoundFile, Role, find_files, group_by_place
 from overcast.data.stated import OPEN
 from overcast.errors import InputError

@@ -12,10 +12,10 @@ import numpy as np
 import shapely
 from rasterio.warp import transform_bounds
 
-from overcast.data.files import open_raster
-from overcast.data.georeference import Georeference, same_grid
-from overcast.data.vectors import read_shapes
 from overcast.errors import OvercastError
+from overcast.raster.files import open_raster
+from overcast.raster.georeference import Georeference, same_grid
+from overcast.raster.vectors import read_shapes
 
 RASTERS = frozenset({".tif", ".tiff", ".jp2", ".img"})
 VECTORS = frozenset({".gpkg", ".geojson", ".shp", ".parquet", ".geoparquet", ".fgb"})

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from overcast.data.radiometry import SensorRadiometry
-from overcast.data.raster import RasterioSource
+from overcast.raster.radiometry import SensorRadiometry
+from overcast.raster.sources import RasterioSource
 
 LARGEST_COUNT = 24
 """Images that one thread holds open."""

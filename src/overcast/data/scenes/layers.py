@@ -12,12 +12,12 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from overcast.data.georeference import Georeference, same_crs
-from overcast.data.raster import NativePixels
-from overcast.data.resample import Read, Regridding
 from overcast.data.scenes.handles import Image
-from overcast.data.units import Resampling, Unit
-from overcast.grid import Window
+from overcast.raster.georeference import Georeference, same_crs
+from overcast.raster.grid import Window
+from overcast.raster.resample import Read, Regridding
+from overcast.raster.sources import NativePixels
+from overcast.raster.units import Resampling, Unit
 
 WHOLE_PX = 1e-3
 """Offset of two grids, in pixels, up to which one is a part of the other and nothing is resampled."""

@@ -13,8 +13,8 @@ from scipy import fft, ndimage
 from overcast.batch import Modality
 from overcast.data.scenes.place import Place
 from overcast.data.scenes.tiles import tile_windows
-from overcast.data.units import Unit
-from overcast.grid import Window
+from overcast.raster.grid import Window
+from overcast.raster.units import Unit
 
 REACH = 32
 """Largest shift that is looked for, in pixels."""

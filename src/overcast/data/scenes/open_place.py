@@ -17,17 +17,17 @@ from pyproj.aoi import AreaOfInterest
 from pyproj.database import query_utm_crs_info
 from rasterio.warp import transform_bounds
 
-from overcast.data.addresses import address
-from overcast.data.files import open_raster
-from overcast.data.georeference import Georeference, is_metric
-from overcast.data.radiometry import SensorRadiometry
 from overcast.data.scenes.burning import Polygons, read_polygons
 from overcast.data.scenes.description import PlaceOptions, ScenesDescription, VectorFile, resolve
 from overcast.data.scenes.handles import Image
 from overcast.data.scenes.layers import CloudMask, Layer, Mosaic, moved
 from overcast.data.scenes.place import Place
-from overcast.data.units import Unit
 from overcast.errors import InputError
+from overcast.raster.addresses import address
+from overcast.raster.files import open_raster
+from overcast.raster.georeference import Georeference, is_metric
+from overcast.raster.radiometry import SensorRadiometry
+from overcast.raster.units import Unit
 
 SAME_GSD = 1e-3
 """Relative difference up to which a pixel size is the one that was asked for."""

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from overcast.batch import IGNORE_LABEL, Modality
 from overcast.data.chips import ChipArrays
-from overcast.data.georeference import Georeference
 from overcast.data.labels import mask_invalid
-from overcast.data.raster import NativePixels
 from overcast.data.scenes.burning import Polygons
 from overcast.data.scenes.layers import CloudMask, Layer, Mosaic
 from overcast.data.targets import UNKNOWN, Instances
 from overcast.errors import InputError
-from overcast.grid import Window
+from overcast.raster.georeference import Georeference
+from overcast.raster.grid import Window
+from overcast.raster.sources import NativePixels
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import numpy as np
 import shapely
 
 from overcast.data.chips import Chip
-from overcast.data.groups import Groups, blocks, draw, places
-from overcast.data.parts import Drop, Part, Split, dropped_for, require_lengths, separate
-from overcast.data.vectors import read_shapes
+from overcast.data.splits.groups import Groups, blocks, draw, places
+from overcast.data.splits.parts import Drop, Part, Split, dropped_for, require_lengths, separate
 from overcast.errors import ConfigError, InputError
+from overcast.raster.vectors import read_shapes
 
 UNLABELLED = "tiles without labels in validation or test ground"
 """Why such tiles are in no part."""
@@ -26,7 +26,7 @@ def scene_blocks(
 ) -> Split:
     """Square blocks of ground drawn by a seed among those with labels; all other ground is for training.
 
-    As `overcast.data.splits.block_split`, but shares count the tiles that can be scored: with labels and SAR.
+    As `overcast.data.splits.by_ground.block_split`, but shares count the tiles that can be scored: with labels and SAR.
 
     Raises:
         ConfigError: A share, block or buffer is out of range, or a part comes out empty.

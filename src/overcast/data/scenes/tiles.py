@@ -13,11 +13,11 @@ from rasterio.warp import transform_bounds
 
 from overcast.batch import Modality
 from overcast.data.chips import Bounds, Chip, ChipArrays
-from overcast.data.georeference import Georeference, same_crs
 from overcast.data.scenes.layers import Layer, Mosaic
 from overcast.data.scenes.place import Place
 from overcast.data.targets import Instances
-from overcast.grid import Window
+from overcast.raster.georeference import Georeference, same_crs
+from overcast.raster.grid import Window
 
 PROBES = 8
 """Positions along each side of a tile at which images are asked for data."""

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from overcast.batch import IGNORE_LABEL
 from overcast.data.chips import Chip, ChipArrays
-from overcast.data.raster import NativePixels
 from overcast.data.scenes.tiles import Tile, tiles_of
-from overcast.grid import Window
+from overcast.raster.grid import Window
+from overcast.raster.sources import NativePixels
 
 Kind = tuple[bool, bool, bool]
 """Whether there is a label, a SAR image and an optical image."""

@@ -1,0 +1,1 @@
+"""Benchmarks, comparisons of runs, speed, and the demo."""

@@ -1,0 +1,1 @@
+"""What is counted and measured: pixels, boundaries, instances, average precision, PoLiS, calibration."""

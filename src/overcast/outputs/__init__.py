@@ -1,0 +1,1 @@
+"""Files that appear together: formats, styles, staging and locks."""

@@ -1,0 +1,1 @@
+"""From probability to footprints: regions, touching buildings apart, squared outlines."""

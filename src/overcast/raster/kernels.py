@@ -1,0 +1,95 @@
+"""Weighted means of pixels around positions: which source pixels, with which weights, and nothing where data lack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overcast.raster.grid import Window
+
+TINY = 1e-9
+"""Weight up to which there is nothing to divide by."""
+
+Coordinates = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Source pixels of each target pixel along one axis."""
+
+    first: NDArray[np.int64]
+    """(h, w) index of the first one; the others follow it. It may lie outside of the source."""
+    weights: NDArray[np.float64]
+    """(K, h, w), summing to 1 over the K pixels."""
+
+    @property
+    def count(self) -> int:
+        """K."""
+        return len(self.weights)
+
+    def span(self, length: int) -> tuple[int, int] | None:
+        """(first, past the last) of the pixels of a source of this length that are touched; None where none is."""
+        inside = self.first[(self.first > -self.count) & (self.first < length)]
+        if not inside.size:
+            return None
+        return max(int(inside.min()), 0), min(int(inside.max()) + self.count, length)
+
+
+def nearest_taps(position: Coordinates) -> Taps:
+    """The pixel that holds the position."""
+    return Taps(np.floor(position).astype(np.int64), np.ones((1, *position.shape)))
+
+
+def box_taps(position: Coordinates, width: float) -> Taps:
+    """Mean over `width` >= 1 pixels around the position; a width of 1 is linear interpolation."""
+    start = position - width / 2
+    first = np.floor(start).astype(np.int64)
+    edges = first + np.arange(int(np.ceil(width)) + 1)[:, None, None]
+    overlap = np.minimum(edges + 1, start + width) - np.maximum(edges, start)
+    return Taps(first, np.maximum(overlap, 0) / width)
+
+
+def cubic_taps(position: Coordinates) -> Taps:
+    """Cubic convolution with a = -1/2 (Keys, IEEE ASSP 29, 1981)."""
+    shifted = position - 0.5
+    first = np.floor(shifted).astype(np.int64) - 1
+    t = np.abs(shifted - first - np.arange(4)[:, None, None])
+    near = (1.5 * t - 2.5) * t**2 + 1
+    far = ((-0.5 * t + 2.5) * t - 4) * t + 2
+    return Taps(first, np.where(t <= 1, near, np.where(t < 2, far, 0)))
+
+
+def weighted_mean(
+    values: NDArray[Any], valid: NDArray[np.bool_], rows: Taps, cols: Taps, part: Window
+) -> tuple[Coordinates, NDArray[np.float64]]:
+    """Means over taps, missing pixels left out.
+
+    Args:
+        values: (H, W) of the window `part` of the source; those that are not valid are never used.
+        valid: (H, W)
+        rows: Along rows, in pixels of the whole source.
+        cols: Along columns.
+        part: Where `values` lie.
+
+    Returns (h, w) float64 means, 0 where there is no data, and (h, w) the share of weight that lies on data.
+    """
+    # one frame of missing pixels as wide as the taps, so that what lies outside needs no test
+    down, right = rows.count, cols.count
+    frame = ((down, down), (right, right))
+    known = np.pad(np.where(valid, values, 0).astype(np.float64), frame).ravel()
+    good = np.pad(valid, frame).astype(np.float64).ravel()
+    stride = part.width + 2 * right
+    top = np.clip(rows.first - part.row, -down, part.height) + down
+    left = np.clip(cols.first - part.col, -right, part.width) + right
+    base = top * stride + left
+    total, weight = np.zeros(base.shape), np.zeros(base.shape)
+    for k in range(down):
+        for m in range(right):
+            at = base + (k * stride + m)
+            share = rows.weights[k] * cols.weights[m]
+            total += share * known[at]
+            weight += share * good[at]
+    return np.divide(total, weight, out=np.zeros_like(total), where=weight > TINY), weight

@@ -1,0 +1,123 @@
+"""Overlapping tiles of probability become finished pixels: first along each row of tiles, then from row to row."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overcast.errors import BundleError
+from overcast.raster.grid import Window
+from overcast.raster.sources import RasterSink
+from overcast.scenes.tiling import Axis
+
+
+class StripSink(Protocol):
+    """Takes rows of tiles (strips), blended along the row, column by column."""
+
+    def column(self, strip: int, index: int, total: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+        """What no later tile of the strip touches, from the start of tile `index` to that of the next.
+
+        `total` (tile, w), or (M, tile, w) of several maps, is the weighted sum of probabilities, `valid` (tile, w) is
+        True where there are data; both are only lent. Indexes come in order.
+        """
+        ...
+
+    def end(self, strip: int, tiles: int, computed: int) -> None:
+        """The strip is complete: `tiles` of it went through the network, `computed` pixels with padding."""
+        ...
+
+
+class StripBlender:
+    """Sums the weighted tiles of one strip, given from the left, and hands on what no later tile touches."""
+
+    def __init__(self, rows: Axis, cols: Axis, strip: int, sink: StripSink, maps: int = 1) -> None:
+        self._cols, self._strip, self._sink = cols, strip, sink
+        self._sum = np.zeros((*map_axis(maps), rows.tile, cols.tile), np.float32)
+        self._valid = np.zeros((rows.tile, cols.tile), np.bool_)
+        self._row_weights = rows.weights(strip)[:, None]
+        self._index = self._tiles = self._computed = 0
+
+    def add(self, index: int, probability: NDArray[np.float32], valid: NDArray[np.bool_], computed: int) -> None:
+        """Add the tile of column `index`: `probability` (tile, tile), or (M, tile, tile), and `valid` (tile, tile).
+
+        Tiles come in order; those left out count as being without data. `computed` pixels went through the network.
+        """
+        self._pass(index)
+        self._sum += probability * self._row_weights * self._cols.weights(index)
+        self._valid |= valid
+        self._tiles, self._computed = self._tiles + 1, self._computed + computed
+
+    def finish(self) -> None:
+        """Hand on what is left, after the last tile."""
+        self._pass(len(self._cols.starts))
+        self._sink.end(self._strip, self._tiles, self._computed)
+
+    def _pass(self, index: int) -> None:
+        """Hand on the columns up to a tile; those between have no data."""
+        while self._index < index:
+            width = self._cols.step(self._index)
+            total, valid = self._sum[..., :width], self._valid[:, :width]
+            if not np.isfinite(total).all():
+                raise BundleError(
+                    f"The network returned values that are not numbers in row {self._strip} of tiles, tile "
+                    f"{self._index}; run with full precision (fp32) or check the bundle."
+                )
+            self._sink.column(self._strip, self._index, total, valid)
+            for buffer in (self._sum, self._valid):
+                buffer[..., : self._cols.tile - width] = buffer[..., width:]  # NumPy copies where the two overlap
+                buffer[..., self._cols.tile - width :] = 0
+            self._index += 1
+
+
+class StripJoiner:
+    """A StripSink that adds what strips share and writes every pixel once it is final, (M, h, w) of several maps.
+
+    Holds, over the width of the scene, the rows that a strip shares with the next. Strips come from the top.
+    """
+
+    def __init__(self, rows: Axis, cols: Axis, sink: RasterSink, maps: int = 1) -> None:
+        self._rows, self._cols, self._sink = rows, cols, sink
+        shared = max((rows.tile - rows.step(strip) for strip in range(len(rows.starts))), default=0)
+        self._sum_above = np.zeros((*map_axis(maps), shared, cols.length), np.float32)
+        self._valid_above = np.zeros((shared, cols.length), np.bool_)
+        self.valid_pixels = 0
+        """Pixels with data among those written so far."""
+        self.tiles = 0
+        """Tiles that went through the network."""
+        self.computed_pixels = 0
+        """Pixels that went through the network, overlap and padding included."""
+
+    def column(self, strip: int, index: int, total: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+        """Write the rows that no later strip touches and keep the others."""
+        height, above = self._rows.step(strip), shared_above(self._rows, strip)
+        row, col, width = self._rows.starts[strip], self._cols.starts[index], total.shape[-1]
+        columns = slice(col, col + width)
+        total[..., :above, :] += self._sum_above[..., :above, columns]
+        valid[:above] |= self._valid_above[:above, columns]
+        self.valid_pixels += int(np.count_nonzero(valid[:height]))
+        final = np.where(valid[:height], total[..., :height, :], np.float32(np.nan))
+        self._sink.write(Window(row, col, height, width), final)
+        below = self._rows.tile - height
+        self._sum_above[..., :below, columns] = total[..., height:, :]
+        self._valid_above[:below, columns] = valid[height:]
+
+    def end(self, strip: int, tiles: int, computed: int) -> None:
+        """Count."""
+        del strip
+        self.tiles, self.computed_pixels = self.tiles + tiles, self.computed_pixels + computed
+
+
+def map_axis(maps: int) -> tuple[int, ...]:
+    """Leading shape of arrays of `maps` maps: none for a single one."""
+    return () if maps == 1 else (maps,)
+
+
+def shared_above(rows: Axis, strip: int) -> int:
+    """Rows that a strip shares with those above it.
+
+    >>> shared_above(Axis(100, 40, (0, 30, 60), 10, 0), 1)
+    10
+    """
+    return 0 if strip == 0 else rows.tile - rows.step(strip - 1)

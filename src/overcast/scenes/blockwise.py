@@ -1,0 +1,145 @@
+"""A scene as blocks on disk: computed in any order by anyone, then joined from the first to the last."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+import torch
+
+from overcast import __version__
+from overcast.choices import Encoding
+from overcast.progress import Progress, Report, Stage
+from overcast.raster.grid import Turn
+from overcast.raster.sources import Georeference, RasterSink, RasterSource
+from overcast.scenes.blend import StripJoiner
+from overcast.scenes.blockfile import BlockWriter, read_block
+from overcast.scenes.ground import Ground
+from overcast.scenes.inputs import Identities, lasting
+from overcast.scenes.job import Job
+from overcast.scenes.scene import SceneSummary, StripPredictor, plan_scene, summarise
+from overcast.scenes.tiles import Plan
+from overcast.scenes.work import Facts, WorkFolder
+
+FORMAT = 5
+"""Of blocks; raised when they can no longer be read, or when the same request computes other bits."""
+
+
+def request_facts(job: Job, scene: Identities, grid: Georeference, *, turn: Turn) -> Facts:
+    """What decides the bits of a block. Blocks of a request that differs in any of it are of no use.
+
+    `scene` holds the files that are read, as they were before the first of them was opened to be mapped. The number of
+    threads is what torch is set to now.
+    """
+    options = asdict(job.options.scene)
+    beside: dict[str, object] = {}
+    if job.optical is not None and job.model.optical is not None:
+        given, part = job.optical, job.model.optical
+        beside["optical"] = [given.names, given.cloud_values, given.nodata, part.mixing.value, part.sensor.nodata]
+    if job.ground is not None:
+        beside["area"] = job.ground.facts()
+    del options["queue_batches"], options["threads"], options["keep_exports"]
+    return {
+        "format": FORMAT,
+        "versions": {"overcast": __version__, "torch": torch.__version__},
+        "model": [job.model.sha256, job.model.class_name, job.model.modality.value, job.model.temperature],
+        "maps": job.model.maps,
+        "runtime": job.model.runtime,
+        "options": options,
+        "encoding": job.options.encoding.value,
+        "radiometry": [job.sensor.model_dump(mode="json"), turn.rows, turn.cols],
+        "scene": lasting(scene),
+        "grid": [grid.height, grid.width, list(grid.transform)[:6], grid.crs],
+        "threads": torch.get_num_threads(),
+        **beside,
+    }
+
+
+@contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Compute with `count` threads, where that is known: another number changes the last bits in float32."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class SceneWork:
+    """A scene whose blocks are computed."""
+
+    job: Job
+    grid: Georeference
+    """Of the scene as it is stored."""
+    source: RasterSource
+    """Turned, where the scene is mirrored or was seen from the other side."""
+    turn: Turn
+    work: WorkFolder
+    """Where finished blocks go."""
+    together: int = 1
+    """Neighbouring blocks that one process computes side by side."""
+
+    @property
+    def ground(self) -> Ground | None:
+        """What of the turned scene is wanted; None: all of it."""
+        return None if self.job.ground is None else self.job.ground.turned(self.turn)
+
+    @property
+    def plan(self) -> Plan:
+        """How the turned scene is cut."""
+        return plan_scene(self.source.georeference, self.job.options.scene, self.ground)
+
+
+class Compute(Protocol):
+    """Computes blocks of a scene, here or elsewhere."""
+
+    def __call__(self, scene: SceneWork, strips: Sequence[int], passed: Callable[[int], None]) -> None:
+        """Compute strips and record them; `passed` is told how many tiles of them are done so far."""
+        ...
+
+
+def compute_here(scene: SceneWork, strips: Sequence[int], passed: Callable[[int], None]) -> None:
+    """Compute blocks in this process."""
+    model, options, work = scene.job.model, scene.job.options, scene.work
+    predictor = StripPredictor(model.network, model.tile_statistics, options.scene, model.planes)
+    writer = BlockWriter(work.path, scene.plan, options.encoding, work.record, work.title)
+    try:
+        predictor.run(scene.source, writer, strips, passed, scene.together, scene.ground)
+    finally:
+        writer.close()
+
+
+def complete(scene: SceneWork, plan: Plan, compute: Compute) -> None:
+    """Compute the blocks that are missing; the job's report is told."""
+    work, report = scene.work, scene.job.km2_report
+    started, across, total = time.monotonic(), len(plan.cols.starts), plan.pixels
+    missing = work.missing(plan.strip_count)
+    resumed = (plan.strip_count - len(missing)) * across
+
+    def tell(passed: int, note: str = "") -> None:
+        if report is not None:
+            done, earlier = (total * tiles // plan.tile_count for tiles in (resumed + passed, resumed))
+            report(Progress(Stage.PREDICT, done, total, time.monotonic() - started, earlier, note))
+
+    if resumed or work.note:
+        tell(0, work.note)
+    if missing:
+        compute(scene, missing, tell)
+
+
+def join(
+    work: WorkFolder, plan: Plan, encoding: Encoding, sink: RasterSink, report: Report | None, maps: int = 1
+) -> SceneSummary:
+    """Write every pixel of every map from the finished blocks, from the first row to the last."""
+    started, joiner = time.monotonic(), StripJoiner(plan.rows, plan.cols, sink, maps)
+    for strip in range(plan.strip_count):
+        read_block(work.path, work.blocks[strip], plan, encoding, joiner, maps)
+        if report is not None:
+            done = plan.pixels * (strip + 1) // plan.strip_count
+            report(Progress(Stage.JOIN, done, plan.pixels, time.monotonic() - started))
+    return summarise(plan, joiner, time.monotonic() - started)

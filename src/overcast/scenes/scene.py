@@ -1,0 +1,288 @@
+"""Prediction of a whole scene in bounded memory: read ahead, network, blend and write behind overlap in time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from overcast.arithmetic import Precision
+from overcast.choices import Tta
+from overcast.errors import ConfigError
+from overcast.progress import Progress, Report, Stage
+from overcast.raster.sources import Georeference, RasterSink, RasterSource
+from overcast.reading import first_line
+from overcast.runtime.options import Runtime
+from overcast.scenes.blend import StripBlender, StripJoiner, StripSink
+from overcast.scenes.ground import Ground
+from overcast.scenes.pipeline import WriteBehind, read_ahead
+from overcast.scenes.tiles import Plan, TileBatch, TileStatistics, tile_batches
+from overcast.scenes.tiling import split_axis
+
+
+@dataclass(frozen=True)
+class SceneOptions:
+    """How a scene is cut and computed. None of it changes what a small-kernel network predicts."""
+
+    tile: int = 768
+    """Largest tile side in pixels, a multiple of `multiple`."""
+    overlap: int = 64
+    """Pixels that neighbouring tiles share at least."""
+    margin: int = 16
+    """Pixels at inner tile borders that give context only: a network whose receptive field reaches at most
+    `margin` pixels predicts the same tiled and untiled."""
+    batch_size: int | None = None
+    """Tiles per forward pass; None for one on a CPU, where it is fastest, and eight elsewhere."""
+    multiple: int = 32
+    """Tile sides are multiples of it; a smaller scene is reflected up to the next one."""
+    precision: Precision = Precision.FP32
+    """AUTO, which `predict_file` settles, is nothing that can be computed in."""
+    device: str = "cpu"
+    """As PyTorch names it; `auto`, which `predict_file` settles, is a GPU where there is one."""
+    runtime: Runtime = Runtime.EAGER
+    """What `predict_file` runs the network on; a network given to `predict_scene` runs as it is."""
+    keep_exports: bool = True
+    """Keep exported networks in the user's cache folder."""
+    channels_last: bool = True
+    queue_batches: int = 2
+    """Batches that the reader may be ahead and the writer behind."""
+    tta: Tta = Tta.OFF
+    """Look-safe views of each tile that `predict_file` averages."""
+    threads: int | None = None
+    """CPU threads of the network; None for as many as torch takes. Another number changes the last bits in float32."""
+
+    def __post_init__(self) -> None:
+        if min(self.tiles_per_pass, self.queue_batches, self.multiple, 1 if self.threads is None else self.threads) < 1:
+            raise ConfigError("batch_size, queue_batches, multiple and threads must be at least 1.")
+        if not 0 <= 2 * self.margin <= self.overlap < self.tile or self.tile % self.multiple:
+            raise ConfigError(
+                f"tile {self.tile}, overlap {self.overlap}, margin {self.margin} do not fit together: need "
+                f"2 * margin <= overlap < tile, and a tile that is a multiple of {self.multiple}."
+            )
+
+    @property
+    def tiles_per_pass(self) -> int:
+        """The batch size, chosen by the device where it is left open."""
+        if self.batch_size is not None:
+            return self.batch_size
+        return 1 if self.device == "cpu" else 8
+
+
+@dataclass(frozen=True)
+class SceneSummary:
+    """What was computed."""
+
+    tiles: int
+    skipped_tiles: int
+    """Tiles without data, for which the network did not run."""
+    valid_pixels: int
+    total_pixels: int
+    computed_pixels: int
+    """Pixels that went through the network, overlap and padding included."""
+    elapsed_s: float
+
+
+Infer = Callable[[Tensor], NDArray[np.float32]]
+"""Tiles (B, C, h, w) to probabilities (B, h, w), or (B, M, h, w) of several maps."""
+
+
+def plan_scene(grid: Georeference, options: SceneOptions, ground: Ground | None = None) -> Plan:
+    """How a scene is cut; depends on its size and the options alone.
+
+    Of the tiles of the whole scene those stay that decide what is wanted of it.
+    """
+    cut = (options.tile, options.overlap, options.margin, options.multiple)
+    rows, cols = split_axis(grid.height, *cut), split_axis(grid.width, *cut)
+    if ground is not None:
+        window = ground.turned_window
+        rows, cols = rows.part(window.row, window.stop[0]), cols.part(window.col, window.stop[1])
+    return Plan(rows, cols, options.multiple, options.tiles_per_pass, ground)
+
+
+class StripPredictor:
+    """A network made ready once, which then predicts any strips of any scene."""
+
+    def __init__(self, network: nn.Module, statistics: TileStatistics, options: SceneOptions, maps: int = 1) -> None:
+        """Prepare.
+
+        Args:
+            network: Standardised x (B, C, H, W) to logits (B, M, H, W); set to evaluation mode, moved to
+                `options.device` and, if asked for, to channels-last memory order.
+            statistics: Mean and deviation per band; invalid pixels become 0 after standardisation.
+            options: How the scene is cut and computed.
+            maps: M.
+
+        Raises:
+            ConfigError: There is no such device.
+        """
+        self._infer, self._maps = _prepared(network.eval(), options, maps), maps
+        self._statistics, self._options = statistics, options
+
+    def run(
+        self,
+        source: RasterSource,
+        sink: StripSink,
+        strips: Sequence[int] | None = None,
+        progress: Callable[[int], None] | None = None,
+        together: int = 1,
+        ground: Ground | None = None,
+    ) -> None:
+        """Predict strips (all of them by default), each tile by tile from the left.
+
+        A strip is the same to the last bit whichever others are asked for. Memory holds a few batches; it depends
+        neither on the scene's height nor on its width.
+
+        Args:
+            source: Scene in the unit of the statistics.
+            sink: Receives the strips; called from a thread of its own, never twice at once.
+            strips: Ascending.
+            progress: Called in the calling thread after each batch with the number of tiles passed.
+            together: Neighbouring strips that are computed side by side, see `tile_batches`; with one, columns come
+                strip by strip, as `StripJoiner` wants them.
+            ground: What is wanted of the scene; None: all of it. Strips are counted among those that decide it.
+
+        Raises:
+            ConfigError: The network returns another number of maps.
+            BundleError: The network returned NaN.
+            Exception: Whatever `source`, `sink`, the network or `progress` raise; nothing is swallowed.
+        """
+        options, plan = self._options, plan_scene(source.georeference, self._options, ground)
+        wanted = range(plan.strip_count) if strips is None else strips
+        batches = tile_batches(source, self._statistics, plan, wanted, together)
+        blending = _Blending(plan, sink, self._maps)
+        depth = options.queue_batches
+        with (
+            read_ahead(batches, depth) as ready,
+            WriteBehind(depth) as behind,
+            torch.inference_mode(),
+            _autocast(options),
+        ):
+            for batch in ready:
+                values = batch.values
+                probability = None if values is None else self._infer(torch.from_numpy(values))
+                behind.submit(partial(blending.add, batch, probability))
+                if progress is not None:
+                    progress(batch.passed)
+
+
+class _Blending:
+    """Blends batch after batch, each into its strip."""
+
+    def __init__(self, plan: Plan, sink: StripSink, maps: int) -> None:
+        self._plan, self._sink, self._maps = plan, sink, maps
+        self._blenders: dict[int, StripBlender] = {}
+
+    def add(self, batch: TileBatch, probability: NDArray[np.float32] | None) -> None:
+        strip, plan = batch.strip, self._plan
+        if strip not in self._blenders:
+            self._blenders[strip] = StripBlender(plan.rows, plan.cols, strip, self._sink, self._maps)
+        if probability is not None:
+            for tile, values in zip(batch.tiles, probability, strict=True):
+                height, width = tile.valid.shape
+                computed = values.shape[-2] * values.shape[-1]
+                self._blenders[strip].add(tile.index, values[..., :height, :width], tile.valid, computed)
+        if batch.last:
+            self._blenders.pop(strip).finish()
+
+
+def predict_scene(
+    source: RasterSource,
+    network: nn.Module,
+    statistics: TileStatistics,
+    options: SceneOptions,
+    sink: RasterSink,
+    progress: Report | None = None,
+) -> SceneSummary:
+    """Write the probability of every pixel, tile by tile from the first row to the last, each as soon as it is final.
+
+    Memory holds a few batches and, over the width of the scene, the rows that two rows of tiles share; it does not
+    depend on the scene's height. For `network`, `statistics`, `options` and what is raised see `StripPredictor`.
+
+    Args:
+        source: Scene in the unit of `statistics`.
+        network: Standardised pixels to logits.
+        statistics: Mean and deviation per band.
+        options: How the scene is cut and computed.
+        sink: Receives (h, w) float32 windows in 0..1, NaN where the scene has no data; every pixel once, in rows of
+            windows from the top left. It is called from a thread of its own, never twice at once.
+        progress: Called in the calling thread after each batch of tiles, in pixels.
+    """
+    started, plan = time.monotonic(), plan_scene(source.georeference, options)
+    predictor = StripPredictor(network, statistics, options)
+    joiner = StripJoiner(plan.rows, plan.cols, sink)
+
+    def report(passed: int) -> None:
+        if progress is not None:
+            done = plan.pixels * passed // plan.tile_count
+            progress(Progress(Stage.PREDICT, done, plan.pixels, time.monotonic() - started))
+
+    predictor.run(source, joiner, progress=report)
+    return summarise(plan, joiner, time.monotonic() - started)
+
+
+def summarise(plan: Plan, joined: StripJoiner, elapsed_s: float) -> SceneSummary:
+    """The summary of a scene whose strips have all been joined."""
+    return SceneSummary(
+        tiles=joined.tiles,
+        skipped_tiles=plan.tile_count - joined.tiles,
+        valid_pixels=joined.valid_pixels,
+        total_pixels=plan.pixels,
+        computed_pixels=joined.computed_pixels,
+        elapsed_s=elapsed_s,
+    )
+
+
+def _prepared(network: nn.Module, options: SceneOptions, maps: int) -> Infer:
+    """The network as a function from tiles (B, C, h, w) to probabilities (B, h, w), or (B, M, h, w) of several maps."""
+    layout = torch.channels_last if options.channels_last else torch.contiguous_format
+    try:
+        network.to(options.device)
+    except (RuntimeError, AssertionError) as error:  # what torch raises for an unknown or missing device
+        reason = first_line(error)
+        raise ConfigError(f"device {options.device!r} cannot be used ({reason}); use cpu.") from error
+    network.to(memory_format=layout)
+
+    def infer(tiles: Tensor) -> NDArray[np.float32]:
+        logits = network(tiles.to(options.device, memory_format=layout))
+        if logits.shape[1] != maps:
+            needed = "one of one class" if maps == 1 else str(maps)
+            raise ConfigError(f"the network returns {logits.shape[1]} maps; scene prediction needs {needed}.")
+        chosen = logits[:, 0] if maps == 1 else logits
+        if chosen.is_cpu:
+            return sigmoid(chosen.float().numpy())
+        probability: NDArray[np.float32] = torch.sigmoid(chosen.float()).cpu().numpy()
+        return probability
+
+    return infer
+
+
+def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities of logits, in one thread.
+
+    PyTorch would wake its threads for half a millisecond of work. Where another runtime computes the network they
+    sleep and the cores are busy: waiting for them takes longer than the work.
+
+    >>> sigmoid(np.array([-200, 0, 200], np.float32))
+    array([0. , 0.5, 1. ], dtype=float32)
+    """
+    with np.errstate(over="ignore"):  # exp(200) is infinite, and 1 / infinity 0
+        values = np.exp(-logits)
+    values += 1
+    return np.reciprocal(values, out=values)
+
+
+def _autocast(options: SceneOptions) -> AbstractContextManager[object]:
+    match options.precision:
+        case Precision.FP32 | Precision.INT8:
+            return nullcontext()
+        case Precision.BF16:
+            return torch.autocast(torch.device(options.device).type, torch.bfloat16)
+        case Precision.AUTO:
+            raise ValueError("auto has to be settled first")

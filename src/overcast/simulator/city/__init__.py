@@ -1,0 +1,1 @@
+"""The plan of a seeded city: streets, districts, buildings, harbours."""

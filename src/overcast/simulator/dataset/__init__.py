@@ -1,0 +1,1 @@
+"""Simulated places as data sets on disk."""

@@ -1,0 +1,1 @@
+"""The optical image: light, materials, clouds."""
