@@ -20,10 +20,11 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-QUICK := losses distances pixel average_precision instances splits splitfile georeference radiometry labels augment \
-	warp reading raster grids config lifesigns
+QUICK := methods/test_losses.py methods/test_distances.py metrics/test_pixel.py metrics/test_average_precision.py raster \
+	reading data/splits/test_splits.py data/splits/test_splitfile.py data/test_labels.py data/test_augment.py \
+	data/test_warp.py cli/test_config.py training/test_lifesigns.py
 quick: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile $(QUICK:%=tests/test_%.py)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile $(QUICK:%=tests/%)
 
 docs: setup
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs

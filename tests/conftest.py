@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,10 @@ from affine import Affine
 from hypothesis import settings
 from numpy.typing import NDArray
 from rich.console import Console
+from where import IMPORTABLE
+
+sys.path.extend(str(folder) for folder in IMPORTABLE)
+os.environ["PYTHONPATH"] = os.pathsep.join([*map(str, IMPORTABLE), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 settings.register_profile("overcast", deadline=None)  # shared machines: time says nothing about correctness
 settings.load_profile("overcast")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import spacenet6_miniature as miniature
 from spacenet6_miniature import BUILDING, NORTH_STRIP, SIDE_PX, SOUTH_STRIP, TILES
+from where import FIXTURES
 
 from overcast.batch import IGNORE_LABEL, Modality
 from overcast.data.catalogs.spacenet6 import TileCorner, cell, corners_of, spacenet6_catalog, tiles_from_csv
@@ -14,7 +15,7 @@ from overcast.data.chips import ChipArrays, read_chip
 from overcast.errors import InputError
 from overcast.raster.radiometry import RadarSide, Unit
 
-REAL_CORNERS = Path(__file__).parent / "fixtures" / "spacenet6_tiles.csv"
+REAL_CORNERS = FIXTURES / "spacenet6_tiles.csv"
 """Facts about the public SpaceNet 6 training tiles: name, orientation flag, upper left corner in millimetres."""
 
 

@@ -27,6 +27,7 @@ from test_predict import MODEL, OPTIONS, SENSOR, names, outputs_in, speckle, wri
 from test_resume import KILLED, Child, Counted, in_child, kill
 from torch import nn
 from typer.testing import CliRunner, Result
+from where import IMPORTABLE, SUPPORT
 
 from overcast.choices import Outlines
 from overcast.cli import app
@@ -395,7 +396,7 @@ def server(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Address of a server of the scenes; a process of its own, since GDAL opens files while it holds Python's lock."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    command = [sys.executable, str(Path(__file__).with_name("range_server.py")), str(scenes)]
+    command = [sys.executable, str(SUPPORT / "range_server.py"), str(scenes)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield f"127.0.0.1:{process.stdout.readline().strip()}"
@@ -526,7 +527,7 @@ def tiles_of(task: BlockTask, log: Path) -> list[str]:
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray's workers find these tests, and the package that they test."""
     pytest.importorskip("ray")
-    places = (Path(__file__).parent, Path(worker_module.__file__).parents[3])
+    places = (*IMPORTABLE, Path(worker_module.__file__).parents[3])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, places)))
 
 

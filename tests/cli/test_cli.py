@@ -16,6 +16,7 @@ import rasterio
 import yaml
 from conftest import write_tiff
 from typer.testing import CliRunner, Result
+from where import FIXTURES
 
 from overcast.choices import EvaluatedPart
 from overcast.cli import app, main
@@ -26,7 +27,7 @@ from overcast.data.splits.file import read_split
 from overcast.data.splits.parts import Part
 from overcast.errors import OvercastError
 
-TILES = Path(__file__).parent / "fixtures" / "spacenet6_tiles.csv"
+TILES = FIXTURES / "spacenet6_tiles.csv"
 COMMANDS = ["demo", "simulate", "train", "evaluate", "prepare", "predict", "describe", "check-leak"]
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from where import FIXTURES
 
 from overcast.choices import SpaceNet6Side
 from overcast.data.catalogs.spacenet6 import tiles_from_csv
@@ -32,7 +33,7 @@ def test_csv_returns_the_parts(tmp_path: Path) -> None:
 
 
 def test_what_the_command_prints_is_a_split_file(tmp_path: Path) -> None:
-    corners = tiles_from_csv(Path(__file__).parent / "fixtures" / "spacenet6_tiles.csv")
+    corners = tiles_from_csv(FIXTURES / "spacenet6_tiles.csv")
     split = spacenet6_split(corners, SpaceNet6Side.EAST)
     path = tmp_path / "east.json"
     path.write_text(json.dumps(describe_split(split, corners)))

@@ -19,6 +19,7 @@ import pytest
 import torch
 from rich.console import Console
 from torch import Tensor, nn
+from where import SUPPORT
 
 from overcast.batch import Available, Batch
 from overcast.bundle.bundle import load_bundle
@@ -33,7 +34,7 @@ from overcast.training.folder import RunFolder
 from overcast.training.plan import TrainResult
 from overcast.training.run import train as train_plan
 
-PROCESS = Path(__file__).with_name("train_process.py")
+PROCESS = SUPPORT / "train_process.py"
 TIMING = "chips_per_s"
 
 pytestmark = pytest.mark.usefixtures("one_thread")

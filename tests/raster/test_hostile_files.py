@@ -20,6 +20,7 @@ import rasterio
 import shapely
 from affine import Affine
 from raster_files import write_png, write_tiff
+from where import SUPPORT
 
 import overcast
 from overcast.batch import Modality
@@ -486,7 +487,7 @@ def test_nothing_beside_an_image_on_a_server_is_asked_for(tmp_path: Path, listen
     for side in ("ovr", "msk"):
         (tmp_path / f"a.tif.{side}").write_text(elsewhere)
     (tmp_path / "a.vrt").write_text(plain_vrt("a.tif"))
-    command = [sys.executable, str(Path(__file__).with_name("range_server.py")), str(tmp_path)]
+    command = [sys.executable, str(SUPPORT / "range_server.py"), str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         server = f"http://127.0.0.1:{process.stdout.readline().strip()}"

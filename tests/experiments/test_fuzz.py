@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from where import ROOT
 
 from overcast.errors import InputError
 
-FOLDER = Path(__file__).parent.parent / "benchmarks" / "robustness"
+FOLDER = ROOT / "benchmarks" / "robustness"
 sys.path.insert(0, str(FOLDER))
 
 import fuzz  # noqa: E402

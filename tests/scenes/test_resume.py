@@ -27,6 +27,7 @@ from test_scene import SENSOR as SCENE_SENSOR
 from test_scene import STATISTICS, Sink, kernel
 from test_scene import speckle as scene_of
 from torch import nn
+from where import IMPORTABLE
 
 from overcast.choices import Encoding, Outlines
 from overcast.errors import InputError
@@ -106,7 +107,7 @@ def in_child() -> Iterator[Child]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, IMPORTABLE)), prepend=os.pathsep)
 
         def start(function: Callable[..., object], *arguments: object, **keywords: object) -> int | None:
             process = context.Process(target=function, args=arguments, kwargs=keywords)

@@ -4,12 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 
 import pytest
 import shapely
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from where import FIXTURES
 
 from overcast.choices import SpaceNet6Side
 from overcast.data.catalogs.spacenet6 import TileCorner, tiles_from_csv
@@ -53,7 +53,7 @@ def grid(rows: int, cols: int, step: float = 100.0, side: float = 100.0) -> list
 
 @pytest.fixture(scope="module")
 def corners() -> tuple[TileCorner, ...]:
-    return tiles_from_csv(Path(__file__).parent / "fixtures" / "spacenet6_tiles.csv")
+    return tiles_from_csv(FIXTURES / "spacenet6_tiles.csv")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from method_cases import SPEC
 from runtime_cases import KINDS, Funnel, Moody, deployable, edges
 from torch import nn
+from where import IMPORTABLE
 
 from overcast.arithmetic import Precision, capabilities
 from overcast.errors import ConfigError
@@ -340,7 +341,7 @@ def test_released_network_gives_its_sessions_back_and_works_on():
 
 def in_new_process(code: str, *arguments: str) -> int:
     """The exit status of a process that runs `code`."""
-    places = (Path(__file__).parent, Path(cache.__file__).parents[2])
+    places = (*IMPORTABLE, Path(cache.__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))}
     return subprocess.run([sys.executable, "-c", code, *arguments], env=environment, check=False).returncode
 

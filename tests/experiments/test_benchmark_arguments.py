@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from where import ROOT
 
-SCRIPTS = sorted((Path(__file__).parents[1] / "benchmarks").glob("*.py"))
+SCRIPTS = sorted((ROOT / "benchmarks").glob("*.py"))
 WITH_ARGUMENTS = [path for path in SCRIPTS if "ArgumentParser(" in path.read_text(encoding="utf-8")]
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import typer
+from where import ROOT
 
 from overcast.cli import app
 from overcast.errors import ConfigError
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 PAGES = [page for page in PAGES if "generated" not in page.parts]
 GROUP: Any = typer.main.get_command(app)

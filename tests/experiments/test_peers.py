@@ -2,13 +2,13 @@
 
 import importlib.util
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from where import ROOT
 
-FOLDER = Path(__file__).parent.parent / "benchmarks" / "peers"
+FOLDER = ROOT / "benchmarks" / "peers"
 
 
 def loaded(name: str) -> ModuleType:

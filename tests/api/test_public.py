@@ -15,11 +15,12 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from raster_files import write_tiff
+from where import ROOT
 
 import overcast as oc
 from overcast.errors import ConfigError, InputError
 
-README = Path(__file__).parents[1] / "README.md"
+README = ROOT / "README.md"
 TRANSFORM = Affine(1.0, 0.0, 590_000.0, 0.0, -1.0, 5_750_000.0)
 
 

@@ -3,13 +3,13 @@
 import copy
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from method_cases import STEPS, collaborative, make_batch, state_of, total, train_step
 from pydantic import TypeAdapter
 from torch import Tensor
+from where import ROOT
 
 from overcast.batch import Available, Modality
 from overcast.methods.base import both_valid
@@ -195,7 +195,7 @@ def test_warm_up_starts_with_the_students():
 
 
 def test_the_method_page_lists_every_option_with_its_default():
-    page = (Path(__file__).parents[1] / "docs" / "method.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
     rows = {name: row for row in page.splitlines() for name in re.findall(r"^\| (`.*?`) \|", row)}
     names = set(CollaborativeOptions.model_fields) - {"name", "weights", "lambda_msa", "lambda_mfa"}
     assert {f"`{name}`" for name in names} <= set(rows)
