@@ -1,6 +1,6 @@
 """Damages every kind of file that Overcast reads, and counts what becomes of it.
 
-    python benchmarks/robustness/fuzz.py --surface all --cases 100000 --seed 0 --report build/fuzz.md
+    python -m benchmarks.robustness.fuzz --surface all --cases 100000 --seed 0 --report build/fuzz.md
 
 Each case is a valid file, made on the spot and damaged: values of another type, far too large, nested too deep, missing
 or doubled where the format has values, and bytes changed. The same surface, seed and number give the same case. The
@@ -33,8 +33,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pool import FAILURES, OUTCOMES, PROJECT, Chunk, Desk, Outcome, run_chunks
-from surfaces import SURFACES, Surface
+from benchmarks.limits import at_least
+from benchmarks.robustness.pool import FAILURES, OUTCOMES, PROJECT, Chunk, Desk, Outcome, run_chunks
+from benchmarks.robustness.surfaces import SURFACES, Surface
 
 from overcast.evaluation.machine import describe_machine
 
@@ -169,9 +170,9 @@ def main() -> int:
     parser.add_argument(
         "--surface", default="all", help="a name, its beginning, several of them apart by commas, or all"
     )
-    parser.add_argument("--cases", type=int, default=1000, help="in all, spread evenly over the surfaces")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--cases", type=at_least(1), default=1000, help="in all, spread evenly over the surfaces")
+    parser.add_argument("--seed", type=at_least(0), default=0)
+    parser.add_argument("--workers", type=at_least(1), default=2)
     parser.add_argument("--output", type=Path, default=Path("build/fuzz"), help="counts and failing files")
     parser.add_argument("--report", type=Path, help="Markdown file for the table; by default it is printed alone")
     parser.add_argument("--replay", type=Path, help="a file that was kept: say what becomes of it, and end")
@@ -186,7 +187,7 @@ def main() -> int:
     run(surfaces, each, given.seed, given.workers, record)
     found = table(record, surfaces, each)
     command = (
-        f"python benchmarks/robustness/fuzz.py --surface '{given.surface}' --cases {given.cases} --seed {given.seed}"
+        f"python -m benchmarks.robustness.fuzz --surface '{given.surface}' --cases {given.cases} --seed {given.seed}"
     )
     head = f"`{command}`, {describe_machine()}, {os.cpu_count()} cores, {dt.date.today()}.\n\n"
     print(head + found)

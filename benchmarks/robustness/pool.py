@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from surfaces import Surface
+from benchmarks.robustness.surfaces import Surface
 
 import overcast
 from overcast.errors import OvercastError, is_environment_error

@@ -8,9 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import product_seeds
-import seeds
-from mutations import (
+from benchmarks.robustness import product_seeds, seeds
+from benchmarks.robustness.mutations import (
     Mutate,
     of_bytes,
     of_csv,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -10,17 +11,16 @@ from pathlib import Path
 import pytest
 from where import ROOT
 
-SCRIPTS = sorted((ROOT / "benchmarks").glob("*.py"))
+SCRIPTS = [
+    *(path for path in sorted((ROOT / "benchmarks").rglob("*.py")) if path.parent.name != "peers"),
+    *sorted((ROOT / "tools").glob("*.py")),
+]
+"""Those of the peers run in environments of their own."""
 WITH_ARGUMENTS = [path for path in SCRIPTS if "ArgumentParser(" in path.read_text(encoding="utf-8")]
 
 
 class ParsedError(Exception):
     """Carries the parser of a script out of it."""
-
-
-@pytest.fixture(autouse=True)
-def _beside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(SCRIPTS[0].parent))
 
 
 @pytest.mark.parametrize("path", WITH_ARGUMENTS, ids=lambda path: path.stem)
@@ -52,9 +52,15 @@ def test_no_number_is_taken_unseen(path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_impossible_arguments_are_a_sentence(
     script: str, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    path = SCRIPTS[0].parent / f"{script}.py"
+    (path,) = (path for path in SCRIPTS if path.stem == script)
     monkeypatch.setattr(sys, "argv", [str(path), *arguments])
     with pytest.raises(SystemExit) as stopped:
         runpy.run_path(str(path), run_name="__main__")
     assert stopped.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_list_of_benchmarks_names_every_script():
+    listed = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    scripts = {path.stem for path in (ROOT / "benchmarks").glob("*/*.py")}
+    assert scripts == set(re.findall(r"^\* `(\w+)`: ", listed, re.MULTILINE))

@@ -9,18 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from where import ROOT
+from benchmarks.robustness import fuzz, pool
+from benchmarks.robustness.mutations import DEEP
+from benchmarks.robustness.pool import FAILURES, Chunk, Desk, run_chunks
+from benchmarks.robustness.surfaces import SURFACES, Surface
 
 from overcast.errors import InputError
-
-FOLDER = ROOT / "benchmarks" / "robustness"
-sys.path.insert(0, str(FOLDER))
-
-import fuzz  # noqa: E402
-import pool  # noqa: E402
-from mutations import DEEP  # noqa: E402
-from pool import FAILURES, Chunk, Desk, run_chunks  # noqa: E402
-from surfaces import SURFACES, Surface  # noqa: E402
 
 CASES = 20
 SEED = 0

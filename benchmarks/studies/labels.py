@@ -1,0 +1,172 @@
+"""What an optical teacher brings where labels are few: a benchmark per share of labelled places, one table and figure.
+
+    python -m benchmarks.studies.labels configs/studies/labels.yaml --output runs/labels --at-once 2
+
+Every run has the same images; at a share of 0.25 a quarter of the training places keeps its labels, chosen by the seed
+of the run, the same places for every method. Interrupted, the same command goes on. `results.csv` holds the IoU on the
+test places from SAR alone (for a method that needs both sensors, from both), a row per run; `labels.png` the difference
+to the best SAR-only method of the same seed and share, with the spread over seeds; `share14.3/report.md` the tables of
+a share, with paired differences and intervals over places.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections import defaultdict
+from datetime import date
+from pathlib import Path
+from statistics import mean
+
+import matplotlib as mpl
+from benchmarks import limits
+
+from overcast.batch import Available
+from overcast.evaluation.machine import describe_machine
+from overcast.experiments.benchmark.jobs import Job
+from overcast.experiments.benchmark.options import BenchmarkConfig, load_benchmark
+from overcast.experiments.benchmark.report import write_benchmark
+from overcast.experiments.benchmark.runner import Finished, kept, prepare_data, run_benchmark
+from overcast.experiments.benchmark.work import Outcome
+from overcast.experiments.benchmark.workers import Workers
+
+SHARES = (0.05, 0.10, 0.25, 0.50, 1.0)
+SAR_ONLY = ("sar", "sar_twin", "self_training")
+COLUMNS = ("dataset", "method", "seed", "label_share", "iou")
+Scores = dict[tuple[str, str, int, float], float]
+"""(data set, method, seed, share of labels) to the IoU on the test places."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, help="benchmark; the share of labels is added to its data sets")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the runs, the table and the figure")
+    parser.add_argument(
+        "--shares", type=limits.share, nargs="+", default=SHARES, help="of the training places with labels"
+    )
+    parser.add_argument("--at-once", type=limits.at_least(1), default=1, help="trainings at once")
+    parser.add_argument("--gpus", type=limits.at_least(0), default=0, help="GPUs of this machine")
+    parser.add_argument("--set", dest="sets", action="append", default=[], help="key=value of the benchmark")
+    given = parser.parse_args()
+    benchmark = load_benchmark(given.config, given.sets)
+    options = prepare_data(benchmark, lambda *_: None)
+    for share in given.shares:
+        part = at_share(benchmark, share)
+        folder = folder_of(given.output, share)
+        finished = run_benchmark(part, folder, options, Workers(given.at_once, given.gpus), say)
+        write_benchmark(
+            part, finished, folder, f"python -m benchmarks.studies.labels {given.config} --output {given.output}"
+        )
+        scores = collected(benchmark, given.output)
+        write_rows(scores, given.output / "results.csv")
+        draw(scores, given.output)
+    print(f"{describe_machine()}; {date.today()}")
+    for name in benchmark.datasets:
+        print_table({key: iou for key, iou in scores.items() if key[0] == name}, name)
+
+
+def at_share(benchmark: BenchmarkConfig, share: float) -> BenchmarkConfig:
+    """The benchmark with labels on a share of the training places."""
+    datasets = {
+        name: dataset.model_copy(update={"sets": (*dataset.sets, f"data.label_share={share:g}")})
+        for name, dataset in benchmark.datasets.items()
+    }
+    return benchmark.model_copy(update={"datasets": datasets})
+
+
+def folder_of(output: Path, share: float) -> Path:
+    return output / f"share{100 * share:g}"
+
+
+def say(job: Job, outcome: Outcome, done: int, total: int) -> None:
+    found = outcome.error or (f"validation IoU {outcome.validation:.3f}" if outcome.validation is not None else "done")
+    print(f"{done}/{total}  {job.config.data.label_share:g}  {job.name}: {found}", file=sys.stderr, flush=True)
+
+
+def collected(benchmark: BenchmarkConfig, output: Path) -> Scores:
+    """What is finished at every share that was begun, in earlier calls too."""
+    scores: Scores = {}
+    for folder in sorted(output.glob("share*"), key=lambda path: float(path.name.removeprefix("share"))):
+        share = float(folder.name.removeprefix("share")) / 100
+        scores |= scores_of(kept(at_share(benchmark, share), folder), share)
+    return scores
+
+
+def scores_of(finished: Finished, share: float) -> Scores:
+    """From SAR alone where the method works from it, else from both."""
+    scores: Scores = {}
+    for job, outcome in finished.runs:
+        rows = {row.available: row for row in outcome.rows}
+        row = rows.get(Available.SAR) or rows.get(Available.BOTH)
+        if row is not None:
+            scores[job.dataset, job.label, job.seed, share] = row.figures["iou"]
+    return scores
+
+
+def write_rows(scores: Scores, path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows([*run, f"{share:g}", f"{iou:.6f}"] for (*run, share), iou in scores.items())
+
+
+def gains(scores: Scores, dataset: str) -> dict[tuple[str, float], list[float]]:
+    """(method, share) to its difference to the best SAR-only method of the same seed, seed by seed.
+
+    The best is chosen by its mean over the seeds of the share, not seed by seed.
+    """
+    shares = sorted({share for name, _, _, share in scores if name == dataset})
+    found: dict[tuple[str, float], list[float]] = defaultdict(list)
+    for share in shares:
+        means = {
+            control: mean(values)
+            for control in SAR_ONLY
+            if (values := [v for (d, m, _, s), v in scores.items() if (d, m, s) == (dataset, control, share)])
+        }
+        if not means:
+            continue
+        best = max(means, key=means.__getitem__)
+        for (name, method, seed, at), iou in scores.items():
+            if (name, at) == (dataset, share) and (dataset, best, seed, share) in scores:
+                found[method, share].append(iou - scores[dataset, best, seed, share])
+    return found
+
+
+def draw(scores: Scores, output: Path) -> None:
+    """A figure per data set."""
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    for dataset in sorted({key[0] for key in scores}):
+        found = gains(scores, dataset)
+        figure, axes = plt.subplots(figsize=(7, 4.5))
+        for method in dict.fromkeys(method for method, _ in found):
+            points = sorted((share, values) for (name, share), values in found.items() if name == method)
+            xs = [100 * share for share, _ in points]
+            (line,) = axes.plot(xs, [mean(values) for _, values in points], marker="o", label=method)
+            low, high = [min(values) for _, values in points], [max(values) for _, values in points]
+            axes.fill_between(xs, low, high, alpha=0.12, color=line.get_color())
+        axes.axhline(0, color="black", linewidth=0.8)
+        axes.set(xscale="log", xlabel="training places with labels, %", ylabel="IoU minus best SAR-only method")
+        axes.legend(fontsize=7)
+        figure.tight_layout()
+        figure.savefig(output / f"labels-{dataset}.png", dpi=150)
+        plt.close(figure)
+
+
+def print_table(scores: Scores, name: str) -> None:
+    shares = sorted({share for *_, share in scores})
+    print(f"\n{name}: IoU on the test places, mean over seeds (least .. most)\n")
+    print(f"| method | {' | '.join(f'{100 * share:g} %' for share in shares)} |")
+    print("|---" * (len(shares) + 1) + "|")
+    for method in dict.fromkeys(method for _, method, _, _ in scores):
+        cells = []
+        for share in shares:
+            ious = [iou for (_, label, _, at), iou in scores.items() if (label, at) == (method, share)]
+            cells.append(f"{mean(ious):.3f} ({min(ious):.3f} .. {max(ious):.3f})" if ious else "")
+        print(f"| `{method}` | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    limits.as_command(main)
