@@ -44,6 +44,12 @@ def _interruptible() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_models(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Models that whoever runs the tests has added are not looked at, here or in the processes that tests start."""
+    os.environ["OVERCAST_MODELS"] = str(tmp_path_factory.mktemp("models"))
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder data set of 8 places with 3 chips of 64 x 64 px each, places 1 km apart (EPSG:32631)."""

@@ -132,3 +132,12 @@ class EvaluatedPart(StrEnum):
 
     VALIDATION = "validation"
     TEST = "test"
+
+
+class WeightStorage(StrEnum):
+    """How matrices and kernels lie in the file of weights; what computes with them has a precision of its own."""
+
+    FLOAT32 = "float32"
+    """As they were trained."""
+    FLOAT16 = "float16"
+    """Rounded to half precision: half the size. Vectors (batch statistics, biases) stay in float32."""

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from overcast.batch import Batch, Modality
 from overcast.bundle.bundle import load_bundle, release_bundle, save_bundle
 from overcast.bundle.record import BundleFacts, Kind
+from overcast.choices import WeightStorage
 from overcast.data.catalogs.folder import folder_catalog
 from overcast.data.chips import Chip
 from overcast.data.identity import chip_set_identity, training_data
@@ -142,6 +143,8 @@ def test_both_kinds_predict_what_the_method_predicted(
 
 def test_release_is_half_the_size_and_predicts_the_same(bundle: Path, tmp_path: Path) -> None:
     info = release_bundle(bundle, tmp_path / "release", {"test sar": {"iou": 0.4}})
+    assert (load_bundle(bundle).info.storage, info.storage) == (WeightStorage.FLOAT32, WeightStorage.FLOAT16)
+    assert "weights in float16, sha256" in (tmp_path / "release" / "README.md").read_text(encoding="utf-8")
     assert info.metrics == {"validation sar": {"iou": 0.5, "f1": 0.6667}, "test sar": {"iou": 0.4}}
     before, after = load_bundle(bundle), load_bundle(tmp_path / "release")
     sizes = [(path / "model.safetensors").stat().st_size for path in (before.path, after.path)]
@@ -151,6 +154,32 @@ def test_release_is_half_the_size_and_predicts_the_same(bundle: Path, tmp_path: 
     with torch.inference_mode():
         difference = (before.standardised_network(sar).sigmoid() - after.standardised_network(sar).sigmoid()).abs()
     assert 0 < difference.max() < 0.01
+
+
+def test_release_in_single_precision_changes_no_bit(bundle: Path, tmp_path: Path) -> None:
+    release_bundle(bundle, tmp_path / "release", {}, WeightStorage.FLOAT32)
+    before, after = (load_file(path / "model.safetensors") for path in (bundle, tmp_path / "release"))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "storage", "meant"),
+    [
+        (torch.float64, "float32", "has numbers of type 'F64', expected F32"),
+        (torch.float16, "float32", "has numbers of type 'F16', expected F32"),
+        (torch.bfloat16, "float16", "has numbers of type 'BF16', expected F16"),
+        (torch.int8, None, "has numbers of type 'I8', expected F16"),
+    ],
+)
+def test_numbers_of_another_type_are_refused(bundle: Path, dtype: torch.dtype, storage: str | None, meant: str) -> None:
+    weights = bundle / "model.safetensors"
+    tensors = load_file(weights)
+    name = next(name for name, tensor in sorted(tensors.items()) if tensor.ndim > 1)
+    save_file(tensors | {name: tensors[name].to(dtype)}, weights)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    _edit(bundle / "bundle.json", lambda record: record.update(weights_sha256=digest, storage=storage))
+    with pytest.raises(BundleError, match=meant):
+        load_bundle(bundle)
 
 
 def test_release_needs_a_deployable_bundle(made: Made, tmp_path: Path) -> None:
@@ -361,6 +390,8 @@ def test_card_has_front_matter_radiometry_and_scores(bundle: Path, made: Made, t
     _, front, body = card.split("---\n", 2)
     assert yaml.safe_load(front)["license"] == "cc-by-4.0"
     assert "sar" in yaml.safe_load(front)["tags"]
+    (index,) = yaml.safe_load(front)["model-index"]
+    assert index["results"][0]["metrics"] == [{"type": "f1", "value": 0.6667}, {"type": "iou", "value": 0.5}]
     assert "| SAR | HH, HV | dB | 0.5 m | north |" in body
     assert "| validation sar | 0.6667 | 0.5000 |" in body
     facts = made.facts.model_copy(update={"licence": "ask: the owner"})
@@ -368,7 +399,7 @@ def test_card_has_front_matter_radiometry_and_scores(bundle: Path, made: Made, t
     front = (tmp_path / "b" / "README.md").read_text(encoding="utf-8").split("---\n", 2)[1]
     assert yaml.safe_load(front) | {"tags": []} == {
         "license": "other", "library_name": "overcast", "pipeline_tag": "image-segmentation", "tags": [],
-        "license_name": "ask: the owner",
+        "license_name": "ask: the owner", "metrics": ["f1", "iou"], "model-index": [index],
     }  # fmt: skip
 
 

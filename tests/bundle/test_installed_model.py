@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from overcast.batch import IGNORE_LABEL
 from overcast.bundle.bundle import BUNDLED, WEIGHTS, load_bundle
 from overcast.bundle.item import ITEM, model_item
+from overcast.choices import WeightStorage
 from overcast.cli import app
 from overcast.errors import InputError, RadiometryError
 from overcast.metrics.pixel import PixelCounts, count_pixels
@@ -43,6 +44,7 @@ def test_it_is_small_and_says_what_it_is() -> None:
     assert info.method.name == "cmhcl"
     assert info.inputs == ("sar",)
     assert info.data.simulated
+    assert info.storage is WeightStorage.FLOAT16
     card = (BUNDLED / "README.md").read_text()
     assert "Trained on simulated radar" in card
     assert f"{info.metrics['test sar']['iou']:.4f}" in card

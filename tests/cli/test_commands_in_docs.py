@@ -105,7 +105,7 @@ def test_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("overcast.bundle.contract.bundle_folder", lambda *_, **__: interrupted())
+    monkeypatch.setattr("overcast.installed.scenes.model_for_files", lambda *_, **__: interrupted())
     result = CliRunner().invoke(app, ["predict", "a.tif"])
     assert result.exit_code == 130
     assert "interrupted; run the same command again to go on." in result.stderr

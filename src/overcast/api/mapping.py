@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from overcast.api.model import Model, load_model
 from overcast.api.optical import Optical
 from overcast.api.prediction import RASTER_ENDINGS, Prediction
 from overcast.errors import ConfigError, InputError
+from overcast.installed.scenes import model_for_array, model_for_files, model_to_prepare_for
 from overcast.metrics.footprints import FootprintOptions, FootprintScores, score_footprints
 from overcast.preparation.options import PrepareOptions
 from overcast.preparation.run import PrepareSummary, prepare_scene
@@ -28,6 +30,7 @@ from overcast.scenes.declare import scene_radiometry
 from overcast.scenes.ground import area_of
 from overcast.scenes.predict import PredictOptions, predict_file
 
+_LOGGER = logging.getLogger("overcast")
 Named = str | Path
 Files = Named | Sequence[Named]
 
@@ -49,7 +52,8 @@ def predict(  # noqa: PLR0913  # each is a word of the user's own
     Args:
         scene: One file, or several on one grid whose bands together, in order, are the model's. Or an array
             (C, H, W) in the model's unit; NaN or the declared nodata is no data.
-        model: A loaded model, or the path of one; None takes the installed model.
+        model: A loaded model, the name of an installed one, or a path. None takes the installed model that fits what
+            the scene declares, of an array its number of bands; `Prediction.model` says which one and why.
         output: Files to write: footprints (.gpkg, .parquet, .geojson), probability (.tif), or both. What is not named
             here is kept in a temporary folder as long as the returned object lives.
         declared: What the pixels mean, where the files do not say: bands, unit, nodata, gsd_m, radar_side. For an
@@ -72,7 +76,7 @@ def predict(  # noqa: PLR0913  # each is a word of the user's own
         >>> prediction = predict("scene.tif", output="footprints.gpkg")  # doctest: +SKIP
     """
     beside = Optical.input_of(optical)
-    used = model if isinstance(model, Model) else load_model(model, full=beside is not None)
+    used, said = _used(scene, model, declared, every_branch=beside is not None)
     options = options or PredictOptions()
     options = options if area is None else replace(options, area=area_of(area))
     footprints, probability = _targets(_several(output))
@@ -98,7 +102,7 @@ def predict(  # noqa: PLR0913  # each is a word of the user's own
             optical=beside,
         )
         stack.pop_all()
-    return Prediction(summary, folder)
+    return Prediction(summary, folder, said)
 
 
 def prepare(
@@ -112,13 +116,18 @@ def prepare(
     Args:
         inputs: Files: `scene.tif`, `HV=b.tif`, or `HV=scene.tif@2` for its second band.
         output: GeoTIFF to write, .tif.
-        model: Decides bands, unit, pixel size and radar side; None is the installed one.
+        model: Decides bands, unit, pixel size and radar side: a loaded model, the name of an installed one, or a
+            path; None is the installed one that uses most of the input's bands.
         options: What the files do not say.
 
     Raises:
         RadiometryError: Something is unknown, ambiguous or implausible; the message says what to state.
         InputError: A file is missing or damaged, or the output cannot be written.
     """
+    if model is None:
+        choice = model_to_prepare_for(_several(inputs), None if options is None else options.bands)
+        _LOGGER.info("%s", choice.sentence)
+        model = choice.model.folder
     used = model if isinstance(model, Model) else load_model(model)
     return prepare_scene(_several(inputs), used.bundle, Path(output), options)
 
@@ -135,6 +144,25 @@ def score(predicted: Named, reference: Named, options: FootprintOptions | None =
         InputError: A file cannot be read or names no coordinate system, or the reference is empty.
     """
     return score_footprints(Path(predicted), Path(reference), options)
+
+
+def _used(
+    scene: Files | NDArray[np.number],
+    model: Model | Named | None,
+    declared: Mapping[str, object] | None,
+    *,
+    every_branch: bool,
+) -> tuple[Model, str]:
+    """The model, and which one it is, with the reason where nobody named it."""
+    if model is not None:
+        used = model if isinstance(model, Model) else load_model(model, full=every_branch)
+        return used, f"model {used.name}: as named"
+    if isinstance(scene, np.ndarray):
+        choice = model_for_array(scene.shape, declared)
+    else:
+        choice = model_for_files([located(name) for name in _several(scene)], declared, every_branch=every_branch)
+    _LOGGER.info("%s", choice.sentence)
+    return load_model(choice.model.folder), choice.sentence
 
 
 def _several(names: Files) -> list[Named]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from overcast.batch import Modality
 from overcast.bundle.bundle import BUNDLED, CARD, Bundle, load_bundle
-from overcast.bundle.contract import bundle_folder
+from overcast.installed.folders import model_folder
 from overcast.raster.radiometry import SensorRadiometry
 
 
@@ -60,15 +60,16 @@ def load_model(path: str | Path | None = None, *, full: bool = False) -> Model:
     """Load a model.
 
     Args:
-        path: A run folder of `train`, or a bundle folder. None loads the model that is installed with Overcast.
+        path: The name of an installed model (`overcast models` lists them), a run folder of `train`, or a bundle
+            folder. A folder whose name is also an installed model's is meant by `./NAME`, or as a `Path`. None loads
+            the first model that is installed with Overcast.
         full: Of a run folder take every branch, as `predict` needs it to use an optical image too.
 
     Raises:
-        BundleError: A file of the model is missing, damaged or made by another version.
+        BundleError: There is no such model, or a file of it is missing, damaged or made by another version.
 
     Example:
         >>> load_model().class_name
         'building'
     """
-    folder = BUNDLED if path is None else Path(path)
-    return Model(load_bundle(bundle_folder(folder, full=full)))
+    return Model(load_bundle(BUNDLED if path is None else model_folder(path, full=full)))

@@ -45,6 +45,8 @@ class Prediction:
     """Counts, areas, durations, and where the files lie."""
     folder: Path = field(repr=False)
     """Holds the files that the caller did not name; it is removed with this object."""
+    model: str = ""
+    """Which model mapped the scene, and why that one."""
 
     def __post_init__(self) -> None:
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)

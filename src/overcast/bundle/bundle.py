@@ -30,13 +30,14 @@ from overcast.bundle import contract
 from overcast.bundle.card import model_card
 from overcast.bundle.item import ITEM, model_item
 from overcast.bundle.record import FORMAT_VERSION, BundleFacts, BundleInfo, Kind
+from overcast.choices import WeightStorage
 from overcast.errors import BundleError, ConfigError
 from overcast.methods.base import Method
 from overcast.methods.options import build_deployable, build_method
 from overcast.models.direct import Sight, probability
 from overcast.reading import explained, first_line, quoted, read_json
 
-WEIGHTS, RECORD, CARD = "model.safetensors", contract.RECORD, "README.md"
+WEIGHTS, RECORD, CARD = contract.WEIGHTS, contract.RECORD, contract.CARD
 
 BUNDLED = contract.INSTALLED
 """The model that is installed with the package: buildings from four X-band polarisations at 1 m, trained on simulated
@@ -84,43 +85,56 @@ class Bundle:
         return probability(self.standardised_network, sights, values, self.info.temperature)
 
 
-def installed_or_folder(name: str) -> Path:
-    """The bundle of a folder, of a run folder, or the installed one by its name."""
-    if name == BUNDLED.name:
-        return BUNDLED
-    path = Path(name).expanduser().absolute()
-    return path / "full" if not (path / RECORD).is_file() and (path / "full" / RECORD).is_file() else path
-
-
 def save_bundle(path: Path, method: Method, kind: Kind, facts: BundleFacts) -> BundleInfo:
     """Write a bundle beside `path` and rename it into place, replacing a bundle that is there.
 
     Raises BundleError where `path` is something else.
     """
     module: nn.Module = method.deployable() if kind is Kind.DEPLOYABLE else method
-    return _write_bundle(path, plain_tensors(module), kind, method.deployed_inputs, facts)
+    return _write_bundle(
+        path, _Contents(plain_tensors(module), kind, method.deployed_inputs, WeightStorage.FLOAT32), facts
+    )
 
 
-def release_bundle(source: Path, target: Path, metrics: dict[str, dict[str, float]]) -> BundleInfo:
-    """Write a deployable bundle again with matrices in half precision, half the size, and further `metrics`.
+def release_bundle(
+    source: Path, target: Path, metrics: dict[str, dict[str, float]], storage: WeightStorage = WeightStorage.FLOAT16
+) -> BundleInfo:
+    """Write a deployable bundle again for others, with further `metrics`.
 
-    Vectors (batch statistics, biases) stay in single precision; `load_bundle` computes in single precision.
+    Args:
+        source: The bundle.
+        target: Folder of the new one.
+        metrics: Added to those in the record.
+        storage: Half precision is half the size; `load_bundle` computes in single precision all the same.
+
+    Raises BundleError where the bundle holds every branch, or `target` is something else than a bundle.
     """
     bundle = load_bundle(source)
     if bundle.info.kind is not Kind.DEPLOYABLE:
         raise BundleError(f"{source} holds every branch: release the deployable bundle beside it.")
-    tensors = {
-        name: tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
-        for name, tensor in plain_tensors(bundle.standardised_network).items()
-    }
+    tensors = plain_tensors(bundle.standardised_network)
+    if storage is WeightStorage.FLOAT16:
+        tensors = {name: tensor.half() if _is_matrix(tensor) else tensor for name, tensor in tensors.items()}
     facts = BundleFacts(**{name: getattr(bundle.info, name) for name in BundleFacts.model_fields})
     facts = facts.model_copy(update={"metrics": facts.metrics | metrics})
-    return _write_bundle(target, tensors, bundle.info.kind, bundle.info.inputs, facts)
+    return _write_bundle(target, _Contents(tensors, bundle.info.kind, bundle.info.inputs, storage), facts)
 
 
-def _write_bundle(
-    path: Path, tensors: dict[str, Tensor], kind: Kind, inputs: tuple[Modality, ...], facts: BundleFacts
-) -> BundleInfo:
+def _is_matrix(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.ndim > 1
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What a file of weights holds."""
+
+    tensors: dict[str, Tensor]
+    kind: Kind
+    inputs: tuple[Modality, ...]
+    storage: WeightStorage
+
+
+def _write_bundle(path: Path, contents: _Contents, facts: BundleFacts) -> BundleInfo:
     if path.exists() and not (path / RECORD).is_file():
         raise BundleError(f"{path} exists and is not a bundle: choose another folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,19 +142,17 @@ def _write_bundle(
     try:
         folder = beside / "new"
         folder.mkdir()
-        (folder / WEIGHTS).write_bytes(save(tensors))
+        (folder / WEIGHTS).write_bytes(save(contents.tensors))
         info = BundleInfo(
             **{name: getattr(facts, name) for name in BundleFacts.model_fields},
-            kind=kind,
-            inputs=inputs,
+            kind=contents.kind,
+            inputs=contents.inputs,
             outputs=facts.network.targets.names,
             weights_sha256=_file_sha256(folder / WEIGHTS),
+            storage=contents.storage,
         )
         (folder / RECORD).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        record = info.model_dump(mode="json")
-        (folder / CARD).write_text(model_card(record), encoding="utf-8")
-        item = model_item(record, WEIGHTS, (folder / WEIGHTS).stat().st_size)
-        (folder / ITEM).write_text(json.dumps(item, indent=2) + "\n", encoding="utf-8")
+        describe_bundle(folder, info)
         if path.exists():
             path.rename(beside / "old")
         try:
@@ -152,6 +164,14 @@ def _write_bundle(
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return info
+
+
+def describe_bundle(folder: Path, info: BundleInfo) -> None:
+    """Write the model card and the STAC item of a bundle beside its weights."""
+    record = info.model_dump(mode="json")
+    (folder / CARD).write_text(model_card(record), encoding="utf-8")
+    item = model_item(record, WEIGHTS, (folder / WEIGHTS).stat().st_size)
+    (folder / ITEM).write_text(json.dumps(item, indent=2) + "\n", encoding="utf-8")
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -217,10 +237,10 @@ def _require_shapes(info: BundleInfo, path: Path) -> None:
     Shapes are those of the weights' header and of a network without memory: a record that asks for more than the file
     holds allocates nothing.
     """
-    found = _shapes(path / WEIGHTS)
+    found = _header(path / WEIGHTS)
     try:
         with torch.device("meta"):
-            expected = {name: list(tensor.shape) for name, tensor in _untrained(info).state_dict().items()}
+            expected = {name: _entry(tensor) for name, tensor in _untrained(info).state_dict().items()}
     except (ConfigError, RuntimeError, ValueError) as error:
         reason = first_line(error)
         raise BundleError(
@@ -232,17 +252,30 @@ def _require_shapes(info: BundleInfo, path: Path) -> None:
         first = quoted((missing + left_over)[0])
         counts = f"{len(missing)} tensors missing, {len(left_over)} unknown, first {first}"
         raise BundleError(f"{message}: {counts}; train or copy again.")
-    for name, shape in expected.items():
-        if shape != found[name]:
-            differing = f"{quoted(name)} has shape {quoted(found[name])}, expected {quoted(shape)}"
+    for name, (shape, dtype) in expected.items():
+        if shape != found[name][0]:
+            differing = f"{quoted(name)} has shape {quoted(found[name][0])}, expected {quoted(shape)}"
+            raise BundleError(f"{message}: {differing}; train or copy again.")
+        stored = "F16" if info.storage is not WeightStorage.FLOAT32 and dtype == "F32" and len(shape) > 1 else dtype
+        if found[name][1] not in {dtype, stored}:
+            differing = f"{quoted(name)} has numbers of type {quoted(found[name][1])}, expected {stored}"
             raise BundleError(f"{message}: {differing}; train or copy again.")
 
 
-def _shapes(path: Path) -> dict[str, list[int]]:
-    """Shape by tensor, from the header of a file of weights."""
+_Entry = tuple[list[int], str]
+"""Shape, and type of the numbers as safetensors calls it."""
+
+
+def _entry(tensor: Tensor) -> _Entry:
+    return list(tensor.shape), {torch.float32: "F32", torch.int64: "I64"}.get(tensor.dtype, str(tensor.dtype))
+
+
+def _header(path: Path) -> dict[str, _Entry]:
+    """What the header of a file of weights says of each tensor."""
     try:
         with safe_open(path, "pt") as file:
-            return {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # no mapping
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+            return {name: (list(part.get_shape()), str(part.get_dtype())) for name, part in slices.items()}
     except (SafetensorError, OSError) as error:
         raise BundleError(f"{path} is truncated or damaged ({first_line(error)}): copy the bundle again.") from error
 

@@ -42,7 +42,23 @@ def _front_matter(record: Mapping[str, Any]) -> str:
     }
     if not known:
         front["license_name"] = licence
+    if record["metrics"]:
+        front["metrics"] = sorted({name for values in record["metrics"].values() for name in values})
+        front["model-index"] = [_index(record)]
     return "---\n" + yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip() + "\n---"
+
+
+def _index(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores in the form that the hub shows beside a model."""
+    results = [
+        {
+            "task": {"type": "image-segmentation"},
+            "dataset": {"name": f"{record['data']['name']}, {subset}", "type": "other"},
+            "metrics": [{"type": name, "value": value} for name, value in sorted(values.items())],
+        }
+        for subset, values in record["metrics"].items()
+    ]
+    return {"name": f"{record['class_name']} {record['method']['name']}", "results": results}
 
 
 def _summary(record: Mapping[str, Any]) -> str:
@@ -109,9 +125,13 @@ def _provenance(record: Mapping[str, Any]) -> str:
         f"{SIMULATED if data['simulated'] else ''}"
         f"Trained for {record['steps']} steps with seed {record['seed']} by overcast {record['overcast_version']}"
         f"{'' if record.get('precision') is None else ' in ' + record['precision']}; "
-        f"encoder `{record['network']['encoder']}`; weights sha256 `{record['weights_sha256']}`."
+        f"encoder `{record['network']['encoder']}`; weights{_storage(record)} sha256 `{record['weights_sha256']}`."
         f"{_parent(record)}{_teacher(record)}"
     )
+
+
+def _storage(record: Mapping[str, Any]) -> str:
+    return "" if record.get("storage") is None else f" in {record['storage']},"
 
 
 def _parent(record: Mapping[str, Any]) -> str:

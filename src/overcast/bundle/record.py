@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from overcast import __version__
 from overcast.arithmetic import Precision
 from overcast.batch import Modality
+from overcast.choices import WeightStorage
 from overcast.data.identity import TrainingData
 from overcast.data.targets import Target
 from overcast.methods.options import MethodOptions
@@ -89,3 +90,5 @@ class BundleInfo(BundleFacts):
     """What each of its logits says, in order."""
     overcast_version: str = __version__
     weights_sha256: str
+    storage: WeightStorage | None = None
+    """How the weights lie in their file; None: not known."""

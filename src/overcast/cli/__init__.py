@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from overcast import __version__
-from overcast.cli import bench, benchmarks, check, data, distil, maps, models, prepare, scenes, serve, view
+from overcast.cli import bench, benchmarks, check, data, distil, installed, maps, models, prepare, scenes, serve, view
 from overcast.cli.commands import Commands, SceneCommand
 from overcast.errors import EXIT_INTERNAL, OvercastError, exit_code, is_environment_error, remedy
 
@@ -49,6 +49,7 @@ for command in (
         app.command("predict" if command is maps.predict else "map", cls=SceneCommand)(command)
     else:
         app.command()(command)
+app.add_typer(installed.models_app, name="models")
 app.add_typer(data.splits_app, name="splits")
 app.add_typer(bench.bench_app, name="bench")
 

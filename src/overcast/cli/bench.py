@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,7 +27,12 @@ def bench() -> None:
 def scene(
     *,
     model: Annotated[
-        Path | None, typer.Option("--model", "-m", help="Bundle or run folder; without it the installed model.")
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Installed model, bundle or run folder; without it the first that is installed with Overcast.",
+        ),
     ] = None,
     size: Annotated[int, typer.Option(min=64, help="Side of the scene in pixels.")] = 4000,
     runtimes: Annotated[
@@ -61,11 +65,12 @@ def scene(
     from overcast.bundle.bundle import BUNDLED
     from overcast.experiments.speed.report import facts, plain, text
     from overcast.experiments.speed.scene import Request, bench_scene, cases, measured_precisions
+    from overcast.installed.folders import model_folder
 
-    folder, machine = model or BUNDLED, capabilities()
+    folder, machine = BUNDLED if model is None else model_folder(model), capabilities()
     place = settled_device(device, machine)
     request = Request(
-        model=folder / "bundle" if (folder / "bundle").is_dir() else folder,
+        model=folder,
         size_px=size,
         runtimes=tuple(runtimes or (one for one in Runtime if one is not Runtime.AUTO)),
         precisions=measured_precisions(precisions or (), place, machine),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,12 +24,12 @@ RARE = (
 """Keys of `--set`; `overcast.cli.rare.RareOptions` says what they mean."""
 
 ModelOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--model",
         "-m",
-        help="Bundle, or run folder of `overcast train`. Without it the model that is installed with Overcast maps "
-        "buildings: HH, HV, VH, VV in dB at 1 m, trained on simulated radar.",
+        help="Installed model (`overcast models`), bundle, or run folder of `overcast train`. Without it the "
+        "installed model that takes the scene as it is declared.",
         rich_help_panel=MACHINE,
     ),
 ]

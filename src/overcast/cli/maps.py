@@ -158,7 +158,7 @@ def map_scenes(
     polygons = (threshold, min_area_m2, outlines)
     wanted = Wanted(model, numbers, (area, optical, clouds), polygons, device, tuple(sets or ()), overwrite)
     wanted.check()
-    folder = wanted.folder()
+    folder = wanted.folder_for_many(scenes)
     contract = read_contract(folder)
     found = find_scenes(scenes, () if contract is None else contract.sensor.bands)
 
@@ -187,7 +187,7 @@ def _predict(
 
     files, targets = [located(name) for name in scene], [path for path in (probability, footprints) if path is not None]
     wanted.check()
-    folder = wanted.folder()
+    folder = wanted.folder(files)
     sensor = look_ahead(files, wanted.declared(), read_contract(folder), targets, overwrite=wanted.overwrite)
 
     from overcast.bundle.bundle import load_bundle

@@ -40,7 +40,7 @@ def train(
     sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for example training.steps=500.")] = None,
     start: Annotated[
         str | None,
-        typer.Option("--from", help="Bundle or run folder to start from, or the name of the installed model."),
+        typer.Option("--from", help="Installed model (`overcast models`), bundle or run folder to start from."),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on where a stopped run stands; --no-resume starts afresh.")] = True,
 ) -> None:
@@ -138,7 +138,7 @@ def show_comparison(comparison: Comparison) -> None:
 
 def describe(
     *,
-    what: Annotated[Path, typer.Argument(help="Configuration YAML, run folder or bundle.")],
+    what: Annotated[str, typer.Argument(help="Configuration YAML, run folder, bundle or installed model.")],
     size_px: Annotated[int, typer.Option(help="Side of the image that multiply-adds are counted for.")] = 512,
     sar_bands: Annotated[int, typer.Option(help="For a configuration whose data set is not at hand.")] = 4,
     optical_bands: Annotated[int, typer.Option(help="For a configuration whose data set is not at hand.")] = 3,
@@ -158,12 +158,15 @@ def describe(
         _show_description(described, size_px)
 
 
-def _method_of(what: Path, bands: tuple[int, int], sets: list[str]) -> Method:
-    """The method of a run folder, a bundle or a configuration, without ImageNet weights."""
+def _method_of(name: str, bands: tuple[int, int], sets: list[str]) -> Method:
+    """The method of a run folder, a bundle, an installed model or a configuration, without ImageNet weights."""
     from overcast.bundle.bundle import RECORD, load_bundle
     from overcast.config import load_config
+    from overcast.installed.folders import find_installed
     from overcast.methods.options import build_method
 
+    installed = find_installed(name)
+    what = Path(name) if installed is None else installed.folder
     folder = what / "full" if (what / "full").is_dir() else what
     if folder.is_dir() or folder.name == RECORD:
         info = load_bundle(folder.parent if folder.name == RECORD else folder).info
@@ -196,7 +199,11 @@ def _show_description(described: dict[str, object], size_px: int) -> None:
 def export(
     *,
     model: Annotated[
-        Path | None, typer.Argument(help="Bundle or run folder; without it the installed model.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="Installed model, bundle or run folder; without it the first that is installed with Overcast.",
+            show_default=False,
+        ),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .onnx.")],
     tile: Annotated[int, typer.Option(help="Side of the square tiles in pixels, a multiple of 32.")] = 512,
@@ -223,14 +230,13 @@ def export(
     """
     from overcast.bundle.bundle import BUNDLED, load_bundle
     from overcast.errors import ConfigError
+    from overcast.installed.folders import model_folder
     from overcast.scenes.export import ByteRange, export_model
     from overcast.scenes.export_int8 import export_int8
     from overcast.scenes.model import SceneModel
 
-    folder = model or BUNDLED
-    loaded = SceneModel.of(
-        load_bundle(folder / "bundle" if (folder / "bundle").is_dir() else folder), calibrated=calibrated
-    )
+    folder = BUNDLED if model is None else model_folder(model)
+    loaded = SceneModel.of(load_bundle(folder), calibrated=calibrated)
     if (precision is ExportPrecision.INT8) is not bool(calibrate):
         raise ConfigError("--precision int8 and --calibrate belong together: name scenes like those to be mapped.")
     if calibrate:

@@ -27,8 +27,13 @@ def prepare(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Scene to write, .tif (cloud-optimised GeoTIFF).")],
     model: Annotated[
-        Path | None,
-        typer.Option("--model", "-m", help="Bundle or run folder that the scene is for; default: the installed model."),
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Installed model, bundle or run folder that the scene is for; default: the installed one for its "
+            "bands.",
+        ),
     ] = None,
     for_training: Annotated[
         bool, typer.Option("--for-training", help="For no model: every band, calibrated, to train on.")
@@ -93,8 +98,10 @@ def prepare(
 
     Example: `overcast prepare quad.tif --bands VV,VH,HV,HH --unit amplitude --radar-side north -o scene.tif`
     """
-    from overcast.bundle.contract import INSTALLED, ModelContract, bundle_folder, require_contract
+    from overcast.bundle.contract import ModelContract, require_contract
     from overcast.errors import ConfigError
+    from overcast.installed.folders import model_folder
+    from overcast.installed.scenes import model_to_prepare_for
     from overcast.preparation.aim import ForTraining
     from overcast.preparation.run import prepare_scene
 
@@ -104,9 +111,6 @@ def prepare(
         raise ConfigError("--for-training asks no model: leave out --model.")
     if not for_training and (to is not None or gsd is not None):
         raise ConfigError("--to and --gsd choose what a model decides otherwise: give --for-training with them.")
-    if model is None and not for_training:
-        model = INSTALLED
-        typer.echo(f"model {model.name}: installed with Overcast, trained on simulated radar", err=True)
     options = PrepareOptions(
         bands=None if bands is None else tuple(band.strip().upper() for band in bands.split(",")),
         unit=unit,
@@ -128,7 +132,11 @@ def prepare(
     )
     aim: ModelContract | ForTraining = ForTraining(to or Unit.DECIBEL, gsd)
     if model is not None:
-        aim = require_contract(bundle_folder(model))
+        aim = require_contract(model_folder(model))
+    elif not for_training:
+        choice = model_to_prepare_for(inputs, options.bands)
+        typer.echo(choice.sentence, err=True)
+        aim = require_contract(choice.model.folder)
     with counting_bar("preparing", "km²") as update:
         summary = prepare_scene(inputs, aim, output, options, dry_run=dry_run, progress=update)
     _show(summary, as_json=as_json)

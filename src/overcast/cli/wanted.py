@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from overcast.raster.units import RadarSide, Unit
 
 if TYPE_CHECKING:
     from overcast.cli.rare import RareOptions
+    from overcast.installed.choice import Choice
     from overcast.scenes.ground import Area
     from overcast.scenes.job import PredictOptions
     from overcast.scenes.sky import OpticalInput
@@ -36,7 +38,8 @@ class Declared:
 class Wanted:
     """Everything of the command line that does not depend on the number of scenes."""
 
-    model: Path | None
+    model: str | None
+    """Name of an installed model, or path of another; None: the installed one that takes the scene."""
     numbers: Declared
     place: tuple[str | None, list[str] | None, str | None]
     """`--area`, `--optical`, `--clouds`."""
@@ -75,13 +78,26 @@ class Wanted:
         for part in ("rare", "area", "image"):
             getattr(self, part)
 
-    def folder(self) -> Path:
-        """The bundle; says which one where none was named."""
-        from overcast.bundle.contract import INSTALLED, bundle_folder
+    def folder(self, files: Sequence[Path]) -> Path:
+        """The bundle for one scene; says which one, and why, where none was named."""
+        from overcast.installed.scenes import model_for_files
 
-        if self.model is None:
-            typer.echo(f"model {INSTALLED.name}: installed with Overcast, trained on simulated radar", err=True)
-        return bundle_folder(self.model or INSTALLED, full=self.image is not None)
+        if self.model is not None:
+            return self._named(self.model)
+        return _said(model_for_files(files, self.declared(), every_branch=self.image is not None))
+
+    def folder_for_many(self, scenes: Sequence[str]) -> Path:
+        """The same for many scenes, as the user names them."""
+        from overcast.installed.scenes import model_for_many
+
+        if self.model is not None:
+            return self._named(self.model)
+        return _said(model_for_many(scenes, self.declared(), every_branch=self.image is not None))
+
+    def _named(self, model: str) -> Path:
+        from overcast.installed.folders import model_folder
+
+        return model_folder(model, full=self.image is not None)
 
     def declared(self) -> dict[str, object]:
         """What is declared of the numbers, by the keys of `SensorRadiometry`; None: not declared."""
@@ -123,3 +139,8 @@ class Wanted:
             area=self.area,
             mixing=self.beside.chosen_mixing(),
         )
+
+
+def _said(choice: Choice) -> Path:
+    typer.echo(choice.sentence, err=True)
+    return choice.model.folder

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator, model_validator
 
 from overcast.arithmetic import AUTO, Precision, capabilities, settled_device, settled_precision
-from overcast.bundle.bundle import BUNDLED, installed_or_folder
 from overcast.config.data import DataOptions, build_data
 from overcast.config.data_section import with_default
 from overcast.config.network import AugmentationOptions, NetworkOptions, build_augmentation
 from overcast.config.recipe import EvaluationSection, Recipe, with_recipe
 from overcast.data.mix import scored, with_label_share
 from overcast.data.targets import Targets
+from overcast.installed.folders import find_installed, start_folder
 from overcast.methods.options import CmhclOptions, MethodOptions
 from overcast.models.spec import NetworkSpec
 from overcast.section import Section
@@ -32,14 +32,14 @@ class StartOptions(Section):
     """The model that training starts from."""
 
     bundle: str = Field(min_length=1)
-    """Bundle or run folder, or the name of the installed model. Its architecture must be that of `network`."""
+    """Bundle or run folder, or the name of an installed model. Its architecture must be that of `network`."""
     rate: float = Field(default=1.0, gt=0, le=1)
     """Factor of the learning rate for what is taken over."""
 
     @field_validator("bundle")
     @classmethod
     def _where_it_lies(cls, bundle: str) -> str:
-        return bundle if bundle == BUNDLED.name else str(installed_or_folder(bundle))
+        return bundle if find_installed(bundle) is not None else str(start_folder(bundle))
 
 
 class RunConfig(Section):
@@ -128,7 +128,7 @@ def build_plan(config: RunConfig, output: Path | None = None) -> Plan:
         licence=config.licence or catalog.licence,
         settings=config.model_dump(mode="json"),
         settings_yaml=config_yaml(config),
-        start=None if config.start is None else Start(installed_or_folder(config.start.bundle), config.start.rate),
+        start=None if config.start is None else Start(start_folder(config.start.bundle), config.start.rate),
     )
 
 

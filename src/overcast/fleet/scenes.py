@@ -53,6 +53,11 @@ def find_scenes(arguments: Sequence[str], bands: Sequence[str]) -> list[SceneSpe
     return named
 
 
+def first_scene(arguments: Sequence[str], bands: Sequence[str]) -> SceneSpec:
+    """The first of the same scenes, without a look at the others. Raises InputError where it cannot be found."""
+    return next(spec for argument in arguments for spec in _scenes_of(argument, bands))
+
+
 def _scenes_of(argument: str, bands: Sequence[str]) -> Iterator[SceneSpec]:
     record = record_of(argument)
     if record is not None:

@@ -26,7 +26,7 @@ def read_web(url: str, error: type[OvercastError], remedy: str, timeout_s: float
     """
     name, end, content = redacted(url), time.monotonic() + timeout_s, b""
     try:
-        with _opener().open(_request(url), timeout=timeout_s) as answer:
+        with opener().open(request_of(url), timeout=timeout_s) as answer:
             while piece := answer.read1(_PIECE_BYTES):
                 content += piece
                 if len(content) > LARGEST_ANSWER_BYTES:
@@ -44,7 +44,8 @@ def read_web(url: str, error: type[OvercastError], remedy: str, timeout_s: float
     return content
 
 
-def _request(url: str) -> web.Request:
+def request_of(url: str) -> web.Request:
+    """A GET of an address; its user and password go to its own server alone. Raises ValueError for no address."""
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     request = web.Request(urlunsplit(parts._replace(netloc=host, fragment="")))  # noqa: S310  # the opener knows http only
@@ -54,14 +55,14 @@ def _request(url: str) -> web.Request:
     return request
 
 
-def _opener() -> web.OpenerDirector:
-    """An opener for http and https: urllib's own follows redirects to ftp as well."""
+def opener(redirects: type[web.BaseHandler] = web.HTTPRedirectHandler) -> web.OpenerDirector:
+    """An opener for http and https, which `redirects` follows: urllib's own follows redirects to ftp as well."""
     opener = web.OpenerDirector()
     for handler in (
         web.ProxyHandler,
         web.HTTPHandler,
         web.HTTPSHandler,
-        web.HTTPRedirectHandler,
+        redirects,
         web.HTTPDefaultErrorHandler,
         web.HTTPErrorProcessor,
         web.UnknownHandler,

@@ -21,6 +21,7 @@ from overcast.errors import OvercastError, is_environment_error, remedy
 from overcast.server.records import Inputs, load
 
 SCENE, FOOTPRINTS, PROBABILITY, AREA = "scene.tif", "footprints.gpkg", "probability.tif", "area.geojson"
+MODEL = "model.txt"
 """Files of a job's folder."""
 EVERY_S = 0.25
 """Seconds between two lines about progress."""
@@ -30,13 +31,13 @@ Say = Callable[[dict[str, Any]], None]
 
 def run(folder: Path, scene: Path, model: Path | None, device: str, say: Say) -> dict[str, Any]:
     """Carry a job out; returns what there is to say about the result. Raises what `prepare` and `predict` raise."""
-    from overcast.bundle.bundle import BUNDLED, load_bundle
-    from overcast.bundle.contract import bundle_folder
+    from overcast.bundle.bundle import load_bundle
     from overcast.preparation.run import prepare_scene
     from overcast.scenes.declare import scene_radiometry
     from overcast.scenes.predict import predict_file
 
-    record, bundle, prepared = load(folder), load_bundle(bundle_folder(model or BUNDLED)), folder / SCENE
+    record, prepared = load(folder), folder / SCENE
+    bundle = load_bundle(kept_choice(folder, lambda: chosen(model, record.inputs, scene)[0]))
     tell = teller(say)
     if not prepared.is_file():
         prepare_scene(
@@ -60,14 +61,39 @@ def run(folder: Path, scene: Path, model: Path | None, device: str, say: Say) ->
 
 def check(inputs: Inputs, scene: Path, model: Path | None) -> dict[str, Any]:
     """What would be done with a scene; raises the error whose sentence says what is missing."""
-    from overcast.bundle.bundle import BUNDLED, load_bundle
-    from overcast.bundle.contract import bundle_folder
+    from overcast.bundle.bundle import load_bundle
     from overcast.preparation.run import prepare_scene
 
-    bundle = load_bundle(bundle_folder(model or BUNDLED))
+    place, sentence = chosen(model, inputs, scene)
+    bundle = load_bundle(place)
     with tempfile.TemporaryDirectory(prefix="overcast-") as folder:  # where nothing stands in the way
         summary = prepare_scene([scene], bundle, Path(folder) / SCENE, prepare_options(inputs), dry_run=True)
-    return {"steps": [*summary.plan.steps, *summary.plan.notes], "km2": summary.km2}
+    said = [] if sentence is None else [sentence]
+    return {"steps": [*said, *summary.plan.steps, *summary.plan.notes], "km2": summary.km2}
+
+
+def kept_choice(folder: Path, choose: Callable[[], Path]) -> Path:
+    """The bundle of a job, chosen when it first began: models that are added later do not change it."""
+    from overcast.training.folder import write_atomic
+
+    noted = folder / MODEL
+    if not noted.is_file():
+        write_atomic(noted, str(choose()))
+    return Path(noted.read_text(encoding="utf-8"))
+
+
+def chosen(model: Path | None, inputs: Inputs, scene: Path) -> tuple[Path, str | None]:
+    """The bundle of a model, and why that one where nobody named it: the installed one that fits.
+
+    Raises RadiometryError where none does.
+    """
+    from overcast.bundle.contract import bundle_folder
+    from overcast.installed.scenes import model_to_prepare_for
+
+    if model is not None:
+        return bundle_folder(model), None
+    choice = model_to_prepare_for([scene], prepare_options(inputs).bands)
+    return choice.model.folder, choice.sentence
 
 
 def prepare_options(inputs: Inputs) -> Any:
@@ -125,7 +151,7 @@ def end_with_server() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """`FOLDER SCENE MODEL DEVICE`, or `check INPUTS SCENE MODEL`; an empty MODEL is the installed one."""
+    """`FOLDER SCENE MODEL DEVICE`, or `check INPUTS SCENE MODEL`; an empty MODEL is the installed one that fits."""
 
     def say(value: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(value) + "\n")
