@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from overcast.atomic import replacing
 from overcast.bundle.bundle import Bundle, describe_bundle, load_bundle, release_bundle
 from overcast.bundle.contract import CARD
 from overcast.bundle.item import ITEM
@@ -35,12 +35,8 @@ def pack_model(model: str, archive: Path, storage: WeightStorage, *, overwrite: 
     with TemporaryDirectory(prefix="overcast-") as folder:
         released = Path(folder) / "bundle"
         release_bundle(model_folder(model), released, {}, storage)
-        beside = archive.with_name(f".{archive.name}.tmp-{os.getpid()}")
-        try:
+        with replacing(archive) as beside:
             pack(released, beside)
-            beside.replace(archive)
-        finally:
-            beside.unlink(missing_ok=True)
         return load_bundle(released)
 
 

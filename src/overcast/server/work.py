@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from overcast.atomic import write_atomic
 from overcast.errors import OvercastError, is_environment_error, remedy
 from overcast.server.records import Inputs, load
 
@@ -74,8 +75,6 @@ def check(inputs: Inputs, scene: Path, model: Path | None) -> dict[str, Any]:
 
 def kept_choice(folder: Path, choose: Callable[[], Path]) -> Path:
     """The bundle of a job, chosen when it first began: models that are added later do not change it."""
-    from overcast.training.folder import write_atomic
-
     noted = folder / MODEL
     if not noted.is_file():
         write_atomic(noted, str(choose()))
