@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from overcast.batch import IGNORE_LABEL, Available, Modality
+from overcast.batch import IGNORE_LABEL, InputModalities, Modality
 from overcast.config import RunConfig, open_run, train
 from overcast.config.predictor import predictor
 from overcast.data.catalog import Catalog
@@ -62,7 +62,9 @@ def trained(config: RunConfig, folder: Path) -> Path:
     return folder
 
 
-def score(run: Path, available: Available, kept: Path, on: tuple[Catalog, Sequence[str]] | None = None) -> Evaluation:
+def score(
+    run: Path, available: InputModalities, kept: Path, on: tuple[Catalog, Sequence[str]] | None = None
+) -> Evaluation:
     """Evaluate a run on its own test chips, or on the given chips of another data set with the run's statistics.
 
     What an earlier call wrote to `kept` is read.
@@ -84,9 +86,9 @@ def score(run: Path, available: Available, kept: Path, on: tuple[Catalog, Sequen
     return found
 
 
-def given(method: str) -> Available:
+def given(method: str) -> InputModalities:
     """What a method is evaluated with: SAR alone where it works from it, else all that it needs."""
-    return {"optical": Available.OPTICAL, "fusion": Available.BOTH}.get(method, Available.SAR)
+    return {"optical": InputModalities.OPTICAL, "fusion": InputModalities.BOTH}.get(method, InputModalities.SAR)
 
 
 def add_row(path: Path, row: Mapping[str, object]) -> None:

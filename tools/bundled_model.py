@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.limits import as_command, at_least, existing
 from rich.progress import Progress
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.bundle.bundle import BUNDLED, WEIGHTS, release_bundle
 from overcast.choices import SimulationPreset
 from overcast.config import load_config, train
@@ -71,7 +71,7 @@ def train_method(arguments: argparse.Namespace, city: Path, method: str) -> Path
 
 def scores(compared: Comparison, method: str) -> dict[str, float]:
     """Test scores of a method given SAR alone."""
-    (result,) = (r for r in compared.results if r.method == method and r.available is Available.SAR)
+    (result,) = (r for r in compared.results if r.method == method and r.available is InputModalities.SAR)
     pixels = result.evaluation.pixels
     return {"iou": pixels.iou, "f1": pixels.f1, "precision": pixels.precision, "recall": pixels.recall}
 

@@ -27,7 +27,7 @@ from benchmarks.runs import Budget, add_row, run_config, score, trained
 from rich.console import Console
 from rich.progress import track
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.config.data import build_data
 from overcast.data.catalog import Catalog
 from overcast.data.chips import Chip
@@ -183,7 +183,7 @@ def test_chips(root: Path) -> tuple[Catalog, tuple[str, ...]]:
 def score_once(arguments: argparse.Namespace, root: Path, run: Path, target: str) -> Evaluation:
     """IoU of a run on the test chips of a data set from SAR alone; its row goes to the CSV file."""
     kept = arguments.output / "scores" / f"{run.name}-on-{target}.json"
-    found = score(run, Available.SAR, kept, test_chips(root))
+    found = score(run, InputModalities.SAR, kept, test_chips(root))
     interval = found.iou_interval()
     low, high = (interval.low, interval.high) if interval else (float("nan"), float("nan"))
     row = {"run": run.name, "tested_on": target, "iou": f"{found.pixels.iou:.4f}"}

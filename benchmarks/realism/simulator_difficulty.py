@@ -22,7 +22,7 @@ from benchmarks.runs import Budget, add_row, best_threshold, counted_pixels, giv
 from rich.console import Console
 from rich.progress import Progress
 
-from overcast.batch import Available, Modality
+from overcast.batch import InputModalities, Modality
 from overcast.config.data import build_data
 from overcast.data.splits.parts import Part
 from overcast.evaluation.machine import describe_machine
@@ -130,7 +130,7 @@ def run_once(arguments: argparse.Namespace, level: str, data: Path, which: tuple
     start = time.perf_counter()
     config = run_config(data, method, seed, budget, test_share=TEST_SHARE, validation_share=VALIDATION_SHARE)
     run = trained(config, folder)
-    ways = [given(method), *([Available.BOTH_OPTICAL_MEAN] if method == "fusion" else [])]
+    ways = [given(method), *([InputModalities.BOTH_OPTICAL_MEAN] if method == "fusion" else [])]
     for way in ways:
         evaluation = score(run, way, arguments.output / level / "scores" / f"{folder.name}-{way.value}.json")
         interval, iou = evaluation.iou_interval(), evaluation.pixels.iou

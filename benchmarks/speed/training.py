@@ -51,7 +51,7 @@ from overcast.training.data import GIGABYTE, TRAIN_CACHE_SHARE
 from overcast.training.loader import TrainLoader, to_device
 from overcast.training.module import MethodModule, parameter_groups
 from overcast.training.order import ONE_PROCESS, SampleOrder
-from overcast.training.plan import Plan
+from overcast.training.plan import TrainingPlan
 from overcast.training.run import train
 
 GSD_M, WARM_UP_STEPS, BARE_BATCHES, LOADED_BATCHES = 0.5, 4, 4, 50
@@ -155,14 +155,14 @@ def per_step(times: list[Rate]) -> Rate:
     return Rate((last.elapsed - first.elapsed) / steps, (last.processor - first.processor) / steps)
 
 
-def real(plan: Plan, output: Path) -> Rate:
+def real(plan: TrainingPlan, output: Path) -> Rate:
     """One training run."""
     with recorded_steps() as times:
         train(plan, output, resume=False, console=Console(file=io.StringIO()))
     return per_step(times)
 
 
-def bare(plan: Plan, statistics_: Statistics) -> Rate:
+def bare(plan: TrainingPlan, statistics_: Statistics) -> Rate:
     """The same steps on batches in memory."""
     options, dataset = plan.options, train_set(plan, statistics_)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -189,7 +189,7 @@ def bare(plan: Plan, statistics_: Statistics) -> Rate:
     return per_step(times)
 
 
-def loading(plan: Plan, statistics_: Statistics) -> float:
+def loading(plan: TrainingPlan, statistics_: Statistics) -> float:
     """Processor seconds that one thread needs for a batch, chips cached."""
     dataset, options = train_set(plan, statistics_), plan.options
     order = SampleOrder(len(dataset), options.seed, options.batch_size)
@@ -202,7 +202,7 @@ def loading(plan: Plan, statistics_: Statistics) -> float:
     return (time.thread_time() - start) / LOADED_BATCHES
 
 
-def train_set(plan: Plan, statistics_: Statistics) -> ChipDataset:
+def train_set(plan: TrainingPlan, statistics_: Statistics) -> ChipDataset:
     """The data set as training builds it."""
     options, catalog = plan.options, plan.catalog
     cache = int(TRAIN_CACHE_SHARE * options.cache_gb * GIGABYTE)

@@ -21,7 +21,7 @@ from statistics import mean
 
 from benchmarks.limits import as_command, at_least, existing
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.errors import ConfigError
 from overcast.evaluation.machine import describe_machine
 from overcast.experiments.benchmark.jobs import Job, trial_jobs
@@ -107,14 +107,14 @@ def print_table(scores: Scores, control: str) -> None:
         by_label[label].append(seed)
     for label, seeds in by_label.items():
         found = [scores[name, label, seed] for seed in seeds]
-        sar = [one[Available.SAR.value] for one in found if Available.SAR.value in one]
+        sar = [one[InputModalities.SAR.value] for one in found if InputModalities.SAR.value in one]
         controls = [scores.get((name, control, seed)) for seed in seeds]
         gains = [
-            own - other[Available.SAR.value]
+            own - other[InputModalities.SAR.value]
             for own, other in zip(sar, controls, strict=True)
             if other is not None and label != control
         ]
-        both = [one[Available.BOTH.value] for one in found if Available.BOTH.value in one]
+        both = [one[InputModalities.BOTH.value] for one in found if InputModalities.BOTH.value in one]
         cells = (
             f"`{label}`",
             str(len(seeds)),

@@ -30,7 +30,7 @@ from benchmarks.limits import as_command, at_least, positive
 from benchmarks.runs import Budget, run_config, trained
 from torch import Tensor
 
-from overcast.batch import Available, Batch
+from overcast.batch import Batch, InputModalities
 from overcast.choices import Mixing
 from overcast.config import open_run
 from overcast.config.finished import FinishedRun
@@ -160,12 +160,12 @@ def counted(run: FinishedRun, todo: list[Condition]) -> dict[Condition, Counts]:
     method = run.bundle.method
     assert method is not None, "of a full bundle"
     counts = {one: Counts() for one in todo}
-    for batch in run.batches(Part.TEST, (Available.BOTH,)):
+    for batch in run.batches(Part.TEST, (InputModalities.BOTH,)):
         with torch.inference_mode():
-            alone = method.predict(batch, Available.SAR) if Available.SAR in method.available else None
+            alone = method.predict(batch, InputModalities.SAR) if InputModalities.SAR in method.available else None
             for share in dict.fromkeys(share for _, share in todo):
                 seen = clouded(batch, share)
-                both = method.predict(seen, Available.BOTH) if Available.BOTH in method.available else None
+                both = method.predict(seen, InputModalities.BOTH) if InputModalities.BOTH in method.available else None
                 for mixing in [mixing for mixing, other in todo if other == share]:
                     counts[mixing, share].add(seen, logits_of(method, seen, (alone, both), mixing))
     return counts

@@ -22,7 +22,7 @@ from statistics import mean
 import matplotlib as mpl
 from benchmarks import limits
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.evaluation.machine import describe_machine
 from overcast.experiments.benchmark.jobs import Job
 from overcast.experiments.benchmark.options import BenchmarkConfig, load_benchmark
@@ -98,7 +98,7 @@ def scores_of(finished: Finished, share: float) -> Scores:
     scores: Scores = {}
     for job, outcome in finished.runs:
         rows = {row.available: row for row in outcome.rows}
-        row = rows.get(Available.SAR) or rows.get(Available.BOTH)
+        row = rows.get(InputModalities.SAR) or rows.get(InputModalities.BOTH)
         if row is not None:
             scores[job.dataset, job.label, job.seed, share] = row.figures["iou"]
     return scores

@@ -16,14 +16,20 @@ from pathlib import Path
 
 from benchmarks.limits import as_command, at_least, existing
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.config import load_config, train
 from overcast.evaluation.machine import describe_machine
 from overcast.experiments.compare import Request, compare_runs
 
 METHODS = ("cmhcl", "sar", "sar_twin", "fusion", "optical")
 CONFIGS = {"cpu": Path("configs/ombria-cpu.yaml"), "full": Path("configs/ombria.yaml")}
-GIVEN = (Available.SAR, Available.BOTH, Available.OPTICAL, Available.BOTH_OPTICAL_ZERO, Available.BOTH_OPTICAL_MEAN)
+GIVEN = (
+    InputModalities.SAR,
+    InputModalities.BOTH,
+    InputModalities.OPTICAL,
+    InputModalities.BOTH_OPTICAL_ZERO,
+    InputModalities.BOTH_OPTICAL_MEAN,
+)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import limits
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.errors import ConfigError
 from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.seeds import difference_over_seeds, iou_over_seeds
@@ -81,11 +81,11 @@ def judged(scores: Scores, teacher: str) -> Verdict:
         f"\n{scores.dataset}, given SAR alone\n\n| method | IoU, mean over seeds | 10^9 multiply-adds |\n|---|---|---|"
     )
     for entry in scores.benchmark.methods:
-        runs, rows = scores.runs(entry.label, Available.SAR), scores.rows(entry.label, Available.SAR)
+        runs, rows = scores.runs(entry.label, InputModalities.SAR), scores.rows(entry.label, InputModalities.SAR)
         if runs:
             print(f"| `{entry.label}` | {iou_over_seeds(runs).value:.4f} | {rows[0].multiply_adds / 1e9:.2f} |")
     below, above = (_difference(scores, other) for other in (teacher, LABELS))
-    student, plain = (scores.rows(label, Available.SAR)[0].multiply_adds for label in (STUDENT, LABELS))
+    student, plain = (scores.rows(label, InputModalities.SAR)[0].multiply_adds for label in (STUDENT, LABELS))
     verdict = Verdict(below >= -LARGEST_LOSS, above > 0, student / plain)
     print(f"\nat most {LARGEST_LOSS} below {teacher}: {_said(verdict.near_teacher)}; ", end="")
     print(f"above {LABELS}: {_said(verdict.above_labels)}; multiply-adds of {LABELS}: {verdict.cost_ratio:.3f} x")
@@ -94,7 +94,7 @@ def judged(scores: Scores, teacher: str) -> Verdict:
 
 def _difference(scores: Scores, other: str) -> float:
     """Mean IoU of the student minus that of another method; printed with spread and interval."""
-    pair = [scores.runs(label, Available.SAR) for label in (STUDENT, other)]
+    pair = [scores.runs(label, InputModalities.SAR) for label in (STUDENT, other)]
     if not all(pair):
         raise ConfigError(f"{scores.dataset} has no finished run of {STUDENT} or {other}: see the errors above.")
     found = difference_over_seeds(*pair)

@@ -16,7 +16,7 @@ import torch
 from benchmarks.limits import as_command, at_least
 from benchmarks.studies.any_sky import HALF, Counts
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.choices import Mixing
 from overcast.config import open_run
 from overcast.data.splits.parts import Part
@@ -37,14 +37,14 @@ def main() -> None:
     method = run.bundle.method
     assert method is not None, "of a full bundle"
     counts, seen = {reach: Counts() for reach in REACHES}, 0
-    for batch in run.batches(Part.TEST, (Available.BOTH,)):
+    for batch in run.batches(Part.TEST, (InputModalities.BOTH,)):
         if seen >= given.chips:
             break
         seen += len(batch)
         sky = clouded(batch, HALF)
         valid = sky.require("optical_valid")
         with torch.inference_mode():
-            both, alone = (method.predict(sky, what) for what in (Available.BOTH, Available.SAR))
+            both, alone = (method.predict(sky, what) for what in (InputModalities.BOTH, InputModalities.SAR))
             for reach, count in counts.items():
                 mixing = Mixing.BLEND if reach else Mixing.CHOICE
                 count.add(sky, chosen(both, alone, valid, mixing, reach))

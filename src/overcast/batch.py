@@ -24,7 +24,7 @@ class Modality(StrEnum):
     OPTICAL = "optical"
 
 
-class Available(StrEnum):
+class InputModalities(StrEnum):
     """What a model is given at evaluation."""
 
     SAR = "sar"

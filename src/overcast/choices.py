@@ -59,15 +59,15 @@ class Separate(StrEnum):
     WATERSHED = "watershed"
     """Along learnt boundaries too, else along necks of the outline and dips of the probability between buildings."""
 
-    def settled(self, *, walls: bool) -> Separate:
+    def settled(self, *, boundaries: bool) -> Separate:
         """What auto comes to with boundaries that the model has learnt, or without; the others as they are.
 
-        >>> Separate.AUTO.settled(walls=True).value, Separate.AUTO.settled(walls=False).value
+        >>> Separate.AUTO.settled(boundaries=True).value, Separate.AUTO.settled(boundaries=False).value
         ('watershed', 'off')
         """
         if self is not Separate.AUTO:
             return self
-        return Separate.WATERSHED if walls else Separate.OFF
+        return Separate.WATERSHED if boundaries else Separate.OFF
 
 
 class Outlines(StrEnum):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Stage(StrEnum):
+class ProgressStage(StrEnum):
     """What is being done."""
 
     PREDICT = "predict"
@@ -20,13 +20,13 @@ class Stage(StrEnum):
 class Progress:
     """State of a stage. The unit of `done` and `total` is the caller's: pixels of a raster, km^2 of a scene.
 
-    >>> Progress(Stage.PREDICT, done=2.0, total=6.0, elapsed_s=4.0).remaining_s
+    >>> Progress(ProgressStage.PREDICT, done=2.0, total=6.0, elapsed_s=4.0).remaining_s
     8.0
-    >>> Progress(Stage.PREDICT, done=4.0, total=6.0, elapsed_s=4.0, resumed=2.0).remaining_s
+    >>> Progress(ProgressStage.PREDICT, done=4.0, total=6.0, elapsed_s=4.0, resumed=2.0).remaining_s
     4.0
     """
 
-    stage: Stage
+    stage: ProgressStage
     done: float
     total: float
     elapsed_s: float

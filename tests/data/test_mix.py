@@ -19,13 +19,13 @@ from overcast.config import build_plan, load_config, train
 from overcast.data.catalogs.folder import folder_catalog
 from overcast.data.chips import read_chip
 from overcast.errors import ConfigError, InputError
-from overcast.methods.stages import Stage
+from overcast.methods.stages import TrainingStage
 from overcast.training.order import ONE_PROCESS, MixedOrder, Pools, SampleOrder, Share
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PAIR = Holds(sar=True, optical=True, labelled=True)
 UNLABELLED = Holds(sar=True, optical=True, labelled=False)
-ONE_STAGE = (Stage("training", 1.0),)
+ONE_STAGE = (TrainingStage("training", 1.0),)
 
 
 def mixed(pools: Pools, batch_size: int = 4, share: float = 0.5, seed: int = 3) -> MixedOrder:
@@ -71,7 +71,7 @@ def test_a_step_takes_one_kind_of_each_sort_as_often_as_it_has_chips() -> None:
 
 
 def test_a_stage_draws_from_its_own_pools() -> None:
-    stages = (Stage("teacher", 0.5), Stage("student", 0.5))
+    stages = (TrainingStage("teacher", 0.5), TrainingStage("student", 0.5))
     kinds = [PAIR, UNLABELLED, PAIR, UNLABELLED]
     pools = (Pools.of(kinds, {PAIR}), Pools.of(kinds, {PAIR, UNLABELLED}))
     order = MixedOrder(stages, pools, 20, 0, 4, 0.5)

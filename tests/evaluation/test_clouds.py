@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from method_cases import EVERY_OPTION, label_of, make, make_batch
 from scipy import ndimage
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.errors import ConfigError
 from overcast.evaluation.clouds import cloud_mask, clouded
 
@@ -55,16 +55,16 @@ def test_chips_get_their_own_clouds_by_key_not_by_place_in_the_batch() -> None:
 @pytest.mark.parametrize("options", EVERY_OPTION, ids=label_of)
 def test_without_a_clear_pixel_sar_alone_decides_and_without_a_cloud_both_do(options) -> None:
     method = make(options).eval()
-    if Available.BOTH not in method.available:
+    if InputModalities.BOTH not in method.available:
         with pytest.raises(ConfigError, match="both"):
             method.predict_clouded(make_batch())
         return
     full = replace(make_batch(), optical_valid=torch.ones_like(make_batch().require("optical_valid")))
     with torch.inference_mode():
         dark, half, clear = (method.predict_clouded(clouded(full, share)) for share in (0.0, 0.5, 1.0))
-        assert torch.equal(clear, method.predict(full, Available.BOTH))
+        assert torch.equal(clear, method.predict(full, InputModalities.BOTH))
         assert not torch.equal(half, clear)
-        if Available.SAR in method.available:
-            alone, hidden = method.predict(full, Available.SAR), ~clouded(full, 0.5).require("optical_valid")
+        if InputModalities.SAR in method.available:
+            alone, hidden = method.predict(full, InputModalities.SAR), ~clouded(full, 0.5).require("optical_valid")
             assert torch.equal(dark, alone)
             assert torch.equal(half[hidden.expand_as(half)], alone[hidden.expand_as(half)])

@@ -1,4 +1,4 @@
-"""Touching buildings apart: learnt walls, single true buildings, and what the instance metrics make of both."""
+"""Touching buildings apart: learnt boundaries, single true buildings, and what the instance metrics make of both."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ from overcast.evaluation.result import EvaluationOptions
 from overcast.evaluation.run import evaluate
 from overcast.evaluation.selection import PanelOptions
 from overcast.metrics.instances import instances_from_probability, outlines_of_instances
-from overcast.polygons.watershed import SMALLEST_SEED_PIXELS, separate_by_walls
+from overcast.polygons.watershed import SMALLEST_SEED_PIXELS, separate_by_boundaries
 
 
 def row_houses() -> np.ndarray:
@@ -32,7 +32,7 @@ def row_houses() -> np.ndarray:
     return houses
 
 
-def walls_of(houses: np.ndarray) -> np.ndarray:
+def boundaries_of(houses: np.ndarray) -> np.ndarray:
     """Perfect maps of edge and contact."""
     return draw_targets(houses, Targets(edge=True, contact=True)).max(0).astype(np.float32)
 
@@ -40,29 +40,29 @@ def walls_of(houses: np.ndarray) -> np.ndarray:
 def test_row_houses_come_apart_where_their_walls_are():
     houses = row_houses()
     inside = houses > 0
-    parts = separate_by_walls(inside, walls_of(houses))
+    parts = separate_by_boundaries(inside, boundaries_of(houses))
     assert np.count_nonzero(parts != houses) <= 2  # where a flat wall turns a corner, its pixels may go either way
-    blind = separate_by_walls(inside, np.zeros(houses.shape))
-    assert blind.max() == 3  # without walls: the row, the single house and the two pixels
-    np.testing.assert_array_equal(separate_by_walls(inside, np.ones(houses.shape)), blind)  # no seed: whole
+    blind = separate_by_boundaries(inside, np.zeros(houses.shape))
+    assert blind.max() == 3  # without boundaries: the row, the single house and the two pixels
+    np.testing.assert_array_equal(separate_by_boundaries(inside, np.ones(houses.shape)), blind)  # no seed: whole
 
 
 @given(
     arrays(np.bool_, (12, 13)), arrays(np.float32, (12, 13), elements=st.floats(0, 1, width=16)), st.integers(0, 2**16)
 )
 @settings(max_examples=60)
-def test_parts_cover_their_region_and_depend_on_it_alone(inside: np.ndarray, walls: np.ndarray, seed: int):
-    parts = separate_by_walls(inside, walls)
+def test_parts_cover_their_region_and_depend_on_it_alone(inside: np.ndarray, boundaries: np.ndarray, seed: int):
+    parts = separate_by_boundaries(inside, boundaries)
     assert ((parts > 0) == inside).all()
     for number in range(1, parts.max() + 1):
         assert ndimage.label(parts == number)[1] == 1
     regions, count = ndimage.label(inside)
     if count:
         chosen = regions == 1 + seed % count
-        alone = separate_by_walls(chosen, walls)
+        alone = separate_by_boundaries(chosen, boundaries)
         pairs = set(zip(parts[chosen].tolist(), alone[chosen].tolist(), strict=True))
         assert len(pairs) == alone.max() == len(np.unique(parts[chosen]))
-        seeds = ndimage.label(chosen & (walls < 0.5))
+        seeds = ndimage.label(chosen & (boundaries < 0.5))
         large = np.bincount(seeds[0].ravel())[1:] >= SMALLEST_SEED_PIXELS
         assert alone.max() == max(1, large.sum())
 
@@ -84,7 +84,7 @@ def test_claims_are_cut_along_walls():
     houses = row_houses()
     probability, valid = np.where(houses > 0, 0.9, 0.1), np.ones(houses.shape, bool)
     assert len(instances_from_probability(probability, valid, 0.5, min_area_m2=5)) == 2
-    cut = instances_from_probability(probability, valid, 0.5, min_area_m2=5, walls=walls_of(houses))
+    cut = instances_from_probability(probability, valid, 0.5, min_area_m2=5, boundaries=boundaries_of(houses))
     assert sorted(round(one.outline.area / 0.25) for one in cut) == [60, 100, 100, 100]
 
 

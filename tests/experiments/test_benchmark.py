@@ -21,7 +21,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.cli import app
 from overcast.errors import ConfigError, LeakError
 from overcast.evaluation.seeds import Runs, difference_over_seeds, iou_over_seeds, recovery_over_seeds
@@ -101,8 +101,10 @@ def test_every_method_and_seed_has_rows_and_a_second_call_trains_nothing(config:
     assert not list(output.rglob("last.ckpt"))
     rows = [row for _, outcome in finished.runs for row in outcome.rows]
     given = {(row.label, row.seed, row.available) for row in rows}
-    alone = {(label, seed, Available.SAR) for label in ("sar_twin", "wide") for seed in (0, 1)}
-    both = {("fusion", seed, way) for seed in (0, 1) for way in (Available.BOTH, Available.BOTH_OPTICAL_ZERO)}
+    alone = {(label, seed, InputModalities.SAR) for label in ("sar_twin", "wide") for seed in (0, 1)}
+    both = {
+        ("fusion", seed, way) for seed in (0, 1) for way in (InputModalities.BOTH, InputModalities.BOTH_OPTICAL_ZERO)
+    }
     assert given == alone | both
     again, nothing = _run(benchmark, output)
     assert nothing == []
@@ -127,7 +129,7 @@ def test_every_method_and_seed_has_rows_and_a_second_call_trains_nothing(config:
     _check_older_outcomes(benchmark, output, report.csv.read_text(), tmp_path / "again")
     scores = Scores(benchmark, "tiny", finished)
     clear = scores.clouded("fusion")
-    assert clear[1].value == iou_over_seeds(scores.runs("fusion", Available.BOTH)).value
+    assert clear[1].value == iou_over_seeds(scores.runs("fusion", InputModalities.BOTH)).value
     assert scores.clouded("sar_twin") == {}
     assert "IoU under clouds" in html
 
@@ -348,16 +350,16 @@ def test_mean_and_spread_over_seeds() -> None:
 class Given(Scores):
     """Scores of runs that are written here."""
 
-    counts: Mapping[tuple[str, Available], Runs] = field(default_factory=dict)
+    counts: Mapping[tuple[str, InputModalities], Runs] = field(default_factory=dict)
 
-    def runs(self, label: str, available: Available) -> Runs:
+    def runs(self, label: str, available: InputModalities) -> Runs:
         return self.counts.get((label, available), [])
 
-    def rows(self, label: str, available: Available) -> list[Row]:
+    def rows(self, label: str, available: InputModalities) -> list[Row]:
         return [_row({})]
 
 
-def _given(config: Path, counts: Mapping[tuple[str, Available], Runs]) -> Given:
+def _given(config: Path, counts: Mapping[tuple[str, InputModalities], Runs]) -> Given:
     overrides = ["compare=[[wide, sar_twin], [sar_twin, fusion]]"]
     return Given(load_benchmark(config, overrides), "tiny", Finished((), (), {}), counts)
 
@@ -365,17 +367,20 @@ def _given(config: Path, counts: Mapping[tuple[str, Available], Runs]) -> Given:
 def test_the_drop_to_sar_alone_by_hand(config: Path) -> None:
     """Two places, equally large: a set's IoU is the mean; resamples hold one of them twice, or both."""
     both, alone = [_counts([0.9, 0.7])] * 2, [_counts([0.6, 0.6]), _counts([0.5, 0.5])]
-    scores = _given(config, {("wide", Available.BOTH): both, ("wide", Available.SAR): alone})
+    scores = _given(config, {("wide", InputModalities.BOTH): both, ("wide", InputModalities.SAR): alone})
     table = drop_table(scores)
     assert table is not None
     assert table.rows == (("wide", "0.800", "0.550", "2", "+0.250", "+0.200 .. +0.300", "+0.150 .. +0.350"),)
-    assert drop_table(_given(config, {("wide", Available.BOTH): both, ("fusion", Available.SAR): alone})) is None
+    assert (
+        drop_table(_given(config, {("wide", InputModalities.BOTH): both, ("fusion", InputModalities.SAR): alone}))
+        is None
+    )
 
 
 def test_differences_of_chosen_pairs_by_hand(config: Path) -> None:
     counts = {
-        ("wide", Available.SAR): [_counts([0.7, 0.7]), _counts([0.6, 0.6])],
-        ("sar_twin", Available.SAR): [_counts([0.6, 0.4])] * 2,
+        ("wide", InputModalities.SAR): [_counts([0.7, 0.7]), _counts([0.6, 0.6])],
+        ("sar_twin", InputModalities.SAR): [_counts([0.6, 0.4])] * 2,
     }
     table = difference_table(_given(config, counts))
     assert table is not None
@@ -383,7 +388,7 @@ def test_differences_of_chosen_pairs_by_hand(config: Path) -> None:
         ("wide minus sar_twin", "2", "+0.150", "+0.100 .. +0.200", "+0.050 .. +0.250"),
         ("sar_twin minus fusion", "2, 0", DASH, DASH, DASH),
     )
-    counts["sar_twin", Available.SAR] = counts["sar_twin", Available.SAR][:1]
+    counts["sar_twin", InputModalities.SAR] = counts["sar_twin", InputModalities.SAR][:1]
     unequal = difference_table(_given(config, counts))
     assert unequal is not None
     assert unequal.rows[0] == ("wide minus sar_twin", "2, 1", "+0.150", DASH, "+0.050 .. +0.250")
@@ -395,9 +400,9 @@ def test_an_open_interval_of_the_recovery_ratio_is_printed(config: Path) -> None
     scores = _given(
         config,
         {
-            ("wide", Available.SAR): [_counts([0.7, 0.7])],
-            ("sar_twin", Available.SAR): [_counts([0.5, 0.5])],
-            ("fusion", Available.BOTH): [_counts([0.4, 0.9])],
+            ("wide", InputModalities.SAR): [_counts([0.7, 0.7])],
+            ("sar_twin", InputModalities.SAR): [_counts([0.5, 0.5])],
+            ("fusion", InputModalities.BOTH): [_counts([0.4, 0.9])],
         },
     )
     (table,) = [table for table in score_tables(scores) if table.title == "tiny, given SAR alone"]

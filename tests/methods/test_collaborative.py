@@ -11,11 +11,11 @@ from pydantic import TypeAdapter
 from torch import Tensor
 from where import ROOT
 
-from overcast.batch import Available, Modality
+from overcast.batch import InputModalities, Modality
 from overcast.methods.base import both_valid
 from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions
 from overcast.methods.distances import channel_alignment
-from overcast.methods.losses import TeacherGradient, alignment, teacher_right
+from overcast.methods.losses import TeacherGradient, alignment, teacher_correct
 from overcast.methods.stages import position_in
 from overcast.models.network import Sharing
 
@@ -25,10 +25,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def test_predictions_are_the_paper_s_heads():
     method, batch = collaborative().eval(), make_batch()
     output = method.network(batch.require("sar"), batch.require("optical"))
-    assert method.predict(batch, Available.SAR).equal(output.fused_hallucination)
-    assert method.predict(batch.without(Modality.OPTICAL), Available.SAR).equal(output.fused_hallucination)
-    assert method.predict(batch, Available.BOTH).equal(output.fused_optical)
-    assert method.predict(batch.without(Modality.SAR), Available.OPTICAL).equal(output.optical)
+    assert method.predict(batch, InputModalities.SAR).equal(output.fused_hallucination)
+    assert method.predict(batch.without(Modality.OPTICAL), InputModalities.SAR).equal(output.fused_hallucination)
+    assert method.predict(batch, InputModalities.BOTH).equal(output.fused_optical)
+    assert method.predict(batch.without(Modality.SAR), InputModalities.OPTICAL).equal(output.optical)
 
 
 @pytest.mark.parametrize(
@@ -208,11 +208,11 @@ def test_the_method_page_lists_every_option_with_its_default():
 def test_alignments_can_count_only_where_the_teacher_is_right():
     label = torch.tensor([[[1, 0, 255, 1]]])
     teacher = torch.tensor([[[[2.0, 2.0, 2.0, -2.0]]]])
-    assert teacher_right(teacher, label).tolist() == [[[[1.0, 0.0, 0.0, 0.0]]]]
+    assert teacher_correct(teacher, label).tolist() == [[[[1.0, 0.0, 0.0, 0.0]]]]
     classes = torch.stack([-teacher[:, 0], teacher[:, 0], torch.full((1, 1, 4), -9.0)], 1)
-    assert teacher_right(classes, label).tolist() == [[[[1.0, 0.0, 0.0, 0.0]]]]
+    assert teacher_correct(classes, label).tolist() == [[[[1.0, 0.0, 0.0, 0.0]]]]
     targets = torch.cat([teacher, -teacher], 1)
-    assert teacher_right(targets, label, (1.0, 0.25)).tolist() == [[[[1.0, 0.0, 0.0, 0.0]]]]
+    assert teacher_correct(targets, label, (1.0, 0.25)).tolist() == [[[[1.0, 0.0, 0.0, 0.0]]]]
 
 
 def test_a_cell_is_right_by_most_of_its_labelled_pixels():
@@ -220,11 +220,11 @@ def test_a_cell_is_right_by_most_of_its_labelled_pixels():
     label[:, :10, :20], label[:, 10:20, :20] = 1, 1
     label[:, 20:25, :20] = 0
     teacher = torch.tensor([[[[3.0, 3.0], [3.0, 3.0]]]])
-    assert teacher_right(teacher, label).tolist() == [[[[1.0, 0.0], [0.0, 0.0]]]]
+    assert teacher_correct(teacher, label).tolist() == [[[[1.0, 0.0], [0.0, 0.0]]]]
 
 
 def test_a_wrong_teacher_passes_nothing_on():
-    method, batch = collaborative(align_where="teacher_right", msal_terms="output"), make_batch()
+    method, batch = collaborative(align_where="teacher_correct", msal_terms="output"), make_batch()
     output = method.network(batch.require("sar"), batch.require("optical"))
     batch = replace(batch, label=(output.fused_optical[:, 0] <= 0).long())
     assert method.losses(batch, 50, STEPS)["align_fused"] == 0

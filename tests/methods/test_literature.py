@@ -8,7 +8,7 @@ import torch
 from method_cases import STEPS, make, make_batch, same, stage_steps, state_of, total, train_step
 from torch import nn
 
-from overcast.batch import Available, Modality
+from overcast.batch import InputModalities, Modality
 from overcast.errors import ConfigError
 from overcast.methods.base import both_valid
 from overcast.methods.disoptnet import DisoptnetOptions, branch_distance, labels_of
@@ -20,7 +20,7 @@ from overcast.methods.losses import alignment, area_share, segmentation_loss
 from overcast.methods.mmanet import MmanetOptions
 from overcast.methods.modality_dropout import ModalityDropoutOptions, kept_samples
 from overcast.methods.shaspec import ShaspecOptions
-from overcast.methods.stages import Stage, position_in
+from overcast.methods.stages import TrainingStage, position_in
 from overcast.methods.translation import TranslationOptions
 from overcast.models.disopt import SHARED_STAGES
 from overcast.models.encoder_stages import encoder_stages
@@ -80,12 +80,12 @@ def test_what_is_deployed_holds_nothing_of_the_teacher(options):
 
 
 def test_each_stage_has_its_own_learning_rate_curve():
-    stages = (Stage("a", 0.25), Stage("b", 0.5), Stage("c", 0.25, rate=0.1))
+    stages = (TrainingStage("a", 0.25), TrainingStage("b", 0.5), TrainingStage("c", 0.25, rate=0.1))
     found = [position_in(stages, step, 8) for step in (0, 1, 2, 5, 6, 8)]
     assert [(p.stage.name, p.step, p.steps) for p in found] == [
         ("a", 0, 2), ("a", 1, 2), ("b", 0, 4), ("b", 3, 4), ("c", 0, 2), ("c", 2, 2),
     ]  # fmt: skip
-    assert position_in((Stage("all", 1.0),), 8, 8).step == 8
+    assert position_in((TrainingStage("all", 1.0),), 8, 8).step == 8
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.5, 0.9])
@@ -108,7 +108,7 @@ def test_a_dropped_sample_is_predicted_as_from_sar_alone():
     method, batch = make(ModalityDropoutOptions()).eval(), make_batch()
     sar, optical = batch.require("sar"), batch.require("optical")
     fused = method.network(optical, sar, torch.tensor([True, False])).fused
-    both, alone = method.predict(batch, Available.BOTH), method.predict(batch, Available.SAR)
+    both, alone = method.predict(batch, InputModalities.BOTH), method.predict(batch, InputModalities.SAR)
     torch.testing.assert_close(fused[0], both[0])
     torch.testing.assert_close(fused[1], alone[1])
     assert not torch.allclose(both[1], alone[1])
@@ -118,7 +118,7 @@ def test_modality_dropout_learns_from_sar_where_a_dropped_image_is_cloudy():
     method, batch = make(ModalityDropoutOptions(probability=0.999999)).eval(), make_batch()
     torch.manual_seed(0)
     losses = method.losses(batch, 0, STEPS)
-    logits = method.predict(batch, Available.SAR)
+    logits = method.predict(batch, InputModalities.SAR)
     torch.testing.assert_close(losses["seg_fused"], segmentation_loss(logits, batch.label, batch.sar_valid))
 
 
@@ -129,7 +129,7 @@ def test_kd_and_cwd_compare_the_students_with_the_teachers_logits(teacher):
     images = [batch.require(name) for name in (("optical", "sar") if teacher == "both" else ("optical",))]
     for method in (kd, cwd):
         assert method.network.student.twin is method.network.deployed
-    t, s = kd.network.teacher(*images), kd.predict(batch, Available.SAR)
+    t, s = kd.network.teacher(*images), kd.predict(batch, InputModalities.SAR)
     t = t.fused if teacher == "both" else t
     soft = alignment(t, s, temperature=4.0, valid=valid)
     torch.testing.assert_close(kd.losses(batch, 50, STEPS)["soft"], soft)
@@ -277,8 +277,8 @@ def test_shaspec_gives_a_missing_image_the_shared_feature_of_sar():
     method, batch = make(ShaspecOptions()).eval(), make_batch()
     sar, optical = batch.require("sar"), batch.require("optical")
     found = method.network(optical, sar, torch.tensor([True, False])).logits
-    torch.testing.assert_close(found[1], method.predict(batch, Available.SAR)[1], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(found[0], method.predict(batch, Available.BOTH)[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found[1], method.predict(batch, InputModalities.SAR)[1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found[0], method.predict(batch, InputModalities.BOTH)[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ def test_translation_learns_to_generate_then_to_fuse():
     assert set(method.losses(batch.without(Modality.OPTICAL), fuse, STEPS)) == {"seg_fused", "seg_first", "seg_share"}
     image = method.eval().network.generator(batch.require("sar"))
     torch.testing.assert_close(
-        method.predict(batch, Available.SAR), method.network.supervised.twin(image, batch.require("sar"))
+        method.predict(batch, InputModalities.SAR), method.network.supervised.twin(image, batch.require("sar"))
     )
     without = make(TranslationOptions(weight_adversarial=0.0))
     assert set(without.losses(batch, generate, STEPS)) == {"generator_l1"}

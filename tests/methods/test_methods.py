@@ -23,7 +23,7 @@ from method_cases import (
 )
 from pydantic import TypeAdapter, ValidationError
 
-from overcast.batch import EVERY_KIND, Available, Holds, Modality
+from overcast.batch import EVERY_KIND, Holds, InputModalities, Modality
 from overcast.errors import ConfigError, MissingModalityError
 from overcast.methods.collaborative import CollaborativeOptions
 from overcast.methods.distillation import KdOptions
@@ -129,7 +129,7 @@ def test_deployable_equals_prediction_to_the_last_bit(options):
     method.eval()
     batch = make_batch(seed=1)
     inputs = [batch.require(modality.value) for modality in method.deployed_inputs]
-    available = Available.BOTH if len(inputs) > 1 else Available(method.deployed_inputs[0].value)
+    available = InputModalities.BOTH if len(inputs) > 1 else InputModalities(method.deployed_inputs[0].value)
     fresh = build_deployable(options, SPEC).eval()
     fresh.load_state_dict(method.deployable().state_dict(), strict=True)
     with torch.no_grad():
@@ -159,7 +159,7 @@ def test_deployable_does_not_disturb_training(options):
 @every_method
 def test_prediction_from_what_a_method_cannot_use_is_refused(options):
     method = make(options)
-    for available in set(Available) - method.available:
+    for available in set(InputModalities) - method.available:
         with pytest.raises(ConfigError, match=f"'{options.name}' cannot work from '{available.value}'"):
             method.predict(make_batch(), available)
 
@@ -327,16 +327,19 @@ def test_the_twin_control_deploys_the_network_of_cmhcl():
 def test_fusion_sees_the_zeroed_and_the_mean_image():
     method, batch = make(FusionOptions()).eval(), make_batch()
     raw_zero = torch.tensor([-90 / 30, -80 / 20, -60 / 40])[:, None, None].expand(2, 3, 65, 97)
-    for available, image in ((Available.BOTH_OPTICAL_ZERO, raw_zero), (Available.BOTH_OPTICAL_MEAN, raw_zero * 0)):
-        expected = method.predict(replace(batch, optical=image.contiguous()), Available.BOTH)
+    for available, image in (
+        (InputModalities.BOTH_OPTICAL_ZERO, raw_zero),
+        (InputModalities.BOTH_OPTICAL_MEAN, raw_zero * 0),
+    ):
+        expected = method.predict(replace(batch, optical=image.contiguous()), InputModalities.BOTH)
         assert method.predict(batch, available).equal(expected)
-        assert not method.predict(batch, Available.BOTH).equal(expected)
+        assert not method.predict(batch, InputModalities.BOTH).equal(expected)
 
 
 def test_zeroing_needs_statistics_that_fit():
     method = build_method(FusionOptions(), SPEC)
     with pytest.raises(ConfigError, match="build the method with statistics"):
-        method.predict(make_batch(), Available.BOTH_OPTICAL_ZERO)
+        method.predict(make_batch(), InputModalities.BOTH_OPTICAL_ZERO)
     with pytest.raises(ConfigError, match="4 optical bands, but the statistics have 3"):
         build_method(FusionOptions(), SPEC.with_bands(2, 4), STATISTICS)
 

@@ -7,7 +7,7 @@ import torch
 from method_cases import SPEC, STATISTICS, label_of, losses_of_every_stage, make, make_batch, total
 from torch import Tensor
 
-from overcast.batch import Available, Holds
+from overcast.batch import Holds, InputModalities
 from overcast.choices import Mixing
 from overcast.errors import ConfigError
 from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions
@@ -50,7 +50,7 @@ def test_trained_on_gaps_the_optical_side_counts_nearer_to_them() -> None:
     for options, reach in ((ShaspecOptions(), REACH_PX), (ShaspecOptions(learn_gaps=True), NEAR_PX)):
         method = build_method(options, SPEC, STATISTICS).eval()
         with torch.no_grad():
-            found, both = method.predict_clouded(batch, Mixing.BLEND), method.predict(batch, Available.BOTH)
+            found, both = method.predict_clouded(batch, Mixing.BLEND), method.predict(batch, InputModalities.BOTH)
         assert method.reach_px == reach
         assert found[..., : border - reach].equal(both[..., : border - reach])
         assert not found[..., border - reach + 2].equal(both[..., border - reach + 2])
@@ -85,7 +85,7 @@ def test_without_a_clear_pixel_it_is_sar_alone_and_without_a_gap_it_is_both(opti
     method, batch = build_method(options, SPEC, STATISTICS).eval(), make_batch(*SIZE)
     nothing = torch.zeros(2, 1, *SIZE, dtype=torch.bool)
     with torch.no_grad():
-        alone, both = (method.predict(batch, what) for what in (Available.SAR, Available.BOTH))
+        alone, both = (method.predict(batch, what) for what in (InputModalities.SAR, InputModalities.BOTH))
         blind = method.predict_clouded(replace(batch, optical_valid=nothing), mixing)
         clear = method.predict_clouded(replace(batch, optical_valid=~nothing), mixing)
     assert blind.equal(alone)
@@ -99,7 +99,7 @@ def test_under_a_cloud_no_bit_differs_from_sar_alone(mixing: Mixing) -> None:
     valid = half_seen()
     with torch.no_grad():
         found = method.predict_clouded(replace(batch, optical_valid=valid), mixing)
-        alone = method.predict(batch, Available.SAR)
+        alone = method.predict(batch, InputModalities.SAR)
     hidden = ~valid.expand_as(found)
     assert found[hidden].equal(alone[hidden])
     assert not found[~hidden].equal(alone[~hidden])
@@ -110,9 +110,9 @@ def test_blended_logits_pass_over_gradually_and_chosen_ones_jump() -> None:
     batch = replace(batch, optical_valid=half_seen())
     border = SIZE[1] // 2
     with torch.no_grad():
-        difference = method.predict(batch, Available.BOTH) - method.predict(batch, Available.SAR)
+        difference = method.predict(batch, InputModalities.BOTH) - method.predict(batch, InputModalities.SAR)
         for mixing, left in ((Mixing.CHOICE, 1.0), (Mixing.BLEND, 0.1)):
-            found = method.predict_clouded(batch, mixing) - method.predict(batch, Available.SAR)
+            found = method.predict_clouded(batch, mixing) - method.predict(batch, InputModalities.SAR)
             share = (found[..., border - 1].abs() / difference[..., border - 1].abs()).max()
             assert share <= left + 1e-3
             assert bool(share > 0.99) is (mixing is Mixing.CHOICE)
@@ -133,7 +133,7 @@ def test_a_method_that_needs_both_takes_the_gaps_as_they_are() -> None:
     method, batch = build_method(FusionOptions(), SPEC, STATISTICS).eval(), make_batch(*SIZE)
     with torch.no_grad():
         found = method.predict_clouded(replace(batch, optical_valid=half_seen()))
-        assert found.equal(method.predict(batch, Available.BOTH))
+        assert found.equal(method.predict(batch, InputModalities.BOTH))
 
 
 def test_a_mixing_that_is_not_offered_is_an_error() -> None:

@@ -20,7 +20,7 @@ from method_cases import (
 from pydantic import ValidationError
 from torch import Tensor
 
-from overcast.batch import Available, Batch
+from overcast.batch import Batch, InputModalities
 from overcast.data.targets import Targets
 from overcast.errors import MissingModalityError
 from overcast.methods.base import Method
@@ -77,7 +77,7 @@ def test_a_step_with_edges_and_contacts(options: MethodOptions):
 def test_the_deployable_gives_three_maps_the_footprint_first(options: MethodOptions):
     method, batch = make(options, targets=EDGE_AND_CONTACT).eval(), with_targets(make_batch(33, 70))
     inputs = [batch.require(modality.value) for modality in method.deployed_inputs]
-    available = Available.BOTH if len(inputs) > 1 else Available(method.deployed_inputs[0].value)
+    available = InputModalities.BOTH if len(inputs) > 1 else InputModalities(method.deployed_inputs[0].value)
     fresh = build_deployable(options, method.spec).eval()
     fresh.load_state_dict(method.deployable().state_dict(), strict=True)
     with torch.no_grad():

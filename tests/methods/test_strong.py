@@ -12,7 +12,7 @@ import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.bundle.bundle import load_bundle
 from overcast.choices import Separation, Tta
 from overcast.cli import app
@@ -117,8 +117,8 @@ def test_the_footprint_is_what_is_scored(strong_run: Path):
     method = opened.bundle.method
     assert method is not None
     tp = union = 0
-    for batch in opened.batches("validation", (Available.SAR,)):
-        logits, label = method.predict(batch, Available.SAR), batch.require("label").numpy()
+    for batch in opened.batches("validation", (InputModalities.SAR,)):
+        logits, label = method.predict(batch, InputModalities.SAR), batch.require("label").numpy()
         assert logits.shape[1] == 3
         predicted = logits[:, 0].detach().numpy() >= 0
         tp += np.count_nonzero(predicted & (label == 1))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from evaluation_cases import make_batch, place_table, predictor
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.errors import InputError
 from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.panels import decode_png
@@ -25,10 +25,10 @@ from overcast.report.page import Origin, ReportData, Result, render_report, writ
 
 SEEDS = range(8)
 QUALITY = {
-    ("cmhcl", Available.SAR): 0.9,
-    ("sar_twin", Available.SAR): 1.2,
-    ("fusion", Available.BOTH): 0.4,
-    ("fusion", Available.BOTH_OPTICAL_ZERO): 2.5,
+    ("cmhcl", InputModalities.SAR): 0.9,
+    ("sar_twin", InputModalities.SAR): 1.2,
+    ("fusion", InputModalities.BOTH): 0.4,
+    ("fusion", InputModalities.BOTH_OPTICAL_ZERO): 2.5,
 }
 
 
@@ -41,7 +41,7 @@ def run(noise: float, keys: dict | None = None, gsd_m: float = 0.5) -> Evaluatio
 @pytest.fixture(scope="module")
 def data() -> ReportData:
     lead = run(0.9)
-    results = [Result("cmhcl", Available.SAR, lead)]
+    results = [Result("cmhcl", InputModalities.SAR, lead)]
     results += [Result(name, given, run(noise, lead.panel_keys)) for (name, given), noise in list(QUALITY.items())[1:]]
     return ReportData(
         title="Buildings <from> radar",
@@ -149,7 +149,7 @@ def test_the_headline_compares_with_control_and_ceiling(data):
 
 
 def test_equal_results_show_no_difference(data):
-    twin = Result("sar_twin", Available.SAR, data.lead.evaluation)
+    twin = Result("sar_twin", InputModalities.SAR, data.lead.evaluation)
     text = Page(render_report(replace(data, results=(data.lead, twin)))).text
     assert "+0.000 (+0.000 to +0.000): the interval includes 0, so no difference is shown" in text
 
@@ -166,7 +166,7 @@ def test_caveats_follow_from_the_results(data):
     assert "no method" in render_report(data)
     batches = [make_batch([0, 4])]
     one = evaluate(predictor(1.0), batches, place_table(SEEDS), 10.0, EvaluationOptions(instances=False))
-    text = Page(render_report(replace(data, results=(Result("sar", Available.SAR, one),)))).text
+    text = Page(render_report(replace(data, results=(Result("sar", InputModalities.SAR, one),)))).text
     assert "there is no interval" in text
     assert "coarser than the band of 1 m" in text
     assert "one place: no interval" in text
@@ -176,7 +176,7 @@ def test_a_single_result_without_pictures_or_optical_still_reports(data):
     options = EvaluationOptions(instances=False, panels=PanelOptions(count=0))
     batch = make_batch([1, 2, 3], optical=False)
     lean = evaluate(predictor(1.0), [batch], place_table(SEEDS), 0.5, options)
-    page = Page(render_report(replace(data, results=(Result("sar", Available.SAR, lean),), origin=Origin.REAL)))
+    page = Page(render_report(replace(data, results=(Result("sar", InputModalities.SAR, lean),), origin=Origin.REAL)))
     assert page.addresses == []
     assert "Pictures" not in page.text
     assert "–" in page.text
@@ -187,7 +187,7 @@ def test_many_places_are_cut_to_the_ends(data):
     options = EvaluationOptions(instances=False, panels=PanelOptions(count=0))
     places = {f"chip-{seed}": f"place {seed}" for seed in seeds}
     many = evaluate(predictor(1.0), (make_batch([s], 32) for s in seeds), places, 0.5, options)
-    table = tables.place_table(replace(data, results=(Result("sar", Available.SAR, many),)))
+    table = tables.place_table(replace(data, results=(Result("sar", InputModalities.SAR, many),)))
     scores = [row.iou for row in table.rows]
     assert len(scores) == tables.MAX_PLACES
     assert table.left_out == 30 - tables.MAX_PLACES
@@ -211,7 +211,7 @@ def test_a_report_needs_a_result(data):
 
 
 def test_every_availability_has_words():
-    assert len({available_text(available) for available in Available}) == len(Available)
+    assert len({available_text(available) for available in InputModalities}) == len(InputModalities)
 
 
 # Training curves

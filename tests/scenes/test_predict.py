@@ -35,7 +35,7 @@ from overcast.outputs import writable as outputs
 from overcast.outputs.cog import ProbabilityWriter
 from overcast.outputs.staging import staged
 from overcast.polygons.footprints import PolygonOptions
-from overcast.progress import Stage
+from overcast.progress import ProgressStage
 from overcast.raster.radiometry import BandStatistics, RadarSide, Radiometry, SensorRadiometry, Statistics, Unit
 from overcast.scenes.declare import TAG, scene_radiometry
 from overcast.scenes.model import SceneModel
@@ -263,7 +263,7 @@ def test_scene_from_the_opposite_side_is_turned_and_turned_back(tmp_path: Path, 
 def test_progress_is_in_square_kilometres(tmp_path: Path):
     states = []
     predict(tmp_path, write_scene(tmp_path / "scene.tif", speckle()), progress=states.append)
-    assert {state.stage for state in states} == set(Stage)
+    assert {state.stage for state in states} == set(ProgressStage)
     assert all(state.total == pytest.approx(150 * 170 * 0.25e-6) for state in states)
     assert states[-1].done == states[-1].total
 

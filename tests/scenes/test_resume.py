@@ -34,7 +34,7 @@ from overcast.errors import InputError
 from overcast.outputs import publication, scratch
 from overcast.outputs.encoding import decode, encode
 from overcast.outputs.staging import staged
-from overcast.progress import Progress, Stage
+from overcast.progress import Progress, ProgressStage
 from overcast.raster.sources import ArraySource
 from overcast.scenes import blockfile
 from overcast.scenes import predict as predict_module
@@ -125,7 +125,9 @@ def kill(*_: object) -> None:
 KILLED = -signal.SIGKILL
 
 
-def run_killed(folder: Path, *, call: int = 0, stage: Stage | None = None, threads: int = 1, **changes: object) -> None:
+def run_killed(
+    folder: Path, *, call: int = 0, stage: ProgressStage | None = None, threads: int = 1, **changes: object
+) -> None:
     """Run until a call of the network or the first report of a stage."""
     torch.set_num_threads(threads)
     network = Counted(lambda now: kill() if now == call else None)
@@ -196,7 +198,7 @@ def test_killed_again_and_again_ends_in_the_same_bytes(scene: Path, in_child: Ch
         assert outputs_in(scene) == ["scene.tif"]
     blocks = [json.loads(line) for line in (scene / WORK / "blocks" / "journal.jsonl").read_text().splitlines()]
     assert blocks
-    for stage in (Stage.JOIN, Stage.POLYGONS, Stage.WRITE):
+    for stage in (ProgressStage.JOIN, ProgressStage.POLYGONS, ProgressStage.WRITE):
         assert in_child(run_killed, scene, stage=stage) == KILLED
         assert outputs_in(scene) == ["scene.tif"]
     last = Counted()
@@ -218,7 +220,7 @@ def test_finished_rows_are_not_computed_again(scene: Path, in_child: Child):
     network, states = Counted(), list[Progress]()
     run(scene, network, progress=states.append)
     assert network.calls == calls - done < calls
-    _, first, *others = [state for state in states if state.stage is Stage.PREDICT]
+    _, first, *others = [state for state in states if state.stage is ProgressStage.PREDICT]
     assert 0 < first.done == first.resumed < first.total
     assert first.rate == 0
     assert all(state.rate == pytest.approx((state.done - first.done) / state.elapsed_s) for state in others)
@@ -227,7 +229,7 @@ def test_finished_rows_are_not_computed_again(scene: Path, in_child: Child):
 @pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "torn journal"])
 def test_damaged_blocks_are_computed_again(scene: Path, in_child: Child, damage: str):
     made, calls = undisturbed(scene)
-    in_child(run_killed, scene, stage=Stage.JOIN)
+    in_child(run_killed, scene, stage=ProgressStage.JOIN)
     folder = scene / WORK / "blocks"
     block = sorted(folder.glob("*.block"))[1]
     journal = folder / "journal.jsonl"
@@ -250,7 +252,7 @@ def test_damaged_blocks_are_computed_again(scene: Path, in_child: Child, damage:
 
 @pytest.mark.parametrize("other", ["model", "tile", "scene", "temperature"])
 def test_work_for_another_request_is_not_used(scene: Path, in_child: Child, other: str):
-    in_child(run_killed, scene, stage=Stage.JOIN)
+    in_child(run_killed, scene, stage=ProgressStage.JOIN)
     model, options = MODEL, GENTLE
     match other:
         case "model":
@@ -421,7 +423,7 @@ def changed_scene(path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["replaced", "in place", "removed", "mask"])
 def test_scene_that_changes_while_it_is_mapped_gives_nothing(scene: Path, how: str):
     def change(state: Progress) -> None:
-        if state.stage is Stage.JOIN and not changes:
+        if state.stage is ProgressStage.JOIN and not changes:
             changes.append(state)
             changed_scene(scene / "scene.tif", how)
 
@@ -436,7 +438,7 @@ def test_scene_that_changes_while_it_is_mapped_gives_nothing(scene: Path, how: s
 
 
 def test_same_number_of_threads_is_used_again(scene: Path, in_child: Child):
-    in_child(run_killed, scene, stage=Stage.JOIN, threads=2)
+    in_child(run_killed, scene, stage=ProgressStage.JOIN, threads=2)
     block = sorted((scene / WORK / "blocks").glob("*.block"))[0]
     block.unlink()
     seen = []

@@ -1,4 +1,4 @@
-"""Several maps through the scene path: walls beside the footprint, views of each tile, models of several targets."""
+"""Several channels through the scene path: boundaries beside the footprint, views, models of several targets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from overcast.fleet.manifest import request_digest
 from overcast.fleet.worker import BlockTask, BlockWorker, Outcome
 from overcast.outputs.encoding import encode
 from overcast.polygons.footprints import PolygonOptions
-from overcast.polygons.watershed import separate_by_walls
+from overcast.polygons.watershed import separate_by_boundaries
 from overcast.raster.grid import Window
 from overcast.raster.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
 from overcast.raster.sources import ArraySource
@@ -50,7 +50,7 @@ OPTIONS = PredictOptions(
 
 
 class Scaled(nn.Module):
-    """Says what the bands say: the first is the footprint, the second the walls."""
+    """Says what the bands say: the first is the footprint, the second the boundaries."""
 
     def forward(self, x: Tensor) -> Tensor:
         return 4 * x
@@ -63,7 +63,7 @@ class NearSide(nn.Module):
         return x[:, :1] - x[:, :1].roll(1, -2)
 
 
-MODEL = SceneModel(Scaled(), SENSOR, STATISTICS, Modality.SAR, "building", "rows", "0" * 64, "CC0-1.0", maps=2)
+MODEL = SceneModel(Scaled(), SENSOR, STATISTICS, Modality.SAR, "building", "rows", "0" * 64, "CC0-1.0", channels=2)
 
 
 def row_houses(height: int = 150, width: int = 170) -> np.ndarray:
@@ -78,9 +78,9 @@ def row_houses(height: int = 150, width: int = 170) -> np.ndarray:
 
 
 def pixels(houses: np.ndarray) -> np.ndarray:
-    """(2, H, W): footprint and walls as +-1, a column without data."""
-    walls = draw_targets(houses, Targets(edge=True, contact=True)).max(0)
-    values = np.stack([houses > 0, walls > 0]).astype(np.float32) * 2 - 1
+    """(2, H, W): footprint and boundaries as +-1, a column without data."""
+    boundaries = draw_targets(houses, Targets(edge=True, contact=True)).max(0)
+    values = np.stack([houses > 0, boundaries > 0]).astype(np.float32) * 2 - 1
     values[:, :, 100:102] = -99
     return values
 
@@ -106,7 +106,7 @@ def mapped(folder: Path, scene: Path, **changes: object) -> tuple[PredictionSumm
 def parts_of(values: np.ndarray) -> list[int]:
     """Pixels of every building that the evaluation of a chip would find, 4 pixels and more."""
     valid = (values != -99).all(0)
-    parts = separate_by_walls((values[0] > 0) & valid, np.where(values[1] > 0, 0.98, 0.02))
+    parts = separate_by_boundaries((values[0] > 0) & valid, np.where(values[1] > 0, 0.98, 0.02))
     sizes = np.bincount(parts.ravel())[1:]
     return sorted(sizes[sizes >= 4].tolist())
 
@@ -122,7 +122,7 @@ def test_footprints_come_apart_along_learnt_walls_whatever_the_tiles(tmp_path: P
     _, untiled = mapped(tmp_path / "untiled", scene, options=whole)
     assert found.geometry.geom_equals(untiled.geometry).all()
     with rasterio.open(tmp_path / "tiled" / "p.tif") as dataset:
-        assert dataset.count == 1  # the walls are not published
+        assert dataset.count == 1  # the boundaries are not published
         footprint = dataset.read(1)
     assert ((footprint == 255) == (values[0] == -99)).all()
     assert ((footprint > 127) & (footprint < 255) == (values[0] > 0)).all()
@@ -137,7 +137,7 @@ def test_scenes_from_the_other_side_are_turned_with_their_walls(tmp_path: Path):
     summary, there = mapped(tmp_path / "south", write_scene(tmp_path / "s.tif", values), sensor=opposite)
     assert summary.rotated
     assert len(here) == len(there)
-    assert here.geometry.geom_equals(there.geometry).mean() > 0.9  # flat walls may be flooded from the other end
+    assert here.geometry.geom_equals(there.geometry).mean() > 0.9  # flat boundaries may be flooded from the other end
 
 
 class Worker:
@@ -207,11 +207,11 @@ def test_each_map_is_what_it_is_alone(
     options = SceneOptions(tile=24, overlap=overlap, margin=2, multiple=1)
     plan, blocks = plan_scene(source.georeference, options), dict[int, Block]()
     writer = BlockWriter(folder, plan, encoding, lambda block: blocks.update({block.strip: block}), "p.tif")
-    StripPredictor(Maps(seed), STATISTICS, options, maps=2).run(source, writer)
+    StripPredictor(Maps(seed), STATISTICS, options, channels=2).run(source, writer)
     joined = Memory(2, height, width)
-    joiner = StripJoiner(plan.rows, plan.cols, joined, maps=2)
+    joiner = StripJoiner(plan.rows, plan.cols, joined, channels=2)
     for strip in range(plan.strip_count):
-        read_block(folder, blocks[strip], plan, encoding, joiner, maps=2)
+        read_block(folder, blocks[strip], plan, encoding, joiner, channels=2)
     for at in (0, 1):
         alone = Memory(height, width)
         single = nn.Sequential(Maps(seed), One(at))
@@ -236,9 +236,12 @@ class One(nn.Module):
 
 def test_a_network_of_other_maps_is_refused(tmp_path: Path):
     scene = write_scene(tmp_path / "scene.tif", pixels(row_houses(40, 60)))
-    for maps, message in ((1, "returns 2 maps; scene prediction needs one"), (3, "returns 2 maps; scene .* needs 3")):
+    for maps, message in (
+        (1, "returns 2 channels; scene prediction needs one"),
+        (3, "returns 2 channels; scene .* needs 3"),
+    ):
         with pytest.raises(ConfigError, match=message):
-            mapped(tmp_path / f"maps{maps}", scene, bundle=replace(MODEL, maps=maps))
+            mapped(tmp_path / f"maps{maps}", scene, bundle=replace(MODEL, channels=maps))
 
 
 def stored(path: Path) -> np.ndarray:
@@ -249,7 +252,7 @@ def stored(path: Path) -> np.ndarray:
 def test_views_leave_a_network_that_looks_along_the_range_as_it_is(tmp_path: Path):
     values = np.random.default_rng(0).normal(size=(2, 100, 90)).astype(np.float32)
     scene = write_scene(tmp_path / "scene.tif", values)
-    near = replace(MODEL, network=NearSide(), maps=1)
+    near = replace(MODEL, network=NearSide(), channels=1)
     found = {}
     for tta in Tta:
         options = replace(OPTIONS, scene=SceneOptions(tile=128, tta=tta))
@@ -277,19 +280,19 @@ def test_models_of_several_targets_map_the_footprint(strong_run: Path, tmp_path:
         mapped(tmp_path / separate, scene, bundle=bundle, sensor=sensor, options=replace(options, polygons=polygons))
         with rasterio.open(tmp_path / separate / "p.tif") as dataset:
             np.testing.assert_allclose(dataset.read(1), maps[0], atol=1e-5)
-    both = SceneModel.of(bundle, calibrated=False, walls=True)
-    assert both.maps == 2
+    both = SceneModel.of(bundle, calibrated=False, boundaries=True)
+    assert both.channels == 2
     with torch.no_grad():
-        walls = torch.sigmoid(both.network(padded))[0, 1, :70, :80].numpy()
-    np.testing.assert_allclose(walls, maps[1:].max(0), atol=1e-6)
-    assert SceneModel.of(bundle).maps == 1
+        boundaries = torch.sigmoid(both.network(padded))[0, 1, :70, :80].numpy()
+    np.testing.assert_allclose(boundaries, maps[1:].max(0), atol=1e-6)
+    assert SceneModel.of(bundle).channels == 1
 
 
 @pytest.mark.parametrize("learnt", [True, False])
 def test_left_open_buildings_come_apart_where_the_model_has_learnt_walls(tmp_path: Path, learnt: bool):
     """Footprints, STAC item and digest are those of the setting that auto comes to."""
     scene = write_scene(tmp_path / "scene.tif", pixels(row_houses()))
-    model = MODEL if learnt else replace(MODEL, network=One(0), maps=1)
+    model = MODEL if learnt else replace(MODEL, network=One(0), channels=1)
     asked = {"auto": Separate.AUTO, "settled": Separate.WATERSHED if learnt else Separate.OFF}
     made, digests = {}, set()
     for name, separate in asked.items():
@@ -307,13 +310,13 @@ def test_bundles_are_asked_for_walls_by_themselves(strong_run: Path, tmp_path: P
     scene = write_scene(tmp_path / "scene.tif", np.random.default_rng(1).normal(26, 5, (2, 70, 80)).astype(np.float32))
     options = replace(OPTIONS, stac=True, polygons=PolygonOptions(min_area_m2=1.0))
     given = {"bundle": bundle, "sensor": bundle.info.radiometry.sar, "options": options}
-    mapped(tmp_path / "walls", scene, **given)
-    item = json.loads((tmp_path / "walls" / "f.stac.json").read_text())
+    mapped(tmp_path / "boundaries", scene, **given)
+    item = json.loads((tmp_path / "boundaries" / "f.stac.json").read_text())
     assert item["properties"]["overcast:separate"] == "watershed"
-    predict_file([scene], probability=tmp_path / "p.tif", **given)  # no footprints, so no walls are computed
+    predict_file([scene], probability=tmp_path / "p.tif", **given)  # no footprints, so no boundaries are computed
     assert "overcast:separate" not in json.loads((tmp_path / "p.stac.json").read_text())["properties"]
 
 
 def test_without_walls_polygons_are_regions_by_default():
-    assert PolygonOptions().settled(walls=False).separate is Separate.OFF
-    assert PolygonOptions().settled(walls=True).separate is Separate.WATERSHED
+    assert PolygonOptions().settled(boundaries=False).separate is Separate.OFF
+    assert PolygonOptions().settled(boundaries=True).separate is Separate.WATERSHED

@@ -9,7 +9,7 @@ from conftest import TINY_SETS
 from rich.console import Console
 from scene_files import write_town
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.bundle.bundle import load_bundle
 from overcast.config import load_config, open_run, train
 from overcast.data.splits.by_ground import Part
@@ -33,7 +33,7 @@ def test_a_town_trains_and_is_tested_on_every_labelled_pixel_once(method: str, t
 
     run = open_run(tmp_path / "run")
     counts = PixelCounts()
-    for batch in run.batches(Part.TEST, (Available.SAR,), instances=True):
+    for batch in run.batches(Part.TEST, (InputModalities.SAR,), instances=True):
         label = batch.require("label")
         counts += count_pixels(label.float()[:, None], label, threshold=0.5)
         assert ((batch.require("instances") > 0) == (label == 1))[label != 255].all()

@@ -21,7 +21,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from where import SUPPORT
 
-from overcast.batch import Available, Batch
+from overcast.batch import Batch, InputModalities
 from overcast.bundle.bundle import load_bundle
 from overcast.config import build_plan, load_config, open_run, train
 from overcast.data.splits.by_ground import Part
@@ -293,7 +293,7 @@ def test_best_round_is_kept_and_recomputed_from_its_bundle(tiny_sets: list[str],
     run = open_run(tmp_path)
     counts = PixelCounts()
     with torch.inference_mode():
-        for batch in run.batches(Part.VALIDATION, (Available.SAR,)):
+        for batch in run.batches(Part.VALIDATION, (InputModalities.SAR,)):
             counts += count_pixels(
                 run.bundle.standardised_network(batch.require("sar")), batch.require("label"), threshold=0.0
             )
@@ -307,7 +307,7 @@ def test_open_run_reads_what_an_evaluation_needs(tiny_sets: list[str], tmp_path:
         open_run(tmp_path)
     _train([*tiny_sets, "method.name=fusion", "training.steps=2"], tmp_path)
     run = open_run(tmp_path)
-    (batch,) = run.batches(Part.TEST, (Available.BOTH,), batch_size=6)
+    (batch,) = run.batches(Part.TEST, (InputModalities.BOTH,), batch_size=6)
     assert batch.keys == run.split.test
     assert batch.require("optical").shape == (6, 3, 64, 64)
     (tmp_path / "result.json").unlink()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from overcast.api.model import Model, load_model
 from overcast.arithmetic import AUTO, capabilities, settled_device
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.choices import SimulationPreset
 from overcast.config import load_config
 from overcast.config import train as train_run
@@ -79,5 +79,5 @@ def evaluate(
         ConfigError: No run can work from what it would be given.
     """
     folders = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
-    given = None if modalities is None else tuple(Available(name) for name in modalities)
+    given = None if modalities is None else tuple(InputModalities(name) for name in modalities)
     return compare_runs(folders, Path(output), Request(available=given, device=settled_device(AUTO, capabilities())))

@@ -68,8 +68,8 @@ def map_many(
 ) -> None:
     """Map scenes and print what has become of them; failed ones end the command with an error."""
     (footprints, probability), folder = many.endings(), many.folder()
-    walls = footprints is not None and options.polygons.walls
-    model = model_for(bundle, options, many.optical, walls=walls)
+    boundaries = footprints is not None and options.polygons.boundaries
+    model = model_for(bundle, options, many.optical, boundaries=boundaries)
     options = replace(
         options, scene=replace(options.scene, device=settled_device(options.scene.device, capabilities()))
     )

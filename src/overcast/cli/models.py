@@ -89,12 +89,12 @@ def evaluate(
 
     Example: `overcast evaluate runs/cmhcl runs/sar -o evaluation --modalities sar,both`
     """
-    from overcast.batch import Available
+    from overcast.batch import InputModalities
     from overcast.data.splits.parts import Part
     from overcast.errors import ConfigError
     from overcast.experiments.compare import Request, compare_runs
 
-    known = [available.value for available in Available]
+    known = [available.value for available in InputModalities]
     wanted = None if modalities is None else [name.strip() for name in modalities.split(",")]
     for name in wanted or ():
         if name not in known:
@@ -102,7 +102,7 @@ def evaluate(
     names = " ".join(str(run) for run in runs)
     request = Request(
         part=Part(part.value),
-        available=None if wanted is None else tuple(Available(name) for name in wanted),
+        available=None if wanted is None else tuple(InputModalities(name) for name in wanted),
         settings=tuple(sets or ()),
         instances=instances,
         command=f"overcast evaluate {names} -o {output} --part {part.value}"

@@ -63,7 +63,7 @@ class RareOptions(Section):
     """How both sensors become one map: blend, features or choice; auto: blend, which draws no border along clouds."""
     separate: Separate = Separate.AUTO
     """Touching buildings as one footprint (off), or apart with shared walls (watershed); auto: apart where the model
-    has learnt the walls between them."""
+    has learnt the boundaries between them."""
     strip_pixels: int = 2_000_000
     """Pixels whose outlines are drawn together; it bounds the memory and changes no footprint."""
     encoding: Encoding = Encoding.UINT8

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from overcast.batch import Available, Batch
+from overcast.batch import Batch, InputModalities
 from overcast.bundle.bundle import Bundle, load_bundle
 from overcast.config.data import build_data
 from overcast.config.run import RunConfig, load_config
@@ -32,7 +32,7 @@ class FinishedRun:
     """Every branch: `bundle.method` is never None."""
 
     def batches(
-        self, part: Part, available: tuple[Available, ...], batch_size: int = 8, *, instances: bool = False
+        self, part: Part, available: tuple[InputModalities, ...], batch_size: int = 8, *, instances: bool = False
     ) -> Iterator[Batch]:
         """Whole chips of a part with the sensors that the given evaluations need; with single `instances` or not.
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from overcast.arithmetic import Precision
-from overcast.batch import Available, Batch
+from overcast.batch import Batch, InputModalities
 from overcast.config.finished import FinishedRun
 from overcast.errors import ConfigError
 from overcast.evaluation.clouds import clouded
 from overcast.evaluation.result import EvaluationOptions
 from overcast.methods.base import Method
-from overcast.models.maps import footprint_and_walls
+from overcast.models.channels import footprint_and_boundaries
 from overcast.models.views import View, averaged, views_of
 from overcast.training.loader import to_device
 
@@ -25,7 +25,7 @@ Predictor = Callable[[Batch], Tensor]
 
 
 def predictor(
-    run: FinishedRun, available: Available, device: str, options: EvaluationOptions | None = None
+    run: FinishedRun, available: InputModalities, device: str, options: EvaluationOptions | None = None
 ) -> Predictor:
     """Logits of a run's method in the arithmetic that it was trained in, averaged over the views of the options.
 
@@ -70,7 +70,7 @@ def _predictor(
             return averaged(lambda view: wanted(ask(method, seen(moved, view))), views, (height, width))
 
     def wanted(logits: Tensor) -> Tensor:
-        return footprint_and_walls(logits) if options.separates else logits[:, :1]
+        return footprint_and_boundaries(logits) if options.separates else logits[:, :1]
 
     return predict
 

@@ -25,7 +25,7 @@ from overcast.training.options import Accelerator, TrainingOptions
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from overcast.training.plan import Plan, TrainResult
+    from overcast.training.plan import TrainingPlan, TrainResult
 
 
 class StartOptions(Section):
@@ -104,12 +104,12 @@ def settled(config: RunConfig, output: Path | None = None) -> RunConfig:
     return config.model_copy(update={"training": training.model_copy(update={"precision": precision})})
 
 
-def build_plan(config: RunConfig, output: Path | None = None) -> Plan:
+def build_plan(config: RunConfig, output: Path | None = None) -> TrainingPlan:
     """Everything that `overcast.training` needs. Opens the data set, trains nothing.
 
     Where a run lies in `output`, its arithmetic is kept, whatever this machine would choose.
     """
-    from overcast.training.plan import Plan
+    from overcast.training.plan import TrainingPlan
     from overcast.training.start import Start
 
     config = settled(config, output)
@@ -118,7 +118,7 @@ def build_plan(config: RunConfig, output: Path | None = None) -> Plan:
     catalog = with_label_share(catalog, split.train, config.data.label_share, seed)
     radiometry = catalog.radiometry
     optical_bands = len(radiometry.optical.bands) if radiometry.optical else 0
-    return Plan(
+    return TrainingPlan(
         catalog=catalog,
         split=scored(split, catalog),
         method=config.method,

@@ -103,7 +103,7 @@ class _Chip:
         return np.asarray(self.maps[0])
 
     @property
-    def walls(self) -> NDArray[np.float32] | None:
+    def boundaries(self) -> NDArray[np.float32] | None:
         """(H, W) probability of edge or contact; None where nothing is separated."""
         return None if self.buildings is None else np.asarray(self.maps[1:].max(0))
 
@@ -156,7 +156,7 @@ class _Tally:
         options, gsd_m = self._options, self._gsd_m
         least = options.min_area_m2
         claims = instances_from_probability(
-            chip.footprint, chip.label != IGNORE_LABEL, gsd_m, options.threshold, least, chip.walls
+            chip.footprint, chip.label != IGNORE_LABEL, gsd_m, options.threshold, least, chip.boundaries
         )
         if chip.buildings is None:
             truths = outlines_from_label(chip.label, gsd_m, least)

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from overcast.atomic import write_atomic
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.choices import Separation, Tta
 from overcast.config import FinishedRun, open_run
 from overcast.config.predictor import cloud_predictor, predictor
@@ -37,7 +37,7 @@ class Request:
     """What is evaluated."""
 
     part: Part = Part.TEST
-    available: tuple[Available, ...] | None = None
+    available: tuple[InputModalities, ...] | None = None
     """What the models are given; None is SAR alone where a method works from it, else all that it needs."""
     settings: tuple[str, ...] = ()
     """`key=value` changes of the runs' configurations, for example where the data lie now."""
@@ -149,13 +149,13 @@ def _require_same_ground(paths: Sequence[Path], runs: Sequence[FinishedRun], par
         raise InputError(f"the split of {paths[0]} has no {part} chips: choose another part with --part.")
 
 
-def _given(run: FinishedRun, request: Request) -> list[Available]:
+def _given(run: FinishedRun, request: Request) -> list[InputModalities]:
     """What this run's method is given, in the order asked for."""
     assert run.bundle.method is not None
     can = run.bundle.method.available
     if request.available is not None:
         return [available for available in request.available if available in can]
-    return [next(way for way in (Available.SAR, Available.BOTH, Available.OPTICAL) if way in can)]
+    return [next(way for way in (InputModalities.SAR, InputModalities.BOTH, InputModalities.OPTICAL) if way in can)]
 
 
 def _options(run: FinishedRun, request: Request, before: Sequence[Result]) -> EvaluationOptions:
@@ -176,7 +176,7 @@ def _options(run: FinishedRun, request: Request, before: Sequence[Result]) -> Ev
 
 def evaluate_run(
     run: FinishedRun,
-    available: Available,
+    available: InputModalities,
     options: EvaluationOptions,
     folder: Path,
     *,
@@ -206,7 +206,7 @@ def evaluate_run(
         predictor(run, available, device, options),
         run.batches(
             part,
-            (available, Available.BOTH) if _has_optical(run.catalog) else (available,),
+            (available, InputModalities.BOTH) if _has_optical(run.catalog) else (available,),
             instances=options.separates,
         ),
         places,
@@ -228,7 +228,7 @@ def evaluate_clouded(
     """
     return evaluate(
         cloud_predictor(run, clear, device, options),
-        run.batches(part, (Available.BOTH,)),
+        run.batches(part, (InputModalities.BOTH,)),
         run.places(part),
         run.catalog.radiometry.sar.gsd_m,
         options,

@@ -16,7 +16,7 @@ from overcast.fleet.scenes import SceneSpec
 from overcast.outputs.cog import bounded_cache
 from overcast.outputs.staging import recover_publication
 from overcast.outputs.writable import termination_as_interrupt
-from overcast.progress import Progress, Report, Stage
+from overcast.progress import Progress, ProgressStage, Report
 from overcast.raster.files import open_grid
 from overcast.scenes.blockwise import Compute, compute_here
 from overcast.scenes.declare import scene_radiometry
@@ -237,7 +237,7 @@ class _Tally:
         def report(state: Progress) -> None:
             if self._stopped:
                 raise KeyboardInterrupt
-            if state.stage is Stage.PREDICT:
+            if state.stage is ProgressStage.PREDICT:
                 with self._lock:
                     self._states[name] = (state.done, state.resumed)
                     self._tell(f"{name}: {state.note}" if state.note else "")
@@ -272,4 +272,4 @@ class _Tally:
             return
         done, resumed = (sum(state[index] for state in self._states.values()) for index in (0, 1))
         elapsed = time.monotonic() - self._started
-        self._report(Progress(Stage.PREDICT, done, sum(self._expected.values()), elapsed, resumed, note))
+        self._report(Progress(ProgressStage.PREDICT, done, sum(self._expected.values()), elapsed, resumed, note))

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch, Holds, Modality
+from overcast.batch import Batch, Holds, InputModalities, Modality
 from overcast.choices import Mixing
 from overcast.errors import ConfigError
 from overcast.methods.losses import segmentation_loss, share_loss
-from overcast.methods.stages import Position, Stage, position_in
+from overcast.methods.stages import Position, TrainingStage, position_in
 from overcast.models.mixing import NEAR_PX, REACH_PX, chosen
 from overcast.models.network import Network
 from overcast.models.spec import NetworkSpec
@@ -34,20 +34,20 @@ class Method(nn.Module, ABC):
         self.target_weights = spec.targets.weights
         """Of the logits of each head, for every loss on logits; None where there is the footprint alone."""
         self.register_buffer("optical_zero", _optical_zero(spec, statistics))
-        self._begun: Stage | None = None
+        self._begun: TrainingStage | None = None
 
     @property
     @abstractmethod
     def needs(self) -> frozenset[Modality]:
         """Modalities that a training batch must carry."""
 
-    def uses(self, holds: Holds, stage: Stage) -> bool:  # noqa: ARG002  # most methods treat every stage alike
+    def uses(self, holds: Holds, stage: TrainingStage) -> bool:  # noqa: ARG002  # most methods treat every stage alike
         """True where a stage learns from places of this kind; by default from labelled ones with all that it needs."""
         return holds.labelled and self.needs <= holds.sensors
 
     @property
     @abstractmethod
-    def available(self) -> frozenset[Available]:
+    def available(self) -> frozenset[InputModalities]:
         """What `predict` can work from."""
 
     @property
@@ -71,9 +71,9 @@ class Method(nn.Module, ABC):
         return True
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
+    def stages(self) -> tuple[TrainingStage, ...]:
         """Stages of the training in order; each runs through the whole learning-rate curve."""
-        return (Stage("training", 1.0),)
+        return (TrainingStage("training", 1.0),)
 
     def position(self, step: int, steps: int) -> Position:
         """The stage of a step, and how far it is."""
@@ -91,7 +91,7 @@ class Method(nn.Module, ABC):
             self.begin_stage(position.stage, resumed=position.step > 0)
             self._begun = position.stage
 
-    def begin_stage(self, stage: Stage, *, resumed: bool) -> None:
+    def begin_stage(self, stage: TrainingStage, *, resumed: bool) -> None:
         """Freeze and copy what a stage asks for.
 
         Args:
@@ -131,7 +131,7 @@ class Method(nn.Module, ABC):
         """What takes the weights of a deployable of the same design before training; shares its tensors too."""
         return self.deployable()
 
-    def predict(self, batch: Batch, available: Available) -> Tensor:
+    def predict(self, batch: Batch, available: InputModalities) -> Tensor:
         """Logits (B, K, H, W) from what is available; raises ConfigError for what this method cannot use."""
         if available not in self.available:
             choice = ", ".join(sorted(self.available))
@@ -169,8 +169,8 @@ class Method(nn.Module, ABC):
         Raises ConfigError for a mixing that the method does not offer.
         """
         mixing = self.offered(mixing or self.mixing)
-        if Available.SAR not in self.available or batch.optical_valid is None:
-            return self.predict(batch, Available.BOTH)
+        if InputModalities.SAR not in self.available or batch.optical_valid is None:
+            return self.predict(batch, InputModalities.BOTH)
         return self._clouded(batch, batch.optical_valid, mixing)
 
     def offered(self, mixing: Mixing) -> Mixing:
@@ -182,11 +182,11 @@ class Method(nn.Module, ABC):
 
     def _clouded(self, batch: Batch, valid: Tensor, mixing: Mixing) -> Tensor:
         """`predict_clouded` for a member of `self.mixings`."""
-        both, alone = (self.predict(batch, what) for what in (Available.BOTH, Available.SAR))
+        both, alone = (self.predict(batch, what) for what in (InputModalities.BOTH, InputModalities.SAR))
         return chosen(both, alone, valid, mixing, self.reach_px)
 
     @abstractmethod
-    def _logits(self, batch: Batch, available: Available) -> Tensor:
+    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:
         """`predict` for a member of `self.available`."""
 
     def _label(self, batch: Batch) -> Tensor:
@@ -201,12 +201,12 @@ class Method(nn.Module, ABC):
         """L_seg at stride 32 of the method's targets."""
         return share_loss(logits, label, valid, self.target_weights)
 
-    def _optical(self, batch: Batch, available: Available) -> Tensor:
+    def _optical(self, batch: Batch, available: InputModalities) -> Tensor:
         """The optical image (B, C_o, H, W), or what replaces it."""
         optical = batch.require("optical")
-        if available is Available.BOTH_OPTICAL_MEAN:
+        if available is InputModalities.BOTH_OPTICAL_MEAN:
             return torch.zeros_like(optical)
-        if available is not Available.BOTH_OPTICAL_ZERO:
+        if available is not InputModalities.BOTH_OPTICAL_ZERO:
             return optical
         if not torch.isfinite(self.optical_zero).all():
             raise ConfigError("what raw value 0 is after standardisation is unknown; build the method with statistics.")
@@ -238,9 +238,9 @@ class SarMethod(Method):
         return frozenset({Modality.SAR})
 
     @property
-    def available(self) -> frozenset[Available]:
+    def available(self) -> frozenset[InputModalities]:
         """SAR."""
-        return frozenset({Available.SAR})
+        return frozenset({InputModalities.SAR})
 
 
 def _mean(found: Sequence[tuple[int, Tensor]]) -> Tensor:

@@ -24,7 +24,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from overcast.batch import Available, Batch
+from overcast.batch import Batch, InputModalities
 from overcast.choices import Mixing
 from overcast.methods.base import both_valid
 from overcast.methods.distances import channel_alignment
@@ -34,7 +34,7 @@ from overcast.methods.losses import (
     area_share,
     confident,
     soft_segmentation_loss,
-    teacher_right,
+    teacher_correct,
 )
 from overcast.methods.stages import Position
 from overcast.methods.teacher import Schedule, TeacherOptions
@@ -59,7 +59,7 @@ class AlignWhere(StrEnum):
 
     ALL = "all"
     """All where both sensors have data."""
-    TEACHER_RIGHT = "teacher_right"
+    TEACHER_CORRECT = "teacher_correct"
     """Those of them where the teacher's decision is that of the label; none where there is no label."""
 
 
@@ -174,9 +174,9 @@ class CollaborativeLearning(JointBranchMethod):
         self.options = options
 
     @property
-    def available(self) -> frozenset[Available]:
+    def available(self) -> frozenset[InputModalities]:
         """Anything: SAR gives z^HS, optical z^O, both z^OS."""
-        return frozenset(Available)
+        return frozenset(InputModalities)
 
     @property
     def mixing(self) -> Mixing:
@@ -206,13 +206,13 @@ class CollaborativeLearning(JointBranchMethod):
     def _fused_valid(self, batch: Batch) -> Tensor | None:
         return batch.sar_valid if self.options.mixing is Mixing.FEATURES else super()._fused_valid(batch)
 
-    def _logits(self, batch: Batch, available: Available) -> Tensor:
+    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:
         match available:
-            case Available.SAR:
+            case InputModalities.SAR:
                 return self.network.sar_only(batch.require("sar"))
-            case Available.OPTICAL:
+            case InputModalities.OPTICAL:
                 return self.network.optical_only(batch.require("optical"))[0]
-            case Available.BOTH | Available.BOTH_OPTICAL_ZERO | Available.BOTH_OPTICAL_MEAN:
+            case InputModalities.BOTH | InputModalities.BOTH_OPTICAL_ZERO | InputModalities.BOTH_OPTICAL_MEAN:
                 return self.network.with_optical(batch.require("sar"), self._optical(batch, available))
             case _:
                 assert_never(available)
@@ -280,5 +280,5 @@ class CollaborativeLearning(JointBranchMethod):
             return valid
         if batch.label is None:
             return torch.zeros_like(teacher[:, :1], dtype=torch.float32)
-        right = teacher_right(teacher, batch.require("label"), self.target_weights)
+        right = teacher_correct(teacher, batch.require("label"), self.target_weights)
         return right if valid is None else right * valid

@@ -23,7 +23,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch
+from overcast.batch import Batch, InputModalities
 from overcast.methods.base import both_valid
 from overcast.methods.distances import mean_square, places_of, soft_cross_entropy
 from overcast.methods.stages import Position
@@ -65,7 +65,7 @@ class Disoptnet(TaughtMethod):
         """Both branches and their fusion."""
         return self.network.deployable()
 
-    def _logits(self, batch: Batch, available: Available) -> Tensor:  # noqa: ARG002  # one choice
+    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:  # noqa: ARG002  # one choice
         logits: Tensor = self.network.deployed(batch.require("sar"))
         return logits
 

@@ -21,7 +21,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch, Modality
+from overcast.batch import Batch, InputModalities, Modality
 from overcast.methods.base import both_valid
 from overcast.methods.distances import channel_alignment
 from overcast.methods.losses import alignment
@@ -119,7 +119,7 @@ class Distillation(TaughtMethod):
         """The student without auxiliary heads."""
         return with_shared_tensors(self.network.deployed)
 
-    def _logits(self, batch: Batch, available: Available) -> Tensor:  # noqa: ARG002  # one choice
+    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:  # noqa: ARG002  # one choice
         logits: Tensor = self.network.deployed(batch.require("sar"))
         return logits
 

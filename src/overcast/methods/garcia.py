@@ -23,11 +23,11 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch, Modality
+from overcast.batch import Batch, InputModalities, Modality
 from overcast.methods.base import both_valid
 from overcast.methods.distances import soft_cross_entropy
 from overcast.methods.hallucination import Features, feature_distance, unshared
-from overcast.methods.stages import Position, Stage
+from overcast.methods.stages import Position, TrainingStage
 from overcast.methods.three_branch import HeadWeights, ThreeBranchMethod
 from overcast.models.blocks import crop_like, pad_to_stride
 from overcast.models.spec import NetworkSpec
@@ -65,13 +65,13 @@ class GarciaOptions(Section):
         return self
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
+    def stages(self) -> tuple[TrainingStage, ...]:
         """Teacher, hallucination, fine-tuning."""
         rest = 1 - self.teacher_share - self.hallucination_share
         return (
-            Stage("teacher", self.teacher_share),
-            Stage("hallucination", self.hallucination_share),
-            Stage("fine-tuning", rest, rate=self.fine_tune_rate),
+            TrainingStage("teacher", self.teacher_share),
+            TrainingStage("hallucination", self.hallucination_share),
+            TrainingStage("fine-tuning", rest, rate=self.fine_tune_rate),
         )
 
 
@@ -87,7 +87,7 @@ class Garcia(ThreeBranchMethod):
         """Both: SAR and fused logits learn in the first stage too."""
         return frozenset(Modality)
 
-    def _logits(self, batch: Batch, available: Available) -> Tensor:  # noqa: ARG002  # one choice
+    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:  # noqa: ARG002  # one choice
         return self.network.sar_only(batch.require("sar"))
 
     def _teacher_losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -103,7 +103,7 @@ class Garcia(ThreeBranchMethod):
             "seg_sar": weights.sar * self._seg(alone, label, batch.sar_valid),
         }
 
-    def begin_stage(self, stage: Stage, *, resumed: bool) -> None:
+    def begin_stage(self, stage: TrainingStage, *, resumed: bool) -> None:
         """Freeze the teacher after its stage; the hallucination stream and then the HAL-SAR head take its weights."""
         super().begin_stage(stage, resumed=resumed)
         if resumed or stage == self.stages[0]:

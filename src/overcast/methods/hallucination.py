@@ -26,7 +26,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from overcast.batch import Available, Batch
+from overcast.batch import Batch, InputModalities
 from overcast.methods.base import both_valid
 from overcast.methods.distances import hallucination_distance, places_of
 from overcast.methods.stages import Position
@@ -68,7 +68,7 @@ class Hallucination(JointBranchMethod):
         super().__init__(options.name, unshared(spec), statistics, options.stages, options.weights)
         self.options = options
 
-    def _logits(self, batch: Batch, available: Available) -> Tensor:  # noqa: ARG002  # one choice
+    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:  # noqa: ARG002  # one choice
         return self.network.sar_only(batch.require("sar"))
 
     def _transfer(

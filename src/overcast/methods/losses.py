@@ -146,7 +146,7 @@ def alignment(
     return temperature**2 * weighted_mean(divergence, weight)
 
 
-def teacher_right(teacher: Tensor, label: Tensor, weights: TargetWeights = None) -> Tensor:
+def teacher_correct(teacher: Tensor, label: Tensor, weights: TargetWeights = None) -> Tensor:
     """(B, 1, h, w) float32: 1 where the decision of logits t is the label's, 0 elsewhere and where there is no label.
 
     Of several targets the first, the footprint, decides; of several classes the most probable one.

@@ -20,7 +20,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch, Modality
+from overcast.batch import Batch, InputModalities, Modality
 from overcast.methods.base import Method, both_valid
 from overcast.methods.supervised import TwinOptions, twin_losses
 from overcast.models.optional import OptionalOpticalNetwork
@@ -55,9 +55,9 @@ class ModalityDropout(Method):
         return frozenset({Modality.SAR, Modality.OPTICAL})
 
     @property
-    def available(self) -> frozenset[Available]:
+    def available(self) -> frozenset[InputModalities]:
         """SAR, and both."""
-        return frozenset({Available.SAR, Available.BOTH})
+        return frozenset({InputModalities.SAR, InputModalities.BOTH})
 
     @property
     def learnt_gaps(self) -> bool:
@@ -76,8 +76,8 @@ class ModalityDropout(Method):
         """The SAR branch and the fusion head."""
         return self.network.deployable()
 
-    def _logits(self, batch: Batch, available: Available) -> Tensor:
-        if available is Available.SAR:
+    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:
+        if available is InputModalities.SAR:
             logits: Tensor = self.network.deployed(batch.require("sar"))
             return logits
         output = self.network(batch.require("optical"), batch.require("sar"))

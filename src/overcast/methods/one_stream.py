@@ -22,11 +22,11 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch, Holds
+from overcast.batch import Batch, Holds, InputModalities
 from overcast.errors import ConfigError
 from overcast.methods.base import SarMethod, mean_over_samples
 from overcast.methods.losses import soft_segmentation_loss
-from overcast.methods.stages import Stage
+from overcast.methods.stages import TrainingStage
 from overcast.methods.teacher import split_output
 from overcast.models.network import SingleNetwork, with_shared_tensors
 from overcast.models.spec import NetworkSpec
@@ -94,7 +94,7 @@ class OneStream(SarMethod):
         """Take a teacher; without one there are no losses."""
         self._teacher = teacher
 
-    def uses(self, holds: Holds, stage: Stage) -> bool:  # noqa: ARG002  # one stage
+    def uses(self, holds: Holds, stage: TrainingStage) -> bool:  # noqa: ARG002  # one stage
         """Any place with SAR."""
         return holds.sar
 
@@ -123,6 +123,6 @@ class OneStream(SarMethod):
             losses["seg"] = options.weight_hard * self._seg(logits, self._label(batch), valid)
         return losses
 
-    def _logits(self, batch: Batch, available: Available) -> Tensor:  # noqa: ARG002  # one choice
+    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:  # noqa: ARG002  # one choice
         logits: Tensor = self.network(batch.require("sar"))
         return logits

@@ -12,9 +12,9 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch, Holds, Modality
+from overcast.batch import Batch, Holds, InputModalities, Modality
 from overcast.methods.distillation import StudentKind
-from overcast.methods.stages import Position, Stage
+from overcast.methods.stages import Position, TrainingStage
 from overcast.methods.supervised import TwinOptions, twin_losses
 from overcast.methods.teacher import TaughtMethod
 from overcast.models.network import SingleNetwork, TwinOutput, with_shared_tensors
@@ -34,9 +34,9 @@ class OpticalInitOptions(TwinOptions):
     """Share of the steps that belong to the optical network."""
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
+    def stages(self) -> tuple[TrainingStage, ...]:
         """Optical, then SAR."""
-        return Stage("optical", self.teacher_share), Stage("sar", 1 - self.teacher_share)
+        return TrainingStage("optical", self.teacher_share), TrainingStage("sar", 1 - self.teacher_share)
 
 
 class OpticalInit(TaughtMethod):
@@ -49,7 +49,7 @@ class OpticalInit(TaughtMethod):
         super().__init__(options.name, spec, network, statistics, options.stages)
         self.options = options
 
-    def uses(self, holds: Holds, stage: Stage) -> bool:
+    def uses(self, holds: Holds, stage: TrainingStage) -> bool:
         """Labelled places with the stage's own sensor."""
         sensor = Modality.OPTICAL if stage == self.stages[0] else Modality.SAR
         return holds.labelled and sensor in holds.sensors
@@ -62,7 +62,7 @@ class OpticalInit(TaughtMethod):
         """The SAR network without auxiliary heads."""
         return with_shared_tensors(self.network.deployed)
 
-    def _logits(self, batch: Batch, available: Available) -> Tensor:  # noqa: ARG002  # one choice
+    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:  # noqa: ARG002  # one choice
         logits: Tensor = self.network.deployed(batch.require("sar"))
         return logits
 
@@ -70,7 +70,7 @@ class OpticalInit(TaughtMethod):
         logits = self.network.teacher(batch.require("optical"))
         return {"optical_seg": self._seg(logits, self._label(batch), batch.optical_valid)}
 
-    def begin_stage(self, stage: Stage, *, resumed: bool) -> None:
+    def begin_stage(self, stage: TrainingStage, *, resumed: bool) -> None:
         """Freeze the optical network after its stage and give the SAR network its weights."""
         super().begin_stage(stage, resumed=resumed)
         if stage == self.stages[1] and not resumed:

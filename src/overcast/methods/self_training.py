@@ -20,11 +20,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch, Holds
+from overcast.batch import Batch, Holds, InputModalities
 from overcast.methods.base import SarMethod, mean_over_samples
 from overcast.methods.distillation import StudentKind
 from overcast.methods.losses import confident, soft_segmentation_loss
-from overcast.methods.stages import Stage
+from overcast.methods.stages import TrainingStage
 from overcast.methods.supervised import TwinOptions, twin_losses
 from overcast.methods.teacher import pinned, split_output
 from overcast.models.network import TwinOutput, with_shared_tensors
@@ -68,7 +68,7 @@ class SelfTraining(SarMethod):
         super().__init__(options.name, spec, network, statistics)
         self.options = options
 
-    def uses(self, holds: Holds, stage: Stage) -> bool:  # noqa: ARG002  # one stage
+    def uses(self, holds: Holds, stage: TrainingStage) -> bool:  # noqa: ARG002  # one stage
         """Any place with SAR."""
         return holds.sar
 
@@ -125,7 +125,7 @@ class SelfTraining(SarMethod):
             losses["soft_first"] = weight * options.weight_first * first
         return losses
 
-    def _logits(self, batch: Batch, available: Available) -> Tensor:  # noqa: ARG002  # one choice
+    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:  # noqa: ARG002  # one choice
         logits: Tensor = self.network.deployed(batch.require("sar"))
         return logits
 

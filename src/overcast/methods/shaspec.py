@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch, Modality
+from overcast.batch import Batch, InputModalities, Modality
 from overcast.methods.base import Method, both_valid
 from overcast.methods.distances import mean_of, places_of
 from overcast.methods.losses import weighted_mean
@@ -64,9 +64,9 @@ class Shaspec(Method):
         return frozenset({Modality.SAR, Modality.OPTICAL})
 
     @property
-    def available(self) -> frozenset[Available]:
+    def available(self) -> frozenset[InputModalities]:
         """SAR, and both."""
-        return frozenset({Available.SAR, Available.BOTH})
+        return frozenset({InputModalities.SAR, InputModalities.BOTH})
 
     @property
     def learnt_gaps(self) -> bool:
@@ -89,8 +89,8 @@ class Shaspec(Method):
         """The shared and the SAR encoder with the decoder."""
         return self.network.deployable()
 
-    def _logits(self, batch: Batch, available: Available) -> Tensor:
-        if available is Available.SAR:
+    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:
+        if available is InputModalities.SAR:
             logits: Tensor = self.network.deployed(batch.require("sar"))
             return logits
         output = self.network(batch.require("optical"), batch.require("sar"))

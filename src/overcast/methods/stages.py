@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainingStage:
     """A share of the training with a learning-rate curve of its own."""
 
     name: str
@@ -20,21 +20,21 @@ class Stage:
 class Position:
     """Where a step is."""
 
-    stage: Stage
+    stage: TrainingStage
     step: int
     """Steps done in this stage."""
     steps: int
     """Steps of this stage."""
 
 
-def position_in(stages: tuple[Stage, ...], step: int, steps: int) -> Position:
+def position_in(stages: tuple[TrainingStage, ...], step: int, steps: int) -> Position:
     """The stage of a step; `step` = `steps` is the end of the last one.
 
-    >>> stages = (Stage("teacher", 0.3), Stage("student", 0.7))
+    >>> stages = (TrainingStage("teacher", 0.3), TrainingStage("student", 0.7))
     >>> [position_in(stages, step, 10).stage.name for step in (0, 2, 3, 10)]
     ['teacher', 'teacher', 'student', 'student']
     >>> position_in(stages, 4, 10)
-    Position(stage=Stage(name='student', share=0.7, rate=1.0), step=1, steps=7)
+    Position(stage=TrainingStage(name='student', share=0.7, rate=1.0), step=1, steps=7)
     """
     start, passed = 0, 0.0
     for stage in stages[:-1]:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch, Modality
+from overcast.batch import Batch, InputModalities, Modality
 from overcast.methods.base import Method, SarMethod, both_valid
 from overcast.methods.losses import TargetWeights, segmentation_loss, share_loss
 from overcast.models.network import (
@@ -74,9 +74,9 @@ class SingleSensor(Method):
         return frozenset({self.modality})
 
     @property
-    def available(self) -> frozenset[Available]:
+    def available(self) -> frozenset[InputModalities]:
         """Its sensor."""
-        return frozenset({Available(self.modality.value)})
+        return frozenset({InputModalities(self.modality.value)})
 
     @property
     def deployed_inputs(self) -> tuple[Modality, ...]:
@@ -85,7 +85,7 @@ class SingleSensor(Method):
 
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule
         """L_seg where the sensor has data."""
-        logits = self._logits(batch, Available(self.modality.value))
+        logits = self._logits(batch, InputModalities(self.modality.value))
         valid = batch.sar_valid if self.modality is Modality.SAR else batch.optical_valid
         return {"seg": self._seg(logits, self._label(batch), valid)}
 
@@ -93,7 +93,7 @@ class SingleSensor(Method):
         """The network itself."""
         return with_shared_tensors(self.network)
 
-    def _logits(self, batch: Batch, available: Available) -> Tensor:  # noqa: ARG002  # one choice
+    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:  # noqa: ARG002  # one choice
         logits: Tensor = self.network(batch.require("sar" if self.modality is Modality.SAR else "optical"))
         return logits
 
@@ -131,7 +131,7 @@ class SarTwin(SarMethod):
         """The twin network without its auxiliary heads."""
         return with_shared_tensors(self.network.twin)
 
-    def _logits(self, batch: Batch, available: Available) -> Tensor:  # noqa: ARG002  # one choice
+    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:  # noqa: ARG002  # one choice
         logits: Tensor = self.network.twin(batch.require("sar"))
         return logits
 
@@ -152,9 +152,9 @@ class Fusion(Method):
         return frozenset({Modality.SAR, Modality.OPTICAL})
 
     @property
-    def available(self) -> frozenset[Available]:
+    def available(self) -> frozenset[InputModalities]:
         """Both sensors, and both with the optical image replaced."""
-        return frozenset({Available.BOTH, Available.BOTH_OPTICAL_ZERO, Available.BOTH_OPTICAL_MEAN})
+        return frozenset({InputModalities.BOTH, InputModalities.BOTH_OPTICAL_ZERO, InputModalities.BOTH_OPTICAL_MEAN})
 
     @property
     def deployed_inputs(self) -> tuple[Modality, ...]:
@@ -172,7 +172,7 @@ class Fusion(Method):
         """The twin network without its auxiliary heads: it takes the optical image, then SAR."""
         return with_shared_tensors(self.network.twin)
 
-    def _logits(self, batch: Batch, available: Available) -> Tensor:
+    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:
         logits: Tensor = self.network.twin(self._optical(batch, available), batch.require("sar"))
         return logits
 

@@ -25,9 +25,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Available, Batch, Holds, Modality
+from overcast.batch import Batch, Holds, InputModalities, Modality
 from overcast.methods.base import Method
-from overcast.methods.stages import Position, Stage
+from overcast.methods.stages import Position, TrainingStage
 from overcast.models.network import Network
 from overcast.models.spec import NetworkSpec
 from overcast.raster.radiometry import Statistics
@@ -54,11 +54,11 @@ class TeacherOptions(Section):
     """Share of the steps that belong to the teacher under `teacher_first`."""
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
+    def stages(self) -> tuple[TrainingStage, ...]:
         """The stages of the schedule."""
         if self.schedule is Schedule.JOINT:
-            return (Stage("training", 1.0),)
-        return Stage("teacher", self.teacher_share), Stage("student", 1 - self.teacher_share)
+            return (TrainingStage("training", 1.0),)
+        return TrainingStage("teacher", self.teacher_share), TrainingStage("student", 1 - self.teacher_share)
 
 
 class TaughtMethod(Method):
@@ -74,7 +74,7 @@ class TaughtMethod(Method):
         spec: NetworkSpec,
         network: Network,
         statistics: Statistics | None,
-        stages: tuple[Stage, ...],
+        stages: tuple[TrainingStage, ...],
     ) -> None:
         super().__init__(name, spec, network, statistics)
         self._stages = stages
@@ -87,12 +87,12 @@ class TaughtMethod(Method):
         return frozenset({Modality.SAR, Modality.OPTICAL})
 
     @property
-    def available(self) -> frozenset[Available]:
+    def available(self) -> frozenset[InputModalities]:
         """SAR alone, unless a method says more."""
-        return frozenset({Available.SAR})
+        return frozenset({InputModalities.SAR})
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
+    def stages(self) -> tuple[TrainingStage, ...]:
         """The teacher's stage first, or one joint stage."""
         return self._stages
 
@@ -111,7 +111,7 @@ class TaughtMethod(Method):
         """The sensors of the teacher."""
         return frozenset({Modality.OPTICAL})
 
-    def uses(self, holds: Holds, stage: Stage) -> bool:
+    def uses(self, holds: Holds, stage: TrainingStage) -> bool:
         """The teacher learns from labelled places alone, the students from labelled pairs and what `any_mix` adds."""
         if self._teaches(stage):
             return holds.labelled and self.sees <= holds.sensors
@@ -119,11 +119,11 @@ class TaughtMethod(Method):
             return holds.labelled or self.any_mix
         return self.any_mix and holds.labelled and (holds.sar or (self.joint and self.sees <= holds.sensors))
 
-    def begin_stage(self, stage: Stage, *, resumed: bool) -> None:  # noqa: ARG002  # for those that copy
+    def begin_stage(self, stage: TrainingStage, *, resumed: bool) -> None:  # noqa: ARG002  # for those that copy
         """Freeze the teacher in every stage but its own."""
         self._freeze_teacher(frozen=not self.joint and not self._teaches(stage))
 
-    def _teaches(self, stage: Stage) -> bool:
+    def _teaches(self, stage: TrainingStage) -> bool:
         """True for the stage that belongs to the teacher alone."""
         return not self.joint and stage == self.stages[0]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from overcast.batch import Batch
 from overcast.methods.base import both_valid
-from overcast.methods.stages import Position, Stage
+from overcast.methods.stages import Position, TrainingStage
 from overcast.methods.teacher import TaughtMethod
 from overcast.models.collaborative import CollaborativeNetwork, CollaborativeOutput, RadarOutput
 from overcast.models.spec import NetworkSpec, Sharing
@@ -52,7 +52,7 @@ class ThreeBranchMethod(TaughtMethod):
         name: str,
         spec: NetworkSpec,
         statistics: Statistics | None,
-        stages: tuple[Stage, ...],
+        stages: tuple[TrainingStage, ...],
         weights: HeadWeights,
     ) -> None:
         super().__init__(name, spec, CollaborativeNetwork(spec), statistics, stages)

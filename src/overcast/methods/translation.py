@@ -25,10 +25,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from overcast.batch import Available, Batch, Holds
+from overcast.batch import Batch, Holds, InputModalities
 from overcast.methods.base import both_valid
 from overcast.methods.distances import mean_of, places_of
-from overcast.methods.stages import Position, Stage
+from overcast.methods.stages import Position, TrainingStage
 from overcast.methods.supervised import TwinOptions, twin_losses
 from overcast.methods.teacher import TaughtMethod
 from overcast.models.network import with_shared_tensors
@@ -49,9 +49,9 @@ class TranslationOptions(TwinOptions):
     """Share of the steps that belong to the generator."""
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
+    def stages(self) -> tuple[TrainingStage, ...]:
         """Generator, then fusion."""
-        return Stage("generator", self.generator_share), Stage("fusion", 1 - self.generator_share)
+        return TrainingStage("generator", self.generator_share), TrainingStage("fusion", 1 - self.generator_share)
 
 
 class Translation(TaughtMethod):
@@ -63,7 +63,7 @@ class Translation(TaughtMethod):
         super().__init__(options.name, spec, TranslationTraining(spec), statistics, options.stages)
         self.options = options
 
-    def uses(self, holds: Holds, stage: Stage) -> bool:
+    def uses(self, holds: Holds, stage: TrainingStage) -> bool:
         """Pairs; the generator needs no labels."""
         return self.needs <= holds.sensors and (holds.labelled or stage == self.stages[0])
 
@@ -75,7 +75,7 @@ class Translation(TaughtMethod):
         """The generator and the fusion network behind it."""
         return with_shared_tensors(self.network.deployable())
 
-    def _logits(self, batch: Batch, available: Available) -> Tensor:  # noqa: ARG002  # one choice
+    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:  # noqa: ARG002  # one choice
         sar = batch.require("sar")
         logits: Tensor = self.network.supervised.twin(self.network.generator(sar), sar)
         return logits

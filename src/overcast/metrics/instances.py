@@ -17,7 +17,7 @@ from shapely import MultiPolygon, Polygon
 from overcast.batch import IGNORE_LABEL
 from overcast.metrics.counts import Count
 from overcast.metrics.pixel import ratio
-from overcast.polygons.watershed import separate_by_walls
+from overcast.polygons.watershed import separate_by_boundaries
 
 Outline = Polygon | MultiPolygon
 Pairs = Sequence[tuple[float, int]]
@@ -157,19 +157,19 @@ def instances_from_probability(
     gsd_m: float,
     threshold: float = 0.5,
     min_area_m2: float = 0.0,
-    walls: NDArray[np.floating] | None = None,
+    boundaries: NDArray[np.floating] | None = None,
 ) -> tuple[Instance, ...]:
     """Footprints of a chip: 4-connected components of valid pixels with `probability` (H, W) >= `threshold`.
 
     Outlines follow pixel edges, in metres from the upper left corner, y downwards. Components under `min_area_m2`
-    are left out before they are traced. Buildings that touch in the mask are one component, unless `walls` (H, W), the
-    probability of edge or contact, tells them apart.
+    are left out before they are traced. Buildings that touch in the mask are one component, unless `boundaries` (H, W),
+    the probability of edge or contact, tells them apart.
     """
     inside = (probability >= threshold) & valid
-    if walls is None:
+    if boundaries is None:
         components, _ = ndimage.label(inside)  # scipy joins 4 neighbours
     else:
-        components = separate_by_walls(inside, walls)
+        components = separate_by_boundaries(inside, boundaries)
     components = components.astype(np.int32)
     size = np.bincount(components.ravel())
     mass = np.bincount(components.ravel(), weights=probability.ravel())

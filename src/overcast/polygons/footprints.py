@@ -21,7 +21,7 @@ from overcast.polygons.outlines.drawn import draw
 from overcast.polygons.outlines.levels import REACH_PX
 from overcast.polygons.outlines.neighbours import Neighbourhood
 from overcast.polygons.regions import Regions, RegionTracer, Strip
-from overcast.progress import Progress, Report, Stage
+from overcast.progress import Progress, ProgressStage, Report
 from overcast.raster.grid import Window
 from overcast.raster.sources import RasterSource
 
@@ -42,13 +42,13 @@ class PolygonOptions:
     """Pixels that are looked at together; it bounds the memory and changes no footprint."""
 
     @property
-    def walls(self) -> bool:
-        """True where walls that a model has learnt are of use."""
+    def boundaries(self) -> bool:
+        """True where boundaries that a model has learnt are of use."""
         return self.separate is not Separate.OFF
 
-    def settled(self, *, walls: bool) -> PolygonOptions:
-        """The same once it is known whether there are learnt walls to separate touching buildings by."""
-        return replace(self, separate=self.separate.settled(walls=walls))
+    def settled(self, *, boundaries: bool) -> PolygonOptions:
+        """The same once it is known whether there are learnt boundaries to separate touching buildings by."""
+        return replace(self, separate=self.separate.settled(boundaries=boundaries))
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
@@ -115,7 +115,7 @@ def vectorize(
             yield drawer.footprints(regions, tracer.open_boxes(), tracer.rows)
         if progress is not None:
             done, total = (row + count) * grid.width, grid.height * grid.width
-            progress(Progress(Stage.POLYGONS, done, total, time.monotonic() - started))
+            progress(Progress(ProgressStage.POLYGONS, done, total, time.monotonic() - started))
     yield drawer.footprints(tracer.finish(), np.zeros((0, 4)), math.inf)
 
 
@@ -146,7 +146,11 @@ class _Drawer:
     """Makes footprints of complete regions."""
 
     def __init__(self, source: RasterSource, options: PolygonOptions, beside: Beside) -> None:
-        self._source, self._options, self._beside = source, options.settled(walls=beside.walls is not None), beside
+        self._source, self._options, self._beside = (
+            source,
+            options.settled(boundaries=beside.boundaries is not None),
+            beside,
+        )
         self._area = measure_area(source.georeference)
         self._neighbourhood = Neighbourhood()
 

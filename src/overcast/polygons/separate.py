@@ -8,7 +8,7 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 
 from overcast.choices import Separate
-from overcast.polygons.watershed import Labels, in_order, separate_by_walls
+from overcast.polygons.watershed import Labels, in_order, separate_by_boundaries
 
 __all__ = ["SMALLEST_PART_PIXELS", "Labels", "Separate", "separate"]
 
@@ -24,22 +24,22 @@ def separate(
     probability: NDArray[np.float32],
     inside: NDArray[np.bool_],
     threshold: float,
-    walls: NDArray[np.float32] | None = None,
+    boundaries: NDArray[np.float32] | None = None,
 ) -> Labels:
     """(h, w) parts of a region, numbered from 1 in order of their first pixel; 0 outside.
 
-    Where the model has learnt `walls`, they decide. Else the landscape is the mean distance to the region's edge over
-    several thresholds: it is low in necks and along dips. Basins of its summits are joined while the pass between them
-    is high.
+    Where the model has learnt `boundaries`, they decide. Else the landscape is the mean distance to the region's edge
+    over several thresholds: it is low in necks and along dips. Basins of its summits are joined while the pass between
+    them is high.
 
     Args:
         probability: (h, w) of a window that holds the region and a margin of one pixel.
         inside: (h, w) True in the region, which is connected through the sides of its pixels.
         threshold: Smallest probability of the region.
-        walls: (h, w) probability of edge or contact; None for a model that has learnt neither.
+        boundaries: (h, w) probability of edge or contact; None for a model that has learnt neither.
     """
-    if walls is not None:
-        return separate_by_walls(inside, walls)
+    if boundaries is not None:
+        return separate_by_boundaries(inside, boundaries)
     depth = _depth(probability, inside, threshold)
     summits, count = ndimage.label((depth == ndimage.maximum_filter(depth, 3)) & inside)
     if count < 2:

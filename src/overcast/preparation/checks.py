@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from overcast.errors import RadiometryError
 from overcast.preparation.convert import shift_db, squared
 from overcast.preparation.options import Level
-from overcast.preparation.plan import Plan
+from overcast.preparation.plan import PreparationPlan
 from overcast.preparation.render import sample_blocks
 from overcast.preparation.source import BandReader
 from overcast.raster.files import is_photograph
@@ -21,7 +21,7 @@ LEVEL_DEVIATIONS = 2.0
 """Distance of a scene's mean from that of the training data, in its deviations, that is refused."""
 
 
-def check_values(plan: Plan) -> None:
+def check_values(plan: PreparationPlan) -> None:
     """Raise RadiometryError where a sample of a band does not look like its stated unit, or hides a nodata value."""
     if plan.options.accept_values:
         return
@@ -42,7 +42,7 @@ def check_values(plan: Plan) -> None:
         raise RadiometryError(f"{plan.scene}: {reason}.")
 
 
-def _sees_light(plan: Plan, found: list[NDArray[np.float64]]) -> bool:
+def _sees_light(plan: PreparationPlan, found: list[NDArray[np.float64]]) -> bool:
     unit = plan.bands[0].conversion.source
     return photograph(np.stack(found) if len({values.size for values in found}) == 1 else np.empty((0, 0)), unit)
 
@@ -57,7 +57,7 @@ def _sample(reader: BandReader) -> NDArray[np.float64]:
     return np.concatenate(parts)
 
 
-def levels(plan: Plan) -> NDArray[np.float64] | None:
+def levels(plan: PreparationPlan) -> NDArray[np.float64] | None:
     """(C,) means of a sample of the prepared bands, in the model's unit; None where the sample holds no data.
 
     Raises RadiometryError where there are data, but nowhere in all bands.
@@ -76,7 +76,7 @@ def levels(plan: Plan) -> NDArray[np.float64] | None:
     return None
 
 
-def at_level(plan: Plan) -> Plan:
+def at_level(plan: PreparationPlan) -> PreparationPlan:
     """The plan, its bands shifted where the user wants that.
 
     Raises RadiometryError where the scene is much brighter or darker than the training data and nobody said what to do.

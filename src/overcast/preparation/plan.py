@@ -65,7 +65,7 @@ class BandPlan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PreparationPlan:
     """How the output comes about."""
 
     bands: tuple[BandPlan, ...]
@@ -121,7 +121,7 @@ class Plan:
         return tuple({id(one): one for one in found}.values())
 
 
-def make_plan(asked: Asked, aim: Aim | ForTraining, options: PrepareOptions, stack: ExitStack) -> Plan:
+def make_plan(asked: Asked, aim: Aim | ForTraining, options: PrepareOptions, stack: ExitStack) -> PreparationPlan:
     """Decide everything, and refuse what cannot be decided without guessing; `stack` closes the input files.
 
     Raises:
@@ -157,7 +157,7 @@ def make_plan(asked: Asked, aim: Aim | ForTraining, options: PrepareOptions, sta
 
     bands = tuple(_band_plan(reader, regridding(reader.grid, reader.placement), model, options) for reader in readers)
     ground = None if options.area is None else ground_of(options.area, grid, first.band.path)
-    return Plan(bands, grid, _declaration(model.sensor, radar, options), radar, model, options, ground)
+    return PreparationPlan(bands, grid, _declaration(model.sensor, radar, options), radar, model, options, ground)
 
 
 def _aim(aim: Aim | ForTraining, readers: Sequence[BandReader]) -> Aim:

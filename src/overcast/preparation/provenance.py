@@ -13,18 +13,18 @@ import rasterio
 
 from overcast import __version__
 from overcast.outputs.writable import writing
-from overcast.preparation.plan import Plan
+from overcast.preparation.plan import PreparationPlan
 from overcast.raster.addresses import file_name, is_remote
 from overcast.scenes.stac import COG_TYPE, EXTENSIONS, ground, made_at, projection, relative, utc_text
 
 
-def write_item(path: Path, target: Path, scene: Path, plan: Plan) -> None:
+def write_item(path: Path, target: Path, scene: Path, plan: PreparationPlan) -> None:
     """Write the item of `target` (its final place) about `scene` to `path`."""
     with writing(path):
         path.write_text(json.dumps(item(target, scene, plan), indent=2) + "\n", encoding="utf-8")
 
 
-def item(target: Path, scene: Path, plan: Plan) -> dict[str, Any]:
+def item(target: Path, scene: Path, plan: PreparationPlan) -> dict[str, Any]:
     """The STAC 1.0 item. Its `datetime` is that of processing: files do not say reliably when a scene was taken."""
     created = utc_text(made_at())
     return {
@@ -64,7 +64,7 @@ def _software() -> dict[str, str]:
     }
 
 
-def _input(path: Path, target: Path, plan: Plan) -> dict[str, object]:
+def _input(path: Path, target: Path, plan: PreparationPlan) -> dict[str, object]:
     bands = {band.name: band.reader.band.index for band in plan.bands if band.reader.band.path == path}
     if is_remote(path):
         return {"href": relative(path, target), "bands": bands}

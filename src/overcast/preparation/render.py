@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from overcast.preparation.plan import BandPlan, Plan
+from overcast.preparation.plan import BandPlan, PreparationPlan
 from overcast.raster.grid import Window
 from overcast.raster.plausible import SAMPLE_SIDE, sample_windows
 from overcast.raster.resample import Reach, Regridding
@@ -29,7 +29,7 @@ class Block:
         return np.asarray(np.isfinite(self.values).all(axis=0))
 
 
-def render(plan: Plan, window: Window, *, within: bool = True) -> Block:
+def render(plan: PreparationPlan, window: Window, *, within: bool = True) -> Block:
     """A window of the grid; what of it is not wanted has no data, unless `within` is False.
 
     Raises InputError for a damaged file.
@@ -65,7 +65,7 @@ def _band(
     return (found.astype(np.float32) if band.copies else conversion.from_power(found.astype(np.float64))), valid
 
 
-def blocks(plan: Plan, largest: int) -> Iterator[Window]:
+def blocks(plan: PreparationPlan, largest: int) -> Iterator[Window]:
     """Windows of the grid that cover the output row by row; sides divide `largest`.
 
     They are smaller where the source is much finer.
@@ -76,10 +76,10 @@ def blocks(plan: Plan, largest: int) -> Iterator[Window]:
             yield Window(row, col, min(side, bottom - row), min(side, right - col))
 
 
-def sample_blocks(plan: Plan) -> Iterator[Block]:
+def sample_blocks(plan: PreparationPlan) -> Iterator[Block]:
     """Small blocks spread evenly over the scene, whatever of it is wanted; all of it where it is small."""
     return (render(plan, window, within=False) for window in sample_windows(plan.grid, _side(plan, SAMPLE_SIDE)))
 
 
-def _side(plan: Plan, largest: int) -> int:
+def _side(plan: PreparationPlan, largest: int) -> int:
     return min((band.regridding.block_side(largest) for band in plan.bands if band.regridding), default=largest)

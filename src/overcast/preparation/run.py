@@ -28,7 +28,7 @@ from overcast.preparation.aim import ForTraining
 from overcast.preparation.checks import at_level, check_values
 from overcast.preparation.inputs import ask
 from overcast.preparation.options import PrepareOptions, Report
-from overcast.preparation.plan import Plan, make_plan
+from overcast.preparation.plan import PreparationPlan, make_plan
 from overcast.preparation.provenance import write_item
 from overcast.preparation.render import blocks, render
 from overcast.preparation.write import SceneWriter
@@ -46,7 +46,7 @@ LARGEST_CACHE_BYTES = 512 * 2**20
 class PrepareSummary:
     """What was made, or with `dry_run` would be."""
 
-    plan: Plan
+    plan: PreparationPlan
     output: Path
     item: Path | None
     valid_km2: float | None
@@ -129,7 +129,7 @@ def _aim(model: Bundle | SceneModel) -> SceneModel:
     return model if isinstance(model, SceneModel) else SceneModel.of(model)
 
 
-def _write(plan: Plan, raster: Path, scene: Path, progress: Report | None) -> tuple[int, int]:
+def _write(plan: PreparationPlan, raster: Path, scene: Path, progress: Report | None) -> tuple[int, int]:
     """Every block, from the first row to the last, then the COG; returns pixels with data and values lost."""
     total, done, valid, lost = plan.window.height * plan.window.width, 0, 0, 0
     with SceneWriter(raster, plan) as writer:
@@ -146,7 +146,7 @@ def _write(plan: Plan, raster: Path, scene: Path, progress: Report | None) -> tu
     return valid, lost
 
 
-def _check_outputs(plan: Plan, targets: Sequence[Path], inputs: Identities) -> None:
+def _check_outputs(plan: PreparationPlan, targets: Sequence[Path], inputs: Identities) -> None:
     output = targets[0]
     fixed_now()  # raises where SOURCE_DATE_EPOCH is no time
     if output.suffix.lower() not in {".tif", ".tiff"}:
@@ -165,7 +165,7 @@ def _check_outputs(plan: Plan, targets: Sequence[Path], inputs: Identities) -> N
     require_space(output, int(2.4 * stored) + 2**20)  # as it grows; compressed, with overviews, at worst
 
 
-def _cache_bytes(plan: Plan) -> int:
+def _cache_bytes(plan: PreparationPlan) -> int:
     """Block cache so that input stored in whole rows is decoded once for each row of blocks."""
     wide = 0
     for band in {id(band.reader.band.dataset): band for band in plan.bands}.values():

@@ -10,13 +10,13 @@ from overcast.raster.addresses import file_name
 from overcast.raster.compass import side_of, up_azimuth
 
 if TYPE_CHECKING:
-    from overcast.preparation.plan import Plan
+    from overcast.preparation.plan import PreparationPlan
 
 COARSE_INPUT = 1.5
 """Length of input pixels, in pixels of the model, from which on the user is told."""
 
 
-def steps(plan: Plan) -> tuple[str, ...]:
+def steps(plan: PreparationPlan) -> tuple[str, ...]:
     """What is done, one sentence each."""
     bands = []
     for band in plan.bands:
@@ -29,7 +29,7 @@ def steps(plan: Plan) -> tuple[str, ...]:
     return (*bands, nodata, *placed, _grid_sentence(plan), *_area_sentences(plan), *_look_sentences(plan))
 
 
-def notes(plan: Plan) -> tuple[str, ...]:
+def notes(plan: PreparationPlan) -> tuple[str, ...]:
     """What the user should know before trusting a prediction."""
     longest = max((1 / min(band.regridding.footprint) for band in plan.bands if band.regridding), default=1.0)
     coarse = (
@@ -39,7 +39,7 @@ def notes(plan: Plan) -> tuple[str, ...]:
     return (*(one.note for one in plan.placements), *((coarse,) if longest >= COARSE_INPUT else ()))
 
 
-def _grid_sentence(plan: Plan) -> str:
+def _grid_sentence(plan: PreparationPlan) -> str:
     grid, first = plan.written, plan.bands[0].regridding
     size = f"{grid.height} x {grid.width} pixels of {plan.sensor.gsd_m:g} m in {_crs_name(str(grid.crs))}"
     if all(band.regridding is None for band in plan.bands) or first is None:
@@ -55,14 +55,14 @@ def _crs_name(crs: str) -> str:
     return crs if len(crs) <= 20 else str(CRS.from_user_input(crs).name)
 
 
-def _area_sentences(plan: Plan) -> list[str]:
+def _area_sentences(plan: PreparationPlan) -> list[str]:
     if plan.ground is None or plan.options.area is None:
         return []
     row, col = plan.window.row, plan.window.col
     return [f"area {plan.options.area.text}: from row {row} and column {col} of the whole grid, whose pixels are kept"]
 
 
-def _look_sentences(plan: Plan) -> list[str]:
+def _look_sentences(plan: PreparationPlan) -> list[str]:
     if plan.radar is None:
         return []
     side = side_of(plan.radar.azimuth_deg, up_azimuth(plan.grid))

@@ -15,7 +15,7 @@ from rasterio.windows import Window as RasterioWindow
 from overcast import __version__
 from overcast.outputs.cog import BLOCK
 from overcast.outputs.writable import writing
-from overcast.preparation.plan import Plan
+from overcast.preparation.plan import PreparationPlan
 from overcast.raster.grid import Window
 from overcast.raster.opening import open_own
 from overcast.scenes.declare import TAG
@@ -24,7 +24,7 @@ from overcast.scenes.declare import TAG
 class SceneWriter:
     """A tiled, uncompressed float32 GeoTIFF that says what its numbers mean; blocks without data take no space."""
 
-    def __init__(self, path: Path, plan: Plan) -> None:
+    def __init__(self, path: Path, plan: PreparationPlan) -> None:
         """Create the file."""
         self._path = path
         self._written: list[tuple[Window, int]] = []
@@ -62,7 +62,7 @@ class SceneWriter:
                     raise OSError(f"rows {window.row} to {window.stop[0]} did not arrive")
 
 
-def tags(plan: Plan) -> dict[str, str]:
+def tags(plan: PreparationPlan) -> dict[str, str]:
     """GeoTIFF metadata: the declaration that `overcast predict` reads, and how the scene came about."""
     return {
         TAG: plan.sensor.model_dump_json(),
@@ -72,7 +72,7 @@ def tags(plan: Plan) -> dict[str, str]:
     }
 
 
-def _create(path: Path, plan: Plan) -> Any:
+def _create(path: Path, plan: PreparationPlan) -> Any:
     return rasterio.open(
         path,
         "w",

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.report.charts import Axis, Series, axis_over, line_chart
 from overcast.report.data import ReportData, Result
 from overcast.report.history import Curve, History, read_history
 
-AVAILABLE_ORDER = tuple(Available)
+AVAILABLE_ORDER = tuple(InputModalities)
 """Each availability has its dash pattern: SAR alone is drawn solid."""
 
 

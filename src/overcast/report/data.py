@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.evaluation.result import Evaluation
 
 
@@ -24,7 +24,7 @@ class Result:
     """One method under one availability."""
 
     method: str
-    available: Available
+    available: InputModalities
     evaluation: Evaluation
 
     @property
@@ -77,28 +77,28 @@ class ReportData:
         """Names in the order of first appearance: the order of their colours."""
         return tuple(dict.fromkeys((*(result.method for result in self.results), *self.training)))
 
-    def find(self, method: str | None, available: Available) -> Result | None:
+    def find(self, method: str | None, available: InputModalities) -> Result | None:
         """The result of a method under an availability, if there is one."""
         pairs = ((result.method, result.available, result) for result in self.results)
         return next((result for name, given, result in pairs if (name, given) == (method, available)), None)
 
 
-def available_text(available: Available) -> str:
+def available_text(available: InputModalities) -> str:
     """What the model was given, in words.
 
-    >>> available_text(Available.BOTH)
+    >>> available_text(InputModalities.BOTH)
     'SAR + optical'
     """
     match available:
-        case Available.SAR:
+        case InputModalities.SAR:
             return "SAR alone"
-        case Available.OPTICAL:
+        case InputModalities.OPTICAL:
             return "optical alone"
-        case Available.BOTH:
+        case InputModalities.BOTH:
             return "SAR + optical"
-        case Available.BOTH_OPTICAL_ZERO:
+        case InputModalities.BOTH_OPTICAL_ZERO:
             return "SAR + optical set to zero"
-        case Available.BOTH_OPTICAL_MEAN:
+        case InputModalities.BOTH_OPTICAL_MEAN:
             return "SAR + optical set to its mean"
         case _:
             assert_never(available)

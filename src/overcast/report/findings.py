@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.evaluation.comparison import paired_difference, recovery_ratio
 from overcast.evaluation.seeds import SeedEstimate
 from overcast.report.data import ReportData, Result, available_text
@@ -12,7 +12,7 @@ from overcast.report.tables import interval_text
 
 FEW_PLACES = 10
 """Below this an interval over places is only a rough guide."""
-ZEROED = (Available.BOTH_OPTICAL_ZERO, Available.BOTH_OPTICAL_MEAN)
+ZEROED = (InputModalities.BOTH_OPTICAL_ZERO, InputModalities.BOTH_OPTICAL_MEAN)
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def _control(data: ReportData) -> Result | None:
 
 
 def _ceiling(data: ReportData) -> Result | None:
-    found = data.find(data.ceiling, Available.BOTH)
+    found = data.find(data.ceiling, InputModalities.BOTH)
     return None if found is data.lead else found
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from overcast.batch import IGNORE_LABEL, Available
+from overcast.batch import IGNORE_LABEL, InputModalities
 from overcast.evaluation.panels import decode_png, encode_png, error_map, probability_map, truth_map
 from overcast.evaluation.selection import Panel, PanelKind
 from overcast.report.data import ReportData, Result
@@ -71,7 +71,7 @@ def _chip(data: ReportData, panel: Panel, found: list[tuple[Result, Panel]]) -> 
     if panel.sar_png is not None:
         inputs.append(_image("SAR", panel.sar_png))
     if panel.optical_png is not None:
-        given = data.lead.available is not Available.SAR
+        given = data.lead.available is not InputModalities.SAR
         inputs.append(_image("optical" if given else "optical, not given", panel.optical_png))
     inputs.append(_image("truth", encode_png(truth_map(decode_png(panel.label_png)))))
     lead, *predictions = ((result, _prediction(data, result, other)) for result, other in found)

@@ -19,8 +19,8 @@ class StripSink(Protocol):
     def column(self, strip: int, index: int, total: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
         """What no later tile of the strip touches, from the start of tile `index` to that of the next.
 
-        `total` (tile, w), or (M, tile, w) of several maps, is the weighted sum of probabilities, `valid` (tile, w) is
-        True where there are data; both are only lent. Indexes come in order.
+        `total` (tile, w), or (M, tile, w) of several channels, is the weighted sum of probabilities, `valid` (tile, w)
+        is True where there are data; both are only lent. Indexes come in order.
         """
         ...
 
@@ -32,9 +32,9 @@ class StripSink(Protocol):
 class StripBlender:
     """Sums the weighted tiles of one strip, given from the left, and hands on what no later tile touches."""
 
-    def __init__(self, rows: Axis, cols: Axis, strip: int, sink: StripSink, maps: int = 1) -> None:
+    def __init__(self, rows: Axis, cols: Axis, strip: int, sink: StripSink, channels: int = 1) -> None:
         self._cols, self._strip, self._sink = cols, strip, sink
-        self._sum = np.zeros((*map_axis(maps), rows.tile, cols.tile), np.float32)
+        self._sum = np.zeros((*channel_axis(channels), rows.tile, cols.tile), np.float32)
         self._valid = np.zeros((rows.tile, cols.tile), np.bool_)
         self._row_weights = rows.weights(strip)[:, None]
         self._index = self._tiles = self._computed = 0
@@ -72,15 +72,15 @@ class StripBlender:
 
 
 class StripJoiner:
-    """A StripSink that adds what strips share and writes every pixel once it is final, (M, h, w) of several maps.
+    """A StripSink that adds what strips share and writes every pixel once it is final, (M, h, w) of several channels.
 
     Holds, over the width of the scene, the rows that a strip shares with the next. Strips come from the top.
     """
 
-    def __init__(self, rows: Axis, cols: Axis, sink: RasterSink, maps: int = 1) -> None:
+    def __init__(self, rows: Axis, cols: Axis, sink: RasterSink, channels: int = 1) -> None:
         self._rows, self._cols, self._sink = rows, cols, sink
         shared = max((rows.tile - rows.step(strip) for strip in range(len(rows.starts))), default=0)
-        self._sum_above = np.zeros((*map_axis(maps), shared, cols.length), np.float32)
+        self._sum_above = np.zeros((*channel_axis(channels), shared, cols.length), np.float32)
         self._valid_above = np.zeros((shared, cols.length), np.bool_)
         self.valid_pixels = 0
         """Pixels with data among those written so far."""
@@ -109,9 +109,9 @@ class StripJoiner:
         self.tiles, self.computed_pixels = self.tiles + tiles, self.computed_pixels + computed
 
 
-def map_axis(maps: int) -> tuple[int, ...]:
-    """Leading shape of arrays of `maps` maps: none for a single one."""
-    return () if maps == 1 else (maps,)
+def channel_axis(channels: int) -> tuple[int, ...]:
+    """Leading shape of arrays of `channels` channels: none for a single one."""
+    return () if channels == 1 else (channels,)
 
 
 def shared_above(rows: Axis, strip: int) -> int:

@@ -4,7 +4,7 @@ The file is a sequence of records, one for each column of tiles: the length of a
 0 where the column has no data, and nothing follows), the stream, and float32 sums as they are. The stream holds one bit
 of validity per pixel of the rows that are shared with the strips above and below, then, for the rows between, which are
 final, the probability as it will be stored; the sums are those of the shared rows; sums and probabilities of several
-maps one map after the other. Joining adds the same numbers in the same order as a single pass.
+channels one after the other. Joining adds the same numbers in the same order as a single pass.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from overcast.errors import InputError
 from overcast.outputs.encoding import decode, encode
 from overcast.outputs.scratch import open_own
 from overcast.outputs.writable import writing
-from overcast.scenes.blend import StripSink, map_axis, shared_above
-from overcast.scenes.tiles import Plan
+from overcast.scenes.blend import StripSink, channel_axis, shared_above
+from overcast.scenes.tiles import ScenePlan
 
 T = TypeVar("T", bound=np.generic)
 _LENGTH = struct.Struct("<I")
@@ -88,7 +88,7 @@ class _Rows:
     last: slice
 
     @classmethod
-    def of(cls, plan: Plan, strip: int) -> Self:
+    def of(cls, plan: ScenePlan, strip: int) -> Self:
         above, step = shared_above(plan.rows, strip), plan.rows.step(strip)
         middle = max(above, step)
         return cls(slice(0, above), slice(above, middle), slice(middle, plan.rows.tile))
@@ -123,7 +123,7 @@ class BlockWriter:
     """
 
     def __init__(
-        self, folder: Path, plan: Plan, encoding: Encoding, finished: Callable[[Block], None], title: str
+        self, folder: Path, plan: ScenePlan, encoding: Encoding, finished: Callable[[Block], None], title: str
     ) -> None:
         """Write into `folder`. `title` names the scene's output in errors."""
         self._title = title
@@ -171,10 +171,12 @@ def block_name(strip: int) -> str:
     return f"row-{strip:06d}.block"
 
 
-def read_block(folder: Path, block: Block, plan: Plan, encoding: Encoding, sink: StripSink, maps: int = 1) -> None:
+def read_block(
+    folder: Path, block: Block, plan: ScenePlan, encoding: Encoding, sink: StripSink, channels: int = 1
+) -> None:
     """Hand a block to `sink`, column by column. Raises InputError where its file is damaged."""
     if block.name is None:
-        _read_empty(block, plan, sink, maps)
+        _read_empty(block, plan, sink, channels)
         return
     path = folder / block.name
     rows = _Rows.of(plan, block.strip)
@@ -183,7 +185,7 @@ def read_block(folder: Path, block: Block, plan: Plan, encoding: Encoding, sink:
             for index in range(len(plan.cols.starts)):
                 width = plan.cols.step(index)
                 (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
-                shape = (*map_axis(maps), plan.rows.tile, width)
+                shape = (*channel_axis(channels), plan.rows.tile, width)
                 total, valid = _unpack(rows, file, length, shape, encoding) if length else _nothing(shape)
                 sink.column(block.strip, index, total, valid)
     except (OSError, struct.error, zlib.error, ValueError) as error:
@@ -191,9 +193,9 @@ def read_block(folder: Path, block: Block, plan: Plan, encoding: Encoding, sink:
     sink.end(block.strip, block.tiles, block.computed)
 
 
-def _read_empty(block: Block, plan: Plan, sink: StripSink, maps: int) -> None:
+def _read_empty(block: Block, plan: ScenePlan, sink: StripSink, channels: int) -> None:
     for index in range(len(plan.cols.starts)):
-        sink.column(block.strip, index, *_nothing((*map_axis(maps), plan.rows.tile, plan.cols.step(index))))
+        sink.column(block.strip, index, *_nothing((*channel_axis(channels), plan.rows.tile, plan.cols.step(index))))
     sink.end(block.strip, block.tiles, block.computed)
 
 

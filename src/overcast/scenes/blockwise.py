@@ -12,7 +12,7 @@ import torch
 
 from overcast import __version__
 from overcast.choices import Encoding
-from overcast.progress import Progress, Report, Stage
+from overcast.progress import Progress, ProgressStage, Report
 from overcast.raster.grid import Turn
 from overcast.raster.sources import Georeference, RasterSink, RasterSource
 from overcast.scenes.blend import StripJoiner
@@ -21,7 +21,7 @@ from overcast.scenes.ground import Ground
 from overcast.scenes.inputs import Identities, lasting
 from overcast.scenes.job import Job
 from overcast.scenes.scene import SceneSummary, StripPredictor, plan_scene, summarise
-from overcast.scenes.tiles import Plan
+from overcast.scenes.tiles import ScenePlan
 from overcast.scenes.work import Facts, WorkFolder
 
 FORMAT = 5
@@ -46,7 +46,7 @@ def request_facts(job: Job, scene: Identities, grid: Georeference, *, turn: Turn
         "format": FORMAT,
         "versions": {"overcast": __version__, "torch": torch.__version__},
         "model": [job.model.sha256, job.model.class_name, job.model.modality.value, job.model.temperature],
-        "maps": job.model.maps,
+        "channels": job.model.channels,
         "runtime": job.model.runtime,
         "options": options,
         "encoding": job.options.encoding.value,
@@ -90,7 +90,7 @@ class SceneWork:
         return None if self.job.ground is None else self.job.ground.turned(self.turn)
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> ScenePlan:
         """How the turned scene is cut."""
         return plan_scene(self.source.georeference, self.job.options.scene, self.ground)
 
@@ -114,7 +114,7 @@ def compute_here(scene: SceneWork, strips: Sequence[int], passed: Callable[[int]
         writer.close()
 
 
-def complete(scene: SceneWork, plan: Plan, compute: Compute) -> None:
+def complete(scene: SceneWork, plan: ScenePlan, compute: Compute) -> None:
     """Compute the blocks that are missing; the job's report is told."""
     work, report = scene.work, scene.job.km2_report
     started, across, total = time.monotonic(), len(plan.cols.starts), plan.pixels
@@ -124,7 +124,7 @@ def complete(scene: SceneWork, plan: Plan, compute: Compute) -> None:
     def tell(passed: int, note: str = "") -> None:
         if report is not None:
             done, earlier = (total * tiles // plan.tile_count for tiles in (resumed + passed, resumed))
-            report(Progress(Stage.PREDICT, done, total, time.monotonic() - started, earlier, note))
+            report(Progress(ProgressStage.PREDICT, done, total, time.monotonic() - started, earlier, note))
 
     if resumed or work.note:
         tell(0, work.note)
@@ -133,13 +133,13 @@ def complete(scene: SceneWork, plan: Plan, compute: Compute) -> None:
 
 
 def join(
-    work: WorkFolder, plan: Plan, encoding: Encoding, sink: RasterSink, report: Report | None, maps: int = 1
+    work: WorkFolder, plan: ScenePlan, encoding: Encoding, sink: RasterSink, report: Report | None, channels: int = 1
 ) -> SceneSummary:
     """Write every pixel of every map from the finished blocks, from the first row to the last."""
-    started, joiner = time.monotonic(), StripJoiner(plan.rows, plan.cols, sink, maps)
+    started, joiner = time.monotonic(), StripJoiner(plan.rows, plan.cols, sink, channels)
     for strip in range(plan.strip_count):
-        read_block(work.path, work.blocks[strip], plan, encoding, joiner, maps)
+        read_block(work.path, work.blocks[strip], plan, encoding, joiner, channels)
         if report is not None:
             done = plan.pixels * (strip + 1) // plan.strip_count
-            report(Progress(Stage.JOIN, done, plan.pixels, time.monotonic() - started))
+            report(Progress(ProgressStage.JOIN, done, plan.pixels, time.monotonic() - started))
     return summarise(plan, joiner, time.monotonic() - started)

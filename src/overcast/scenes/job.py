@@ -82,7 +82,7 @@ class Job:
     @property
     def polygons(self) -> PolygonOptions:
         """What becomes a footprint, with what depends on the model decided."""
-        return self.options.polygons.settled(walls=self.model.maps > 1)
+        return self.options.polygons.settled(boundaries=self.model.channels > 1)
 
     @property
     def style(self) -> Path | None:
@@ -169,7 +169,7 @@ def check_grid(job: Job, grid: Georeference) -> None:
     require_pixels(grid, job.sensor.gsd_m, name)
     stored = grid.height * grid.width * np.dtype(job.options.encoding.value).itemsize
     copies = 2.8 if job.probability is None else 4.2  # at worst: blocks, joined raster; compressed, with overviews
-    copies += 2.8 * (job.model.planes - 1)  # walls have blocks and a raster of their own
+    copies += 2.8 * (job.model.planes - 1)  # boundaries have blocks and a raster of their own
     require_space(job.targets[0], int(copies * stored) + 2**20)
 
 

@@ -8,11 +8,11 @@ from typing import Self, assert_never
 
 from torch import Tensor, nn
 
-from overcast.batch import Available, Modality
+from overcast.batch import InputModalities, Modality
 from overcast.bundle.bundle import Bundle
 from overcast.choices import Mixing
 from overcast.errors import BundleError
-from overcast.models.maps import Maps
+from overcast.models.channels import OutputChannels
 from overcast.raster.compass import turn_for
 from overcast.raster.georeference import Georeference
 from overcast.raster.grid import Turn
@@ -49,7 +49,7 @@ class SceneModel:
     """A network for one sensor and the pixels that it understands."""
 
     network: nn.Module
-    """Standardised x (B, C, H, W) to logits (B, `maps`, H, W)."""
+    """Standardised x (B, C, H, W) to logits (B, `channels`, H, W)."""
     sensor: SensorRadiometry
     statistics: BandStatistics
     modality: Modality
@@ -63,18 +63,18 @@ class SceneModel:
     """What the network's logits have been divided by, fitted on validation; None where they are as trained."""
     runtime: str = "eager"
     """What the network runs on, with version, precision and device; for metadata."""
-    maps: int = 1
-    """1: the footprint; 2: the walls between buildings as well."""
+    channels: int = 1
+    """1: the footprint; 2: the boundaries between buildings as well."""
     path: Path | None = None
     """The bundle; None where the network comes from elsewhere."""
     optical: OpticalPart | None = None
     """Of a model that takes what there is of an optical image too: its network is `TwoSensors`."""
 
     @classmethod
-    def of(cls, bundle: Bundle, *, calibrated: bool = True, walls: bool = False) -> Self:
+    def of(cls, bundle: Bundle, *, calibrated: bool = True, boundaries: bool = False) -> Self:
         """The deployable network of a bundle; calibrated, its logits are divided by the temperature in the bundle.
 
-        It gives the footprint; with `walls`, where the model has learnt edges or contacts, the larger of these too.
+        It gives the footprint; with `boundaries`, where the model has learnt edges or contacts, their larger one too.
 
         Raises BundleError where it needs both sensors or does not describe the one that it takes.
         """
@@ -97,7 +97,7 @@ class SceneModel:
         temperature = info.temperature if calibrated else None
         several = len(info.outputs) > 1
         return cls(
-            network=_finished(bundle.standardised_network, temperature, walls if several else None),
+            network=_finished(bundle.standardised_network, temperature, boundaries if several else None),
             sensor=sensor,
             statistics=statistics,
             modality=modality,
@@ -106,20 +106,20 @@ class SceneModel:
             sha256=info.weights_sha256,
             licence=info.licence,
             temperature=temperature,
-            maps=2 if several and walls else 1,
+            channels=2 if several and boundaries else 1,
             path=bundle.path,
         )
 
     @classmethod
     def with_optical(
-        cls, bundle: Bundle, *, calibrated: bool = True, walls: bool = False, mixing: Mixing | None = None
+        cls, bundle: Bundle, *, calibrated: bool = True, boundaries: bool = False, mixing: Mixing | None = None
     ) -> Self:
         """The networks of a full bundle that take SAR and what there is of an optical image.
 
         Args:
             bundle: Holds every branch.
             calibrated: As of `of`.
-            walls: As of `of`.
+            boundaries: As of `of`.
             mixing: How the sensors become one map; None: by `blend`, which draws no border and measured best.
 
         Raises:
@@ -132,7 +132,7 @@ class SceneModel:
                 f"model {name} has no optical branch, it is what works from SAR alone; for an optical image name the "
                 "run folder of its training, or the folder full in it."
             )
-        if not {Available.SAR, Available.BOTH} <= method.available:
+        if not {InputModalities.SAR, InputModalities.BOTH} <= method.available:
             raise BundleError(
                 f"model {name} ({info.method.name}) does not work from SAR alone and from both sensors, so it cannot "
                 "take an optical image with gaps; use cmhcl, modality_dropout or shaspec."
@@ -140,17 +140,17 @@ class SceneModel:
         optical, statistics = info.radiometry.optical, info.statistics.optical
         if optical is None or statistics is None:
             raise BundleError(f"model {name} does not describe its optical bands; copy the bundle again.")
-        alone = cls.of(bundle, calibrated=calibrated, walls=walls)
+        alone = cls.of(bundle, calibrated=calibrated, boundaries=boundaries)
         mixing = method.offered(mixing or Mixing.BLEND)
         both = FromBoth(method, len(alone.statistics.mean), mixing)
-        chosen = walls if len(info.outputs) > 1 else None
+        chosen = boundaries if len(info.outputs) > 1 else None
         network = TwoSensors(alone.network, _finished(both, alone.temperature, chosen), both.sar_bands)
         return replace(alone, network=network.eval(), optical=OpticalPart(optical, statistics, mixing))
 
     @property
     def planes(self) -> int:
         """Maps that the network returns: with an optical image one more, which says where that shows the ground."""
-        return self.maps + (self.optical is not None)
+        return self.channels + (self.optical is not None)
 
     @property
     def tile_statistics(self) -> BandStatistics | SkyStatistics:
@@ -180,7 +180,7 @@ class SceneModel:
         return turn_for(self.sensor, f"model {self.name}", scene, grid, scene_name)
 
 
-def _finished(network: nn.Module, temperature: float | None, walls: bool | None) -> nn.Module:
-    """The maps of a network, their logits divided by the temperature; `walls` is None where it has one target."""
-    made = network if walls is None else Maps(network, walls=walls)
+def _finished(network: nn.Module, temperature: float | None, boundaries: bool | None) -> nn.Module:
+    """The maps of a network, their logits divided by the temperature; `boundaries` is None where it has one target."""
+    made = network if boundaries is None else OutputChannels(network, boundaries=boundaries)
     return made if temperature is None else Tempered(made, temperature)

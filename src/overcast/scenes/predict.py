@@ -20,7 +20,7 @@ from overcast.outputs.cog import (
 )
 from overcast.outputs.staging import Staging, recover_publication, staged
 from overcast.outputs.writable import raise_if_interrupted, termination_as_interrupt
-from overcast.progress import Progress, Report, Stage
+from overcast.progress import Progress, ProgressStage, Report
 from overcast.raster.addresses import address, file_name
 from overcast.raster.compass import unmirrored
 from overcast.raster.files import open_raster
@@ -50,7 +50,7 @@ from overcast.scenes.rotate import RotatedSink, RotatedSource
 from overcast.scenes.scene import SceneSummary
 from overcast.scenes.seen import SeenShare
 from overcast.scenes.sky import OpticalInput, open_sky
-from overcast.scenes.tiles import Plan
+from overcast.scenes.tiles import ScenePlan
 from overcast.scenes.work import earlier_run, open_work
 
 __all__ = ["PredictOptions", "PredictionSummary", "predict_file"]
@@ -122,16 +122,16 @@ def predict_file(
         RadiometryError: The scene is not what the model was trained for.
     """
     options = options or PredictOptions()
-    walls = footprints is not None and options.polygons.walls
-    model = bundle if isinstance(bundle, SceneModel) else model_for(bundle, options, optical, walls=walls)
+    boundaries = footprints is not None and options.polygons.boundaries
+    model = bundle if isinstance(bundle, SceneModel) else model_for(bundle, options, optical, boundaries=boundaries)
     return run_job(Job(tuple(scene), model, sensor, options, probability, footprints, progress, optical))
 
 
-def model_for(bundle: Bundle, options: PredictOptions, optical: OpticalInput | None, *, walls: bool) -> SceneModel:
+def model_for(bundle: Bundle, options: PredictOptions, optical: OpticalInput | None, *, boundaries: bool) -> SceneModel:
     """What maps scenes: from SAR alone, or also from an optical image. Raises what `SceneModel` raises."""
     if optical is None:
-        return SceneModel.of(bundle, calibrated=options.calibrated, walls=walls)
-    return SceneModel.with_optical(bundle, calibrated=options.calibrated, walls=walls, mixing=options.mixing)
+        return SceneModel.of(bundle, calibrated=options.calibrated, boundaries=boundaries)
+    return SceneModel.with_optical(bundle, calibrated=options.calibrated, boundaries=boundaries, mixing=options.mixing)
 
 
 def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
@@ -198,7 +198,7 @@ def _sky_behind(job: Job, scene: RasterSource, stack: ExitStack) -> RasterSource
     sky = stack.enter_context(open_sky(job.optical, part.sensor, grid, job.scene[0]))
     if job.optical.files and not sky.meets(grid) and job.report is not None:
         note = f"{names} shows no ground of {name}: it is mapped from SAR alone"
-        job.report(Progress(Stage.PREDICT, 0, grid.height * grid.width * job.pixel_km2, 0, note=note))
+        job.report(Progress(ProgressStage.PREDICT, 0, grid.height * grid.width * job.pixel_km2, 0, note=note))
     sky.require_like(part.statistics, grid, names)
     return sky.behind(scene)
 
@@ -234,7 +234,7 @@ def _run(scene: SceneWork, staging: Staging, compute: Compute) -> tuple[SceneSum
     grid = scene.grid if job.ground is None else scene.grid.crop(job.ground.window)
     rasters = Rasters(
         staging.scratch(job.targets[0].name),
-        staging.scratch("walls between buildings") if model.maps > 1 else None,
+        staging.scratch("boundaries between buildings") if model.channels > 1 else None,
         staging.scratch("where the optical image shows the ground") if model.optical is not None else None,
     )
     seen = SeenShare()
@@ -247,11 +247,11 @@ def _run(scene: SceneWork, staging: Staging, compute: Compute) -> tuple[SceneSum
     return summary, made, seen.share
 
 
-def _joined(scene: SceneWork, plan: Plan, grid: Georeference, rasters: Rasters, seen: SeenShare) -> SceneSummary:
+def _joined(scene: SceneWork, plan: ScenePlan, grid: Georeference, rasters: Rasters, seen: SeenShare) -> SceneSummary:
     """Join the blocks into rasters on `grid`, the scene's or that of a part of it."""
     job = scene.job
     with ExitStack() as stack:
-        paths = [path for path in (rasters.probability, rasters.walls, rasters.seen) if path is not None]
+        paths = [path for path in (rasters.probability, rasters.boundaries, rasters.seen) if path is not None]
         sinks: list[RasterSink] = [
             stack.enter_context(ProbabilityWriter(path, grid, job.options.encoding, tags(job))) for path in paths
         ]

@@ -17,7 +17,7 @@ from overcast.arithmetic import (
 )
 from overcast.errors import ConfigError
 from overcast.models.views import with_views
-from overcast.progress import Progress, Stage
+from overcast.progress import Progress, ProgressStage
 from overcast.raster.sources import Georeference
 from overcast.runtime.int8 import Tiles
 from overcast.runtime.options import Runtime, RuntimeOptions, TileShape
@@ -78,7 +78,7 @@ def _prepared(job: Job, grid: Georeference, options: SceneOptions, tiles: Callab
     def tell(note: str) -> None:
         if job.report is not None:
             total = grid.height * grid.width * job.pixel_km2
-            job.report(Progress(Stage.PREDICT, 0, total, 0, note=note))
+            job.report(Progress(ProgressStage.PREDICT, 0, total, 0, note=note))
 
     tell(precision_sentence(options.precision, options.device, capabilities()))
     wanted = RuntimeOptions(options.runtime, options.precision, options.device, options.keep_exports)

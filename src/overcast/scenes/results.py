@@ -17,7 +17,7 @@ from overcast.outputs.style import write_style
 from overcast.outputs.vector import Origin, write_footprints
 from overcast.polygons.footprints import Footprints, vectorize
 from overcast.polygons.outlines.blocks import Beside
-from overcast.progress import Progress, Stage
+from overcast.progress import Progress, ProgressStage
 from overcast.raster.addresses import file_name
 from overcast.raster.sources import Georeference
 from overcast.scenes.job import Job
@@ -30,7 +30,7 @@ class Rasters:
     """The joined maps of a scene."""
 
     probability: Path
-    walls: Path | None
+    boundaries: Path | None
     """Walls between buildings, where the model has learnt them."""
     seen: Path | None
     """Where the optical image shows the ground, where one was given."""
@@ -64,12 +64,12 @@ def write_vector(job: Job, crs: str, rasters: Rasters, target: Path) -> Made:
             yield portion
 
     with ExitStack() as stack:
-        probability, walls, seen = (
+        probability, boundaries, seen = (
             None if raster is None else stack.enter_context(ProbabilitySource.open(raster))
-            for raster in (rasters.probability, rasters.walls, rasters.seen)
+            for raster in (rasters.probability, rasters.boundaries, rasters.seen)
         )
         assert probability is not None, "a scene always has one"
-        portions = vectorize(probability, job.polygons, job.km2_report, Beside(walls, seen))
+        portions = vectorize(probability, job.polygons, job.km2_report, Beside(boundaries, seen))
         count = write_footprints(target, watched(portions), origin, styled=job.style is not None)
     return Made(count, unsplit)
 
@@ -136,4 +136,4 @@ def copying(job: Job, raster: Path, staging: Staging, summary: SceneSummary) -> 
         copied.result()
     if job.report is not None:
         km2 = summary.total_pixels * job.pixel_km2
-        job.report(Progress(Stage.WRITE, km2, km2, time.monotonic() - started))
+        job.report(Progress(ProgressStage.WRITE, km2, km2, time.monotonic() - started))

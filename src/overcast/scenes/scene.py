@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from overcast.arithmetic import Precision
 from overcast.choices import Tta
 from overcast.errors import ConfigError
-from overcast.progress import Progress, Report, Stage
+from overcast.progress import Progress, ProgressStage, Report
 from overcast.raster.sources import Georeference, RasterSink, RasterSource
 from overcast.reading import first_line
 from overcast.runtime.options import Runtime
 from overcast.scenes.blend import StripBlender, StripJoiner, StripSink
 from overcast.scenes.ground import Ground
 from overcast.scenes.pipeline import WriteBehind, read_ahead
-from overcast.scenes.tiles import Plan, TileBatch, TileStatistics, tile_batches
+from overcast.scenes.tiles import ScenePlan, TileBatch, TileStatistics, tile_batches
 from overcast.scenes.tiling import split_axis
 
 
@@ -90,10 +90,10 @@ class SceneSummary:
 
 
 Infer = Callable[[Tensor], NDArray[np.float32]]
-"""Tiles (B, C, h, w) to probabilities (B, h, w), or (B, M, h, w) of several maps."""
+"""Tiles (B, C, h, w) to probabilities (B, h, w), or (B, M, h, w) of several channels."""
 
 
-def plan_scene(grid: Georeference, options: SceneOptions, ground: Ground | None = None) -> Plan:
+def plan_scene(grid: Georeference, options: SceneOptions, ground: Ground | None = None) -> ScenePlan:
     """How a scene is cut; depends on its size and the options alone.
 
     Of the tiles of the whole scene those stay that decide what is wanted of it.
@@ -103,13 +103,15 @@ def plan_scene(grid: Georeference, options: SceneOptions, ground: Ground | None 
     if ground is not None:
         window = ground.turned_window
         rows, cols = rows.part(window.row, window.stop[0]), cols.part(window.col, window.stop[1])
-    return Plan(rows, cols, options.multiple, options.tiles_per_pass, ground)
+    return ScenePlan(rows, cols, options.multiple, options.tiles_per_pass, ground)
 
 
 class StripPredictor:
     """A network made ready once, which then predicts any strips of any scene."""
 
-    def __init__(self, network: nn.Module, statistics: TileStatistics, options: SceneOptions, maps: int = 1) -> None:
+    def __init__(
+        self, network: nn.Module, statistics: TileStatistics, options: SceneOptions, channels: int = 1
+    ) -> None:
         """Prepare.
 
         Args:
@@ -117,12 +119,12 @@ class StripPredictor:
                 `options.device` and, if asked for, to channels-last memory order.
             statistics: Mean and deviation per band; invalid pixels become 0 after standardisation.
             options: How the scene is cut and computed.
-            maps: M.
+            channels: M.
 
         Raises:
             ConfigError: There is no such device.
         """
-        self._infer, self._maps = _prepared(network.eval(), options, maps), maps
+        self._infer, self._channels = _prepared(network.eval(), options, channels), channels
         self._statistics, self._options = statistics, options
 
     def run(
@@ -149,14 +151,14 @@ class StripPredictor:
             ground: What is wanted of the scene; None: all of it. Strips are counted among those that decide it.
 
         Raises:
-            ConfigError: The network returns another number of maps.
+            ConfigError: The network returns another number of channels.
             BundleError: The network returned NaN.
             Exception: Whatever `source`, `sink`, the network or `progress` raise; nothing is swallowed.
         """
         options, plan = self._options, plan_scene(source.georeference, self._options, ground)
         wanted = range(plan.strip_count) if strips is None else strips
         batches = tile_batches(source, self._statistics, plan, wanted, together)
-        blending = _Blending(plan, sink, self._maps)
+        blending = _Blending(plan, sink, self._channels)
         depth = options.queue_batches
         with (
             read_ahead(batches, depth) as ready,
@@ -175,14 +177,14 @@ class StripPredictor:
 class _Blending:
     """Blends batch after batch, each into its strip."""
 
-    def __init__(self, plan: Plan, sink: StripSink, maps: int) -> None:
-        self._plan, self._sink, self._maps = plan, sink, maps
+    def __init__(self, plan: ScenePlan, sink: StripSink, channels: int) -> None:
+        self._plan, self._sink, self._channels = plan, sink, channels
         self._blenders: dict[int, StripBlender] = {}
 
     def add(self, batch: TileBatch, probability: NDArray[np.float32] | None) -> None:
         strip, plan = batch.strip, self._plan
         if strip not in self._blenders:
-            self._blenders[strip] = StripBlender(plan.rows, plan.cols, strip, self._sink, self._maps)
+            self._blenders[strip] = StripBlender(plan.rows, plan.cols, strip, self._sink, self._channels)
         if probability is not None:
             for tile, values in zip(batch.tiles, probability, strict=True):
                 height, width = tile.valid.shape
@@ -221,13 +223,13 @@ def predict_scene(
     def report(passed: int) -> None:
         if progress is not None:
             done = plan.pixels * passed // plan.tile_count
-            progress(Progress(Stage.PREDICT, done, plan.pixels, time.monotonic() - started))
+            progress(Progress(ProgressStage.PREDICT, done, plan.pixels, time.monotonic() - started))
 
     predictor.run(source, joiner, progress=report)
     return summarise(plan, joiner, time.monotonic() - started)
 
 
-def summarise(plan: Plan, joined: StripJoiner, elapsed_s: float) -> SceneSummary:
+def summarise(plan: ScenePlan, joined: StripJoiner, elapsed_s: float) -> SceneSummary:
     """The summary of a scene whose strips have all been joined."""
     return SceneSummary(
         tiles=joined.tiles,
@@ -239,8 +241,8 @@ def summarise(plan: Plan, joined: StripJoiner, elapsed_s: float) -> SceneSummary
     )
 
 
-def _prepared(network: nn.Module, options: SceneOptions, maps: int) -> Infer:
-    """The network as a function from tiles (B, C, h, w) to probabilities (B, h, w), or (B, M, h, w) of several maps."""
+def _prepared(network: nn.Module, options: SceneOptions, channels: int) -> Infer:
+    """The network as a function from tiles (B, C, h, w) to probabilities (B, h, w), or (B, M, h, w) of M channels."""
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
     try:
         network.to(options.device)
@@ -251,10 +253,10 @@ def _prepared(network: nn.Module, options: SceneOptions, maps: int) -> Infer:
 
     def infer(tiles: Tensor) -> NDArray[np.float32]:
         logits = network(tiles.to(options.device, memory_format=layout))
-        if logits.shape[1] != maps:
-            needed = "one of one class" if maps == 1 else str(maps)
-            raise ConfigError(f"the network returns {logits.shape[1]} maps; scene prediction needs {needed}.")
-        chosen = logits[:, 0] if maps == 1 else logits
+        if logits.shape[1] != channels:
+            needed = "one of one class" if channels == 1 else str(channels)
+            raise ConfigError(f"the network returns {logits.shape[1]} channels; scene prediction needs {needed}.")
+        chosen = logits[:, 0] if channels == 1 else logits
         if chosen.is_cpu:
             return sigmoid(chosen.float().numpy())
         probability: NDArray[np.float32] = torch.sigmoid(chosen.float()).cpu().numpy()

@@ -25,7 +25,7 @@ class TileStatistics(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScenePlan:
     """How a scene is cut. Nothing in it depends on who computes which strip."""
 
     rows: Axis
@@ -93,7 +93,7 @@ class TileBatch:
 
 
 def tile_batches(
-    source: RasterSource, statistics: TileStatistics, plan: Plan, strips: Sequence[int], together: int = 1
+    source: RasterSource, statistics: TileStatistics, plan: ScenePlan, strips: Sequence[int], together: int = 1
 ) -> Iterator[TileBatch]:
     """The tiles with data of some strips; the last batch of each strip is marked.
 
@@ -132,7 +132,9 @@ def _neighbours(strips: Sequence[int], most: int) -> Iterator[list[int]]:
         yield group
 
 
-def _read_tile(source: RasterSource, statistics: TileStatistics, plan: Plan, strip: int, index: int) -> Tile | None:
+def _read_tile(
+    source: RasterSource, statistics: TileStatistics, plan: ScenePlan, strip: int, index: int
+) -> Tile | None:
     """The standardised tile, or None where no pixel that it would decide has data and is wanted."""
     rows, cols = plan.rows, plan.cols
     window, used = (

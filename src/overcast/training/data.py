@@ -21,14 +21,14 @@ from overcast.raster.radiometry import Statistics
 from overcast.training.folder import RunFolder, read_data, read_statistics
 from overcast.training.loader import TrainLoader, WholeChipLoader, to_device, whole_chips
 from overcast.training.order import MixedOrder, Share
-from overcast.training.plan import Plan, modalities_of
+from overcast.training.plan import TrainingPlan, modalities_of
 
 GIGABYTE = 10**9
 TRAIN_CACHE_SHARE = 0.8
 """Part of the cache for training chips; the rest is for validation chips."""
 
 
-def prepare_folder(plan: Plan, folder: RunFolder, console: Console) -> None:
+def prepare_folder(plan: TrainingPlan, folder: RunFolder, console: Console) -> None:
     """Claim the run folder: settings, split, identity of the data and statistics. Done by one process.
 
     Raises:
@@ -55,7 +55,7 @@ def prepare_folder(plan: Plan, folder: RunFolder, console: Console) -> None:
     write_atomic(folder.data, found.model_dump_json(indent=2) + "\n")
 
 
-def _statistics(plan: Plan, console: Console) -> Statistics:
+def _statistics(plan: TrainingPlan, console: Console) -> Statistics:
     with shown("statistics of the training chips", "chips", console) as update:
         return compute_statistics(
             plan.catalog.select(plan.split.train),
@@ -67,7 +67,7 @@ def _statistics(plan: Plan, console: Console) -> Statistics:
 class RunData(LightningDataModule):
     """Batches of a run."""
 
-    def __init__(self, plan: Plan, folder: RunFolder, console: Console, *, resume: bool) -> None:
+    def __init__(self, plan: TrainingPlan, folder: RunFolder, console: Console, *, resume: bool) -> None:
         super().__init__()
         self._plan, self._folder, self._console, self._resume = plan, folder, console, resume
         self._order = MixedOrder(
@@ -123,7 +123,7 @@ class RunData(LightningDataModule):
         return to_device(batch, device, channels_last=self._plan.options.channels_last)
 
 
-def _train_set(plan: Plan, statistics: Statistics, cache_bytes: int) -> ChipDataset:
+def _train_set(plan: TrainingPlan, statistics: Statistics, cache_bytes: int) -> ChipDataset:
     catalog, options = plan.catalog, plan.options
     samples = SampleOptions(
         options.crop,

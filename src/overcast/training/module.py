@@ -26,7 +26,7 @@ from overcast.metrics.pixel import PixelCounts, count_pixels
 from overcast.training.curves import Curves
 from overcast.training.folder import RunFolder, read_statistics
 from overcast.training.options import NormMode, OptimiserOptions, rate_factor
-from overcast.training.plan import Plan
+from overcast.training.plan import TrainingPlan
 from overcast.training.start import Started, start_from
 from overcast.training.teaching import give_teacher, remember_teacher
 
@@ -37,7 +37,7 @@ class MethodModule(LightningModule):
     method: Method
 
     def __init__(
-        self, plan: Plan, folder: RunFolder, curves: Curves, say: Callable[[str], None] = lambda _: None
+        self, plan: TrainingPlan, folder: RunFolder, curves: Curves, say: Callable[[str], None] = lambda _: None
     ) -> None:
         super().__init__()
         self._say = say

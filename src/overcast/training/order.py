@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from overcast.batch import Holds
 from overcast.data.dataset import Draw
-from overcast.methods.stages import Stage, position_in
+from overcast.methods.stages import TrainingStage, position_in
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class MixedOrder:
     shuffled passes of its own. Where every chip is of one kind this is `SampleOrder`.
     """
 
-    stages: tuple[Stage, ...]
+    stages: tuple[TrainingStage, ...]
     pools: tuple[Pools, ...]
     """Of each stage."""
     steps: int

@@ -10,14 +10,14 @@ from typing import Any, assert_never
 
 import torch
 
-from overcast.batch import EVERY_KIND, Available, Holds, Modality
+from overcast.batch import EVERY_KIND, Holds, InputModalities, Modality
 from overcast.data.augment import Augmentation
 from overcast.data.catalog import Catalog
 from overcast.data.mix import UNSCORED
 from overcast.data.splits.by_ground import Split
 from overcast.errors import ConfigError
 from overcast.methods.options import MethodOptions, build_method
-from overcast.methods.stages import Stage
+from overcast.methods.stages import TrainingStage
 from overcast.models.spec import NetworkSpec
 from overcast.training.options import TrainingOptions
 from overcast.training.order import Pools
@@ -29,9 +29,9 @@ class MethodFacts:
     """What the trainer must know of a method before its network exists."""
 
     needs: frozenset[Modality]
-    available: frozenset[Available]
+    available: frozenset[InputModalities]
     uses_all_parameters: bool
-    stages: tuple[Stage, ...]
+    stages: tuple[TrainingStage, ...]
     uses: tuple[frozenset[Holds], ...]
     """Of each stage the kinds of places that it learns from."""
 
@@ -44,16 +44,16 @@ class MethodFacts:
         return cls(method.needs, method.available, method.uses_all_parameters, method.stages, uses)
 
     @property
-    def primary(self) -> Available:
+    def primary(self) -> InputModalities:
         """What validation gives the model: SAR alone where the method works from it, else its other single sensor."""
-        for available in (Available.SAR, Available.OPTICAL):
+        for available in (InputModalities.SAR, InputModalities.OPTICAL):
             if available in self.available:
                 return available
-        return Available.BOTH
+        return InputModalities.BOTH
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """Parts of one run."""
 
     catalog: Catalog
@@ -136,16 +136,16 @@ class TrainResult:
     """True where the run was complete before and nothing was done."""
 
 
-def modalities_of(available: Collection[Available]) -> frozenset[Modality]:
+def modalities_of(available: Collection[InputModalities]) -> frozenset[Modality]:
     """Sensors that must be read to evaluate in the given ways."""
     wanted: set[Modality] = set()
     for way in available:
         match way:
-            case Available.SAR:
+            case InputModalities.SAR:
                 wanted.add(Modality.SAR)
-            case Available.OPTICAL:
+            case InputModalities.OPTICAL:
                 wanted.add(Modality.OPTICAL)
-            case Available.BOTH | Available.BOTH_OPTICAL_ZERO | Available.BOTH_OPTICAL_MEAN:
+            case InputModalities.BOTH | InputModalities.BOTH_OPTICAL_ZERO | InputModalities.BOTH_OPTICAL_MEAN:
                 wanted |= {Modality.SAR, Modality.OPTICAL}
             case _:
                 assert_never(way)

@@ -26,12 +26,12 @@ from overcast.training.folder import RunFolder, read_data, read_statistics
 from overcast.training.loader import WholeChipLoader, to_device, whole_chips
 from overcast.training.module import MethodModule, pooled, scores_of
 from overcast.training.order import Share
-from overcast.training.plan import Plan, TrainResult, modalities_of
+from overcast.training.plan import TrainingPlan, TrainResult, modalities_of
 from overcast.training.progress import TrainingProgress
 from overcast.training.trainer import build_trainer, event_log, quiet, restored_switches
 
 
-def train(plan: Plan, output: Path, *, resume: bool = True, console: Console | None = None) -> TrainResult:
+def train(plan: TrainingPlan, output: Path, *, resume: bool = True, console: Console | None = None) -> TrainResult:
     """Train, or go on where a stopped run stands; a finished run is left as it is.
 
     Args:
@@ -53,7 +53,7 @@ def train(plan: Plan, output: Path, *, resume: bool = True, console: Console | N
         return _train(plan, folder, resume, console)
 
 
-def _train(plan: Plan, folder: RunFolder, resume: bool, console: Console) -> TrainResult:
+def _train(plan: TrainingPlan, folder: RunFolder, resume: bool, console: Console) -> TrainResult:
     if resume and (finished := folder.read_result()):
         console.print(
             f"{folder.path}: this run is finished; nothing to do.", highlight=False, markup=False, soft_wrap=True
@@ -64,7 +64,7 @@ def _train(plan: Plan, folder: RunFolder, resume: bool, console: Console) -> Tra
         return _fit(plan, folder, checkpoint, console)
 
 
-def _fit(plan: Plan, folder: RunFolder, checkpoint: Path | None, console: Console) -> TrainResult:
+def _fit(plan: TrainingPlan, folder: RunFolder, checkpoint: Path | None, console: Console) -> TrainResult:
 
     def say(sentence: str) -> None:
         if getattr(rank_zero_only, "rank", 0) == 0:
@@ -97,7 +97,7 @@ def _fit(plan: Plan, folder: RunFolder, checkpoint: Path | None, console: Consol
     return _finish(plan, folder, trainer, rounds.best_step)
 
 
-def _finish(plan: Plan, folder: RunFolder, trainer: Trainer, best_step: int) -> TrainResult:
+def _finish(plan: TrainingPlan, folder: RunFolder, trainer: Trainer, best_step: int) -> TrainResult:
     """Score the best weights on the validation chips, all processes together; write bundles and the mark."""
     module = trainer.lightning_module
     assert isinstance(module, MethodModule)
@@ -131,7 +131,7 @@ def _finish(plan: Plan, folder: RunFolder, trainer: Trainer, best_step: int) -> 
 
 
 def _validation_metrics(
-    plan: Plan, folder: RunFolder, trainer: Trainer, module: MethodModule
+    plan: TrainingPlan, folder: RunFolder, trainer: Trainer, module: MethodModule
 ) -> tuple[dict[str, dict[str, float]], float | None]:
     """Scores in every way that the method offers, and the temperature of the one that is deployed."""
     available = sorted(plan.facts.available)

@@ -20,12 +20,12 @@ from overcast.arithmetic import Precision
 from overcast.errors import ConfigError
 from overcast.training.checkpoints import AtomicCheckpoints
 from overcast.training.options import Accelerator, NormMode, TrainingOptions
-from overcast.training.plan import Plan
+from overcast.training.plan import TrainingPlan
 
 LIGHTNING_LOGGERS = ("lightning.pytorch", "lightning.fabric")
 
 
-def build_trainer(plan: Plan, folder: Path, events: TensorBoardLogger, callbacks: list[Callback]) -> Trainer:
+def build_trainer(plan: TrainingPlan, folder: Path, events: TensorBoardLogger, callbacks: list[Callback]) -> Trainer:
     """A trainer whose epochs are our rounds. Raises ConfigError where the machine lacks what the options ask for."""
     options = plan.options
     gpu = _use_gpu(options.accelerator)
@@ -64,7 +64,7 @@ def build_trainer(plan: Plan, folder: Path, events: TensorBoardLogger, callbacks
     )
 
 
-def _require_same_kinds(plan: Plan, world: int) -> None:
+def _require_same_kinds(plan: TrainingPlan, world: int) -> None:
     """Raise ConfigError where processes would get different kinds of places: their losses are pooled one by one."""
     options = plan.options
     for pool in plan.pools:

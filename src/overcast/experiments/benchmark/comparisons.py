@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.evaluation.seeds import Runs, difference_over_seeds, iou_over_seeds
 from overcast.experiments.benchmark.tables import DASH, Scores, Table, interval_of, spread_text
 
@@ -16,7 +16,9 @@ def comparison_tables(scores: Scores) -> list[Table]:
 
 def difference_table(scores: Scores) -> Table | None:
     """The pairs of `compare`, given SAR alone; None where no pair has runs."""
-    pairs = {pair: tuple(scores.runs(label, Available.SAR) for label in pair) for pair in scores.benchmark.compare}
+    pairs = {
+        pair: tuple(scores.runs(label, InputModalities.SAR) for label in pair) for pair in scores.benchmark.compare
+    }
     rows = [(f"{a} minus {b}", *_difference(first, second)) for (a, b), (first, second) in pairs.items()]
     if not any(first and second for first, second in pairs.values()):
         return None
@@ -32,7 +34,7 @@ def drop_table(scores: Scores) -> Table | None:
     """What each method that takes both sensors loses without optical; None where there is no such method."""
     rows = []
     for entry in scores.benchmark.methods:
-        both, alone = (scores.runs(entry.label, available) for available in (Available.BOTH, Available.SAR))
+        both, alone = (scores.runs(entry.label, available) for available in (InputModalities.BOTH, InputModalities.SAR))
         if both and alone:
             full, rest = iou_over_seeds(both), iou_over_seeds(alone)
             rows.append((entry.label, f"{full.value:.3f}", f"{rest.value:.3f}", *_difference(both, alone)))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.config.data_section import AbsolutePath
 from overcast.section import Section
 from overcast.settings import read_settings
@@ -75,11 +75,11 @@ class BenchmarkConfig(Section):
     """Methods in the order of the tables: a name, or label and settings."""
     seeds: tuple[Seed, ...] = Field(default=(0, 1, 2), min_length=1)
     """One run per method and seed."""
-    available: tuple[Available, ...] = (
-        Available.SAR,
-        Available.BOTH,
-        Available.BOTH_OPTICAL_ZERO,
-        Available.OPTICAL,
+    available: tuple[InputModalities, ...] = (
+        InputModalities.SAR,
+        InputModalities.BOTH,
+        InputModalities.BOTH_OPTICAL_ZERO,
+        InputModalities.OPTICAL,
     )
     """What methods are given on the test chips; each takes those that it can work from."""
     optical_shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()

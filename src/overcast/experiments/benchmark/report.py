@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from overcast.atomic import write_atomic
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.config import open_run
 from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.seeds import SeedEstimate, iou_over_seeds
@@ -206,8 +206,8 @@ def _clouded_chart(scores: Scores) -> CloudedChart:
 def _chart(scores: Scores) -> BarChart:
     """Every method given SAR alone, and the ceiling given both, on one axis."""
     benchmark = scores.benchmark
-    wanted = [(entry.label, Available.SAR, entry.label) for entry in benchmark.methods]
-    wanted.append((benchmark.ceiling, Available.BOTH, f"{benchmark.ceiling}, both sensors"))
+    wanted = [(entry.label, InputModalities.SAR, entry.label) for entry in benchmark.methods]
+    wanted.append((benchmark.ceiling, InputModalities.BOTH, f"{benchmark.ceiling}, both sensors"))
     found = [(name, iou_over_seeds(runs)) for label, way, name in wanted if (runs := scores.runs(label, way))]
     axis = axis_over("IoU", [value for _, iou in found for value in _ends(iou)], from_zero=False)
     return BarChart(axis.low, axis.high, tuple(_bar(name, iou, axis) for name, iou in found))

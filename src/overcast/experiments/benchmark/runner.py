@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.config.data import FolderData, build_data
 from overcast.data.catalog import Catalog
 from overcast.data.splits.leaks import require_clean_split
@@ -114,7 +114,7 @@ def _run_all(jobs: Sequence[Job], tests: dict[str, Test], workers: Workers, on_j
     return found
 
 
-def evaluated(finished: Finished, dataset: str, label: str, available: Available) -> list[Job]:
+def evaluated(finished: Finished, dataset: str, label: str, available: InputModalities) -> list[Job]:
     """Jobs of a method on a data set that were given these sensors, by seed."""
     return [
         job

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from overcast.batch import Available
+from overcast.batch import InputModalities
 from overcast.evaluation.seeds import (
     Runs,
     SeedEstimate,
@@ -69,13 +69,13 @@ class Scores:
     dataset: str
     finished: Finished
 
-    def runs(self, label: str, available: Available) -> Runs:
+    def runs(self, label: str, available: InputModalities) -> Runs:
         """Counts by place of each seed."""
         jobs = evaluated(self.finished, self.dataset, label, available)
         found = (read_evaluation(job, available) for job in jobs)
         return [evaluation.pixels_by_place for evaluation in found if evaluation is not None]
 
-    def rows(self, label: str, available: Available) -> list[Row]:
+    def rows(self, label: str, available: InputModalities) -> list[Row]:
         """Rows of each seed."""
         return [
             row
@@ -84,7 +84,7 @@ class Scores:
             if (job.dataset, job.label, row.available) == (self.dataset, label, available)
         ]
 
-    def validation(self, label: str, available: Available) -> float | None:
+    def validation(self, label: str, available: InputModalities) -> float | None:
         """Mean validation IoU over seeds; None but for the sensors that the method is chosen by, its first ones."""
         outcomes = [outcome for job, outcome in self.finished.runs if (job.dataset, job.label) == (self.dataset, label)]
         found = [o.validation for o in outcomes if o.rows and o.rows[0].available is available]
@@ -92,7 +92,7 @@ class Scores:
 
     def clouded_runs(self, label: str, share: float) -> Runs:
         """Counts by place of each seed with this share of valid optical pixels."""
-        jobs = evaluated(self.finished, self.dataset, label, Available.BOTH)
+        jobs = evaluated(self.finished, self.dataset, label, InputModalities.BOTH)
         found = (read_clouded(job, share) for job in jobs)
         return [evaluation.pixels_by_place for evaluation in found if evaluation is not None]
 
@@ -132,8 +132,8 @@ def clouded_table(scores: Scores) -> Table | None:
     return Table(f"{scores.dataset}, share of valid optical pixels", columns, tuple(rows), note)
 
 
-def _score_table(scores: Scores, available: Available, labels: Sequence[str]) -> Table:
-    compared = available is Available.SAR
+def _score_table(scores: Scores, available: InputModalities, labels: Sequence[str]) -> Table:
+    compared = available is InputModalities.SAR
     columns = ["method", "runs", "validation IoU", "IoU", "over seeds", "95 % over places"]
     if compared:
         columns += [f"minus {scores.benchmark.control}", "recovery ratio"]
@@ -146,7 +146,7 @@ def _score_table(scores: Scores, available: Available, labels: Sequence[str]) ->
 def _undefined_note(scores: Scores) -> str:
     """How often places are drawn that leave nothing to recover; empty where they never are."""
     benchmark = scores.benchmark
-    recovered = _recovery(scores, scores.runs(benchmark.ceiling, Available.BOTH))
+    recovered = _recovery(scores, scores.runs(benchmark.ceiling, InputModalities.BOTH))
     if recovered is None or recovered.undefined == 0:
         return ""
     return (
@@ -159,12 +159,12 @@ def _undefined_note(scores: Scores) -> str:
 
 def _recovery(scores: Scores, runs: Runs) -> SeedEstimate | None:
     """Recovery ratio; None without control or ceiling, or where there is nothing to recover."""
-    control = scores.runs(scores.benchmark.control, Available.SAR)
-    ceiling = scores.runs(scores.benchmark.ceiling, Available.BOTH)
+    control = scores.runs(scores.benchmark.control, InputModalities.SAR)
+    ceiling = scores.runs(scores.benchmark.ceiling, InputModalities.BOTH)
     return recovery_over_seeds(runs, control, ceiling) if runs and control and ceiling else None
 
 
-def _score_row(scores: Scores, label: str, available: Available, *, compared: bool) -> tuple[str, ...]:
+def _score_row(scores: Scores, label: str, available: InputModalities, *, compared: bool) -> tuple[str, ...]:
     runs, rows = scores.runs(label, available), scores.rows(label, available)
     iou = iou_over_seeds(runs)
     tuned_on = scores.validation(label, available)
@@ -189,7 +189,7 @@ def _score_row(scores: Scores, label: str, available: Available, *, compared: bo
 
 def _compared(scores: Scores, label: str, runs: Runs) -> list[str]:
     """Difference to the control and recovery ratio, with their intervals."""
-    control = scores.runs(scores.benchmark.control, Available.SAR)
+    control = scores.runs(scores.benchmark.control, InputModalities.SAR)
     if label == scores.benchmark.control or not control:
         return [DASH, DASH]
     gain, share = difference_over_seeds(runs, control), _recovery(scores, runs)

@@ -10,7 +10,7 @@ from time import perf_counter
 from rich.console import Console
 
 from overcast.atomic import write_atomic
-from overcast.batch import Available, Modality
+from overcast.batch import InputModalities, Modality
 from overcast.bundle.bundle import load_bundle
 from overcast.config import FinishedRun, build_plan, open_run
 from overcast.errors import InputError, OvercastError
@@ -37,7 +37,7 @@ class Row(Section):
     method: str
     settings: str
     seed: int
-    available: Available
+    available: InputModalities
     figures: dict[str, float]
     """As of `Evaluation.summary`, and `s_per_km2`."""
     parameters: int
@@ -68,7 +68,7 @@ class Outcome(Section):
 class Test:
     """What is evaluated once a run is trained."""
 
-    available: tuple[Available, ...]
+    available: tuple[InputModalities, ...]
     options: EvaluationOptions
     device: str = "cpu"
     optical_shares: tuple[float, ...] = ()
@@ -143,7 +143,7 @@ def _trained(job: Job, test: Test, *, quiet: bool) -> Outcome:
                 date=str(date.today()),  # noqa: DTZ011  # a date for people
             )
         )
-    if Available.BOTH in plan.facts.available:
+    if InputModalities.BOTH in plan.facts.available:
         _write_clouded(run, job, test)
     return Outcome(validation=validation, rows=tuple(rows))
 
@@ -190,7 +190,7 @@ def _completed_row(job: Job, row: Row) -> Row:
     return row.model_copy(update={"figures": figures, "peak_bytes": memory})
 
 
-def read_evaluation(job: Job, available: Available) -> Evaluation | None:
+def read_evaluation(job: Job, available: InputModalities) -> Evaluation | None:
     """The evaluation of a finished job, if it was given these sensors."""
     path = job.folder / f"{available.value}.json"
     return Evaluation.read(path) if path.is_file() else None

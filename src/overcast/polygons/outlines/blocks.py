@@ -46,7 +46,7 @@ class _Crop:
 class Beside:
     """Rasters on the grid of the probability that say more of its pixels; None for what there is not."""
 
-    walls: RasterSource | None = None
+    boundaries: RasterSource | None = None
     """Probability of edge or contact, by which touching buildings are separated."""
     seen: RasterSource | None = None
     """Share to which the optical image decided each pixel."""
@@ -96,7 +96,7 @@ def _read(source: RasterSource, beside: Beside, bounds: NDArray[np.int64]) -> _C
     after = ((row - top + 1, bottom + 1 - window.stop[0]), (col - left + 1, right + 1 - window.stop[1]))
     walls, seen = (
         None if raster is None else np.pad(raster.read(window).values[0], after)
-        for raster in (beside.walls, beside.seen)
+        for raster in (beside.boundaries, beside.seen)
     )
     return _Crop(top - 1, left - 1, np.pad(pixels.values[0], after), np.pad(pixels.valid, after), walls, seen)
 
