@@ -302,12 +302,12 @@ def test_one_changed_byte(bundle: Path) -> None:
 
 
 def test_temperature_is_kept_and_told_and_missing_in_old_bundles(bundle: Path, tmp_path: Path) -> None:
-    _edit(bundle / "bundle.json", lambda record: record.update(temperature=1.75))
+    _edit(bundle / "bundle.json", lambda record: record.update(calibration_temperature=1.75))
     release_bundle(bundle, tmp_path / "release", {})
-    assert load_bundle(tmp_path / "release").info.temperature == 1.75
+    assert load_bundle(tmp_path / "release").info.calibration_temperature == 1.75
     assert "divided by 1.75, fitted on validation" in (tmp_path / "release" / "README.md").read_text(encoding="utf-8")
-    _edit(bundle / "bundle.json", lambda record: record.pop("temperature"))
-    assert load_bundle(bundle).info.temperature is None
+    _edit(bundle / "bundle.json", lambda record: record.pop("calibration_temperature"))
+    assert load_bundle(bundle).info.calibration_temperature is None
 
 
 def test_other_format_version(bundle: Path) -> None:

@@ -202,7 +202,7 @@ def test_predict_passes_the_options_of_outlines_on(trained: Path, tiny_folder: P
     about = json.loads((tmp_path / "a.stac.json").read_text(encoding="utf-8"))["properties"]
     assert about["overcast:outlines"] == "strict"
     assert about["overcast:separate"] == "watershed"
-    assert about["overcast:model"]["temperature"] is None
+    assert about["overcast:model"]["calibration_temperature"] is None
     assert about["datetime"] == "2019-08-04T00:00:00Z"
     assert not (tmp_path / "a.qml").exists()
 

@@ -194,15 +194,15 @@ def test_style_that_cannot_be_stored_is_told_in_a_sentence(tmp_path: Path):
 def test_probability_is_calibrated_unless_asked_otherwise(tmp_path: Path):
     scene = write_scene(tmp_path / "scene.tif", speckle())
     given = bundle()
-    object.__setattr__(given, "info", given.info.model_copy(update={"temperature": 2.0}))
+    object.__setattr__(given, "info", given.info.model_copy(update={"calibration_temperature": 2.0}))
     assert isinstance(SceneModel.of(given).network, Tempered)
-    assert SceneModel.of(given, calibrated=False).temperature is None
+    assert SceneModel.of(given, calibrated=False).calibration_temperature is None
 
     def mapped(*, calibrated: bool) -> tuple[rasterio.MaskedArray, str]:
         options = replace(BESIDE, calibrated=calibrated, overwrite=True)
         predict(tmp_path, scene, bundle=given, options=options)
         with rasterio.open(tmp_path / "probability.tif") as dataset:
-            return dataset.read(1) / 254, dataset.tags()["OVERCAST_TEMPERATURE"]
+            return dataset.read(1) / 254, dataset.tags()["OVERCAST_CALIBRATION_TEMPERATURE"]
 
     (soft, told), (hard, silent) = mapped(calibrated=True), mapped(calibrated=False)
     assert (told, silent) == ("2", "none")

@@ -258,7 +258,7 @@ def test_work_for_another_request_is_not_used(scene: Path, in_child: Child, othe
         case "model":
             model = replace(MODEL, sha256="f" * 16)
         case "temperature":
-            model = replace(MODEL, temperature=2.0)
+            model = replace(MODEL, calibration_temperature=2.0)
         case "tile":
             options = replace(GENTLE, scene=SceneOptions(tile=96, overlap=16, margin=4))
         case "scene":

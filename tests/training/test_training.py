@@ -92,7 +92,7 @@ def test_every_method_trains_into_two_bundles(name: str, tiny_sets: list[str], t
     assert full.info.metrics == result.metrics
     deployable = load_bundle(result.deployable)
     assert deployable.info.steps == result.best_step == 2
-    assert deployable.info.temperature is not None
+    assert deployable.info.calibration_temperature is not None
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "bundle", "checkpoints", "config.yaml", "data.json", "full", "metrics.csv", "result.json", "split.json",
         "statistics.json", "tensorboard",

@@ -82,7 +82,7 @@ class Bundle:
         values = [np.asarray(image, np.float32) for image in images]
         if nodata is not None:
             values = [np.where(image == np.float32(nodata), np.float32(np.nan), image) for image in values]
-        return probability(self.standardised_network, sights, values, self.info.temperature)
+        return probability(self.standardised_network, sights, values, self.info.calibration_temperature)
 
 
 def save_bundle(path: Path, method: Method, kind: Kind, facts: BundleFacts) -> BundleInfo:

@@ -110,8 +110,8 @@ def _metrics(record: Mapping[str, Any]) -> str:
         cells = (f"{values[name]:.4f}" if name in values else "" for name in names)
         lines.append(f"| {subset} | {' | '.join(cells)} |")
     lines += ["", "Counts are pooled over all valid pixels of the subset and divided once."]
-    if record.get("temperature") is not None:
-        fitted = f"divided by {record['temperature']:.4g}, fitted on validation."
+    if record.get("calibration_temperature") is not None:
+        fitted = f"divided by {record['calibration_temperature']:.4g}, fitted on validation."
         lines += ["", f"Probabilities are calibrated: logits are {fitted}"]
     return "\n".join(lines)
 

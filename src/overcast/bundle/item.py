@@ -69,7 +69,7 @@ def model_item(record: Mapping[str, Any], weights: str, weights_bytes: int) -> d
                 "method": record["method"]["name"],
                 "steps": record["steps"],
                 "seed": record["seed"],
-                "temperature": record["temperature"],
+                "calibration_temperature": record["calibration_temperature"],
                 "precision": record["precision"],
             },
             "overcast:version": record["overcast_version"],

@@ -61,7 +61,7 @@ class BundleFacts(Section):
     seed: int
     steps: int
     """Training steps behind these weights."""
-    temperature: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    calibration_temperature: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Logits are divided by it before they become probabilities; fitted on the validation chips. None: not known."""
     precision: Precision | None = None
     """Arithmetic of the training; None: not known."""

@@ -108,7 +108,7 @@ def request_digest(job: Job) -> str:
     area = job.options.area
     facts: Sequence[object] = [
         lasting(input_identities(job.inputs, () if area is None or area.file is None else (area.file,))),
-        [job.model.sha256, job.model.class_name, job.model.temperature],
+        [job.model.sha256, job.model.class_name, job.model.calibration_temperature],
         job.sensor.model_dump(mode="json"),
         options,
         [path.name for path in job.targets],

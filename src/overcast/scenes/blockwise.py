@@ -45,7 +45,7 @@ def request_facts(job: Job, scene: Identities, grid: Georeference, *, turn: Turn
     return {
         "format": FORMAT,
         "versions": {"overcast": __version__, "torch": torch.__version__},
-        "model": [job.model.sha256, job.model.class_name, job.model.modality.value, job.model.temperature],
+        "model": [job.model.sha256, job.model.class_name, job.model.modality.value, job.model.calibration_temperature],
         "channels": job.model.channels,
         "runtime": job.model.runtime,
         "options": options,

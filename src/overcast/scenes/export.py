@@ -178,7 +178,7 @@ def metadata(model: SceneModel, kind: ImageKind, tile: int) -> dict[str, str]:
         "overcast_radar_side": sensor.radar_side,
         "overcast_mean": model.statistics.mean,
         "overcast_std": model.statistics.std,
-        "overcast_temperature": model.temperature,
+        "overcast_calibration_temperature": model.calibration_temperature,
         "overcast_model": model.name,
         "overcast_weights_sha256": model.sha256,
         "overcast_licence": model.licence,

@@ -175,6 +175,7 @@ def check_grid(job: Job, grid: Georeference) -> None:
 
 def tags(job: Job) -> dict[str, str]:
     """GeoTIFF metadata: which model saw what."""
+    temperature = job.model.calibration_temperature
     beside: dict[str, str] = {}
     if job.optical is not None and job.model.optical is not None:
         beside["OVERCAST_OPTICAL"] = ", ".join(job.optical.names)
@@ -191,7 +192,7 @@ def tags(job: Job) -> dict[str, str]:
         "OVERCAST_MODEL": job.model.name,
         "OVERCAST_MODEL_SHA256": job.model.sha256,
         "OVERCAST_MODEL_LICENCE": job.model.licence,
-        "OVERCAST_TEMPERATURE": "none" if job.model.temperature is None else f"{job.model.temperature:.6g}",
+        "OVERCAST_CALIBRATION_TEMPERATURE": "none" if temperature is None else f"{temperature:.6g}",
         "OVERCAST_PROVENANCE": job.provenance,
         "OVERCAST_RUNTIME": job.model.runtime,
         "OVERCAST_PRECISION": job.options.scene.precision.value,

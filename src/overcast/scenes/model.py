@@ -59,7 +59,7 @@ class SceneModel:
     sha256: str
     """Of the weights."""
     licence: str
-    temperature: float | None = None
+    calibration_temperature: float | None = None
     """What the network's logits have been divided by, fitted on validation; None where they are as trained."""
     runtime: str = "eager"
     """What the network runs on, with version, precision and device; for metadata."""
@@ -94,7 +94,7 @@ class SceneModel:
                 sensor, statistics = info.radiometry.optical, info.statistics.optical
             case never:
                 assert_never(never)
-        temperature = info.temperature if calibrated else None
+        temperature = info.calibration_temperature if calibrated else None
         several = len(info.outputs) > 1
         return cls(
             network=_finished(bundle.standardised_network, temperature, boundaries if several else None),
@@ -105,7 +105,7 @@ class SceneModel:
             name=name,
             sha256=info.weights_sha256,
             licence=info.licence,
-            temperature=temperature,
+            calibration_temperature=temperature,
             channels=2 if several and boundaries else 1,
             path=bundle.path,
         )
@@ -144,7 +144,7 @@ class SceneModel:
         mixing = method.offered(mixing or Mixing.BLEND)
         both = FromBoth(method, len(alone.statistics.mean), mixing)
         chosen = boundaries if len(info.outputs) > 1 else None
-        network = TwoSensors(alone.network, _finished(both, alone.temperature, chosen), both.sar_bands)
+        network = TwoSensors(alone.network, _finished(both, alone.calibration_temperature, chosen), both.sar_bands)
         return replace(alone, network=network.eval(), optical=OpticalPart(optical, statistics, mixing))
 
     @property

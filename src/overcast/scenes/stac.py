@@ -108,7 +108,7 @@ def _model(model: SceneModel) -> dict[str, object]:
         "license": model.licence,
         "class": model.class_name,
         "modality": model.modality.value,
-        "temperature": model.temperature,
+        "calibration_temperature": model.calibration_temperature,
         "runtime": model.runtime,
     }
 

@@ -116,7 +116,7 @@ def _finish(plan: TrainingPlan, folder: RunFolder, trainer: Trainer, best_step: 
             licence=plan.licence,
             seed=plan.options.seed,
             steps=best_step,
-            temperature=temperature,
+            calibration_temperature=temperature,
             precision=plan.options.precision,
             parent=module.started.parent if module.started else None,
             teacher=module.teacher,
