@@ -29,7 +29,10 @@ DEVIATIONS = 4.0
 """Bytes cover so many standard deviations of each band on both sides of its mean."""
 LARGEST_DIFFERENCE = 1e-3
 """Of a probability to that of PyTorch on the file that was written."""
-OVERLAP_PERCENT = 15
+OVERLAP_PERCENT = 25
+"""Of Deepness's tiles: their stride stays a multiple of the network's stride, so that they agree with larger ones."""
+IR_VERSION = 9
+"""The first that can hold opset 20, and the last that the ONNX Runtime reads which Deepness installs."""
 
 Floats = NDArray[np.float32]
 
@@ -49,8 +52,8 @@ class ByteRange:
         for mean, std in zip(model.statistics.mean, model.statistics.std, strict=True):
             high.append(mean + DEVIATIONS * std)
             low.append(mean - DEVIATIONS * std)
-            if nodata is not None and low[-1] <= nodata < mean:
-                low[-1] = nodata + (high[-1] - nodata) / 254  # so that nodata becomes byte 0
+            if nodata is not None and nodata < mean:
+                low[-1] = max(low[-1], nodata + (high[-1] - nodata) / 254)  # so that nodata becomes byte 0
         return cls(tuple(low), tuple(high))
 
     def encode(self, values: Floats, valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -131,9 +134,11 @@ def translated(model: SceneModel, kind: ImageKind, tile: int) -> onnx.ModelProto
     shape = TileShape(1, len(model.statistics.mean), tile, tile)
     image = torch.from_numpy(sample_image(model, kind, tile))
     try:
-        return export_onnx(FromImage(model, kind).eval(), shape, image)
+        proto = export_onnx(FromImage(model, kind).eval(), shape, image)
     except RuntimeUnavailableError as error:
         raise ConfigError(f"model {model.name} cannot be exported: {error}") from error
+    proto.ir_version = IR_VERSION
+    return proto
 
 
 def checked_difference(content: bytes, model: SceneModel, kind: ImageKind, tile: int, target: Path) -> float:
@@ -169,6 +174,7 @@ def metadata(model: SceneModel, kind: ImageKind, tile: int) -> dict[str, str]:
         "tile_size": tile,
         "tiles_overlap": OVERLAP_PERCENT,
         "seg_thresh": 0.5,
+        "seg_small_segment": 0,  # no smoothing, which would swallow small footprints
         "overcast_input": kind.value,
         "overcast_output": "probability",
         "overcast_bands": sensor.bands,
