@@ -49,8 +49,11 @@ MIN_SEEN = 0.25
 """Chips with a smaller share of picture are left out."""
 ALIKE = ClusterOptions(duplicate=0.8, seam=0.6)
 """Stricter than the default, because these chips have one layer: rather too few places than one in two parts."""
-SAR = SarOptions(wedge_share=0.0)
-"""The same radar for both; real chips bring their own black wedges."""
+
+
+def sar_of(arguments: argparse.Namespace) -> SarOptions:
+    """The same radar for both; real chips bring their own black wedges."""
+    return SarOptions(wedge_share=0.0, polarisations=tuple(arguments.bands))
 
 
 def main() -> None:
@@ -73,6 +76,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, required=True, help="folder for data, runs and scores")
     parser.add_argument("--gsd-m", type=float, choices=[1.0, 0.5], default=1.0)
+    parser.add_argument("--bands", nargs="+", default=["HH", "HV", "VH", "VV"], help="polarisations of the radar")
     parser.add_argument("--seeds", type=at_least(0), nargs="+", default=[0])
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--size", choices=sorted(BUDGETS), default="cpu")
@@ -86,21 +90,22 @@ def parse_arguments() -> argparse.Namespace:
 def write_half_real(arguments: argparse.Namespace) -> Path:
     """The half-real data set; chips that are there already are kept."""
     root: Path = arguments.output / "half_real"
+    sar = sar_of(arguments)
     chips = [chip for chip in real_chips(arguments.chips) if chip.seen.mean() >= MIN_SEEN]
     if not chips:
         raise InputError(f"{arguments.chips} holds no NNN_rgb.png with enough picture; check the folder.")
-    _claim(root, {"gsd_m": arguments.gsd_m, "chips": len(chips), "sar": SAR.model_dump(mode="json")})
+    _claim(root, {"gsd_m": arguments.gsd_m, "chips": len(chips), "sar": sar.model_dump(mode="json")})
     places = places_of(arguments.chips, chips)
     console = Console(stderr=True)
     for index, chip in enumerate(track(chips, "half-real chips", console=console, transient=True)):
         name = f"c{places[index]:03d}_{chip.name}.tif"
         if (root / "masks" / name).is_file():
             continue
-        pair = half_real_pair(chip, arguments.gsd_m, SAR, (0, index))
-        write_raster(root / "sar" / name, pair.sar, SAR.polarisations, NODATA)
+        pair = half_real_pair(chip, arguments.gsd_m, sar, (0, index))
+        write_raster(root / "sar" / name, pair.sar, sar.polarisations, NODATA)
         write_raster(root / "optical" / name, pair.optical, ("red", "green", "blue"), 0)
         write_raster(root / "masks" / name, pair.mask[None], ("building",), None)  # last: a chip that has it is whole
-    (root / "dataset.yaml").write_text(yaml.safe_dump(description(arguments.gsd_m), sort_keys=False))
+    (root / "dataset.yaml").write_text(yaml.safe_dump(description(arguments.gsd_m, sar), sort_keys=False))
     print(f"{root}: {len(chips)} chips, {len(set(places))} places")
     if arguments.data_only:
         sys.exit()
@@ -122,7 +127,7 @@ def places_of(folder: Path, chips: Sequence[RealChip]) -> list[int]:
     return [int(number) for number in cluster_labels(read_appearance(files), ALIKE)]
 
 
-def description(gsd_m: float) -> dict[str, object]:
+def description(gsd_m: float, sar: SarOptions) -> dict[str, object]:
     return {
         "name": "half-real: SpaceNet 6 pictures and masks, simulated radar",
         "class_name": "building",
@@ -130,8 +135,8 @@ def description(gsd_m: float) -> dict[str, object]:
         "simulated": True,
         "sar": {
             "folders": ["sar"],
-            "bands": list(SAR.polarisations),
-            "unit": SAR.unit.value,
+            "bands": list(sar.polarisations),
+            "unit": sar.unit.value,
             "nodata": NODATA,
             "gsd_m": gsd_m,
             "radar_side": "north",
@@ -156,7 +161,7 @@ def write_simulated(arguments: argparse.Namespace) -> Path:
         place_m=112.0 if arguments.smoke else 336.0,
         chip_px=round(112 / arguments.gsd_m),
         gsd_m=arguments.gsd_m,
-        sar=SAR,
+        sar=sar_of(arguments),
         workers=arguments.workers,
     )
     return simulate_dataset(arguments.output / "simulated", options)

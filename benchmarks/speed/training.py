@@ -209,7 +209,7 @@ def train_set(plan: TrainingPlan, statistics_: Statistics) -> ChipDataset:
     share = catalog.around_footprints
     samples = SampleOptions(options.crop, plan.augmentation, options.seed, cache, around_footprints=share)
     chips = catalog.select(plan.split.train)
-    return ChipDataset(chips, catalog.radiometry, catalog.label, statistics_, samples, plan.facts.needs)
+    return ChipDataset(chips, catalog.radiometry, catalog.label, statistics_, samples, plan.facts.needs, catalog.levels)
 
 
 def arguments() -> argparse.Namespace:

@@ -35,6 +35,8 @@ from overcast.data.splits.by_ground import (
 )
 from overcast.data.splits.clusters import cluster_places
 from overcast.data.splits.file import read_split
+from overcast.errors import ConfigError
+from overcast.raster.units import Standardise, Unit
 
 
 class FolderData(DataSection):
@@ -99,6 +101,22 @@ DataOptions = Annotated[AnyData, Field(discriminator="name")]
 
 def build_data(options: AnyData) -> tuple[Catalog, Split]:
     """The data set and its split. Raises InputError where files cannot be used, ConfigError where no split fits."""
+    catalog, split = _build(options)
+    return catalog if options.standardise is None else _standardised(catalog, options.standardise), split
+
+
+def _standardised(catalog: Catalog, by: Standardise) -> Catalog:
+    """The data set whose radar images are standardised so. Raises ConfigError where their unit has no decibels."""
+    if by is Standardise.SCENE and catalog.radiometry.sar.unit is Unit.DIGITAL_NUMBER:
+        raise ConfigError(
+            f"data.standardise=scene: the radar images of {catalog.name} are digital numbers, which have no decibels; "
+            "declare their unit (amplitude, linear_power or dB)."
+        )
+    sar = catalog.radiometry.sar.model_copy(update={"standardise": by})
+    return replace(catalog, radiometry=catalog.radiometry.model_copy(update={"sar": sar}))
+
+
+def _build(options: AnyData) -> tuple[Catalog, Split]:
     match options:
         case FolderData():
             return _folder(options)

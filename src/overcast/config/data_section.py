@@ -9,6 +9,8 @@ from pydantic import AfterValidator, Field
 
 from overcast.section import Section
 
+from overcast.raster.units import Standardise
+
 AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 """Relative paths are taken from the working directory and written out in full."""
 
@@ -22,6 +24,9 @@ def with_default(values: Any, section: str, key: str, value: str) -> Any:
 class DataSection(Section):
     """What every data set has."""
 
+    standardise: Standardise | None = None
+    """`scene`: radar images are standardised each by itself, see `SensorRadiometry`; `dataset`: by the training data;
+    null: as the data set declares."""
     label_share: float = Field(default=1.0, gt=0, le=1)
     """Share of the labelled training places that keep their labels; the others are trained on as if nobody had mapped
     them. For studies of few labels."""

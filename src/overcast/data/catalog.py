@@ -7,8 +7,9 @@ from functools import cached_property
 
 from overcast.data.chips import Chip
 from overcast.data.labels import LabelSpec
+from overcast.data.place_levels import PlaceLevels
 from overcast.errors import InputError
-from overcast.raster.radiometry import Radiometry
+from overcast.raster.radiometry import Radiometry, Standardise
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,13 @@ class Catalog:
     @cached_property
     def _by_key(self) -> dict[str, Chip]:
         return {chip.key: chip for chip in self.chips}
+
+    @cached_property
+    def levels(self) -> PlaceLevels | None:
+        """The levels of its scenes or places; None where radar images are standardised by the training data."""
+        if self.radiometry.sar.standardise is Standardise.DATASET:
+            return None
+        return PlaceLevels(self.chips, self.radiometry, self.label)
 
     def __getitem__(self, key: str) -> Chip:
         """The chip of that key. Raises InputError where there is none."""

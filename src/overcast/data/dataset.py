@@ -17,7 +17,9 @@ from overcast.data.chips import Chip, ChipArrays, chip_grid, read_chip
 from overcast.data.cloud_cover import NO_CLOUDS, CloudCover
 from overcast.data.instances import read_instances
 from overcast.data.labels import LabelSpec
+from overcast.data.place_levels import PlaceLevels
 from overcast.data.samples import Sample, pad
+from overcast.data.scene_level import LevelledStatistics
 from overcast.data.scenes.windows import TrainingGround
 from overcast.data.targets import FOOTPRINTS, Targets, draw_targets
 from overcast.data.warp import Warp
@@ -85,8 +87,9 @@ class ChipDataset(Dataset[Sample]):
         statistics: Statistics,
         options: SampleOptions,
         modalities: AbstractSet[Modality],
+        levels: PlaceLevels | None = None,
     ) -> None:
-        """Prepare; no pixel is read.
+        """Prepare; no pixel is read. `levels` are those of scenes that are standardised by themselves.
 
         Raises:
             ConfigError: No modality is asked for, or one that the data set does not have.
@@ -98,7 +101,7 @@ class ChipDataset(Dataset[Sample]):
             raise ConfigError("the optical image is asked for, but the data set declares none; choose sar alone.")
         self.chips = tuple(chips)
         self._radiometry, self._label_spec, self._statistics = radiometry, label_spec, statistics
-        self._options, self._modalities = options, frozenset(modalities)
+        self._options, self._modalities, self._levels = options, frozenset(modalities), levels
         self._cache: dict[int, ChipArrays] = {}
         self._cached_bytes, self._full = 0, options.cache_bytes == 0
         self._shapes: dict[int, tuple[int, int]] = {}
@@ -225,6 +228,10 @@ class ChipDataset(Dataset[Sample]):
         assert best is not None, "at least one window was drawn"
         return best
 
+    def _radar_statistics(self, chip: Chip) -> BandStatistics:
+        known = self._statistics.sar
+        return known if self._levels is None or not chip.sar else LevelledStatistics.at(known, self._levels.of(chip))
+
     def _sample(self, chip: Chip, arrays: ChipArrays, symmetry: Symmetry, rng: np.random.Generator) -> Sample:
         size = arrays.shape if self._options.crop is None else (self._options.crop, self._options.crop)
         if symmetry.transpose:
@@ -233,7 +240,7 @@ class ChipDataset(Dataset[Sample]):
         augment = self._options.augment
         sar = optical = None
         if Modality.SAR in self._modalities:
-            sar = finish.image(arrays.sar, self._statistics.sar, augment.sar if augment else None)
+            sar = finish.image(arrays.sar, self._radar_statistics(chip), augment.sar if augment else None)
         if self._statistics.optical is not None and Modality.OPTICAL in self._modalities:
             optical = finish.image(arrays.optical, self._statistics.optical, augment.optical if augment else None)
             optical = finish.clouded(optical, augment.clouds if augment else NO_CLOUDS)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from overcast.batch import Modality
 from overcast.data.chips import Chip, InvalidMask, without_invalid
-from overcast.data.scene_part import ScenePart
+from overcast.data.place_levels import PlaceLevels
 from overcast.errors import InputError
 from overcast.raster.checked import require_no_fill
 from overcast.raster.plausible import DATASET
 from overcast.raster.radiometry import BandStatistics, Radiometry, SensorRadiometry, Statistics
-from overcast.raster.sources import RasterioSource
+from overcast.raster.sources import NativePixels, RasterioSource
 
 LARGEST_SAMPLE = 256
 """Tiles of scenes that are read for each sensor."""
@@ -60,7 +60,10 @@ class RunningMoments:
 
 
 def compute_statistics(
-    chips: Sequence[Chip], radiometry: Radiometry, progress: Callable[[int, int], None] | None = None
+    chips: Sequence[Chip],
+    radiometry: Radiometry,
+    progress: Callable[[int, int], None] | None = None,
+    levels: PlaceLevels | None = None,
 ) -> Statistics:
     """Mean and standard deviation of each band over the valid pixels of the chips, one chip in memory at a time.
 
@@ -70,6 +73,8 @@ def compute_statistics(
         chips: Training chips only: statistics over test chips would leak.
         radiometry: Sensors to read; without an optical one no optical file is opened.
         progress: Called with the number of chips done and their total.
+        levels: Of the chips' scenes, where radar images are standardised by themselves before: the statistics are
+            then those of what is left.
 
     Raises:
         InputError: A file cannot be used, no pixel is valid, or a band has one value throughout.
@@ -79,13 +84,11 @@ def compute_statistics(
     optical = RunningMoments(len(radiometry.optical.bands)) if radiometry.optical else None
     chips = _bounded(chips)
     for done, chip in enumerate(chips, start=1):
-        if chip.scene is not None:
-            _add_tile(sar, optical, chip.scene)
-        else:
-            if chip.sar:
-                _add(sar, chip.sar, radiometry.sar)
-            if optical is not None and radiometry.optical is not None and chip.optical:
-                _add(optical, chip.optical, radiometry.optical, chip.optical_invalid)
+        for moments, image in zip((sar, optical), _images(chip, radiometry), strict=True):
+            if moments is not None and image is not None:
+                level = levels.of(chip) if levels is not None and moments is sar else None
+                values = image.values if level is None else level.apply(image.values, image.valid)
+                moments.add(values, image.valid)
         if progress:
             progress(done, len(chips))
     return Statistics(
@@ -103,23 +106,25 @@ def _bounded(chips: Sequence[Chip]) -> Sequence[Chip]:
     return [chip for chip in chips if chip.key in chosen]
 
 
-def _add_tile(sar: RunningMoments, optical: RunningMoments | None, tile: ScenePart) -> None:
-    arrays = tile.read(frozenset(Modality))
-    for moments, image in ((sar, arrays.sar), (optical, arrays.optical)):
-        if moments is not None and image is not None:
-            moments.add(image.values, image.valid)
+def _images(chip: Chip, radiometry: Radiometry) -> tuple[NativePixels | None, NativePixels | None]:
+    """The radar and the optical image of a chip; None where there is none."""
+    if chip.scene is not None:
+        arrays = chip.scene.read(frozenset(Modality))
+        return arrays.sar, arrays.optical
+    sar = _read(chip.sar, radiometry.sar) if chip.sar else None
+    if radiometry.optical is None or not chip.optical:
+        return sar, None
+    return sar, _read(chip.optical, radiometry.optical, chip.optical_invalid)
 
 
-def _add(
-    moments: RunningMoments, paths: tuple[Path, ...], sensor: SensorRadiometry, invalid: InvalidMask | None = None
-) -> None:
+def _read(paths: tuple[Path, ...], sensor: SensorRadiometry, invalid: InvalidMask | None = None) -> NativePixels:
     with RasterioSource.open(paths, sensor) as source:
         grid = source.georeference
         native = source.read_native(grid.whole)
     if invalid is not None:
         native = without_invalid(native, invalid, grid.whole, (paths[0], grid))
     require_no_fill(native.values, sensor, str(paths[0]), DATASET)
-    moments.add(native.values, native.valid)
+    return native
 
 
 def _finish(moments: RunningMoments, sensor: SensorRadiometry, name: str) -> BandStatistics:

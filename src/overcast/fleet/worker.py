@@ -15,7 +15,7 @@ from overcast.models.views import with_views
 from overcast.outputs.cog import bounded_cache
 from overcast.raster.addresses import file_name
 from overcast.raster.grid import Turn
-from overcast.raster.radiometry import SensorRadiometry
+from overcast.raster.radiometry import BandStatistics, SensorRadiometry
 from overcast.raster.sources import RasterioSource, RasterSource
 from overcast.runtime.network import fast_network
 from overcast.runtime.options import RuntimeOptions
@@ -71,7 +71,8 @@ class BlockWorker:
 
     def __init__(self, model: SceneModel) -> None:
         self._model = model
-        self._predictor: tuple[SceneOptions, StripPredictor] | None = None
+        self._predictor: tuple[SceneOptions, BandStatistics, StripPredictor] | None = None
+        self._levelled = model
         self._source: tuple[tuple[tuple[Path, ...], OpticalInput | None], _Opened] | None = None
         self._stack = ExitStack()
 
@@ -105,14 +106,14 @@ class BlockWorker:
         return BlockResult(block, b"" if block.name is None else (folder / block.name).read_bytes())
 
     def _ready(self, options: SceneOptions) -> StripPredictor:
-        options = replace(options, threads=None)
-        if self._predictor is None or self._predictor[0] != options:
+        options, model = replace(options, threads=None), self._levelled
+        if self._predictor is None or self._predictor[:2] != (options, model.statistics):
             runtime = RuntimeOptions(options.runtime, options.precision, options.device, options.keep_exports)
-            model = self._model
             fast = with_parts(model.network, partial(fast_network, options=runtime))
             network = with_views(fast, options.tta, model.sensor.radar_side)
-            self._predictor = (options, StripPredictor(network, model.tile_statistics, options, model.planes))
-        return self._predictor[1]
+            predictor = StripPredictor(network, model.tile_statistics, options, model.planes)
+            self._predictor = (options, model.statistics, predictor)
+        return self._predictor[2]
 
     def _open(self, task: BlockTask) -> _Opened:
         if self._source is None or self._source[0] != (task.scene, task.optical):
@@ -122,6 +123,7 @@ class BlockWorker:
             if task.optical is not None and self._model.optical is not None:
                 about = (self._model.optical.sensor, radar.georeference, task.scene[0])
                 sky = self._stack.enter_context(open_sky(task.optical, *about))
+            self._levelled = self._model.at_level_of(radar, task.sensor)
             self._source = ((task.scene, task.optical), (radar, sky))
         return self._source[1]
 

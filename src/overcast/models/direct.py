@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from overcast.data.scene_level import LevelledStatistics, SceneLevel
 from overcast.errors import InputError
 from overcast.raster.checked import require_no_fill
 from overcast.raster.plausible import DATASET
-from overcast.raster.radiometry import BandStatistics, SensorRadiometry
+from overcast.raster.radiometry import BandStatistics, SensorRadiometry, Standardise
 
 MULTIPLE = 32
 """Sides are reflected up to the next multiple of it."""
@@ -25,6 +26,13 @@ class Sight:
 
     sensor: SensorRadiometry
     statistics: BandStatistics
+
+    def standardise(self, image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """(C, H, W) standardised; by the image's own level where the network takes it so."""
+        statistics = self.statistics
+        if self.sensor.standardise is Standardise.SCENE:
+            statistics = LevelledStatistics.at(statistics, SceneLevel.of(image[:, valid], self.sensor.unit))
+        return statistics.standardise(image, valid)
 
 
 def probability(
@@ -52,7 +60,7 @@ def probability(
     for sight, image in zip(sights, images, strict=True):
         valid = sight.sensor.valid(image)
         require_no_fill(np.where(valid, image, 0), sight.sensor, "the image", DATASET)
-        standard = sight.statistics.standardise(image, valid)
+        standard = sight.standardise(image, valid)
         pads = [(0, 0), *((0, -side % MULTIPLE) for side in valid.shape)]
         inputs.append(torch.from_numpy(np.pad(standard, pads, mode="reflect"))[None])
         seen &= valid

@@ -158,6 +158,7 @@ def _of(one: Input, datasets: Mapping[Place, Any]) -> Any:
 
 def _ordered(found: Sequence[Band], needed: tuple[tuple[str, ...], str] | None) -> tuple[Band, ...]:
     wanted, model = needed or ((), "")
+    wanted = tuple(_given(name, found) for name in wanted)
     by_name: dict[str, Band] = {}
     upper = {name.upper(): name for name in wanted}
     for band in found:
@@ -178,6 +179,12 @@ def _ordered(found: Sequence[Band], needed: tuple[tuple[str, ...], str] | None) 
             f"add {missing[0]}=FILE{hint}, or take a model for {', '.join(by_name)} (--model)."
         )
     return tuple(by_name[name] for name in wanted or by_name)
+
+
+def _given(name: str, found: Sequence[Band]) -> str:
+    """Which of several polarisations that a model's band may have is there: the first of them; else the name."""
+    there = {band.name.upper() for band in found}
+    return next((each for each in name.split("|") if each.upper() in there), name)
 
 
 def _indexes(one: Input, dataset: Any) -> list[int]:

@@ -15,7 +15,7 @@ from overcast.preparation.render import sample_blocks
 from overcast.preparation.source import BandReader
 from overcast.raster.files import is_photograph
 from overcast.raster.plausible import SCENE, doubt, photograph, same_pixels, sample_windows
-from overcast.raster.units import Unit
+from overcast.raster.units import Standardise, Unit
 
 LEVEL_DEVIATIONS = 2.0
 """Distance of a scene's mean from that of the training data, in its deviations, that is refused."""
@@ -79,8 +79,12 @@ def levels(plan: PreparationPlan) -> NDArray[np.float64] | None:
 def at_level(plan: PreparationPlan) -> PreparationPlan:
     """The plan, its bands shifted where the user wants that.
 
+    Scenes for a model that standardises each by itself may have any level.
+
     Raises RadiometryError where the scene is much brighter or darker than the training data and nobody said what to do.
     """
+    if plan.model.sensor.standardise is Standardise.SCENE:
+        return plan
     found, wanted = levels(plan), plan.model.statistics
     if found is None or wanted is None or plan.options.level is Level.KEEP:
         return plan

@@ -31,7 +31,7 @@ from overcast.raster.georeference import Georeference, same_grid
 from overcast.raster.grid import Window
 from overcast.raster.radiometry import SensorRadiometry
 from overcast.raster.resample import Regridding
-from overcast.raster.units import Resampling, Unit
+from overcast.raster.units import Resampling, Standardise, Unit
 from overcast.scenes.declare import declared_in
 from overcast.scenes.ground import Ground, ground_of
 
@@ -157,19 +157,22 @@ def make_plan(asked: Asked, aim: Aim | ForTraining, options: PrepareOptions, sta
 
     bands = tuple(_band_plan(reader, regridding(reader.grid, reader.placement), model, options) for reader in readers)
     ground = None if options.area is None else ground_of(options.area, grid, first.band.path)
-    return PreparationPlan(bands, grid, _declaration(model.sensor, radar, options), radar, model, options, ground)
+    declared = _declaration(model.sensor, tuple(band.name for band in bands), radar, options)
+    return PreparationPlan(bands, grid, declared, radar, model, options, ground)
 
 
 def _aim(aim: Aim | ForTraining, readers: Sequence[BandReader]) -> Aim:
     return aim.aim(readers) if isinstance(aim, ForTraining) else aim
 
 
-def _declaration(wanted: SensorRadiometry, radar: Radar | None, options: PrepareOptions) -> SensorRadiometry:
+def _declaration(
+    wanted: SensorRadiometry, names: tuple[str, ...], radar: Radar | None, options: PrepareOptions
+) -> SensorRadiometry:
     """What the output says of itself: the radar by the compass, its azimuth where no word of the compass says it."""
     side = None if radar is None else nearest_side(radar.azimuth_deg)
     exact = None if radar is None or side is None else round(radar.azimuth_deg % 360.0, 9) % 360.0
     return SensorRadiometry(
-        bands=wanted.bands,
+        bands=names,
         unit=wanted.unit,
         nodata=None,
         gsd_m=wanted.gsd_m,
@@ -233,10 +236,12 @@ def decided(reader: BandReader, model: Aim, options: PrepareOptions) -> tuple[Un
     """
     unit = unit_of(reader, options.unit)
     factor_db, source = _calibration(reader, unit, options)
+    by_itself = model.sensor.standardise is Standardise.SCENE  # then the constant does not matter
     if unit is Unit.DIGITAL_NUMBER and factor_db is None and model.sensor.unit is not Unit.DIGITAL_NUMBER:
         raise RadiometryError(
             f"{reader.band.label} holds digital numbers without a calibration; give F of power = DN^2 / 10^(F/10) with "
-            "--calibration-factor-db F, or A of DN^2 / A^2 with --calibration-lut A."
+            "--calibration-factor-db F, or A of DN^2 / A^2 with --calibration-lut A"
+            f"{', or say that they are amplitude with --unit' if by_itself else ''}."
         )
     return unit, factor_db, source
 

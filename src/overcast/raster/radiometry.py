@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from overcast.errors import RadiometryError
-from overcast.raster.units import RadarSide, Unit
+from overcast.raster.units import RadarSide, Standardise, Unit
 from overcast.section import Section
 
 __all__ = [
@@ -22,9 +22,11 @@ __all__ = [
     "RadarSide",
     "Radiometry",
     "SensorRadiometry",
+    "Standardise",
     "Statistics",
     "Unit",
     "check_same",
+    "require_same_standardise",
     "uncalibrated_pair",
 ]
 
@@ -33,7 +35,8 @@ class SensorRadiometry(Section):
     """Meaning of one sensor's pixels."""
 
     bands: tuple[Annotated[str, Field(max_length=100)], ...] = Field(min_length=1, max_length=1000)
-    """Names in file order; for SAR the polarisations (HH, HV, VH, VV), or polarisation and date."""
+    """Names in file order; for SAR the polarisations (HH, HV, VH, VV), or polarisation and date. `HH|VV` is a band that
+    is HH in some images and VV in others; a model of it takes either."""
     unit: Unit
     nodata: float | None = None
     """Value that means 'no data'; NaN always does."""
@@ -45,6 +48,10 @@ class SensorRadiometry(Section):
     radar_azimuth_deg: float | None = Field(default=None, ge=0, lt=360)
     """SAR only: the exact azimuth of the radar as seen from the scene, clockwise from north, where it is known. It
     counts instead of `radar_side`, which must be the side of the compass next to it."""
+
+    standardise: Standardise = Standardise.DATASET
+    """SAR only: `scene` standardises each image by the median and the spread of its own logarithmic intensity, so that
+    gain, calibration and unit do not matter; of what a scene declares it counts nothing, the model decides."""
 
     accept_values: bool = False
     """True: the values are as declared, even where a sample of them looks otherwise."""
@@ -58,6 +65,12 @@ class SensorRadiometry(Section):
                 "the direction in which it looked"
             )
         return given
+
+    @model_validator(mode="after")
+    def _has_decibels(self) -> SensorRadiometry:
+        if self.standardise is Standardise.SCENE and self.unit is Unit.DIGITAL_NUMBER:
+            raise ValueError("standardise: scene needs a unit with decibels: amplitude, linear_power or dB")
+        return self
 
     @model_validator(mode="after")
     def _azimuth_is_at_the_side(self) -> SensorRadiometry:
@@ -148,15 +161,17 @@ GSD_TOLERANCE = 0.1
 def check_same(expected: SensorRadiometry, found: SensorRadiometry, *, expected_name: str, found_name: str) -> None:
     """Raise RadiometryError, naming both sides and all of it, where bands, unit, pixel size or radar side differ.
 
-    Nodata may differ: it is translated into the validity mask on reading. A radar side of None is not compared.
+    Nodata may differ: it is translated into the validity mask on reading. A radar side of None is not compared, nor
+    are units where each scene is standardised by itself.
     """
     differences: list[tuple[str, object, object, str]] = []
-    if expected.bands != found.bands:
+    if not _takes(expected.bands, found.bands):
         same = sorted(map(_polarisation, expected.bands)) == sorted(map(_polarisation, found.bands))
         hint = "choose the same bands in the same order"
         hint = "overcast prepare gives them these names and this order" if same else hint
         differences.append(("bands", list(expected.bands), list(found.bands), hint))
-    if expected.unit is not found.unit:
+    by_itself = expected.standardise is Standardise.SCENE and found.unit is not Unit.DIGITAL_NUMBER
+    if expected.unit is not found.unit and not by_itself:
         hint = "convert the image, as overcast prepare does, or declare its unit correctly"
         differences.append(("unit", expected.unit.value, found.unit.value, hint))
     if abs(found.gsd_m / expected.gsd_m - 1) > GSD_TOLERANCE:
@@ -171,6 +186,25 @@ def check_same(expected: SensorRadiometry, found: SensorRadiometry, *, expected_
         ours = ", ".join(str(left) if len(differences) == 1 else f"{what} {left}" for what, left, _, _ in differences)
         hints = "; ".join(hint for *_, hint in differences)
         raise RadiometryError(f"{found_name} has {theirs}, but {expected_name} has {ours}; {hints}.")
+
+
+def _takes(expected: tuple[str, ...], found: tuple[str, ...]) -> bool:
+    """True where each band is the expected one, or one of those that it may be.
+
+    >>> _takes(("HH|VV",), ("VV",)), _takes(("HH|VV",), ("HV",))
+    (True, False)
+    """
+    pairs = zip(expected, found, strict=False)
+    return len(expected) == len(found) and all(mine == its or its in mine.split("|") for mine, its in pairs)
+
+
+def require_same_standardise(model: SensorRadiometry, data: SensorRadiometry, model_name: str) -> None:
+    """Raise RadiometryError where training data are not standardised as a model's that training starts from."""
+    if model.standardise is not data.standardise:
+        raise RadiometryError(
+            f"model {model_name} takes images standardised by {model.standardise.value}, but the training data are "
+            f"standardised by {data.standardise.value}; set data.standardise={model.standardise.value}."
+        )
 
 
 def _polarisation(name: str) -> str:

@@ -14,6 +14,15 @@ class Unit(StrEnum):
     DIGITAL_NUMBER = "digital_number"
 
 
+class Standardise(StrEnum):
+    """Whose statistics pixels are standardised with."""
+
+    DATASET = "dataset"
+    """Those of the training data: the numbers of a scene must be calibrated as theirs were."""
+    SCENE = "scene"
+    """Logarithms of intensity by the scene's own median and spread: gain, calibration and unit do not matter."""
+
+
 class RadarSide(StrEnum):
     """The side of the compass on which the radar stood (its shadows point the other way)."""
 

@@ -12,6 +12,7 @@ import torch
 
 from overcast import __version__
 from overcast.choices import Encoding
+from overcast.data.scene_level import LevelledStatistics
 from overcast.progress import Progress, ProgressStage, Report
 from overcast.raster.grid import Turn
 from overcast.raster.sources import Georeference, RasterSink, RasterSource
@@ -41,6 +42,8 @@ def request_facts(job: Job, scene: Identities, grid: Georeference, *, turn: Turn
         beside["optical"] = [given.names, given.cloud_values, given.nodata, part.mixing.value, part.sensor.nodata]
     if job.ground is not None:
         beside["area"] = job.ground.facts()
+    if isinstance(job.model.statistics, LevelledStatistics):
+        beside["level"] = asdict(job.model.statistics.level)
     del options["queue_batches"], options["threads"], options["keep_exports"]
     return {
         "format": FORMAT,

@@ -20,6 +20,7 @@ from overcast.errors import ConfigError, InputError
 from overcast.models.blocks import STRIDE
 from overcast.outputs.staging import recover_publication, staged
 from overcast.outputs.writable import require_writable, writing
+from overcast.raster.units import Standardise
 from overcast.runtime.onnx_export import export_onnx
 from overcast.runtime.options import Runtime, RuntimeUnavailableError, TileShape
 from overcast.runtime.sessions import open_unchecked
@@ -33,6 +34,11 @@ OVERLAP_PERCENT = 25
 """Of Deepness's tiles: their stride stays a multiple of the network's stride, so that they agree with larger ones."""
 IR_VERSION = 9
 """The first that can hold opset 20, and the last that the ONNX Runtime reads which Deepness installs."""
+STANDARDISED = (
+    "(d - median) / (0.7413 * (upper quartile - lower quartile)), d = 10 log10 intensity, median and quartiles of the "
+    "whole scene; from -6 to 12"
+)
+"""Unit of the images that an export is given of a model that standardises each scene by itself."""
 
 Floats = NDArray[np.float32]
 
@@ -47,7 +53,7 @@ class ByteRange:
     @classmethod
     def of(cls, model: SceneModel) -> ByteRange:
         """The range that an export of this model expects."""
-        nodata = model.sensor.nodata
+        nodata = _nodata(model)
         low, high = [], []
         for mean, std in zip(model.statistics.mean, model.statistics.std, strict=True):
             high.append(mean + DEVIATIONS * std)
@@ -75,7 +81,7 @@ class FromImage(nn.Module):
 
     def __init__(self, model: SceneModel, kind: ImageKind) -> None:
         super().__init__()
-        self.network, self.kind, self.nodata = model.network, kind, model.sensor.nodata
+        self.network, self.kind, self.nodata = model.network, kind, _nodata(model)
         slope, offset = _scaling(model, kind)
         self.register_buffer("slope", torch.tensor(slope)[:, None, None])
         self.register_buffer("offset", torch.tensor(offset)[:, None, None])
@@ -178,8 +184,9 @@ def metadata(model: SceneModel, kind: ImageKind, tile: int) -> dict[str, str]:
         "overcast_input": kind.value,
         "overcast_output": "probability",
         "overcast_bands": sensor.bands,
-        "overcast_unit": sensor.unit.value,
-        "overcast_nodata": 0 if kind is ImageKind.BYTES else sensor.nodata,
+        "overcast_unit": STANDARDISED if sensor.standardise is Standardise.SCENE else sensor.unit.value,
+        "overcast_standardise": sensor.standardise.value,
+        "overcast_nodata": 0 if kind is ImageKind.BYTES else _nodata(model),
         "overcast_gsd_m": sensor.gsd_m,
         "overcast_radar_side": sensor.radar_side,
         "overcast_mean": model.statistics.mean,
@@ -206,6 +213,11 @@ def sample_image(model: SceneModel, kind: ImageKind, tile: int) -> Floats:
         values[:, ~valid] = np.nan
         return values[None].astype(np.float32)
     return (ByteRange.of(model).encode(values, valid)[None] / np.float32(255)).astype(np.float32)
+
+
+def _nodata(model: SceneModel) -> float | None:
+    """What means 'no data' beside NaN; nothing else among values that are standardised already."""
+    return None if model.sensor.standardise is Standardise.SCENE else model.sensor.nodata
 
 
 def _scaling(model: SceneModel, kind: ImageKind) -> tuple[list[float], list[float]]:

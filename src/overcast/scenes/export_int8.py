@@ -101,7 +101,8 @@ def tiles_of_scenes(model: SceneModel, scenes: Sequence[Path], side: int) -> Til
         with RasterioSource.open([path], sensor, virtual=True) as source:
             turn = model.turn_for(sensor, source.georeference, file_name(path))
             seen = RotatedSource(source, turn) if turn else source
-            found.append(fitting_tiles(seen, model.statistics, file_name(path), side=side, count=TILES_OF_SCENE))
+            statistics = model.at_level_of(source, sensor).statistics
+            found.append(fitting_tiles(seen, statistics, file_name(path), side=side, count=TILES_OF_SCENE))
     return Tiles(
         np.concatenate([tiles.values for tiles in found]),
         np.concatenate([tiles.valid for tiles in found]),

@@ -12,6 +12,7 @@ from affine import Affine
 from overcast import __version__
 from overcast.arithmetic import AUTO, Precision
 from overcast.choices import Encoding, Mixing
+from overcast.data.scene_level import LevelledStatistics
 from overcast.errors import ConfigError, InputError
 from overcast.outputs.clock import fixed_now
 from overcast.outputs.formats import require_openable, vector_format
@@ -182,6 +183,8 @@ def tags(job: Job) -> dict[str, str]:
         beside["OVERCAST_MIXING"] = job.model.optical.mixing.value
     if job.optical is not None and job.optical.clouds is not None:
         beside["OVERCAST_CLOUDS"] = file_name(job.optical.clouds)
+    if isinstance(job.model.statistics, LevelledStatistics):
+        beside["OVERCAST_SCENE_LEVEL"] = job.model.statistics.level.sentence
     if job.options.area is not None:
         beside["OVERCAST_AREA"] = job.options.area.text
     return {

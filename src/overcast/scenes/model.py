@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from overcast.batch import InputModalities, Modality
 from overcast.bundle.bundle import Bundle
 from overcast.choices import Mixing
+from overcast.data.scene_level import LevelledStatistics, level_of
 from overcast.errors import BundleError
 from overcast.models.channels import OutputChannels
 from overcast.raster.compass import turn_for
 from overcast.raster.georeference import Georeference
 from overcast.raster.grid import Turn
-from overcast.raster.radiometry import BandStatistics, SensorRadiometry
+from overcast.raster.radiometry import BandStatistics, SensorRadiometry, Standardise
+from overcast.raster.sources import RasterSource
 from overcast.scenes.sky import SkyStatistics
 from overcast.scenes.two_sensors import FromBoth, TwoSensors
 
@@ -146,6 +148,15 @@ class SceneModel:
         chosen = boundaries if len(info.outputs) > 1 else None
         network = TwoSensors(alone.network, _finished(both, alone.calibration_temperature, chosen), both.sar_bands)
         return replace(alone, network=network.eval(), optical=OpticalPart(optical, statistics, mixing))
+
+    def at_level_of(self, source: RasterSource, scene: SensorRadiometry) -> Self:
+        """The model for one scene: where it standardises scenes by themselves, by the level of this one.
+
+        The level is of the whole scene, whatever part of it is mapped. Raises InputError where it cannot be read.
+        """
+        if self.sensor.standardise is not Standardise.SCENE:
+            return self
+        return replace(self, statistics=LevelledStatistics.at(self.statistics, level_of(source, scene.unit)))
 
     @property
     def planes(self) -> int:

@@ -157,6 +157,7 @@ def run_job(job: Job, compute: Compute = compute_here) -> PredictionSummary:
         earlier = earlier_run(staging.blocks)
         stack.enter_context(torch_threads(options.scene.threads or earlier.threads))
         radar = RotatedSource(looked_at, turn) if turn else looked_at
+        job = replace(job, model=job.model.at_level_of(looked_at, job.sensor))
         name = file_name(paths[0])
         job = ready(job, grid, earlier, partial(fitting_tiles, radar, job.model.statistics, name))
         seen = _sky_behind(job, looked_at, stack)

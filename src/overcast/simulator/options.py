@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from overcast.choices import SimulationPreset
 from overcast.raster.radiometry import RadarSide, Unit
 from overcast.section import Section
+from overcast.simulator.variety import Variety
 
 CRS = "EPSG:32631"
 """Coordinate system of everything that is simulated (UTM zone 31 N, metres)."""
@@ -80,6 +81,8 @@ class FootprintOptions(Section):
     """Roofs that the file does not tell."""
     keep_empty: bool = False
     """Places and chips without a building are written as well."""
+    turn_deg: float = Field(default=0.0, ge=-360, le=360)
+    """Turns the town counter-clockwise about its middle, so that the radar sees it from another direction."""
     sha256: str = ""
     """Checksum of the file, set when the simulation begins."""
 
@@ -136,6 +139,10 @@ class SarOptions(Section):
     """Off gives the expected power without any draw."""
     resolution_px: float = Field(default=1.2, ge=0, le=8)
     """Width (-3 dB) of the impulse response in pixels; correlates speckle and gives points side lobes; 0: none."""
+    weighting: float = Field(default=0.54, ge=0.5, le=1)
+    """Weighting of the aperture: 0.54 (Hamming) keeps side lobes below -40 dB, 1 has none and they reach -13 dB."""
+    material_db: float = Field(default=0.0, ge=0, le=10)
+    """Deviation between places of the brightness of each surface and of each scattering mechanism."""
     noise_floor_db: float = Field(default=-20.5, ge=-60, le=0)
     """Thermal noise (noise-equivalent sigma nought) of the co-polar channels."""
     cross_noise_db: float = Field(default=3.2, ge=-10, le=30)
@@ -194,8 +201,15 @@ class SimulationOptions(Section):
     city: CityOptions = CityOptions()
     optical: OpticalOptions = OpticalOptions()
     sar: SarOptions = SarOptions()
+    variety: Variety | None = None
+    """What is drawn anew for each place; None: nothing but the drifts above."""
     workers: int = Field(default=1, ge=1, le=512)
     """Processes; does not change the bytes."""
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """Of the radar images of all places: one that is HH in some places and VV in others is `HH|VV`."""
+        return (self.variety and self.variety.band_names) or self.sar.polarisations
 
     @property
     def place_px(self) -> int:

@@ -16,6 +16,7 @@ from overcast.simulator.options import CRS, SimulationOptions
 from overcast.simulator.radar.image import Strip, draw_strip, simulate_sar
 from overcast.simulator.scene import label_mask
 from overcast.simulator.town.tiling import town_bounds, town_city
+from overcast.simulator.variety import varied
 
 ORIGIN_M = (500_000.0, 5_600_000.0)
 """Lower left corner of place 0."""
@@ -78,6 +79,7 @@ def simulate_place(place: PlaceId, options: SimulationOptions, optical_gsd_m: fl
     With `optical_gsd_m` the optical image has pixels of its own size, of which a whole number covers the place.
     """
     bounds = place_bounds(place, options)
+    options = varied(options, place.index)
     seed = np.random.SeedSequence([options.seed, place.index])
     city_seed, strip_seed, sar_seed, exposure_seed, optical_seed = seed.spawn(5)
     if options.footprints is None:

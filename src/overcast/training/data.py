@@ -61,6 +61,7 @@ def _statistics(plan: TrainingPlan, console: Console) -> Statistics:
             plan.catalog.select(plan.split.train),
             plan.catalog.radiometry,
             update,
+            plan.catalog.levels,
         )
 
 
@@ -134,4 +135,5 @@ def _train_set(plan: TrainingPlan, statistics: Statistics, cache_bytes: int) -> 
         around_footprints=catalog.around_footprints,
     )
     chips = catalog.select(plan.split.train)
-    return ChipDataset(chips, catalog.radiometry, catalog.label, statistics, samples, plan.facts.needs)
+    needs, levels = plan.facts.needs, catalog.levels
+    return ChipDataset(chips, catalog.radiometry, catalog.label, statistics, samples, needs, levels)

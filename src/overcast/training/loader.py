@@ -136,4 +136,4 @@ def whole_chips(
     """Data set of whole, unaugmented chips."""
     options = SampleOptions(crop=None, augment=None, seed=0, cache_bytes=cache_bytes, instances=instances)
     chips = catalog.select(tuple(keys))
-    return ChipDataset(chips, catalog.radiometry, catalog.label, statistics, options, modalities)
+    return ChipDataset(chips, catalog.radiometry, catalog.label, statistics, options, modalities, catalog.levels)

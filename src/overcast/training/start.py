@@ -18,7 +18,7 @@ from overcast.models.network import HallucinationNetwork, SingleNetwork
 from overcast.models.spec import NetworkSpec
 from overcast.models.start import forget_statistics, take_over
 from overcast.models.taught import TaughtNetwork
-from overcast.raster.radiometry import Radiometry
+from overcast.raster.radiometry import Radiometry, require_same_standardise
 
 DESIGN = (
     "encoder",
@@ -64,9 +64,12 @@ def start_from(method: Method, start: Start, radiometry: Radiometry, *, keep_sta
 
     Raises:
         BundleError: The bundle is damaged, has another architecture, or no part that the method has.
+        RadiometryError: It takes radar images that are standardised in another way.
     """
     bundle = load_bundle(start.bundle)
     _require_design(bundle, method.spec)
+    if Modality.SAR in bundle.info.inputs:
+        require_same_standardise(bundle.info.radiometry.sar, radiometry.sar, bundle.name)
     pairs = _pairs(bundle, method, radiometry)
     bands, by_name = _bands(bundle, radiometry)
     for _, source, target in pairs:

@@ -10,7 +10,7 @@ from overcast.bundle.bundle import RECORD, Bundle, load_bundle
 from overcast.bundle.record import Parent
 from overcast.errors import BundleError, InputError
 from overcast.methods.one_stream import OneStream, SoftTeacher
-from overcast.raster.radiometry import Radiometry, Statistics, check_same
+from overcast.raster.radiometry import Radiometry, Statistics, check_same, require_same_standardise
 from overcast.reading import read_record
 from overcast.training.folder import RESTORE, RunFolder
 
@@ -41,6 +41,7 @@ def give_teacher(method: OneStream, radiometry: Radiometry, statistics: Statisti
     name = bundle.name
     assert info.radiometry.sar is not None
     check_same(info.radiometry.sar, radiometry.sar, expected_name=f"model {name}", found_name="the training data")
+    require_same_standardise(info.radiometry.sar, radiometry.sar, name)
     method.learn_from(SoftTeacher.of(bundle.standardised_network, info.statistics.sar, statistics.sar))
     return Parent(name=name, sha256=info.weights_sha256, licence=info.licence, taken=TAUGHT)
 

@@ -17,6 +17,7 @@ from overcast.simulator.dataset.stac import chip_looks, read_items, write_collec
 from overcast.simulator.dataset.writing import save, write_description, write_place_chips, write_scene
 from overcast.simulator.options import SimulationOptions
 from overcast.simulator.place import PlaceId, place_ids, simulate_place
+from overcast.simulator.variety import varied
 
 Progress = Callable[[int, int], None]
 """Called with (places written, places in all)."""
@@ -125,6 +126,7 @@ def _run(partial: Path, places: list[PlaceId], options: SimulationOptions) -> It
 def write_place(partial: Path, place: PlaceId, options: SimulationOptions) -> PlaceId:
     """Simulate and write one place; its marker is written last, so a place counts only when it is whole."""
     simulated = simulate_place(place, options)
+    options = varied(options, place.index)
     write = write_place_chips if place.index < options.places else write_scene
     files = write(partial, place.name, simulated, options)
     write_item(partial, place.name, simulated, options, files)

@@ -104,7 +104,7 @@ def write_collection(root: Path, options: SimulationOptions, items: Sequence[Rec
         "extent": {"spatial": {"bbox": [whole]}, "temporal": {"interval": [[FIXED_DATE, FIXED_DATE]]}},
         "summaries": {
             "gsd": [options.gsd_m],
-            "sar:polarizations": list(options.sar.polarisations),
+            "sar:polarizations": list(dict.fromkeys("|".join(options.band_names).split("|"))),
             "overcast:radar_side": sorted({item["properties"]["overcast:radar_side"] for item in items}),
         },
         "links": [

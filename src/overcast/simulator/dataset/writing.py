@@ -242,6 +242,7 @@ def write_description(root: Path, options: SimulationOptions, looks: Mapping[str
     """
     sides = sorted(set(looks.values()), key=list(RadarSide).index)
     sar: dict[str, Any] = {"folders": [CHIP_FOLDERS[Layer.SAR]]} | _declared_sar(options)
+    sar["bands"] = list(options.band_names)
     if sides:
         sar["radar_side"] = sides[0].value
     if len(sides) > 1:

@@ -35,6 +35,15 @@ def expected_power(
     return _Scatterer(city, scene, frame, options, rng).power()
 
 
+def _material_gains(deviation_db: float, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Factors of each surface and of each mechanism in one image; 1 where materials do not vary."""
+    surfaces, mechanisms = len(Surface), len(Mechanism)
+    if deviation_db == 0:
+        return np.ones(surfaces, np.float32), np.ones(mechanisms, np.float32)
+    gains = 10 ** (rng.normal(0, deviation_db, surfaces + mechanisms) / 10)
+    return gains[:surfaces].astype(np.float32), gains[surfaces:].astype(np.float32)
+
+
 class _Scatterer:
     """The steps of one image; they share the scene, its horizons and the three accumulators."""
 
@@ -52,6 +61,7 @@ class _Scatterer:
         self.hidden = horizon(scene.solid, self.gsd_m, frame.cot) if options.shadow else none
         top = np.maximum(self.canopy, scene.solid)
         self.veiled = horizon(top, self.gsd_m, frame.cot) if options.shadow else none
+        self.surface_gain, self.mechanism_gain = _material_gains(options.material_db, rng)
         self.maps = [Splatter((self.shape[0], self.shape[1]), self.gsd_m) for _ in Mechanism]
 
     def power(self) -> NDArray[np.float32]:
@@ -64,7 +74,9 @@ class _Scatterer:
             self._poles()
             self._roof_points()
             add_quays_rails_lattice(self.city.furniture, self.frame, self.hidden, self.cot, self.maps)
-        return np.stack([splatter.layer() for splatter in self.maps])
+        layers = np.stack([splatter.layer() for splatter in self.maps])
+        layers *= self.mechanism_gain[:, None, None]
+        return layers
 
     def _surfaces(self) -> None:
         """Ground stays in its cell; roofs are laid over."""
@@ -113,7 +125,7 @@ class _Scatterer:
         diffuse = diffuse * (cosine / np.cos(np.radians(35))) ** table("exponent")[surface]
         tilt = 1 / np.maximum(cosine, 0.05) ** 2 - 1
         lobe = table("lobe_db")[surface] * np.exp(-tilt / (2 * table("slope")[surface] ** 2))
-        return np.asarray((diffuse + lobe) * area, np.float32)
+        return np.asarray((diffuse + lobe) * self.surface_gain[surface] * area, np.float32)
 
     def _texture(self) -> Layer:
         """Patchiness of natural and built surfaces: log-normal, at the scales of TEXTURE_DB."""

@@ -60,7 +60,7 @@ def focused(power: Layer, options: SarOptions, sensor: Receiver, rng: np.random.
 
 def focused_fields(power: Layer, options: SarOptions, sensor: Receiver, rng: np.random.Generator) -> Iterator[Fields]:
     """Blocks (L, 4, r, A) of complex looks. The impulse response reaches across blocks and borders into more draws."""
-    kernel = impulse_response(options.resolution_px)
+    kernel = impulse_response(options.resolution_px, options.weighting)
     reach = len(kernel) // 2
     padded = np.pad(power, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
     held: Fields | None = None
@@ -72,16 +72,18 @@ def focused_fields(power: Layer, options: SarOptions, sensor: Receiver, rng: np.
             yield _blur(field, kernel)
 
 
-def impulse_response(width_px: float) -> NDArray[np.float32]:
-    """Hamming-weighted sinc of the given -3 dB width in pixels, of unit energy; [1] for width 0.
+def impulse_response(width_px: float, weighting: float = 0.54) -> NDArray[np.float32]:
+    """Weighted sinc of the given -3 dB width in pixels, of unit energy; [1] for width 0.
 
+    A weighting of 0.54 is that of Hamming; 1 leaves the sinc as it is, with side lobes of -13 dB.
     Unit energy keeps the expected power of a uniform field.
     """
     if width_px == 0:
         return np.ones(1, np.float32)
     reach = int(np.ceil(4 * width_px))
-    x = np.arange(-reach, reach + 1) / width_px * 1.3
-    kernel = 0.54 * np.sinc(x) + 0.23 * (np.sinc(x - 1) + np.sinc(x + 1))
+    widening = 1.3 - 0.414 * (weighting - 0.54) / 0.46  # the main lobe of a sinc is 0.886 wide, Hamming's 1.3
+    x = np.arange(-reach, reach + 1) / width_px * widening
+    kernel = weighting * np.sinc(x) + (1 - weighting) / 2 * (np.sinc(x - 1) + np.sinc(x + 1))
     return np.asarray(kernel / np.sqrt((kernel**2).sum()), np.float32)
 
 

@@ -136,7 +136,7 @@ def _heights(raw: geopandas.GeoDataFrame, path: Path, options: FootprintOptions)
 
 def _town(table: geopandas.GeoDataFrame, options: FootprintOptions) -> Town:
     path, read = Path(options.file), len(table)
-    table = _metric(table, path)
+    table = _turned(_metric(table, path), options.turn_deg)
     empty = (table.geometry.isna() | table.geometry.is_empty).to_numpy(bool)
     table = table[~empty]
     mended = int((~table.geometry.is_valid).sum())
@@ -184,6 +184,15 @@ def _metric(table: geopandas.GeoDataFrame, path: Path) -> geopandas.GeoDataFrame
     if not np.isfinite(table.total_bounds).all():
         raise InputError(f"{path} holds no polygon of at least {SMALLEST_M2:g} m2: nothing to simulate.")
     return in_metres(table)
+
+
+def _turned(table: geopandas.GeoDataFrame, angle_deg: float) -> geopandas.GeoDataFrame:
+    """The table, and the ridges in it, turned about the middle of its extent; 0 leaves every digit."""
+    if angle_deg == 0:
+        return table
+    left, bottom, right, top = table.total_bounds
+    geometry = table.geometry.rotate(angle_deg, origin=((left + right) / 2, (bottom + top) / 2))
+    return table.set_geometry(geometry).assign(ridge=table["ridge"].astype(float) + np.radians(angle_deg))
 
 
 def _name(crs: pyproj.CRS) -> str:
