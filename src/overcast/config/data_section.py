@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from overcast.section import Section
-
 from overcast.raster.units import Standardise
+from overcast.section import Section
 
 AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 """Relative paths are taken from the working directory and written out in full."""

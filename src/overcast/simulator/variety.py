@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator
+
+from overcast.section import Section
 
 if TYPE_CHECKING:
     from overcast.simulator.options import SimulationOptions
@@ -21,10 +23,8 @@ Span = Annotated[tuple[float, float], AfterValidator(_ascending)]
 """Least and greatest value of a uniform draw."""
 
 
-class Variety(BaseModel):
+class Variety(Section):
     """Uniform draws, one for each place, that replace the values of the same names; null keeps the value."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     incidence_deg: Span | None = None
     """Angle between the line of sight and the vertical."""

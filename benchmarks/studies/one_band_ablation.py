@@ -1,6 +1,6 @@
 r"""What does each widening of the one-band training gain? One added at a time, at one short budget.
 
-    python benchmarks/one_band_ablation.py --half-real runs/half-hh/half_real --wide runs/one-band/places \
+    python -m benchmarks.studies.one_band_ablation --half-real runs/half-hh/half_real --wide runs/one-band/places \
         --cities /path/to/cities --output runs/ablation
 
 Each variant is trained on as many drawn places, with the settings of configs/bundled/one-band-train.yaml but for the
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.limits import as_command, at_least, existing
-from one_band_half_real import half_real, scored
+from benchmarks.realism.one_band_half_real import half_real, scored
 from tools.one_band import training_config
 from tools.one_band_places import drawn_options, write_places
 

@@ -1,8 +1,10 @@
-"""What is a one-band model worth on real roofs that it never saw? Its score, its calibration, and as a start.
+r"""What is a one-band model worth on real roofs that it never saw? Its score, its calibration, and as a start.
 
-    python -m benchmarks.realism.half_real --chips /path/to/sn6_optical_labelled --output runs/half-hh --bands HH --data-only
-    python benchmarks/one_band_half_real.py runs/half-hh/half_real --model runs/one-band/run/bundle --output runs/hr
-    python benchmarks/one_band_half_real.py ... --labels 4 8 16 32 --seeds 0 1 2 3 4
+    python -m benchmarks.realism.half_real --chips /path/to/sn6_optical_labelled --output runs/half-hh \
+        --bands HH --data-only
+    python -m benchmarks.realism.one_band_half_real runs/half-hh/half_real --model runs/one-band/run/bundle \
+        --output runs/hr
+    python -m benchmarks.realism.one_band_half_real ... --labels 4 8 16 32 --seeds 0 1 2 3 4
 
 The first scores the model on the half-real chips: those of the test places of half_real.py, and all. With `--fixed` it
 is told the level of its training data instead of that of each place, as if scenes were not standardised by themselves.
