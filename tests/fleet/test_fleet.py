@@ -527,7 +527,7 @@ def tiles_of(task: BlockTask, log: Path) -> list[str]:
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray's workers find these tests, and the package that they test."""
     pytest.importorskip("ray")
-    places = (*IMPORTABLE, Path(worker_module.__file__).parents[3])
+    places = (*IMPORTABLE, Path(worker_module.__file__).parents[2])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, places)))
 
 
