@@ -23,9 +23,10 @@ from overcast.evaluation.seeds import difference_over_seeds, iou_over_seeds
 from overcast.experiments.benchmark.jobs import Job
 from overcast.experiments.benchmark.options import BenchmarkConfig, load_benchmark
 from overcast.experiments.benchmark.runner import prepare_data, run_benchmark
-from overcast.experiments.benchmark.tables import Scores, interval_of
+from overcast.experiments.benchmark.tables import Scores
 from overcast.experiments.benchmark.work import Outcome
 from overcast.experiments.benchmark.workers import Workers
+from overcast.report.text_tables import interval_of
 
 LARGEST_LOSS = 0.005
 """IoU of the one stream below that of its teacher, at most."""

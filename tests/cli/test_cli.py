@@ -161,6 +161,11 @@ def test_train_then_evaluate_with_each_modality(trained: Path, tmp_path: Path) -
     assert "<svg" in page
     assert not re.search(r"https?://(?!www\.w3\.org)", page)
     assert (output / "results.csv").read_text(encoding="utf-8").count("\n") == 1 + len(rows)
+    tables = (output / "report.md").read_text(encoding="utf-8")
+    difference = next(row["iou"] for row in rows if row["method"] == "cmhcl") - rows[-1]["iou"]
+    assert f"| cmhcl minus sar | {difference:+.3f} |" in tables
+    assert "sar cannot work from both, only from sar: left out" in tables
+    assert (output / "tables.tex").read_text(encoding="utf-8").count("\\begin{tabular}") == tables.count("### ")
 
 
 def test_evaluating_again_computes_nothing_anew(trained: Path, tmp_path: Path) -> None:

@@ -30,10 +30,11 @@ from overcast.experiments.benchmark.jobs import final_jobs, trial_jobs
 from overcast.experiments.benchmark.options import BenchmarkConfig, load_benchmark
 from overcast.experiments.benchmark.report import write_benchmark
 from overcast.experiments.benchmark.runner import Finished, kept, prepare_data, run_benchmark
-from overcast.experiments.benchmark.tables import DASH, FIGURES, Scores, Table, latex, markdown, score_tables
+from overcast.experiments.benchmark.tables import FIGURES, Scores, score_tables
 from overcast.experiments.benchmark.work import Row
 from overcast.experiments.benchmark.workers import Workers
 from overcast.metrics.pixel import PixelCounts
+from overcast.report.text_tables import DASH, Table, latex, markdown
 from overcast.settings import read_settings
 from overcast.simulator.options import SimulationOptions
 

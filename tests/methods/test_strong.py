@@ -25,7 +25,6 @@ from overcast.experiments.benchmark.jobs import base_config
 from overcast.experiments.benchmark.options import load_benchmark
 from overcast.experiments.benchmark.runner import prepare_data
 from overcast.experiments.compare import Request, compare_runs
-from overcast.training.folder import LATER_SETTINGS, RunFolder, _flatten
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = "data={name: folder, root: data}"
@@ -71,21 +70,6 @@ def test_mistakes_are_named(override: str, meant: str):
     with pytest.raises(ConfigError) as caught:
         load_config(None, [ROOT, "recipe=strong", override])
     assert meant in str(caught.value)
-
-
-def test_runs_from_before_the_recipe_go_on(tmp_path: Path):
-    """The settings that came later are those of today's defaults: nothing changes, so nothing is refused."""
-    now = dumped()
-    missing = object()
-    known = {**dict(_flatten(dumped("method={name: fusion}"))), **dict(_flatten(now))}
-    assert {key for key, value in LATER_SETTINGS.items() if known.get(key, missing) != value} == set()
-    before = {key: value for key, value in now.items() if key not in ("recipe", "start", "targets", "evaluation")}
-    before["network"] = {key: value for key, value in now["network"].items() if key != "encoder_blocks"}  # type: ignore[attr-defined]  # fmt: skip
-    before["augmentation"] = {key: value for key, value in now["augmentation"].items() if key in ("enabled", "geometry", "sar", "optical")}  # type: ignore[attr-defined]  # noqa: E501  # fmt: skip
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(before), encoding="utf-8")
-    RunFolder(tmp_path).check(now)
-    with pytest.raises(ConfigError, match=r"augmentation.rotation_deg, augmentation.scale, evaluation"):
-        RunFolder(tmp_path).check(dumped("recipe=strong"))
 
 
 @pytest.mark.parametrize("side", ["east", "north"])

@@ -148,6 +148,41 @@ def test_finished_run_is_left_alone_and_says_so(tiny_sets: list[str], tmp_path: 
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
 
 
+def test_a_finished_run_is_lengthened(tiny_sets: list[str], tmp_path: Path) -> None:
+    constant = [*tiny_sets, "training.round_steps=2", "training.optimiser.power=0", "training.optimiser.warmup_steps=0"]
+    whole = _train([*constant, "training.steps=6"], tmp_path / "whole")
+    _train([*constant, "training.steps=4"], tmp_path / "run")
+    console = _quiet()
+    longer = train(load_config(None, [*constant, "training.steps=6"]), tmp_path / "run", console=console)
+    assert "finished with 4 steps, going on to 6" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert (longer.steps, longer.already_finished) == (6, False)
+    assert _results(tmp_path / "run") == _results(whole.folder)  # on a constant rate nothing differs
+    assert _curve(tmp_path / "run") == _curve(whole.folder)
+    assert load_config(tmp_path / "run" / "config.yaml").training.steps == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "damage", "meant"),
+    [
+        (["training.steps=2"], None, "to 2: that is less"),
+        (["training.steps=8", "method.name=kd"], None, r"stages \(teacher and student\)"),
+        (["training.steps=8"], "last.ckpt", "kept no checkpoint"),
+        (["training.steps=8", "training.round_steps=3"], None, "within a round of 3 steps"),
+    ],
+)
+def test_a_run_that_cannot_be_lengthened_says_why(
+    changes: list[str], damage: str | None, meant: str, tiny_sets: list[str], tmp_path: Path
+) -> None:
+    sets = [*tiny_sets, "training.round_steps=2", *changes]
+    _train([*sets, "training.steps=4"], tmp_path)
+    if damage is not None:
+        (tmp_path / "checkpoints" / damage).unlink()
+    before = _results(tmp_path)
+    with pytest.raises(ConfigError, match=meant):
+        _train(sets, tmp_path)
+    assert _results(tmp_path) == before
+
+
 def test_a_second_process_is_refused_and_the_run_goes_on_once_it_is_gone(tiny_sets: list[str], tmp_path: Path) -> None:
     output = tmp_path / "run"
     output.mkdir()

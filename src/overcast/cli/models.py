@@ -46,6 +46,8 @@ def train(
 ) -> None:
     """Train a method; interrupted, the same command goes on where it stopped.
 
+    A finished run goes on with more steps where `training.steps` is raised.
+
     Example: `overcast train configs/simulated.yaml -o runs/cmhcl --set data.root=data/city --set method.name=cmhcl`
     """
     from overcast.config import load_config
@@ -61,7 +63,7 @@ def train(
 def evaluate(
     *,
     runs: Annotated[list[Path], typer.Argument(help="Finished run folders; the first leads the report.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.html and results.csv.")] = Path(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report, tables and figures.")] = Path(
         "evaluation"
     ),
     modalities: Annotated[
@@ -133,7 +135,11 @@ def show_comparison(comparison: Comparison) -> None:
         rows.append([result.method, result.available.value, f"{summary['iou']:.3f}", interval, *figures])
     columns = ("method", "given", "IoU", "95 % over places", "F1", "instance F1", "ECE")
     print_table(columns, rows)
-    typer.echo(f"report: {comparison.report}\nfigures: {comparison.table}")
+    for sentence in comparison.left_out:
+        typer.echo(sentence, err=True)
+    typer.echo(
+        f"report: {comparison.report}\nfigures: {comparison.table}\ntables: {comparison.markdown}, {comparison.latex}"
+    )
 
 
 def describe(

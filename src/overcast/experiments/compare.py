@@ -20,8 +20,10 @@ from overcast.errors import ConfigError, InputError
 from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.result import Evaluation, EvaluationOptions
 from overcast.evaluation.run import evaluate
+from overcast.experiments.evaluation_tables import evaluation_tables
 from overcast.report.data import Origin, ReportData, Result
 from overcast.report.page import write_report
+from overcast.report.text_tables import latex, markdown
 from overcast.simulator.dataset.folder import OPTIONS_FILE
 from overcast.training.folder import RunFolder
 
@@ -61,12 +63,21 @@ class Comparison:
     results: tuple[Result, ...]
     report: Path
     table: Path
+    """results.csv."""
+    markdown: Path
+    """Scores and paired differences as Markdown."""
+    latex: Path
+    """The same as LaTeX."""
+    left_out: tuple[str, ...]
+    """Sentences: what a method was not given, and why."""
 
 
 def compare_runs(
     runs: Sequence[Path], output: Path, request: Request | None = None, progress: Progress | None = None
 ) -> Comparison:
-    """Evaluate runs on the same part of their data set; writes `report.html`, `results.csv` and a JSON per result.
+    """Evaluate runs on the same part of their data set.
+
+    Writes `report.html`, `report.md`, `tables.tex`, `results.csv` and a JSON per result.
 
     A result that is there already, of the same weights and the same options, is not computed again. The first run leads
     the report: its best and worst chips are shown for all.
@@ -111,7 +122,15 @@ def compare_runs(
     data = report_data(opened[0], tuple(results), training, request.command, title=request.title, part=request.part)
     write_report(report, data)
     write_atomic(table, results_csv(results, seeds, request.part))
-    return Comparison(tuple(results), report, table)
+    left_out = tuple(
+        sentence for name, run in zip(names, opened, strict=True) for sentence in _left_out(name, run, request)
+    )
+    tables = evaluation_tables(results, left_out)
+    origin = f"# {data.title}\n\n`{request.command}`; {describe_machine()}; {_today()}.\n"
+    text, tex = output / "report.md", output / "tables.tex"
+    write_atomic(text, "\n".join([origin, *(markdown(one) for one in tables)]))
+    write_atomic(tex, "\n".join(latex(one) for one in tables))
+    return Comparison(tuple(results), report, table, text, tex, left_out)
 
 
 def run_names(paths: Sequence[Path], runs: Sequence[FinishedRun]) -> list[str]:
@@ -156,6 +175,15 @@ def _given(run: FinishedRun, request: Request) -> list[InputModalities]:
     if request.available is not None:
         return [available for available in request.available if available in can]
     return [next(way for way in (InputModalities.SAR, InputModalities.BOTH, InputModalities.OPTICAL) if way in can)]
+
+
+def _left_out(name: str, run: FinishedRun, request: Request) -> list[str]:
+    """What of the modalities asked for this run's method cannot work from."""
+    assert run.bundle.method is not None
+    can = run.bundle.method.available
+    works = ", ".join(way.value for way in InputModalities if way in can)
+    asked = request.available or ()
+    return [f"{name} cannot work from {way.value}, only from {works}: left out" for way in asked if way not in can]
 
 
 def _options(run: FinishedRun, request: Request, before: Sequence[Result]) -> EvaluationOptions:

@@ -30,32 +30,6 @@ from overcast.reading import read_record, read_yaml, shortened
 from overcast.section import Section
 from overcast.training.plan import TrainResult
 
-LATER_SETTINGS: Mapping[str, Any] = {
-    "recipe": "plain",
-    "network.encoder_blocks": None,
-    "start": None,
-    "training.unlabelled_share": 0.5,
-    "data.label_share": 1.0,
-    "data.label_seed": None,
-    "targets.edge": False,
-    "targets.contact": False,
-    "targets.edge_px": 2.0,
-    "targets.contact_px": 3.0,
-    "targets.edge_weight": 0.25,
-    "targets.contact_weight": 0.1,
-    "augmentation.scale": 0.0,
-    "augmentation.rotation_deg": 0.0,
-    "evaluation.tta": "off",
-    "evaluation.separate": "off",
-    "method.align_where": "all",
-    "method.divergence": "pixel",
-    "method.sar_gradient": "both_heads",
-    "method.mixing": "choice",
-    "method.learn_gaps": False,
-    "augmentation.cloud_share": 0.0,
-}
-"""Settings that came after the first runs, and the value with which nothing differs from a run without them."""
-
 FREE_SETTINGS = frozenset({"data.root", "training.workers", "training.cache_gb"})
 """Settings that change no weight: a run may be resumed with others."""
 
@@ -150,8 +124,10 @@ class RunFolder:
             if self.path.is_dir() and any(not item.name.startswith(".") for item in self.path.iterdir()):
                 raise ConfigError(f"{self.path} is not empty and holds no run: choose another output folder.")
             return
-        sides = [{**LATER_SETTINGS, **dict(_flatten(side))} for side in (before, settings)]
-        differing = sorted(differing_keys(*sides) - _free_settings(sides[1]))
+        free = _free_settings(dict(_flatten(settings)))
+        if self.result_file.is_file():
+            free |= {"training.steps"}  # see `overcast.training.lengthen`
+        differing = sorted(differing_keys(before, settings) - free)
         if differing and not afresh:
             keys = shortened(", ".join(differing), 120)
             raise ConfigError(

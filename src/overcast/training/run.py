@@ -23,6 +23,7 @@ from overcast.training.checkpoints import AtomicCheckpoints, RoundCheckpoint, lo
 from overcast.training.curves import Curves
 from overcast.training.data import RunData
 from overcast.training.folder import RunFolder, read_data, read_statistics
+from overcast.training.lengthen import lengthen
 from overcast.training.loader import WholeChipLoader, to_device, whole_chips
 from overcast.training.module import MethodModule, pooled, scores_of
 from overcast.training.order import Share
@@ -32,7 +33,7 @@ from overcast.training.trainer import build_trainer, event_log, quiet, restored_
 
 
 def train(plan: TrainingPlan, output: Path, *, resume: bool = True, console: Console | None = None) -> TrainResult:
-    """Train, or go on where a stopped run stands; a finished run is left as it is.
+    """Train, or go on where a stopped run stands; a finished run is left as it is, or lengthened to more steps.
 
     Args:
         plan: What to train.
@@ -41,8 +42,8 @@ def train(plan: TrainingPlan, output: Path, *, resume: bool = True, console: Con
         console: Where progress is shown; by default standard error.
 
     Raises:
-        ConfigError: The folder belongs to another run, another process trains into it, the loss is not finite, or
-            the settings do not fit together.
+        ConfigError: The folder belongs to another run, another process trains into it, the loss is not finite, the
+            settings do not fit together, or a finished run cannot be lengthened.
         LeakError: Ground is shared by training, validation or test.
     """
     console = console or Console(stderr=True, markup=False)
@@ -54,11 +55,13 @@ def train(plan: TrainingPlan, output: Path, *, resume: bool = True, console: Con
 
 
 def _train(plan: TrainingPlan, folder: RunFolder, resume: bool, console: Console) -> TrainResult:
-    if resume and (finished := folder.read_result()):
-        console.print(
-            f"{folder.path}: this run is finished; nothing to do.", highlight=False, markup=False, soft_wrap=True
-        )
-        return finished
+    finished = folder.read_result() if resume else None
+    if finished is not None:
+        more = finished.steps != plan.options.steps
+        said = lengthen(plan, folder, finished) if more else f"{folder.path}: this run is finished; nothing to do."
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+        if not more:
+            return finished
     checkpoint = folder.last if resume and folder.last.is_file() else None
     with restored_switches(), quiet():
         return _fit(plan, folder, checkpoint, console)

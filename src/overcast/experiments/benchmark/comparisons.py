@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from overcast.batch import InputModalities
 from overcast.evaluation.seeds import Runs, difference_over_seeds, iou_over_seeds
-from overcast.experiments.benchmark.tables import DASH, Scores, Table, interval_of, spread_text
+from overcast.experiments.benchmark.tables import Scores
+from overcast.report.text_tables import DASH, Table, interval_of, spread_text
 
 PAIRED = "over seeds", "95 % over places"
 

@@ -20,23 +20,14 @@ from overcast.evaluation.seeds import SeedEstimate, iou_over_seeds
 from overcast.experiments.benchmark.comparisons import comparison_tables
 from overcast.experiments.benchmark.options import BenchmarkConfig
 from overcast.experiments.benchmark.runner import Finished, evaluated
-from overcast.experiments.benchmark.tables import (
-    Scores,
-    Table,
-    failure_table,
-    interval_of,
-    latex,
-    markdown,
-    score_tables,
-    spread_text,
-    tuning_table,
-)
+from overcast.experiments.benchmark.tables import Scores, failure_table, score_tables, tuning_table
 from overcast.experiments.benchmark.work import Outcome, completed, read_evaluation
 from overcast.experiments.compare import report_data
 from overcast.report.charts import COLOURS, Axis, Series, axis_over, line_chart
 from overcast.report.curves import Key
 from overcast.report.data import Result
 from overcast.report.page import write_report
+from overcast.report.text_tables import Table, interval_of, latex, markdown, spread_text
 from overcast.training.folder import RunFolder
 
 COLUMNS = ("dataset", "label", "method", "settings", "seed", "available")

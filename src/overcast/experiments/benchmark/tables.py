@@ -1,8 +1,8 @@
-"""The tables of a benchmark: one structure, written as Markdown, LaTeX and HTML."""
+"""The tables of a benchmark."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,18 +19,7 @@ from overcast.experiments.benchmark.options import BenchmarkConfig
 from overcast.experiments.benchmark.runner import Finished, evaluated
 from overcast.experiments.benchmark.work import Row, read_clouded, read_evaluation
 from overcast.report.data import available_text
-
-DASH = "–"
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as plain text."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
+from overcast.report.text_tables import DASH, Table, interval_of, spread_text
 
 
 @dataclass(frozen=True)
@@ -197,17 +186,6 @@ def _compared(scores: Scores, label: str, runs: Runs) -> list[str]:
     return [f"{gain.value:+.3f} ({interval_of(gain, 3, signed=True)})", recovered]
 
 
-def spread_text(estimate: SeedEstimate, *, signed: bool = False) -> str:
-    """Lowest and highest seed."""
-    form = "+.3f" if signed else ".3f"
-    return f"{estimate.lowest:{form}} .. {estimate.highest:{form}}" if estimate.seeds > 1 else "one seed"
-
-
-def interval_of(estimate: SeedEstimate, digits: int, *, signed: bool = False) -> str:
-    """Interval over places; a dash where there is none."""
-    return DASH if estimate.interval is None else estimate.interval.text(digits, " .. ", signed=signed)
-
-
 def tuning_table(benchmark: BenchmarkConfig, finished: Finished) -> Table | None:
     """Every trial with its validation IoU; None without any."""
     if not finished.trials:
@@ -230,48 +208,3 @@ def failure_table(finished: Finished) -> Table | None:
     jobs = (*finished.trials, *finished.runs)
     rows = tuple((job.name, outcome.error) for job, outcome in jobs if outcome.error is not None)
     return Table("Failed", ("run", "why"), rows) if rows else None
-
-
-def markdown(table: Table) -> str:
-    """A table of Markdown, with its title above and its note below."""
-    lines = [f"### {table.title}", "", _line(table.columns), "|---" * len(table.columns) + "|"]
-    lines += [_line(row) for row in table.rows]
-    return "\n".join([*lines, "", table.note, ""] if table.note else [*lines, ""])
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-TEX: Mapping[str, str] = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "_": r"\_",
-    "#": r"\#",
-    "$": r"\$",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "²": r"$^2$",
-    "∞": r"$\infty$",
-    DASH: "--",
-}
-
-
-def latex(table: Table) -> str:
-    """A `tabular` with booktabs rules."""
-    head = f"% {table.title}\n\\begin{{tabular}}{{{'l' + 'r' * (len(table.columns) - 1)}}}\n\\toprule\n"
-    body = " \\\\\n".join(" & ".join(_tex(cell) for cell in row) for row in table.rows)
-    columns = " & ".join(_tex(column) for column in table.columns)
-    return f"{head}{columns} \\\\\n\\midrule\n{body} \\\\\n\\bottomrule\n\\end{{tabular}}\n"
-
-
-def _tex(text: str) -> str:
-    r"""Escaped for LaTeX.
-
-    >>> _tex("95 %")
-    '95 \\%'
-    """
-    return "".join(TEX.get(character, character) for character in text.replace(" .. ", " to "))
