@@ -98,7 +98,7 @@ def scored(bundle: Bundle, catalog: Catalog, keys: Sequence[str], kept: Path) ->
     """Pixel scores of a bundle that works from SAR alone; what was written to `kept` before is read."""
     if kept.is_file():
         return Evaluation.read(kept)
-    network, temperature = bundle.standardised_network, bundle.info.temperature or 1.0
+    network, temperature = bundle.standardised_network, bundle.info.calibration_temperature or 1.0
     batches = evaluation_batches(catalog, keys, bundle.info.statistics, frozenset({Modality.SAR}), workers=0)
 
     def logits(batch: Batch) -> Tensor:

@@ -74,7 +74,7 @@ def power_of(options: SimulationOptions, index: int) -> NDArray[np.float32]:
     city_seed, scatter_seed = np.random.SeedSequence([options.seed, place.index]).spawn(2)
     bounds = place_bounds(place, options)
     city = build_city(bounds, options.city, city_seed)
-    look = draw_strip(options.sar, options.gsd_m, index, np.random.default_rng(0)).look
+    look = draw_strip(options.sar, options.gsd_m, index, np.random.default_rng(0)).radar_side
     frame = RadarFrame(radar_grid(bounds, options.gsd_m, look, (0, 0)), options.sar.incidence_deg)
     scene = rasterize_city(city, frame.grid)
     return expected_power(city, scene, frame, options.sar, np.random.default_rng(scatter_seed))

@@ -347,7 +347,7 @@ def bundle(folder: Path) -> Path:
         licence="CC-BY-4.0",
         seed=3,
         steps=10,
-        temperature=1.5,
+        calibration_temperature=1.5,
     )
     save_bundle(folder / "bundle", build_method(facts.method, spec, facts.statistics), Kind.DEPLOYABLE, facts)
     return folder / "bundle" / RECORD

@@ -138,7 +138,7 @@ def recorded_steps() -> Iterator[list[Rate]]:
     times: list[Rate] = []
     original = MethodModule.on_train_batch_end
 
-    def record(self: MethodModule, outputs: object, batch: Batch, batch_idx: int) -> None:
+    def record(self: MethodModule, outputs: object, batch: tuple[Batch, ...], batch_idx: int) -> None:
         original(self, outputs, batch, batch_idx)
         times.append(Rate(time.perf_counter(), time.process_time()))
 
