@@ -44,6 +44,8 @@ from overcast.training.loader import evaluation_batches
 
 BUDGET = Budget(steps=200, batch=8, crop=96)
 STARTS = ("model", "imagenet")
+GAINS_DB = (0.0, 3.0, 6.0, 10.0)
+"""Unknown gains of the radar, with which a model that is told one level sees a scene too bright."""
 
 
 class OneLevel(PlaceLevels):
@@ -67,10 +69,13 @@ def main() -> None:
         print(f"{name}: {sentence(found)}")
     if arguments.fixed:
         level = training_level(arguments.fixed)
-        told = replace(catalog)
-        told.__dict__["levels"] = OneLevel(level)  # in place of what the property would find
-        found = scored(bundle, told, keys["all chips"], arguments.output / "all-chips-one-level.json")
-        print(f"all chips at the level of the training data ({level.sentence}): {sentence(found)}")
+        for gain_db in GAINS_DB:
+            darker = replace(level, median_db=tuple(median - gain_db for median in level.median_db))
+            told = replace(catalog)
+            told.__dict__["levels"] = OneLevel(darker)  # in place of what the property would find
+            kept = arguments.output / f"all-chips-one-level-{gain_db:g}dB.json"
+            found = scored(bundle, told, keys["all chips"], kept)
+            print(f"all chips at the level of the training data, {gain_db:g} dB brighter: {sentence(found)}")
     if arguments.labels:
         print_curve(arguments, catalog, split)
     print(f"{describe_machine()}; {date.today()}")

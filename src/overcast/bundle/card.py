@@ -22,6 +22,9 @@ SIMULATED = (
 )
 """What a card says of a model that saw no measured image."""
 
+BY_ITSELF = "amplitude, linear_power or dB; each scene is standardised by itself"
+"""Unit of images whose gain and calibration do not matter."""
+
 TAGS = ("remote-sensing", "sar", "semantic-segmentation")
 
 
@@ -95,9 +98,10 @@ def _radiometry(record: Mapping[str, Any]) -> str:
     lines = ["## Radiometry", "", "| | bands | unit | pixel | radar side |", "|---|---|---|---|---|"]
     for name, sensor in record["radiometry"].items():
         if sensor is not None:
-            bands = ", ".join(sensor["bands"])
+            bands = ", ".join(sensor["bands"]).replace("|", " or ")
             look = sensor["radar_side"] or "not declared"
-            lines.append(f"| {_sensor_name(name)} | {bands} | {sensor['unit']} | {sensor['gsd_m']:g} m | {look} |")
+            unit = BY_ITSELF if sensor["standardise"] == "scene" else sensor["unit"]
+            lines.append(f"| {_sensor_name(name)} | {bands} | {unit} | {sensor['gsd_m']:g} m | {look} |")
     return "\n".join(lines)
 
 
