@@ -79,9 +79,9 @@ def test_coordinates_of_another_system_are_named(scene: Path, tmp_path: Path) ->
 def test_other_radar_is_refused_by_name(scene: Path, tmp_path: Path) -> None:
     with rasterio.open(scene / "sar.tif") as source:
         profile = source.profile | {"count": 1}
-        with rasterio.open(tmp_path / "vv.tif", "w", **profile) as sink:
-            sink.write(source.read([4]))
-    command = ["predict", str(tmp_path / "vv.tif"), "--bands", "VV", "--unit", "dB", "-o", str(tmp_path / "f.gpkg")]
+        with rasterio.open(tmp_path / "hv.tif", "w", **profile) as sink:
+            sink.write(source.read([2]))
+    command = ["predict", str(tmp_path / "hv.tif"), "--bands", "HV", "--unit", "dB", "-o", str(tmp_path / "f.gpkg")]
     result = CliRunner().invoke(app, command)
     assert isinstance(result.exception, RadiometryError)
     assert BUNDLED.name in str(result.exception)

@@ -81,7 +81,14 @@ def test_names_are_plain(name):
 
 
 @pytest.mark.parametrize(
-    ("bands", "chosen"), [(BANDS, INSTALLED.name), (("VV",), "one-band"), (("HH",), None), (("VV", "VH"), None)]
+    ("bands", "chosen"),
+    [
+        (BANDS, INSTALLED.name),
+        (("VV",), "one-band"),
+        (("HH",), "one-band-simulated-1m"),
+        (("HV",), None),
+        (("VV", "VH"), None),
+    ],
 )
 def test_the_model_that_takes_the_bands_is_chosen(own, tmp_path, bands, chosen):
     path = scene(tmp_path, bands)
@@ -121,7 +128,7 @@ def test_a_damaged_record_is_told_and_passed_over(own, tmp_path):
     (own / "one-band" / "bundle.json").write_text("{")
     assert model_for_files([scene(tmp_path)], DECLARED).model.name == INSTALLED.name
     with pytest.raises(RadiometryError, match=r"one-band.*remove|one-band.*copy the bundle again"):
-        model_for_files([scene(tmp_path, ("VV",))], DECLARED)
+        model_for_files([scene(tmp_path, ("HV",))], DECLARED)
 
 
 def test_many_scenes_are_mapped_by_the_model_of_the_first(own, tmp_path):
