@@ -21,6 +21,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 from benchmarks.limits import as_command, at_least, existing
 from benchmarks.realism.half_real import SMOKE
@@ -44,6 +45,8 @@ from overcast.training.loader import evaluation_batches
 
 BUDGET = Budget(steps=200, batch=8, crop=96)
 STARTS = ("model", "imagenet")
+KEEP_RATE = 0.02
+"""Of the learning rate, for weights of the model; its batch statistics stay, which four chips cannot give."""
 GAINS_DB = (0.0, 3.0, 6.0, 10.0)
 """Unknown gains of the radar, with which a model that is told one level sees a scene too bright."""
 
@@ -61,8 +64,8 @@ class OneLevel(PlaceLevels):
 
 def main() -> None:
     arguments = parse_arguments()
-    catalog, split = half_real(arguments.data)
     bundle = load_bundle(arguments.model)
+    catalog, split = half_real(arguments.data, bundle.info.radiometry.sar.standardise)
     keys = {"test places": split.test, "all chips": tuple(chip.key for chip in catalog.chips)}
     for name, chosen in keys.items():
         found = scored(bundle, catalog, chosen, arguments.output / f"{name.replace(' ', '-')}.json")
@@ -76,6 +79,8 @@ def main() -> None:
             kept = arguments.output / f"all-chips-one-level-{gain_db:g}dB.json"
             found = scored(bundle, told, keys["all chips"], kept)
             print(f"all chips at the level of the training data, {gain_db:g} dB brighter: {sentence(found)}")
+    if arguments.fixed and arguments.picture:
+        draw_reliability(arguments.output, arguments.picture)
     if arguments.labels:
         print_curve(arguments, catalog, split)
     print(f"{describe_machine()}; {date.today()}")
@@ -87,16 +92,17 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=existing, required=True, help="bundle that works from one band")
     parser.add_argument("--output", type=Path, required=True, help="folder for scores and runs")
     parser.add_argument("--fixed", type=existing, help="data set that the model was trained on, for its level")
+    parser.add_argument("--picture", type=Path, help="file for the reliability diagram, .png; needs --fixed")
     parser.add_argument("--labels", type=at_least(1), nargs="*", default=[], help="labelled chips to train from")
     parser.add_argument("--seeds", type=at_least(0), nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=at_least(1), default=BUDGET.steps)
     return parser.parse_args()
 
 
-def half_real(root: Path) -> tuple[Catalog, Split]:
-    """The data set, standardised by place, and the split of half_real.py."""
+def half_real(root: Path, standardise: str = "scene") -> tuple[Catalog, Split]:
+    """The data set, standardised as a model takes it, and the split of half_real.py."""
     config = run_config(root, "sar", 0, SMOKE, test_share=0.3, validation_share=0.1)
-    return build_data(config.data.model_copy(update={"standardise": "scene"}))
+    return build_data(config.data.model_copy(update={"standardise": standardise}))
 
 
 def scored(bundle: Bundle, catalog: Catalog, keys: Sequence[str], kept: Path) -> Evaluation:
@@ -136,6 +142,23 @@ def training_level(root: Path) -> SceneLevel:
     return SceneLevel(found[0].unit, tuple(np.median(medians, axis=0)), tuple(np.median(spreads, axis=0)))
 
 
+def draw_reliability(folder: Path, target: Path) -> None:
+    """Said probability against the share that is building, all chips."""
+    figure, axes = plt.subplots(figsize=(4.2, 4.0), dpi=110)
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    lines = {"by itself, any gain": "all-chips.json"}
+    lines |= {f"one level, {gain:g} dB too bright": f"all-chips-one-level-{gain:g}dB.json" for gain in GAINS_DB[::2]}
+    for name, file in lines.items():
+        bins = Evaluation.read(folder / file).calibration
+        said, found, _ = zip(*bins.curve, strict=True)
+        axes.plot(said, found, marker="o", markersize=3, label=f"{name} (ECE {bins.ece:.3f})")
+    axes.set(xlabel="said probability", ylabel="share that is building", xlim=(0, 1), ylim=(0, 1))
+    axes.legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(target)
+    plt.close(figure)
+
+
 def print_curve(arguments: argparse.Namespace, catalog: Catalog, split: Split) -> None:
     """Train from a few labelled chips, score each on the test places, print means over the seeds that are done."""
     ious: dict[tuple[int, str], list[float]] = {}
@@ -169,7 +192,8 @@ def trained_from(arguments: argparse.Namespace, data: tuple[Catalog, Split], whi
     settings["data"] |= {"standardise": "scene", "split": {"by": "file", "path": str(path)}}
     settings["training"]["workers"] = 0
     if start == "model":
-        settings["start"] = {"bundle": str(arguments.model.absolute())}
+        settings["start"] = {"bundle": str(arguments.model.absolute()), "rate": KEEP_RATE}
+        settings["training"]["batch_norm"] = "frozen"
     train(RunConfig.model_validate(settings), folder)
     kept = arguments.output / "scores" / f"{folder.name}.json"
     return scored(load_bundle(folder / "bundle"), catalog, split.keys(Part.TEST), kept).pixels.iou

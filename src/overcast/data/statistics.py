@@ -73,8 +73,8 @@ def compute_statistics(
         chips: Training chips only: statistics over test chips would leak.
         radiometry: Sensors to read; without an optical one no optical file is opened.
         progress: Called with the number of chips done and their total.
-        levels: Of the chips' scenes, where radar images are standardised by themselves before: the statistics are
-            then those of what is left.
+        levels: Of the chips' scenes, where radar images are standardised by themselves. Mean 0 and deviation 1 are then
+            taken for them, whatever the chips are: a model and one that starts from it mean the same by a value.
 
     Raises:
         InputError: A file cannot be used, no pixel is valid, or a band has one value throughout.
@@ -92,7 +92,7 @@ def compute_statistics(
         if progress:
             progress(done, len(chips))
     return Statistics(
-        sar=_finish(sar, radiometry.sar, "SAR"),
+        sar=_finish(sar, radiometry.sar, "SAR") if levels is None else _by_themselves(sar, radiometry.sar),
         optical=_finish(optical, radiometry.optical, "optical") if optical and radiometry.optical else None,
     )
 
@@ -125,6 +125,12 @@ def _read(paths: tuple[Path, ...], sensor: SensorRadiometry, invalid: InvalidMas
         native = without_invalid(native, invalid, grid.whole, (paths[0], grid))
     require_no_fill(native.values, sensor, str(paths[0]), DATASET)
     return native
+
+
+def _by_themselves(moments: RunningMoments, sensor: SensorRadiometry) -> BandStatistics:
+    """Of images that are standardised by themselves; refused as by `_finish`."""
+    _finish(moments, sensor, "SAR")
+    return BandStatistics(mean=(0.0,) * len(sensor.bands), std=(1.0,) * len(sensor.bands))
 
 
 def _finish(moments: RunningMoments, sensor: SensorRadiometry, name: str) -> BandStatistics:
