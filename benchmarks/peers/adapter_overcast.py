@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from common import BANDS, Done, Job, network, run
 
 from overcast.arithmetic import Precision
 from overcast.batch import Modality
+from overcast.bundle.bundle import load_bundle
 from overcast.choices import Encoding, Outlines
 from overcast.polygons.footprints import PolygonOptions
 from overcast.raster.files import grid_of, open_raster
 from overcast.raster.radiometry import BandStatistics, SensorRadiometry, Unit
-from overcast.raster.sources import Georeference
+from overcast.raster.sources import Georeference, RasterioSource
+from overcast.runtime.int8 import Tiles
 from overcast.runtime.options import Runtime, RuntimeOptions
 from overcast.runtime.prepare import prepare
+from overcast.scenes.fitting_tiles import fitting_tiles
 from overcast.scenes.model import SceneModel
 from overcast.scenes.predict import PredictOptions, predict_file
 from overcast.scenes.ready import for_runtime, tile_shape
@@ -35,23 +39,39 @@ class Loaded:
 
 
 def load(job: Job) -> Loaded:
-    statistics = BandStatistics(mean=job.mean, std=job.std)
+    model = scene_model(job)
     cut = {} if job.tile is None or job.overlap is None else {"tile": job.tile, "overlap": job.overlap}
     options = SceneOptions(runtime=Runtime(job.runtime), precision=Precision(job.precision), **cut)
     with open_raster(job.scene) as dataset:
         grid = grid_of(dataset)
     wanted = RuntimeOptions(options.runtime, options.precision, options.device)
-    made = prepare(network(job.weights), tile_shape(grid, BANDS, options), grid.height * grid.width, wanted)
-    model = SceneModel(made.network, SENSOR, statistics, Modality.SAR, "building", "peers", "0" * 64, "none")
-    plain = replace(for_runtime(options, made.runtime), runtime=Runtime.EAGER)
-    return Loaded(replace(model, runtime=made.label), plain, grid)
+    shape = tile_shape(grid, BANDS, options)
+    made = prepare(model.network, shape, grid.height * grid.width, wanted, tiles=partial(tiles_of, job, model))
+    done = Precision.FP32 if options.precision is Precision.INT8 else options.precision
+    plain = replace(for_runtime(options, made.runtime), runtime=Runtime.EAGER, precision=done)
+    return Loaded(replace(model, network=made.network, runtime=made.label), plain, grid)
+
+
+def scene_model(job: Job) -> SceneModel:
+    """What is run: the network of all peers, or the model of a bundle."""
+    if job.bundle is not None:
+        model = SceneModel.of(load_bundle(job.bundle))
+        return replace(model, sensor=model.sensor.model_copy(update={"nodata": SENSOR.nodata}))
+    statistics = BandStatistics(mean=job.mean, std=job.std)
+    return SceneModel(network(job.weights), SENSOR, statistics, Modality.SAR, "building", "peers", "0" * 64, "none")
+
+
+def tiles_of(job: Job, model: SceneModel) -> Tiles:
+    """Tiles of the scene that int8 is fitted to."""
+    with RasterioSource.open([job.scene], model.sensor) as source:
+        return fitting_tiles(source, model.statistics, job.scene.name)
 
 
 def predict(job: Job, loaded: Loaded) -> Done:
     predict_file(
         [job.scene],
         loaded.model,
-        sensor=SENSOR,
+        sensor=loaded.model.sensor,
         footprints=job.footprints,
         probability=job.probability,
         options=PredictOptions(

@@ -7,9 +7,14 @@ import torch
 from common import Done, Job, network, run, write_probability, write_shapes
 from torch import nn
 
+from overcast.bundle.bundle import load_bundle
+from overcast.scenes.model import SceneModel
+
 
 def load(job: Job) -> nn.Module:
-    return network(job.weights)
+    if job.bundle is None:
+        return network(job.weights)
+    return SceneModel.of(load_bundle(job.bundle)).network.eval()
 
 
 def predict(job: Job, model: nn.Module) -> Done:

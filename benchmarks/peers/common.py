@@ -27,6 +27,7 @@ from torch import nn
 
 ENCODER, DECODER_CHANNELS, BANDS = "tu-tf_efficientnet_lite0", (64, 48, 32, 24, 16), 4
 THRESHOLD = 0.5
+PATHS = {"scene", "weights", "output", "bundle"}
 SHARED_PACKAGES = ("torch", "segmentation_models_pytorch", "rasterio", "numpy")
 
 
@@ -53,6 +54,8 @@ class Job:
     """Of Overcast."""
     encoding: str
     """Of Overcast's probability: float32 as all others write it, or uint8."""
+    bundle: Path | None = None
+    """Of Overcast: the model that is run instead of the network of the weights."""
 
     @property
     def probability(self) -> Path:
@@ -94,7 +97,7 @@ def run(packages: tuple[str, ...], load: Callable[[Job], Any], predict: Callable
     what runs it; the memory of the runtime itself is what is resident then. Loading is timed apart.
     """
     facts = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    job = Job(**{key: Path(value) if key in {"scene", "weights", "output"} else value for key, value in facts.items()})
+    job = Job(**{key: Path(value) if key in PATHS and value else value for key, value in facts.items()})
     start = time.perf_counter()
     loaded = load(job)
     load_s = time.perf_counter() - start

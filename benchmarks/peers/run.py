@@ -2,12 +2,15 @@
 
     python benchmarks/peers/run.py --environments ../peers --size 4096 --output scenes.md
     python benchmarks/peers/run.py --environments ../peers --folder ../peers/scene --size 4096 --prepare
+    python benchmarks/peers/run.py --environments ../peers --one-stream runs/one/bundle --rounds 3 --output scenes.md
 
 Each peer runs in a process and, where it needs one, an environment of its own (made when missing, from
 requirements-<peer>.txt), from the scene's file to a raster of probability, float32 but for the row of 8 bits, and a
 file of polygons along pixel edges. `--prepare` makes environments, scene and weights and stops; `--folder` keeps
 scene, weights and results. With `--rounds` all peers run again and again in turn; the table has medians of the
-seconds, least and most in brackets.
+seconds, least and most in brackets. With `--one-stream` the rows of a model that `overcast distil` made stand beside
+them: another network than that of the peers, so they are compared with their own untiled result. README.md has what
+all this takes of disk, time and network.
 """
 
 from __future__ import annotations
@@ -28,8 +31,13 @@ from material import statistics, write_scene, write_weights
 from measures import Result, compare
 from table import Row, median_row, print_table
 
+from overcast.bundle.bundle import Bundle, load_bundle
+from overcast.models.network import SingleNetwork
+from overcast.raster.units import Unit
+
 HERE = Path(__file__).parent
-REFERENCE, FIRST = "whole", "overcast-first"
+BANDS = ("HH", "HV", "VH", "VV")
+REFERENCE, FIRST, OWN_REFERENCE = "whole", "overcast-first", "one-whole"
 AGAIN = ("overcast-openvino", "overcast-bf16", "overcast-8bit")
 
 
@@ -47,6 +55,22 @@ class Peer:
     precision: str = "fp32"
     encoding: str = "float32"
     """Of the raster of probability."""
+    one_stream: bool = False
+    """It runs the model of `--one-stream`."""
+
+    def reference(self) -> str:
+        """Name of the untiled result of the same network."""
+        return OWN_REFERENCE if self.one_stream else REFERENCE
+
+
+@dataclass(frozen=True)
+class Material:
+    """What all peers are given."""
+
+    scene: Path
+    weights: Path
+    bundle: Bundle | None
+    """Of `--one-stream`."""
 
 
 EQUAL = {"tile": 768, "overlap": 64}
@@ -68,13 +92,36 @@ PEERS = {
     "terratorch-768": Peer("TerraTorch, 768 px tiles", "terratorch", "terratorch", **EQUAL),
     "geoai-768": Peer("geoai, 768 px tiles", "geoai", "geoai", **EQUAL),
     "rastervision-768": Peer("Raster Vision, 768 px tiles", "rastervision", "rastervision", **EQUAL),
+    OWN_REFERENCE: Peer("one stream, untiled, whole scene at once", "whole", one_stream=True),
+    "one-eager": Peer("**Overcast**, one stream, eager", "overcast", one_stream=True),
+    "one-openvino": Peer("**Overcast**, one stream, OpenVINO", "overcast", runtime="openvino", one_stream=True),
+    "one-bf16": Peer(
+        "**Overcast**, one stream, bfloat16", "overcast", runtime="openvino", precision="bf16", one_stream=True
+    ),
+    "one-8bit": Peer(
+        "**Overcast**, one stream, bfloat16, 8 bits",
+        "overcast",
+        runtime="openvino",
+        precision="bf16",
+        encoding="uint8",
+        one_stream=True,
+    ),
+    "one-int8": Peer(
+        "**Overcast**, one stream, int8, 8 bits",
+        "overcast",
+        runtime="openvino",
+        precision="int8",
+        encoding="uint8",
+        one_stream=True,
+    ),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--environments", type=Path, required=True, help="folder of the peers' environments")
-    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), metavar="PEER", help=", ".join(PEERS))
+    parser.add_argument("--peers", nargs="+", choices=PEERS, metavar="PEER", help=f"all by default: {', '.join(PEERS)}")
+    parser.add_argument("--one-stream", type=Path, metavar="BUNDLE", help="bundle of `overcast distil`, for its rows")
     parser.add_argument("--size", type=int, default=4096, help="side of the scene in pixels, a multiple of 32")
     parser.add_argument("--rounds", type=int, default=1, help="how often each peer runs; 1 by default")
     parser.add_argument("--folder", type=Path, help="keep scene, weights and results here")
@@ -85,30 +132,35 @@ def main() -> None:
         parser.error("--size must be a multiple of 32")
     if given.rounds < 1:
         parser.error("--rounds must be at least 1")
-    names = ordered(given.peers)
+    chosen = given.peers or [name for name, peer in PEERS.items() if given.one_stream or not peer.one_stream]
+    if given.one_stream is None and any(PEERS[name].one_stream for name in chosen):
+        parser.error("rows of one stream need --one-stream BUNDLE")
+    bundle = None if given.one_stream is None else fitting_bundle(given.one_stream)
+    names = ordered(chosen)
     pythons = {name: python_of(PEERS[name].environment, given.environments) for name in names}
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        scene, weights = prepare(folder, given.size)
+        material = prepare(folder, given.size, bundle)
         if given.prepare:
             return
         rows: dict[str, list[Row]] = {}
         try:
             for name in names * given.rounds:
-                rows.setdefault(name, []).append(measured(name, pythons[name], scene, weights))
+                rows.setdefault(name, []).append(measured(name, pythons[name], material))
         except KeyboardInterrupt:
             print("interrupted: the table holds what is done", file=sys.stderr)
     print_table([median_row(runs) for runs in rows.values()], given.size, given.output)
 
 
 def ordered(chosen: list[str]) -> list[str]:
-    """The peers to run: the untiled reference first, and before a kept export the run that makes it."""
-    needed = {REFERENCE, *chosen} | ({FIRST} if set(AGAIN) & set(chosen) else set())
+    """The peers to run: untiled references first, and before a kept export the run that makes it."""
+    needed = {*chosen, *(PEERS[name].reference() for name in chosen)}
+    needed |= {FIRST, REFERENCE} if set(AGAIN) & set(chosen) else set()
     return [name for name in PEERS if name in needed]
 
 
-def prepare(folder: Path, size: int) -> tuple[Path, Path]:
+def prepare(folder: Path, size: int, bundle: Bundle | None) -> Material:
     """Scene and weights, made where they are missing."""
     scene, weights = folder / f"scene-{size}.tif", folder / "weights.pt"
     for path, write in ((scene, lambda part: write_scene(part, size)), (weights, write_weights)):
@@ -117,23 +169,41 @@ def prepare(folder: Path, size: int) -> tuple[Path, Path]:
             part = path.with_name(f"part-{path.name}")
             write(part)
             part.rename(path)
-    return scene, weights
+    return Material(scene, weights, bundle)
 
 
-def measured(name: str, python: Path, scene: Path, weights: Path) -> Row:
+def fitting_bundle(folder: Path) -> Bundle:
+    """The bundle of one stream; ends with a sentence where the scene is not what it was trained for."""
+    found = load_bundle(folder)
+    sensor = found.info.radiometry.sar
+    if not isinstance(found.standardised_network, SingleNetwork):
+        sys.exit(f"{folder} is no model of one stream; make one with overcast distil.")
+    if (sensor.bands, sensor.unit, sensor.gsd_m) != (BANDS, Unit.DECIBEL, 1.0):
+        sys.exit(f"{folder} was trained on other radar than {', '.join(BANDS)} in dB at 1 m; distil one that was not.")
+    return found
+
+
+def job_of(peer: Peer, output: Path, material: Material) -> dict[str, Any]:
+    """What the adapter of a peer is told."""
+    own = material.bundle if peer.one_stream else None
+    pixels = statistics() if own is None else own.info.statistics.sar
+    job: dict[str, Any] = {"scene": str(material.scene), "weights": str(material.weights), "output": str(output)}
+    job |= {"mean": pixels.mean, "std": pixels.std, "tile": peer.tile, "overlap": peer.overlap}
+    job |= {"runtime": peer.runtime, "precision": peer.precision, "encoding": peer.encoding}
+    return job | {"bundle": None if own is None else str(own.path.absolute())}
+
+
+def measured(name: str, python: Path, material: Material) -> Row:
     """Run a peer in a process of its own and compare what it leaves with the untiled result."""
     print(f"{name} ...", file=sys.stderr, flush=True)
-    peer, output = PEERS[name], scene.with_name(f"{scene.stem}-{name}")
+    peer, scene = PEERS[name], material.scene
+    output = scene.with_name(f"{scene.stem}-{name}")
     output.mkdir(exist_ok=True)
     for old in output.iterdir():
         if old.is_file():
             old.unlink()
-    pixels = statistics()
-    job: dict[str, Any] = {"scene": str(scene), "weights": str(weights), "output": str(output)}
-    job |= {"mean": pixels.mean, "std": pixels.std, "tile": peer.tile, "overlap": peer.overlap}
-    job |= {"runtime": peer.runtime, "precision": peer.precision, "encoding": peer.encoding}
     path = scene.with_name(f"{output.name}.json")
-    path.write_text(json.dumps(job), encoding="utf-8")
+    path.write_text(json.dumps(job_of(peer, output, material)), encoding="utf-8")
     command = [python, HERE / f"adapter_{peer.adapter}.py", path]
     cache = scene.with_name("cache")
     if name == FIRST:
@@ -144,7 +214,7 @@ def measured(name: str, python: Path, scene: Path, weights: Path) -> Row:
         lines = done.stderr.strip().splitlines() or ["no message"]
         return Row(name, peer.label, failure=f"exit {done.returncode}: {lines[-1]}")
     facts = json.loads(done.stdout.strip().splitlines()[-1])
-    reference = Result.read(scene.with_name(f"{scene.stem}-{REFERENCE}"))
+    reference = Result.read(scene.with_name(f"{scene.stem}-{peer.reference()}"))
     borders = tuple(facts["borders"][0]), tuple(facts["borders"][1])
     return Row(name, peer.label, facts=facts, comparison=compare(Result.read(output), reference, borders))
 

@@ -2,11 +2,14 @@
 
 import importlib.util
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 from where import ROOT
+
+from overcast.bundle.bundle import BUNDLED, load_bundle
 
 FOLDER = ROOT / "benchmarks" / "peers"
 
@@ -84,3 +87,17 @@ def test_the_run_of_median_seconds_is_shown_with_the_spread() -> None:
     assert table.median_row(runs[:1]) == runs[0]
     failed = table.Row("a", "A", failure="exit 1")
     assert table.median_row([*runs, failed]) == failed
+
+
+def test_rows_are_compared_with_the_untiled_result_of_their_own_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    run = loaded("run")
+    assert run.ordered(["one-8bit"]) == ["one-whole", "one-8bit"]
+    assert run.ordered(["overcast-8bit", "plain"]) == ["whole", "plain", "overcast-first", "overcast-8bit"]
+    bundle = load_bundle(BUNDLED)
+    material = run.Material(Path("scene.tif"), Path("weights.pt"), bundle)
+    own = run.job_of(run.PEERS["one-8bit"], Path("out"), material)
+    assert (own["bundle"], own["mean"]) == (str(bundle.path.absolute()), bundle.info.statistics.sar.mean)
+    assert run.job_of(run.PEERS["plain"], Path("out"), material)["bundle"] is None
+    with pytest.raises(SystemExit, match="no model of one stream"):
+        run.fitting_bundle(BUNDLED)
