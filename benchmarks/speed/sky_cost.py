@@ -4,9 +4,9 @@
 
 The model is a run on radar of four bands in dB at 1 m with any optical bands, as `benchmarks/studies/any_sky.py`
 leaves it. Time: a scene that is full of data is mapped from SAR alone, beside an image whose left half is cloudy, and
-beside one without a cloud; processor time is that of all threads, the one to trust where other work runs. Memory: scenes of which
-a few squares hold data, with an image at 0.7 m in another direction over all of them. Each in a process of its own; the
-peak is the largest resident set that the system saw.
+beside one without a cloud; processor time is that of all threads, the one to trust where other work runs. Memory:
+scenes of which a few squares hold data, with an image at 0.7 m in another direction over all of them. Each in a
+process of its own; the peak is the largest resident set that the system saw.
 """
 
 from __future__ import annotations
