@@ -75,7 +75,8 @@ def main() -> None:
     given = arguments()
     if given.avx2 and any(os.environ.get(name) != value for name, value in AVX2.items()):
         environment = os.environ | AVX2  # libraries read it when they load
-        os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # noqa: S606  # this very script
+        again = [sys.executable, "-m", "benchmarks.speed.step", *sys.argv[1:]]
+        os.execve(sys.executable, again, environment)  # noqa: S606  # this very script
     torch.set_num_threads(given.threads)
     instructions = torch.backends.cpu.get_cpu_capability()
     print(f"{describe_machine()}; {instructions} instructions; {given.threads} torch threads; "
