@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from overcast.api.model import Model, load_model
 from overcast.api.optical import Optical
-from overcast.api.prediction import RASTER_ENDINGS, Prediction
+from overcast.api.prediction import PAGE_ENDINGS, RASTER_ENDINGS, Prediction
 from overcast.errors import ConfigError, InputError
 from overcast.installed.scenes import model_for_array, model_for_files, model_to_prepare_for
 from overcast.metrics.footprints import FootprintOptions, FootprintScores, score_footprints
@@ -54,8 +54,9 @@ def predict(  # noqa: PLR0913  # each is a word of the user's own
             (C, H, W) in the model's unit; NaN or the declared nodata is no data.
         model: A loaded model, the name of an installed one, or a path. None takes the installed model that fits what
             the scene declares, of an array its number of bands; `Prediction.model` says which one and why.
-        output: Files to write: footprints (.gpkg, .parquet, .geojson), probability (.tif), or both. What is not named
-            here is kept in a temporary folder as long as the returned object lives.
+        output: Files to write, one of each kind: footprints (.gpkg, .parquet, .geojson), probability (.tif), a map to
+            send (.html). Footprints and probability that are not named here are kept in a temporary folder as long as
+            the returned object lives.
         declared: What the pixels mean, where the files do not say: bands, unit, nodata, gsd_m, radar_side. For an
             array it changes the model's own declaration.
         transform: Of an array: pixel (column, row) to map (x, y).
@@ -79,7 +80,7 @@ def predict(  # noqa: PLR0913  # each is a word of the user's own
     used, said = _used(scene, model, declared, every_branch=beside is not None)
     options = options or PredictOptions()
     options = options if area is None else replace(options, area=area_of(area))
-    footprints, probability = _targets(_several(output))
+    targets = _targets(_several(output))
     folder = Path(mkdtemp(prefix="overcast-"))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -90,19 +91,24 @@ def predict(  # noqa: PLR0913  # each is a word of the user's own
         else:
             names = [located(name) for name in _several(scene)]
             source = _Scene(names, scene_radiometry(names, declared))
-        with open_raster(source.files[0], virtual=True) as dataset:
+        first, photo = source.files[0], beside.files[0] if beside is not None and beside.files else None
+        with open_raster(first, virtual=True) as dataset:
             placed = dataset.crs is not None
+        if "map" in targets:
+            from overcast.viewer.output import MapOutput
+
+            options = replace(options, page=MapOutput(targets["map"], first, photo, None, source.sensor))
         summary = predict_file(
             source.files,
             used.bundle,
             sensor=source.sensor,
-            footprints=footprints or (folder / "footprints.gpkg" if placed else None),
-            probability=probability or folder / "probability.tif",
+            footprints=targets.get("footprints") or (folder / "footprints.gpkg" if placed else None),
+            probability=targets.get("probability") or folder / "probability.tif",
             options=options,
             optical=beside,
         )
         stack.pop_all()
-    return Prediction(summary, folder, said)
+    return Prediction(summary, folder, first, source.sensor, photo, said)
 
 
 def prepare(
@@ -169,15 +175,16 @@ def _several(names: Files) -> list[Named]:
     return [names] if isinstance(names, str | Path) else list(names)
 
 
-def _targets(names: Sequence[Named]) -> tuple[Path | None, Path | None]:
-    """Where footprints and probability go. Raises ConfigError where two names ask for the same."""
-    found: dict[bool, Path] = {}
+def _targets(names: Sequence[Named]) -> dict[str, Path]:
+    """Where footprints, probability and map go. Raises ConfigError where two names ask for the same."""
+    found: dict[str, Path] = {}
     for path in map(Path, names):
-        raster = path.suffix.lower() in RASTER_ENDINGS
-        if raster in found:
-            raise ConfigError(f"{found[raster]} and {path} ask for the same output: name one of each kind.")
-        found[raster] = path
-    return found.get(False), found.get(True)
+        ending = path.suffix.lower()
+        kind = "probability" if ending in RASTER_ENDINGS else "map" if ending in PAGE_ENDINGS else "footprints"
+        if kind in found:
+            raise ConfigError(f"{found[kind]} and {path} ask for the same output: name one of each kind.")
+        found[kind] = path
+    return found
 
 
 @dataclass(frozen=True)

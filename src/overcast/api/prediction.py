@@ -20,6 +20,7 @@ from overcast.errors import InputError
 from overcast.outputs.cog import ProbabilitySource
 from overcast.outputs.formats import VectorFormat, vector_format
 from overcast.outputs.staging import staged
+from overcast.raster.radiometry import SensorRadiometry
 from overcast.raster.vectors import read_shapes
 from overcast.scenes.predict import PredictionSummary
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from overcast.viewer.export import MapPage
 
 RASTER_ENDINGS = frozenset({".tif", ".tiff"})
+PAGE_ENDINGS = frozenset({".html", ".htm"})
 LARGEST_PLOT_PX = 2000
 """Side of the largest probability map that `plot` draws whole; larger ones are thinned."""
 
@@ -45,6 +47,12 @@ class Prediction:
     """Counts, areas, durations, and where the files lie."""
     folder: Path = field(repr=False)
     """Holds the files that the caller did not name; it is removed with this object."""
+    scene: Path
+    """The radar scene that was mapped; of one in several files the first."""
+    sensor: SensorRadiometry = field(repr=False)
+    """What its numbers mean."""
+    optical: Path | None = None
+    """The optical image beside it; of one in several sheets the first."""
     model: str = ""
     """Which model mapped the scene, and why that one."""
 
@@ -79,11 +87,14 @@ class Prediction:
             return source.georeference.crs
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the footprints (.gpkg, .parquet, .geojson) or the probability (.tif) and return the path.
+        """Write the footprints (.gpkg, .parquet, .geojson), the probability (.tif) or a map to send (.html).
 
-        Raises InputError where the file exists and `overwrite` is False, or the ending is another one.
+        Returns the path. Raises InputError where the file exists and `overwrite` is False, or the ending is another
+        one.
         """
         target = Path(path)
+        if target.suffix.lower() in PAGE_ENDINGS:
+            return self.explore().save(target, overwrite=overwrite)
         if target.exists() and not overwrite:
             raise InputError(f"{target} exists already; write elsewhere, or say overwrite=True.")
         write = self._writer(target)
@@ -113,8 +124,8 @@ class Prediction:
         """A map to move about in: a notebook shows it, and `save` writes it as one HTML file.
 
         Args:
-            scene: The radar scene to draw below the footprints.
-            optical: Orthophoto.
+            scene: A raster to draw below the footprints instead of the scene that was mapped.
+            optical: Orthophoto, instead of the optical image that was given to `predict`.
             reference: True footprints, to see what was found, missed and invented.
 
         Raises InputError where the scene has no coordinate system, or a file cannot be shown.
@@ -122,8 +133,10 @@ class Prediction:
         from overcast.viewer.export import MapPage
         from overcast.viewer.scene_map import MapFiles
 
-        paths = [None if one is None else Path(one) for one in (scene, optical, reference)]
-        return MapPage.of(MapFiles(self._footprints_file, paths[0], None, *paths[1:]))
+        photo = self.optical if optical is None else Path(optical)
+        truth = None if reference is None else Path(reference)
+        files = MapFiles(self._footprints_file, self.scene if scene is None else Path(scene), None, photo, truth)
+        return MapPage.of(files, sensor=self.sensor if scene is None else None)
 
     def _writer(self, target: Path) -> Callable[[Path], object]:
         if target.suffix.lower() in RASTER_ENDINGS:

@@ -19,7 +19,7 @@ MOVED = ("--into", "--write", "--workers", "--address")
 RARE = (
     "tile", "overlap", "margin", "batch_size", "threads", "precision", "runtime", "cache", "tta", "calibrated",
     "gsd_m", "acquired", "cloud_values", "optical_nodata", "mixing", "separate", "strip_pixels", "encoding", "style",
-    "stac",
+    "stac", "reference",
 )  # fmt: skip
 """Keys of `--set`; `overcast.cli.rare.RareOptions` says what they mean."""
 

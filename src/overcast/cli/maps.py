@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,6 +73,15 @@ def predict(
         Path | None,
         typer.Option("--probability", "-p", help="Cloud-optimised GeoTIFF.", rich_help_panel=OUTPUT),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--map",
+            help="One HTML file to send: the footprints over the radar scene, and over the optical image where one is "
+            "given. --set reference=FILE compares.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     model: ModelOption = None,
@@ -86,15 +96,17 @@ def predict(
 
     Example: `overcast predict scene.tif`
 
+    Example: `overcast predict scene.tif --map map.html`
+
     Example: `overcast predict scene.tif --model demo-output/runs/cmhcl/bundle -o footprints.gpkg -p probability.tif`
     """
     numbers = Declared(bands, unit, nodata, radar_side, accept_values)
     polygons = (threshold, min_area_m2, outlines)
-    wanted = Wanted(model, numbers, (area, optical, clouds), polygons, device, tuple(sets or ()), overwrite)
-    if output is None and probability is None:
+    wanted = Wanted(model, numbers, (area, optical, clouds), polygons, device, tuple(sets or ()), overwrite, page)
+    if output is None and (probability is None or page is not None):
         output = _beside(scene[0])
         typer.echo(f"footprints go to {output}", err=True)
-    _show(_predict(scene, output, probability, wanted), as_json=as_json)
+    _show(_predict(scene, output, probability, wanted), page, as_json=as_json)
 
 
 def map_scenes(
@@ -185,10 +197,12 @@ def _predict(
     from overcast.raster.addresses import located
     from overcast.scenes.ahead import look_ahead
 
-    files, targets = [located(name) for name in scene], [path for path in (probability, footprints) if path is not None]
+    files = [located(name) for name in scene]
+    targets = [path for path in (probability, footprints, wanted.page) if path is not None]
     wanted.check()
     folder = wanted.folder(files)
     sensor = look_ahead(files, wanted.declared(), read_contract(folder), targets, overwrite=wanted.overwrite)
+    drawn = wanted.map_output(files, sensor)
 
     from overcast.bundle.bundle import load_bundle
     from overcast.scenes.predict import predict_file
@@ -207,19 +221,20 @@ def _predict(
             sensor=sensor,
             footprints=footprints,
             probability=probability,
-            options=wanted.options(),
+            options=replace(wanted.options(), page=drawn),
             progress=report,
             optical=wanted.image,
         )
 
 
-def _show(summary: PredictionSummary, *, as_json: bool) -> None:
+def _show(summary: PredictionSummary, page: Path | None, *, as_json: bool) -> None:
     if as_json:
         facts = {
             "footprints": summary.footprints and str(summary.footprints),
             "footprint_count": summary.footprint_count,
             "unsplit": summary.unsplit,
             "probability": summary.probability and str(summary.probability),
+            "map": page and str(page),
             "side_files": [str(path) for path in summary.side_files],
             "rotated": summary.rotated,
             "runtime": summary.runtime,
@@ -238,6 +253,8 @@ def _show(summary: PredictionSummary, *, as_json: bool) -> None:
         typer.echo(f"{summary.unsplit} regions were too large to separate touching buildings in; they were left whole.")
     if summary.probability is not None:
         typer.echo(f"probability in {summary.probability}")
+    if page is not None:
+        typer.echo(f"map in {page}")
     if summary.optical_share is not None:
         typer.echo(f"the optical image shows {summary.optical_share:.1%} of what holds data")
     typer.echo(f"{summary.valid_km2:.4g} of {summary.km2:.4g} km2 hold data; {summary.elapsed_s:.1f} s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -72,6 +73,8 @@ class RareOptions(Section):
     """Write a QGIS style beside the footprints and into a GeoPackage."""
     stac: bool = True
     """Write a STAC item beside the outputs."""
+    reference: Path | None = None
+    """True footprints that `predict --map` compares with."""
 
 
 def rare_options(sets: Sequence[str]) -> RareOptions:

@@ -13,14 +13,19 @@ import typer
 from overcast.arithmetic import AUTO
 from overcast.choices import Outlines
 from overcast.cli.sky import Beside, given_area
+from overcast.errors import ConfigError
 from overcast.raster.units import RadarSide, Unit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from overcast.cli.rare import RareOptions
     from overcast.installed.choice import Choice
+    from overcast.raster.radiometry import SensorRadiometry
     from overcast.scenes.ground import Area
     from overcast.scenes.job import PredictOptions
     from overcast.scenes.sky import OpticalInput
+    from overcast.viewer.output import MapOutput
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class Wanted:
     device: str = AUTO
     sets: tuple[str, ...] = ()
     overwrite: bool = False
+    page: Path | None = None
+    """The map of `predict --map`."""
 
     @cached_property
     def rare(self) -> RareOptions:
@@ -77,6 +84,8 @@ class Wanted:
         """Raise the error of a key, an area or an image that cannot be."""
         for part in ("rare", "area", "image"):
             getattr(self, part)
+        if self.rare.reference is not None and self.page is None:
+            raise ConfigError("--set reference is about the map of one scene: name it with predict --map.")
 
     def folder(self, files: Sequence[Path]) -> Path:
         """The bundle for one scene; says which one, and why, where none was named."""
@@ -110,6 +119,15 @@ class Wanted:
             "radar_side": said.radar_side,
             "accept_values": said.accept_values or None,
         }
+
+    def map_output(self, files: Sequence[Path], sensor: SensorRadiometry) -> MapOutput | None:
+        """The map of a scene; None where none is asked for. Raises InputError where it cannot be."""
+        if self.page is None:
+            return None
+        from overcast.viewer.output import MapOutput
+
+        optical = self.image.files[0] if self.image is not None else None
+        return MapOutput(self.page, files[0], optical, self.rare.reference, sensor)
 
     def options(self) -> PredictOptions:
         """How scenes become files. Imports PyTorch."""

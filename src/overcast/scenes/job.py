@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from affine import Affine
@@ -31,6 +32,24 @@ from overcast.scenes.scene import SceneOptions
 from overcast.scenes.sky import OpticalInput
 
 
+class Page(Protocol):
+    """A map to look at, drawn by the rooms above this one."""
+
+    @property
+    def path(self) -> Path:
+        """The file that is written."""
+        ...
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """Files that it reads beside the scene and its optical image."""
+        ...
+
+    def write(self, target: Path, footprints: Path, grid: Georeference) -> None:
+        """Draw the map of `footprints` into `target`; `grid` is that of the outputs."""
+        ...
+
+
 @dataclass(frozen=True)
 class PredictOptions:
     """How a scene becomes files."""
@@ -52,6 +71,8 @@ class PredictOptions:
     """The part of the scene that is mapped; None: all of it."""
     mixing: Mixing | None = None
     """How SAR and an optical image beside it become one map; None: by `blend`."""
+    page: Page | None = None
+    """A map of the footprints that is written with them; needs a file for the footprints."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +120,8 @@ class Job:
     @property
     def side_files(self) -> tuple[Path, ...]:
         """What lies beside the outputs."""
-        return tuple(path for path in (self.style, self.item) if path is not None)
+        page = None if self.options.page is None else self.options.page.path
+        return tuple(path for path in (self.style, self.item, page) if path is not None)
 
     @property
     def targets(self) -> tuple[Path, ...]:
@@ -135,14 +157,17 @@ def check_outputs(job: Job) -> None:
     footprints, probability = job.footprints, job.probability
     if footprints is None and probability is None:
         raise ConfigError("nothing to write: name a file for the footprints, for the probability, or both.")
+    if footprints is None and job.options.page is not None:
+        raise ConfigError(f"{job.options.page.path.name} shows footprints: name a file for them too.")
     if footprints is not None:
         vector_format(footprints)
     if probability is not None and probability.suffix.lower() not in {".tif", ".tiff"}:
         raise InputError(f"{probability.name} does not end in .tif: the probability is written as GeoTIFF; rename it.")
     fixed_now()  # raises where SOURCE_DATE_EPOCH is no time
+    kept = job.inputs if job.options.page is None else (*job.inputs, *job.options.page.reads)
     for target in job.targets:
-        if destination(target) in {path.resolve() for path in job.inputs}:
-            raise InputError(f"{target} is the scene itself or its optical image; write elsewhere.")
+        if destination(target) in {path.resolve() for path in kept}:
+            raise InputError(f"{target} is the scene itself, its optical image or its reference; write elsewhere.")
         require_writable(target, overwrite=job.options.overwrite)
     if footprints is not None:
         final = destination(footprints)

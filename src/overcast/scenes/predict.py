@@ -75,7 +75,7 @@ class PredictionSummary:
     unsplit: int
     """Regions too large for touching buildings to be separated."""
     side_files: tuple[Path, ...]
-    """Style and STAC item."""
+    """Style, STAC item and map."""
     runtime: str
     """What the network ran on, with version, precision and device."""
     rotated: bool

@@ -75,9 +75,14 @@ def write_vector(job: Job, crs: str, rasters: Rasters, target: Path) -> Made:
 
 
 def write_side_files(job: Job, grid: Georeference, staging: Staging, made: Made | None, seen: float) -> None:
-    """Style and STAC item; `grid` is that of the outputs, `seen` the share of what has data that the optical shows."""
+    """Style, map and STAC item; the map is drawn from the footprints, which have been written.
+
+    `grid` is that of the outputs, `seen` the share of what has data that the optical image shows.
+    """
     if job.style is not None:
         write_style(staging.path(job.style))
+    if job.options.page is not None and job.footprints is not None:
+        job.options.page.write(staging.path(job.options.page.path), staging.path(job.footprints), grid)
     if job.item is None:
         return
     polygons = job.polygons

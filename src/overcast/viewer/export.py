@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from overcast.errors import InputError
 from overcast.outputs.staging import staged
 from overcast.raster.degrees import DEGREES
+from overcast.raster.radiometry import SensorRadiometry
 from overcast.viewer.app import page_files
 from overcast.viewer.differences import NEVER_MISSED, SMALL, compare, thousandths
 from overcast.viewer.mercator import Bounds, transformed
@@ -46,9 +47,9 @@ class MapPage:
     """Of the frame in a notebook."""
 
     @classmethod
-    def of(cls, files: MapFiles, *, title: str | None = None) -> Self:
-        """The map of some files; raises as `export_map`."""
-        return cls(map_page(files, title=title))
+    def of(cls, files: MapFiles, *, title: str | None = None, sensor: SensorRadiometry | None = None) -> Self:
+        """The map of some files; see `map_page`, raises as `export_map`."""
+        return cls(map_page(files, title=title, sensor=sensor))
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the HTML file and return its path. Raises InputError where it exists."""
@@ -77,20 +78,38 @@ def export_map(target: Path, files: MapFiles, *, title: str | None = None, overw
     return _published(target, map_page(files, title=title), overwrite=overwrite)
 
 
-def map_page(files: MapFiles, *, title: str | None = None) -> str:
-    """The text of the HTML file; raises as `export_map`."""
+def map_page(
+    files: MapFiles,
+    *,
+    title: str | None = None,
+    within: Bounds | None = None,
+    sensor: SensorRadiometry | None = None,
+) -> str:
+    """The text of the HTML file; raises as `export_map`.
+
+    Args:
+        files: What is shown.
+        title: Of the page; the name of the first file by default.
+        within: West, south, east, north in degrees: pictures show this part of their ground; None: all of it.
+        sensor: What the numbers of the scene mean; None: what its file declares.
+    """
     kept = MapFiles(files.footprints, files.scene, None, files.optical, files.reference)
     name = title or next((path.name for path in kept.given.values()), "map")
-    shown = SceneMap(name, kept, virtual=True)
+    shown = SceneMap(name, kept, virtual=True, sensor=sensor)
     try:
-        return _page(name, _data(shown))
+        return _page(name, _data(shown, within))
     finally:
         shown.close()
 
 
-def _require_free(target: Path, *, overwrite: bool) -> None:
+def require_html(target: Path) -> None:
+    """Raise InputError for a file that is not called HTML."""
     if target.suffix.lower() not in {".html", ".htm"}:
         raise InputError(f"{target} does not end in .html, as a map to send does; rename it.")
+
+
+def _require_free(target: Path, *, overwrite: bool) -> None:
+    require_html(target)
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists already; write elsewhere, or replace it with --overwrite.")
 
@@ -103,7 +122,7 @@ def _published(target: Path, page: str, *, overwrite: bool) -> Path:
     return target
 
 
-def _data(shown: SceneMap) -> dict[str, Any]:
+def _data(shown: SceneMap, within: Bounds | None) -> dict[str, Any]:
     info, columns, curve = shown.info(), dict[str, tuple[str, RowValues]](), None
     if shown.compares:
         predicted, reference = shown.shapes["footprints"], shown.shapes["reference"]
@@ -113,7 +132,11 @@ def _data(shown: SceneMap) -> dict[str, Any]:
         curve = [{**vars(one), "f1": one.f1} for one in found.curve]
     pictures, shapes, facts = {}, {}, {}
     for layer, picture in shown.pictures.items():
-        pictures[layer] = _picture(picture)
+        part = common(picture.raster.bounds, within)
+        if part is None:  # an orthophoto beside the part
+            del info["layers"][layer]
+            continue
+        pictures[layer] = _picture(picture, part)
         about = info["layers"][layer]
         about["bands"] = about["bands"] if layer == "optical" else about["bands"][:1]
     for layer, polygons in shown.shapes.items():
@@ -121,14 +144,27 @@ def _data(shown: SceneMap) -> dict[str, Any]:
     return {"info": info, "curve": curve, "pictures": pictures, "shapes": shapes, "facts": facts}
 
 
-def _picture(picture: Picture) -> dict[str, Any]:
-    """A quick-look on its box of Web Mercator, which lies straight on the map."""
-    west, south, east, north = picture.raster.bounds
+def common(bounds: Bounds, within: Bounds | None) -> Bounds | None:
+    """What two boxes share; None where they do not meet.
+
+    >>> common((0, 0, 4, 4), (1, 2, 9, 9)), common((0, 0, 1, 1), (2, 2, 3, 3)), common((0, 0, 1, 1), None)
+    ((1, 2, 4, 4), None, (0, 0, 1, 1))
+    """
+    if within is None:
+        return bounds
+    west, south = (max(bounds[side], within[side]) for side in (0, 1))
+    east, north = (min(bounds[side], within[side]) for side in (2, 3))
+    return (west, south, east, north) if west < east and south < north else None
+
+
+def _picture(picture: Picture, part: Bounds) -> dict[str, Any]:
+    """A quick-look of a part, in degrees, on its box of Web Mercator, which lies straight on the map."""
+    west, south, east, north = part
     corners = np.array([[west, north], [east, north], [east, south], [west, south]])
     mercator = transformed(DEGREES, "EPSG:3857", corners)
     bounds: Bounds = (*mercator.min(axis=0).tolist(), *mercator.max(axis=0).tolist())
     width, height = bounds[2] - bounds[0], bounds[3] - bounds[1]
-    scale = min(PICTURE_PX, max(picture.raster.grid.height, picture.raster.grid.width)) / max(width, height)
+    scale = min(PICTURE_PX, _pixels(picture, part)) / max(width, height)
     shape = max(1, round(height * scale)), max(1, round(width * scale))
     chosen = picture.choice(COLOUR if len(picture.bands) >= 3 and picture.unit is None else 1)
     values = picture.raster.view(bounds, [picture.bands[one] for one in chosen], shape, whole=True)
@@ -136,6 +172,13 @@ def _picture(picture: Picture) -> dict[str, Any]:
         raise InputError(f"{picture.raster.path} covers no ground; check its transform.")
     content, kind = picture.render(values, chosen, small=True)
     return {"url": f"data:{kind};base64,{base64.b64encode(content).decode()}", "coordinates": corners.tolist()}
+
+
+def _pixels(picture: Picture, part: Bounds) -> float:
+    """About the number of pixels of the file along the longer side of a part of it."""
+    west, south, east, north = picture.raster.bounds
+    share = max((part[2] - part[0]) / (east - west), (part[3] - part[1]) / (north - south))
+    return max(1.0, share * max(picture.raster.grid.height, picture.raster.grid.width))
 
 
 def _collection(

@@ -13,7 +13,9 @@ import pyproj
 
 from overcast.errors import InputError
 from overcast.outputs.encoding import SCALE
+from overcast.raster.addresses import file_name
 from overcast.raster.files import open_raster
+from overcast.raster.radiometry import SensorRadiometry
 from overcast.raster.units import Unit
 from overcast.scenes.declare import declared_in
 from overcast.viewer.answers import RequestError
@@ -79,13 +81,16 @@ class Picture:
 class SceneMap:
     """A map of one scene. Safe to use from several threads."""
 
-    def __init__(self, name: str, files: MapFiles, *, virtual: bool = False) -> None:
+    def __init__(
+        self, name: str, files: MapFiles, *, virtual: bool = False, sensor: SensorRadiometry | None = None
+    ) -> None:
         """Open the files and begin the comparison with the reference, where there is one.
 
         Args:
             name: Title of the page.
             files: What is shown.
             virtual: The user named the files, so that rasters may be virtual ones.
+            sensor: What the numbers of the scene mean; None: what its file declares.
 
         Raises InputError where a file cannot be shown, or none was given.
         """
@@ -94,7 +99,7 @@ class SceneMap:
         self.name, self._lock = name, threading.Lock()
         self.pictures: dict[str, Picture] = {}
         if files.scene is not None:
-            self.pictures["scene"] = _radar(files.scene, virtual)
+            self.pictures["scene"] = _radar(files.scene, virtual, sensor)
         if files.optical is not None:
             self.pictures["optical"] = _photo(files.optical, virtual)
         self.probability = None if files.probability is None else Raster(files.probability, virtual=virtual)
@@ -198,7 +203,7 @@ class SceneMap:
         return self.shapes[layer]
 
     def _about(self, layer: str, path: Path) -> dict[str, Any]:
-        about: dict[str, Any] = {"file": path.name, "bounds": self._degrees().get(layer)}
+        about: dict[str, Any] = {"file": file_name(path), "bounds": self._degrees().get(layer)}
         if layer in self.pictures:
             shown = self.pictures[layer]
             about |= {"bands": [shown.names[band - 1] for band in shown.bands], "unit": shown.unit}
@@ -235,9 +240,9 @@ class SceneMap:
         return {"code": ":".join(code) if code else None, "name": self._system.name}
 
 
-def _radar(path: Path, virtual: bool) -> Picture:
+def _radar(path: Path, virtual: bool, sensor: SensorRadiometry | None) -> Picture:
     with open_raster(path, virtual=virtual) as dataset:
-        declared = declared_in(path, dataset)
+        declared = declared_in(path, dataset) if sensor is None else sensor.model_dump()
     unit = Unit(str(declared["unit"])) if "unit" in declared else None
     nodata = declared.get("nodata")
     raster = Raster(path, virtual=virtual, nodata=float(nodata) if isinstance(nodata, int | float) else None)
