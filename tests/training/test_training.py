@@ -161,6 +161,18 @@ def test_a_finished_run_is_lengthened(tiny_sets: list[str], tmp_path: Path) -> N
     assert load_config(tmp_path / "run" / "config.yaml").training.steps == 6
 
 
+def test_the_first_step_of_a_longer_run_changes_weights(tiny_sets: list[str], tmp_path: Path) -> None:
+    """The checkpoint of a finished run holds a learning rate of 0."""
+    sets = [*tiny_sets, "training.round_steps=2"]
+    _train([*sets, "training.steps=2"], tmp_path)
+    before = AtomicCheckpoints().load_checkpoint(RunFolder(tmp_path).last)["state_dict"]
+    _train([*sets, "training.steps=3"], tmp_path)
+    after = AtomicCheckpoints().load_checkpoint(RunFolder(tmp_path).last)["state_dict"]
+    weights = [name for name in before if name.endswith("conv1.weight")]
+    assert weights
+    assert not any(torch.equal(before[name], after[name]) for name in weights)
+
+
 @pytest.mark.parametrize(
     ("changes", "damage", "meant"),
     [

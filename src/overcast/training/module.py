@@ -87,6 +87,13 @@ class MethodModule(LightningModule):
                     module.eval()
         return self
 
+    def on_train_start(self) -> None:
+        """Set the learning rate of the step that comes: a checkpoint holds that of the length which the run had."""
+        schedule = self.lr_schedulers()
+        assert isinstance(schedule, LambdaLR)
+        for group, base in zip(schedule.optimizer.param_groups, schedule.base_lrs, strict=True):
+            group["lr"] = base * self._rate_factor(self.global_step)
+
     def on_train_epoch_start(self) -> None:
         """Start the clock of a round."""
         self._clock = time.perf_counter()
