@@ -18,7 +18,7 @@ from raster_files import write_tiff
 from where import ROOT
 
 import overcast as oc
-from overcast.errors import ConfigError, InputError
+from overcast.errors import ConfigError, InputError, RadiometryError
 
 README = ROOT / "README.md"
 TRANSFORM = Affine(1.0, 0.0, 590_000.0, 0.0, -1.0, 5_750_000.0)
@@ -130,7 +130,7 @@ def test_an_array_without_a_coordinate_system_has_no_footprints(pixels: NDArray[
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"scene": np.zeros((2, 8, 8))}, InputError, r"shape \(2, 8, 8\) is not \(bands, height, width\)"),
+        ({"scene": np.zeros((2, 8, 8))}, RadiometryError, r"shape \(2, 8, 8\) is not \(bands, height, width\)"),
         ({"scene": "scene.tif", "crs": "EPSG:32631"}, ConfigError, "belong to arrays"),
         ({"scene": np.zeros((4, 8, 8)), "output": ["a.tif", "b.tif"]}, ConfigError, "ask for the same output"),
     ],

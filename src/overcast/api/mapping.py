@@ -76,6 +76,8 @@ def predict(  # noqa: PLR0913  # each is a word of the user's own
     Example:
         >>> prediction = predict("scene.tif", output="footprints.gpkg")  # doctest: +SKIP
     """
+    if not isinstance(scene, np.ndarray) and (transform is not None or crs is not None):
+        raise ConfigError("transform and crs belong to arrays: files bring their own.")
     beside = Optical.input_of(optical)
     used, said = _used(scene, model, declared, every_branch=beside is not None)
     options = options or PredictOptions()
@@ -86,8 +88,6 @@ def predict(  # noqa: PLR0913  # each is a word of the user's own
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         if isinstance(scene, np.ndarray):
             source = _Scene.write(scene, used, folder / "scene.tif", declared, (transform, crs))
-        elif transform is not None or crs is not None:
-            raise ConfigError("transform and crs belong to arrays: files bring their own.")
         else:
             names = [located(name) for name in _several(scene)]
             source = _Scene(names, scene_radiometry(names, declared))
