@@ -43,6 +43,6 @@ def refuse_radar_geometry(path: Path, dataset: Any) -> None:
     points = "ground control points" if dataset.gcps[0] else "rational polynomials"
     flat = "; on flat ground overcast prepare --gcps places it" if dataset.gcps[0] else ""
     raise InputError(
-        f"{shortened(address(path), 90)} lies in radar geometry ({points} only): relief and buildings are not where a "
-        f"map has them; take {order_instead(path)}, or correct it for terrain with SNAP{flat}."
+        f"{shortened(address(path), 60)} lies in radar geometry ({points} only), not on a map grid; take "
+        f"{order_instead(path)}, or correct it for terrain with SNAP{flat}."
     )
