@@ -73,7 +73,7 @@ def test_the_command_line_is_one_that_overcast_understands(script: ModuleType) -
         "scene": ["-odd name.tif"],
         "output": Path("out/town.gpkg"),
         "probability": Path("out/town.tif"),
-        "model": Path("runs/town"),
+        "model": "runs/town",
         "area": "-71.5,-33,-71,-32.5",
         "optical": ["west.tif", "east one.tif"],
         "clouds": "clouds.tif",
@@ -180,4 +180,4 @@ def test_qgis_process_maps_a_scene_and_tells_errors(town: Path, tmp_path: Path) 
     assert found.total_bounds[2] <= 593064
     failed = in_qgis(tmp_path, scene, f"FOOTPRINTS={made}", f"MODEL={tmp_path / 'none'}")
     assert failed.returncode != 0
-    assert "none is not a complete bundle" in failed.stdout + failed.stderr
+    assert "none is neither a folder nor an installed model" in failed.stdout + failed.stderr

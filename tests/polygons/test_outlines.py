@@ -41,7 +41,7 @@ def drawn(probability: np.ndarray, walls: np.ndarray | None = None, **options: o
         for one in (probability, walls)
     )
     assert source is not None
-    portions = list(vectorize(source, PolygonOptions(**options), beside=Beside(walls=learnt)))
+    portions = list(vectorize(source, PolygonOptions(**options), beside=Beside(boundaries=learnt)))
     names = [field.name for field in dataclasses.fields(Footprints)]
     found = Footprints(*(np.concatenate([getattr(portion, name) for portion in portions]) for name in names))
     placed = shapely.transform(found.geometry, lambda xy: (xy - [PLACE.c, PLACE.f]) * [1, -1])

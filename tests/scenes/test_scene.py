@@ -316,7 +316,7 @@ def test_network_that_returns_nan_is_an_error():
 
 
 def test_network_of_several_classes_is_refused():
-    with pytest.raises(ConfigError, match="2 maps"):
+    with pytest.raises(ConfigError, match="2 channels"):
         predict_scene(Endless(50, 50), nn.Conv2d(2, 2, 1), STATISTICS, SceneOptions(**SMALL), Nowhere())
 
 

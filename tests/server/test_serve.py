@@ -158,11 +158,15 @@ def test_the_api_is_described(client: Client) -> None:
 
 def test_models_are_those_of_the_folder(tmp_path: Path, folder: Path) -> None:
     from overcast.bundle.contract import INSTALLED
+    from overcast.installed.folders import installed_models
 
     shutil.copytree(INSTALLED, tmp_path / "models" / "mine")
     (tmp_path / "models" / "broken").mkdir()
     models = Models(tmp_path / "models")
-    assert [one["name"] for one in models.listed()] == [INSTALLED.name, "mine"]
+    assert [one["name"] for one in models.listed()] == [
+        *(model.name for model in installed_models() if model.packaged),
+        "mine",
+    ]
     assert models.path("mine") == tmp_path / "models" / "mine"
     assert models.path("") is None
     jobs = Jobs(open_root(folder, LIMITS), models)
