@@ -77,7 +77,7 @@ class Bench:
     def alone(self, outputs: Sequence[str], threshold: float) -> tuple[dict[str, str], float]:
         """Digests by name of what a command writes undisturbed, and its seconds."""
         with tempfile.TemporaryDirectory(dir=self.root) as name:
-            prepare(folder := Path(name) / "maps")
+            prepare(folder := Path(name))  # as deep as `maps`: the item names the scene by a relative path
             with self.start("alone", folder, outputs, threshold) as run:
                 if run.process.wait() != 0:
                     sys.exit(f"the undisturbed run failed: {self.said('alone')}")

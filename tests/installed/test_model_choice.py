@@ -115,7 +115,7 @@ def test_of_several_the_nearest_pixel_then_the_measured_then_the_users_is_chosen
     write_record(own / "near", sar={"gsd_m": 0.95})
     choice = model_for_files([path], DECLARED | {"gsd_m": 0.96})
     assert choice.model.name == "near"
-    assert "nearest of 4 that do; added by you, trained on simulated radar" in choice.sentence
+    assert "the closest of 4 that fit; added by you, trained on simulated radar" in choice.sentence
 
 
 def test_an_optical_image_asks_for_a_model_with_every_branch(own, tmp_path):

@@ -1,7 +1,7 @@
 """The model bundle: a folder of safetensors weights and a JSON record, from which a network is rebuilt without pickle.
 
 model.safetensors   weights: those of the deployable network, or of every branch (`kind: full`)
-bundle.json         what the weights are, on which pixels they work and where they come from (`bundle_record`)
+bundle.json         what the weights are, on which pixels they work and where they come from (see `record`)
 README.md           model card
 stac.json           STAC item of the model, by the machine learning model extension
 """

@@ -75,12 +75,13 @@ def add(
             help="Bundle, run folder, .zip archive of one, https://.../model.zip, or hf:OWNER/NAME[@REVISION]."
         ),
     ],
-    name: Annotated[str | None, typer.Option(help="What it is called; by default as what it comes from.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name to install it under; default: that of its source.")] = None,
     sha256: Annotated[
-        str | None, typer.Option(help="Refuse another archive; of folders and of hubs, other weights.")
+        str | None,
+        typer.Option(help="Expected SHA-256 of the archive, or of the weights of a folder or repository."),
     ] = None,
-    accept_licence: Annotated[bool, typer.Option("--accept-licence", help="Agree to its licence unasked.")] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="In place of your model of that name.")] = False,
+    accept_licence: Annotated[bool, typer.Option("--accept-licence", help="Accept its licence unasked.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace your model of that name.")] = False,
 ) -> None:
     """Install a model for you, after its licence is shown and accepted: safetensors weights and a record, no code.
 
@@ -126,7 +127,7 @@ def pack(
     model: ModelArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="Archive to write, .zip.")],
     storage: Annotated[
-        WeightStorage, typer.Option(help="Of the weights: float16 is half the size.")
+        WeightStorage, typer.Option(help="Number type of the weights; float16 halves the size.")
     ] = WeightStorage.FLOAT16,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
@@ -148,8 +149,8 @@ def push(
     *,
     model: ModelArgument,
     repository: Annotated[str, typer.Argument(help="hf:OWNER/NAME, or hf:OWNER/NAME@BRANCH.")],
-    message: Annotated[str | None, typer.Option(help="Of the commit.")] = None,
-    private: Annotated[bool, typer.Option("--private", help="Make a repository that only you can see.")] = False,
+    message: Annotated[str | None, typer.Option(help="Commit message.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="Create the repository as a private one.")] = False,
 ) -> None:
     """Publish a model on the Hugging Face hub, or the hub that HF_ENDPOINT names, with its card and its STAC item.
 

@@ -137,9 +137,8 @@ def show_comparison(comparison: Comparison) -> None:
     print_table(columns, rows)
     for sentence in comparison.left_out:
         typer.echo(sentence, err=True)
-    typer.echo(
-        f"report: {comparison.report}\nfigures: {comparison.table}\ntables: {comparison.markdown}, {comparison.latex}"
-    )
+    tables = comparison.tables
+    typer.echo(f"report: {comparison.report}\nfigures: {tables.csv}\ntables: {tables.markdown}, {tables.latex}")
 
 
 def describe(

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 
-from overcast.atomic import write_atomic
 from overcast.batch import InputModalities
 from overcast.choices import Separation, Tta
 from overcast.config import FinishedRun, open_run
@@ -20,10 +16,9 @@ from overcast.errors import ConfigError, InputError
 from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.result import Evaluation, EvaluationOptions
 from overcast.evaluation.run import evaluate
-from overcast.experiments.evaluation_tables import evaluation_tables
+from overcast.experiments.evaluation_tables import Tables, today, write_tables
 from overcast.report.data import Origin, ReportData, Result
 from overcast.report.page import write_report
-from overcast.report.text_tables import latex, markdown
 from overcast.simulator.dataset.folder import OPTIONS_FILE
 from overcast.training.folder import RunFolder
 
@@ -62,12 +57,7 @@ class Comparison:
 
     results: tuple[Result, ...]
     report: Path
-    table: Path
-    """results.csv."""
-    markdown: Path
-    """Scores and paired differences as Markdown."""
-    latex: Path
-    """The same as LaTeX."""
+    tables: Tables
     left_out: tuple[str, ...]
     """Sentences: what a method was not given, and why."""
 
@@ -117,43 +107,19 @@ def compare_runs(
             seeds.append(run.config.training.seed)
     if not results:
         raise ConfigError("none of these methods can work from the modalities asked for; choose others.")
-    report, table = output / "report.html", output / "results.csv"
+    report = output / "report.html"
     training = {name: RunFolder(path).curves for name, path in zip(names, runs, strict=True)}
     data = report_data(opened[0], tuple(results), training, request.command, title=request.title, part=request.part)
     write_report(report, data)
-    write_atomic(table, results_csv(results, seeds, request.part))
-    left_out = tuple(
-        sentence for name, run in zip(names, opened, strict=True) for sentence in _left_out(name, run, request)
-    )
-    tables = evaluation_tables(results, left_out)
-    origin = f"# {data.title}\n\n`{request.command}`; {describe_machine()}; {_today()}.\n"
-    text, tex = output / "report.md", output / "tables.tex"
-    write_atomic(text, "\n".join([origin, *(markdown(one) for one in tables)]))
-    write_atomic(tex, "\n".join(latex(one) for one in tables))
-    return Comparison(tuple(results), report, table, text, tex, left_out)
+    left_out = tuple(said for name, run in zip(names, opened, strict=True) for said in _left_out(name, run, request))
+    tables = write_tables(output, data, seeds, request.part, left_out)
+    return Comparison(tuple(results), report, tables, left_out)
 
 
 def run_names(paths: Sequence[Path], runs: Sequence[FinishedRun]) -> list[str]:
     """Method of each run, or the folder's name where several runs are of one method."""
     methods = [run.config.method.name for run in runs]
     return [path.name if methods.count(method) > 1 else method for path, method in zip(paths, methods, strict=True)]
-
-
-def results_csv(results: Sequence[Result], seeds: Sequence[int], part: Part) -> str:
-    """One row per result: method, what it was given, part, seed, machine, date and every figure of its summary."""
-    origin = {"part": part.value, "machine": describe_machine(), "date": _today()}
-    rows = [
-        {"method": result.method, "modalities": result.available.value, "seed": seed}
-        | origin
-        | {name: f"{value:.6g}" for name, value in result.evaluation.summary().items()}
-        for result, seed in zip(results, seeds, strict=True)
-    ]
-    text = io.StringIO()
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _require_same_ground(paths: Sequence[Path], runs: Sequence[FinishedRun], part: Part) -> None:
@@ -294,7 +260,7 @@ def report_data(
         f"{config.training.steps} steps of {config.training.batch_size} chips of "
         f"{config.training.crop or 'full'} px, seed {info.seed}{_looked_at(results)}",
         origin=Origin.SIMULATED if simulated else Origin.REAL,
-        created=_today(),
+        created=today(),
         machine=describe_machine(),
         command=command,
         results=results,
@@ -312,7 +278,3 @@ def _looked_at(results: Sequence[Result]) -> str:
     if len(set(texts.values())) < 2:
         return next(iter(texts.values()))
     return "".join(f"; {name}{text or '; one view, touching buildings as one'}" for name, text in texts.items())
-
-
-def _today() -> str:
-    return str(date.today())  # noqa: DTZ011  # a date for people

@@ -78,7 +78,7 @@ def choose(declaration: Callable[[ModelContract], Declaration], *, every_branch:
         raise RadiometryError("no installed model takes the scene as it is. " + " ".join(dict.fromkeys(reasons)))
     ranked = sorted(fitting, key=lambda found: (every_branch and not found[0].every_branch, *_rank(*found)))
     summary, found = ranked[0]
-    others = f", nearest of {len(fitting)} that do" if len(fitting) > 1 else ""
+    others = f", the closest of {len(fitting)} that fit" if len(fitting) > 1 else ""
     return Choice(summary.model, f"takes {needs_of(found.sensor)}, as declared{others}; {_origin(summary)}")
 
 
