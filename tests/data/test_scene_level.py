@@ -158,10 +158,12 @@ def test_small_images_are_standardised_by_their_own_level() -> None:
 def test_contract_takes_either_polarisation_and_any_unit_but_digital_numbers() -> None:
     for unit in (Unit.AMPLITUDE, Unit.LINEAR_POWER, Unit.DECIBEL):
         check_same(SENSOR, scene_sensor(unit), expected_name="model", found_name="scene")
-    with pytest.raises(RadiometryError, match="scene has unit digital_number"):
+    with pytest.raises(
+        RadiometryError, match="scene has unit digital_number, but model has linear_power or amplitude or dB"
+    ):
         check_same(SENSOR, scene_sensor(Unit.DIGITAL_NUMBER), expected_name="model", found_name="scene")
     crossed = SensorRadiometry(bands=("VH",), unit=Unit.DECIBEL, gsd_m=0.5)
-    with pytest.raises(RadiometryError, match=r"scene has bands \['VH'\]"):
+    with pytest.raises(RadiometryError, match=r"scene has bands \[VH\], but model has \[HH or VV\]"):
         check_same(SENSOR, crossed, expected_name="model", found_name="scene")
     with pytest.raises(ValueError, match="needs a unit with decibels"):
         scene_sensor(Unit.DIGITAL_NUMBER, standardise="scene")

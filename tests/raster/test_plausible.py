@@ -53,6 +53,12 @@ ODD = [
     ("power as dB", POWER, Unit.DECIBEL, "look linear, not like dB"),
     ("digital numbers as dB", RNG.integers(1, 4000, 4000).astype(np.float32), Unit.DECIBEL, "are no dB"),
     ("zeros", np.concatenate([DECIBELS, np.zeros(100, np.float32)]), Unit.DECIBEL, "exactly 0"),
+    (
+        "one value",
+        np.full(100, 7.0, np.float32),
+        Unit.AMPLITUDE,
+        "all of its values are 7, .* --nodata=7 if it means no data",
+    ),
 ]
 
 

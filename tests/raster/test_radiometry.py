@@ -57,7 +57,7 @@ def test_nan_at_invalid_pixels_does_not_survive() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"bands": ("VV", "HH")}, r"scene\.tif has bands \['VV', 'HH'\], but the model has \['HH', 'VV'\]"),
+        ({"bands": ("VV", "HH")}, r"scene\.tif has bands \[VV, HH\], but the model has \[HH, VV\]"),
         ({"unit": Unit.LINEAR_POWER}, r"scene\.tif has unit linear_power, but the model has dB"),
         ({"gsd_m": 1.0}, r"scene\.tif has pixels of 1 m, but the model has 0\.5 m; resample .* gdalwarp -tr"),
         ({"radar_side": RadarSide.EAST}, r"radar side east, but the model has north; rotate"),

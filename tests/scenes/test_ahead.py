@@ -73,7 +73,7 @@ def test_all_differences_from_a_model_are_told_at_once():
     found = SensorRadiometry(bands=("VV",), unit="amplitude", gsd_m=0.5)
     with pytest.raises(RadiometryError) as caught:
         check_same(model, found, expected_name="model town", found_name="a.tif")
-    for words in ("bands ['VV'], unit amplitude, pixels of 0.5 m, but model town has bands ['HH', 'VV']", "prepare"):
+    for words in ("bands [VV], unit amplitude, pixels of 0.5 m, but model town has bands [HH, VV]", "prepare"):
         assert words in str(caught.value)
 
 

@@ -121,6 +121,11 @@ def doubt(values: NDArray[Any], unit: Unit, advice: Advice, *, convert: bool = F
             f"{zeros / values.size:.1%} of its values are exactly 0, which is hardly a measurement; "
             f"{advice.nodata.format('0')}, {advice.accept}"
         )
+    if values.size > 1 and values.min() == values.max():
+        return (
+            f"all of its values are {values[0]:.6g}, which is hardly a measurement; "
+            f"{advice.nodata.format(f'{values[0]:.6g}')}, {advice.accept}"
+        )
     return _implausible(values, unit, advice)
 
 

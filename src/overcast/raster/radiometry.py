@@ -169,11 +169,13 @@ def check_same(expected: SensorRadiometry, found: SensorRadiometry, *, expected_
         same = sorted(map(_polarisation, expected.bands)) == sorted(map(_polarisation, found.bands))
         hint = "choose the same bands in the same order"
         hint = "overcast prepare gives them these names and this order" if same else hint
-        differences.append(("bands", list(expected.bands), list(found.bands), hint))
+        differences.append(("bands", _said(expected.bands), _said(found.bands), hint))
     by_itself = expected.standardise is Standardise.SCENE and found.unit is not Unit.DIGITAL_NUMBER
     if expected.unit is not found.unit and not by_itself:
         hint = "convert the image, as overcast prepare does, or declare its unit correctly"
-        differences.append(("unit", expected.unit.value, found.unit.value, hint))
+        units = [unit.value for unit in Unit if unit is not Unit.DIGITAL_NUMBER]
+        wanted_unit = " or ".join(units) if expected.standardise is Standardise.SCENE else expected.unit.value
+        differences.append(("unit", wanted_unit, found.unit.value, hint))
     if abs(found.gsd_m / expected.gsd_m - 1) > GSD_TOLERANCE:
         hint = "resample the image with overcast prepare (SAR) or gdalwarp -tr"
         differences.append(("pixels of", f"{expected.gsd_m:g} m", f"{found.gsd_m:g} m", hint))
@@ -186,6 +188,15 @@ def check_same(expected: SensorRadiometry, found: SensorRadiometry, *, expected_
         ours = ", ".join(str(left) if len(differences) == 1 else f"{what} {left}" for what, left, _, _ in differences)
         hints = "; ".join(hint for *_, hint in differences)
         raise RadiometryError(f"{found_name} has {theirs}, but {expected_name} has {ours}; {hints}.")
+
+
+def _said(bands: tuple[str, ...]) -> str:
+    """Bands in words.
+
+    >>> _said(("HH|VV",)), _said(("HH", "HV"))
+    ('[HH or VV]', '[HH, HV]')
+    """
+    return f"[{', '.join(band.replace('|', ' or ') for band in bands)}]"
 
 
 def _takes(expected: tuple[str, ...], found: tuple[str, ...]) -> bool:
