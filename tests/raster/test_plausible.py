@@ -57,7 +57,7 @@ ODD = [
         "one value",
         np.full(100, 7.0, np.float32),
         Unit.AMPLITUDE,
-        "all of its values are 7, .* --nodata=7 if it means no data",
+        "all of its values are 7, which is hardly a measurement; give --nodata=7",
     ),
 ]
 

@@ -17,7 +17,6 @@ from overcast.report.data import ReportData, Result, available_text
 from overcast.report.text_tables import DASH, Table, interval_of, latex, markdown
 
 FIGURES = {
-    "iou": "IoU",
     "f1": "F1",
     "precision": "precision",
     "recall": "recall",
@@ -28,7 +27,7 @@ FIGURES = {
     "ece": "ECE",
     "brier": "Brier",
 }
-"""Figures of a summary and the titles of their columns."""
+"""Figures of a summary beside IoU, and the titles of their columns."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +85,13 @@ def _scores(results: Sequence[Result], available: InputModalities) -> Table:
     rows = tuple(
         (
             result.method,
+            f"{summary['iou']:.3f}",
             _interval(summary),
             *(f"{summary[name]:.3f}" if name in summary else DASH for name in known),
         )
         for result, summary in zip(results, summaries, strict=True)
     )
-    columns = ("method", "IoU, 95 % over places", *known.values())
+    columns = ("method", "IoU", "95 % over places", *known.values())
     return Table(f"Scores, given {available_text(available)}", columns, rows)
 
 
