@@ -27,7 +27,8 @@ from overcast.scenes.model import SceneModel
 from overcast.scenes.predict import PredictOptions, predict_file
 from overcast.scenes.scene import SceneOptions, predict_scene
 
-SENSOR = SensorRadiometry(bands=("HH",), unit=Unit.DECIBEL, nodata=0, gsd_m=0.5)
+SENSOR = SensorRadiometry(bands=("HH",), unit=Unit.DECIBEL, nodata=0, gsd_m=0.5, accept_values=True)
+"""Of two values by design, and so it may be of one."""
 STATISTICS = BandStatistics(mean=(20.0,), std=(5.0,))
 PROBABILITY = SensorRadiometry(bands=("probability",), unit=Unit.DIGITAL_NUMBER, gsd_m=0.5)
 NORTH_UP = Affine(0.5, 0, 593000, 0, -0.5, 5750000)

@@ -55,7 +55,7 @@ ODD = [
     ("zeros", np.concatenate([DECIBELS, np.zeros(100, np.float32)]), Unit.DECIBEL, "exactly 0"),
     (
         "one value",
-        np.full(100, 7.0, np.float32),
+        np.full(300, 7.0, np.float32),
         Unit.AMPLITUDE,
         "all of its values are 7, which is hardly a measurement; give --nodata=7",
     ),
@@ -70,6 +70,7 @@ def test_implausible_values_are_named(values: np.ndarray, unit: Unit, match: str
 FINE = [
     ("dB", DECIBELS, Unit.DECIBEL),
     ("bright dB", DECIBELS + 40, Unit.DECIBEL),
+    ("a few pixels that are alike", np.full(100, 7.0, np.float32), Unit.AMPLITUDE),
     ("dB in whole steps", np.round(DECIBELS + 12), Unit.DECIBEL),
     ("scattered noise far below", np.concatenate([DECIBELS, -100 - RNG.random(20)]), Unit.DECIBEL),
     ("a dead pixel", np.append(DECIBELS, -250.0), Unit.DECIBEL),

@@ -37,6 +37,8 @@ MOST_FILLS = 4
 """Different values that may stand for 'no data' in one file."""
 LEAST_LEVELS = 16
 """Different values from which on two bands that are the same are hardly so by chance."""
+LEAST_ALIKE = 256
+"""Values from which on it is no chance that all are the same."""
 SAMPLES, SAMPLE_SIDE = 8, 64
 """Sample windows per row and column of a scene, and their side."""
 
@@ -121,7 +123,7 @@ def doubt(values: NDArray[Any], unit: Unit, advice: Advice, *, convert: bool = F
             f"{zeros / values.size:.1%} of its values are exactly 0, which is hardly a measurement; "
             f"{advice.nodata.format('0')}, {advice.accept}"
         )
-    if values.size > 1 and values.min() == values.max():
+    if values.size >= LEAST_ALIKE and values.min() == values.max():
         return (
             f"all of its values are {values[0]:.6g}, which is hardly a measurement; "
             f"{advice.nodata.format(f'{values[0]:.6g}')}, {advice.accept}"
