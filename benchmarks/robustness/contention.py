@@ -75,9 +75,12 @@ class Bench:
         return " ".join((self.root / name / "stderr").read_text(encoding="utf-8", errors="replace").split())
 
     def alone(self, outputs: Sequence[str], threshold: float) -> tuple[dict[str, str], float]:
-        """Digests by name of what a command writes undisturbed, and its seconds."""
+        """Digests by name of what a command writes undisturbed, and its seconds.
+
+        Every folder of outputs lies two levels below the root: the STAC item names the scene by a relative path.
+        """
         with tempfile.TemporaryDirectory(dir=self.root) as name:
-            prepare(folder := Path(name))  # as deep as `maps`: the item names the scene by a relative path
+            prepare(folder := Path(name) / "maps")
             with self.start("alone", folder, outputs, threshold) as run:
                 if run.process.wait() != 0:
                     sys.exit(f"the undisturbed run failed: {self.said('alone')}")
@@ -104,7 +107,7 @@ def sentence_fault(text: str, wanted: Sequence[str]) -> list[str]:
 
 def pair(bench: Bench, kind: str, delay_s: float, expected: Sequence[dict[str, str]]) -> tuple[str, list[str]]:
     """Both commands of a pair; how they ended, and faults."""
-    folder, both = bench.root / "maps", PAIRS[kind]
+    folder, both = bench.root / "pair" / "maps", PAIRS[kind]
     prepare(folder)
     with bench.start("first", folder, both[0], 0.5) as first:
         time.sleep(delay_s)
