@@ -115,7 +115,7 @@ def _explain(
     if details["type"] == "missing":
         return f"{where}: {key} is missing; set it in the file or with --set {key}=..."
     if details["type"] == "union_tag_invalid":
-        return f"{where}: {key}: input should be one of {context['expected_tags']} (got {quoted(context['tag'])})"
+        return f"{where}: {key}: input should be one of {context['expected_tags']} (got {quoted(context['tag'], 40)})"
     message, given = shortened(details["msg"].removeprefix("Value error, "), 130), quoted(details["input"], 40)
     shown = "" if isinstance(details["input"], dict) or given in message else f" (got {given})"
     return f"{where}: {key}: {message[:1].lower()}{message[1:]}{shown}" if key else f"{where}: {message}"

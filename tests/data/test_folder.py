@@ -51,6 +51,14 @@ def root(tmp_path: Path) -> Path:
     return make_folder(tmp_path / "set")
 
 
+def test_of_many_errors_as_many_are_told_as_fit(tmp_path):
+    content = "name: 5\nlicence: 5\nsar: 5\nlabel: 5\n" + "".join(f"{'k' * 40}{n}: 1\n" for n in range(9))
+    (tmp_path / "dataset.yaml").write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=r"; and \d+ more\.$") as caught:
+        read_description(tmp_path / "dataset.yaml")
+    assert len(str(caught.value).removeprefix(str(tmp_path))) <= 300
+
+
 def test_a_described_folder_becomes_a_catalog(root: Path) -> None:
     catalog = folder_catalog(root)
     assert [chip.key for chip in catalog.chips] == list(NAMES)

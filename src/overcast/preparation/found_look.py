@@ -88,8 +88,8 @@ def known(facts: RadarFacts, named: Sequence[Path]) -> str:
         said.append(f"viewing azimuth {facts.view_azimuth_deg:g}")
     if said:
         return (
-            f"{facts.source} says {', '.join(said)}, which does not say where the radar stood (that takes the side to "
-            "which it looked with its heading, or with the orbit of a sun-synchronous satellite that is named)"
+            f"{facts.source} says {', '.join(said)}, which does not say where the radar stood (heading and look "
+            "side together would)"
         )
     return f"{' and '.join(path.name for path in named)} was read and says nothing of the radar" if named else ""
 

@@ -33,8 +33,8 @@ from overcast.reading import quoted, read_yaml
 from overcast.reading.records import explained_detail, location
 from overcast.section import Section
 
-LISTED_ERRORS = 4
-"""How many errors of a description are told at once."""
+LISTED_ERRORS, LISTED_LENGTH = 4, 240
+"""How many errors of a description are told at once, and characters that they may take together."""
 DESCRIPTION_NAME = "dataset.yaml"
 RASTER_ENDINGS = frozenset({".tif", ".tiff", ".png"})
 VECTOR_ENDINGS = frozenset({".geojson", ".gpkg", ".json"})
@@ -152,9 +152,18 @@ def read_description(path: Path) -> FolderDescription:
     try:
         return FolderDescription.model_validate(content)
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        more = f"; and {len(found) - LISTED_ERRORS} more" if len(found) > LISTED_ERRORS else ""
-        raise InputError(f"{path}: {'; '.join(map(_explain, found[:LISTED_ERRORS]))}{more}.") from error
+        raise InputError(
+            f"{path}: {_listed([_explain(found) for found in error.errors(include_url=False)])}."
+        ) from error
+
+
+def _listed(sentences: Sequence[str]) -> str:
+    """As many of the errors as fit, the first in any case, and how many more there are."""
+    shown = list(sentences[:LISTED_ERRORS])
+    while len(shown) > 1 and len("; ".join(shown)) > LISTED_LENGTH:
+        shown.pop()
+    more = f"; and {len(sentences) - len(shown)} more" if len(shown) < len(sentences) else ""
+    return "; ".join(shown) + more
 
 
 def _explain(details: ErrorDetails) -> str:
