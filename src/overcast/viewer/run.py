@@ -15,7 +15,7 @@ from overcast.errors import InputError
 from overcast.viewer.safety import Access
 
 KEEP_ALIVE_S = 75
-"""Longer than reverse proxies keep theirs (60 s), so that none of them sends a request into a connection that closes."""
+"""Longer than reverse proxies keep theirs (60 s), so that none sends a request into a connection that closes."""
 BACKLOG = 256
 
 
