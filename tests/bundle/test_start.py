@@ -138,3 +138,19 @@ def test_the_lineage_is_in_record_card_and_item(
     groups = torch.load(result.folder / "checkpoints" / "last.ckpt", weights_only=True)["optimizer_states"][0]
     rates = {group["initial_lr"] for group in groups["param_groups"] if group["params"]}
     assert rates == {0.1 * 3e-4}  # a tenth of the default, since every parameter was taken over
+
+
+def test_a_model_that_labels_make_worse_stays_as_it_came(
+    parents: dict[str, TrainResult], tiny_folder: Path, tmp_path: Path
+) -> None:
+    """Here the rate is so high that two steps spoil it."""
+    parent = parents["sar"].deployable
+    sets = ["method.name=sar", "training.batch_norm=frozen", "training.steps=2", f"start.bundle={parent}"]
+    sets += ["training.optimiser.learning_rate=0.5", "training.optimiser.warmup_steps=0"]
+    result, said = trained(tiny_folder, tmp_path / "run", *sets)
+    before = load_bundle(parent).standardised_network.state_dict()
+    after = load_bundle(result.deployable)
+    assert result.best_step == 0 == after.info.steps
+    assert all(tensor.equal(before[name]) for name, tensor in after.standardised_network.state_dict().items())
+    iou = result.metrics["validation sar"]["iou"]
+    assert f" as it came: validation IoU {iou:.4f} (sar)" in said

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from overcast.errors import InputError, is_environment_error
 from overcast.methods.base import Method
 from overcast.training.folder import RunFolder
 from overcast.training.module import MethodModule
+from overcast.training.validation import validate
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -50,12 +52,15 @@ class RoundCheckpoint(Checkpoint):
 
     In this order a kill between the two loses nothing: the round is repeated from the older `last.ckpt` and writes
     the same best weights again.
+
+    A model that training starts from is scored before the first step: a few labels do not always make it better, and
+    then it stays as it came.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, say: Callable[[str], None]) -> None:
         self.best_iou = -1.0
         self.best_step = 0
-        self._folder = folder
+        self._folder, self._say = folder, say
 
     def state_dict(self) -> dict[str, Any]:
         """What must survive a restart."""
@@ -64,6 +69,20 @@ class RoundCheckpoint(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the state of a former process."""
         self.best_iou, self.best_step = float(state_dict["best_iou"]), int(state_dict["best_step"])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score what training starts from, where that is a whole model."""
+        assert isinstance(pl_module, MethodModule)
+        started = pl_module.started
+        if trainer.global_step or started is None or not started.whole:
+            return
+        primary = pl_module.plan.facts.primary
+        counts, _ = validate(trainer, pl_module, self._folder, (primary,))
+        pl_module.train()
+        self.best_iou = counts[primary].iou
+        self._say(f"{started.parent.name} as it came: validation IoU {self.best_iou:.4f} ({primary.value})")
+        if trainer.is_global_zero:
+            save_best(self._folder.best, pl_module.method)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write curve, best and last."""

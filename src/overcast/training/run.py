@@ -10,26 +10,23 @@ import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Trainer
 from rich.console import Console
-from torch import Tensor
 
-from overcast.arithmetic import Precision, capabilities, precision_sentence
+from overcast.arithmetic import capabilities, precision_sentence
 from overcast.bundle.bundle import save_bundle
 from overcast.bundle.record import BundleFacts, Kind
 from overcast.methods.options import bundled_options
-from overcast.metrics.pixel import PixelCounts, count_pixels
-from overcast.metrics.temperature import BINS, count_logits, fit_temperature
+from overcast.metrics.temperature import fit_temperature
 from overcast.processes import sole_user
 from overcast.training.checkpoints import AtomicCheckpoints, RoundCheckpoint, load_best
 from overcast.training.curves import Curves
 from overcast.training.data import RunData
 from overcast.training.folder import RunFolder, read_data, read_statistics
 from overcast.training.lengthen import lengthen
-from overcast.training.loader import WholeChipLoader, to_device, whole_chips
-from overcast.training.module import MethodModule, pooled, scores_of
-from overcast.training.order import Share
-from overcast.training.plan import TrainingPlan, TrainResult, modalities_of
+from overcast.training.module import MethodModule, scores_of
+from overcast.training.plan import TrainingPlan, TrainResult
 from overcast.training.progress import TrainingProgress
 from overcast.training.trainer import build_trainer, event_log, quiet, restored_switches
+from overcast.training.validation import validate
 
 
 def train(plan: TrainingPlan, output: Path, *, resume: bool = True, console: Console | None = None) -> TrainResult:
@@ -82,7 +79,7 @@ def _fit(plan: TrainingPlan, folder: RunFolder, checkpoint: Path | None, console
     events = event_log(folder.path, step)
     curves = Curves(folder.curves, events)
     curves.resume(step)
-    rounds = RoundCheckpoint(folder)
+    rounds = RoundCheckpoint(folder, say)
     trainer = build_trainer(plan, folder.path, events, [TrainingProgress(console), rounds])
     if trainer.is_global_zero:
         said = precision_sentence(plan.options.precision, trainer.strategy.root_device.type, capabilities())
@@ -105,7 +102,8 @@ def _finish(plan: TrainingPlan, folder: RunFolder, trainer: Trainer, best_step: 
     module = trainer.lightning_module
     assert isinstance(module, MethodModule)
     load_best(folder.best, module.method)
-    metrics, temperature = _validation_metrics(plan, folder, trainer, module)
+    counts, histogram = validate(trainer, module, folder, plan.facts.available)
+    metrics = {f"validation {way.value}": scores_of(found) for way, found in counts.items()}
     result = TrainResult(folder.path, plan.options.steps, best_step, metrics, folder.deployable, folder.full)
     if trainer.is_global_zero:
         facts = BundleFacts(
@@ -119,7 +117,7 @@ def _finish(plan: TrainingPlan, folder: RunFolder, trainer: Trainer, best_step: 
             licence=plan.licence,
             seed=plan.options.seed,
             steps=best_step,
-            calibration_temperature=temperature,
+            calibration_temperature=fit_temperature(histogram.cpu().numpy()),
             precision=plan.options.precision,
             parent=module.started.parent if module.started else None,
             teacher=module.teacher,
@@ -131,30 +129,3 @@ def _finish(plan: TrainingPlan, folder: RunFolder, trainer: Trainer, best_step: 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # its threads, left to the interpreter's end, may abort the process
     return result
-
-
-def _validation_metrics(
-    plan: TrainingPlan, folder: RunFolder, trainer: Trainer, module: MethodModule
-) -> tuple[dict[str, dict[str, float]], float | None]:
-    """Scores in every way that the method offers, and the temperature of the one that is deployed."""
-    available = sorted(plan.facts.available)
-    options, split = plan.options, plan.split
-    chips = whole_chips(plan.catalog, split.validation, read_statistics(folder), modalities_of(available), 0)
-    share = Share(trainer.global_rank, trainer.world_size)
-    counts = dict.fromkeys(available, PixelCounts())
-    device = trainer.strategy.root_device
-    histogram = torch.zeros((2, BINS), dtype=torch.int64, device=device)
-    module.to(device).eval()
-    bf16 = options.precision is Precision.BF16
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        for read in WholeChipLoader(chips, options.validation_batch_size, options.workers, share):
-            batch = to_device(read, device, channels_last=options.channels_last)
-            for way in available:
-                logits = module.method.predict(batch, way)[:, :1]  # the footprint
-                counts[way] += count_pixels(logits.float(), batch.require("label"), threshold=0.0)
-                if way is plan.facts.primary:
-                    histogram += count_logits(logits, batch.require("label"))
-    total = trainer.strategy.reduce(histogram, reduce_op="sum")
-    assert isinstance(total, Tensor)
-    scores = {f"validation {way.value}": scores_of(pooled(counts[way], module)) for way in available}
-    return scores, fit_temperature(total.cpu().numpy())

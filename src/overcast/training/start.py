@@ -30,6 +30,7 @@ DESIGN = (
     "targets",
 )
 """What both networks must have in common."""
+EVERY, DEPLOYED = "every branch", "all that is deployed"
 Pair = tuple[str, nn.Module, nn.Module]
 """What is taken over in words, and from where to where."""
 
@@ -50,6 +51,8 @@ class Started:
     parent: Parent
     parameters: frozenset[int]
     """`id` of each parameter that was taken over."""
+    whole: bool
+    """All that is deployed came, with its batch statistics: it can be scored before the first step."""
     sentence: str
 
 
@@ -86,7 +89,10 @@ def start_from(method: Method, start: Start, radiometry: Radiometry, *, keep_sta
     name = bundle.name
     parent = Parent(name=name, sha256=info.weights_sha256, licence=info.licence, taken=taken)
     parameters = frozenset(id(parameter) for _, _, target in pairs for parameter in target.parameters())
-    return Started(parent, parameters, f"starting from {name} ({info.method.name}): {', '.join(taken)}; {by_name}")
+    whole = keep_statistics and taken[0] in {EVERY, DEPLOYED}
+    return Started(
+        parent, parameters, whole, f"starting from {name} ({info.method.name}): {', '.join(taken)}; {by_name}"
+    )
 
 
 def _require_design(bundle: Bundle, spec: NetworkSpec) -> None:
@@ -107,9 +113,9 @@ def _pairs(bundle: Bundle, method: Method, radiometry: Radiometry) -> list[Pair]
         and _same_design(bundle.method.network, network)
         and bundle.info.radiometry == radiometry
     ):
-        return [("every branch", bundle.method.network, network)]
+        return [(EVERY, bundle.method.network, network)]
     if _same_design(source, target) and bundle.info.inputs == method.deployed_inputs:
-        return [("all that is deployed", source, target)]
+        return [(DEPLOYED, source, target)]
     if isinstance(source, SingleNetwork) and bundle.info.inputs == (Modality.OPTICAL,):
         if isinstance(network, CollaborativeNetwork):
             return [
