@@ -133,8 +133,8 @@ def _joined(target: Path, parts: list[tuple[str, Path]], drawn: int) -> Path:
     description = yaml.safe_load((parts[0][1] / "dataset.yaml").read_text())
     description |= {"name": "simulated places of one band", "licence": LICENCE}
     (target / "dataset.yaml").write_text(yaml.safe_dump(description, sort_keys=False))
-    parts_of_split = (tuple(keys[part]) for part in ("train", "validation", "test"))
-    split = Split(*parts_of_split, definition="by number of place; towns train only")
+    train, validation, test = (tuple(keys[part]) for part in ("train", "validation", "test"))
+    split = Split(train, validation, test, definition="by number of place; towns train only")
     write_split(split, target / "split.csv")  # last: a folder that has it is whole
     return target
 

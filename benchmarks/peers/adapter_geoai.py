@@ -49,8 +49,8 @@ def predict(job: Job, model: nn.Module) -> Done:
         sink.write(values.astype(np.uint8), 1)
     raster_to_vector(str(mask), str(job.footprints), min_area=0)
     with rasterio.open(job.scene) as scene:
-        borders = tuple(changes(stepped(length, tile, tile - overlap), tile, length) for length in scene.shape)
-    return Done(borders, f"{tile} px, {overlap} px overlap, batch {options.get('batch_size', BATCH)}")
+        rows, cols = (changes(stepped(length, tile, tile - overlap), tile, length) for length in scene.shape)
+    return Done((rows, cols), f"{tile} px, {overlap} px overlap, batch {options.get('batch_size', BATCH)}")
 
 
 if __name__ == "__main__":

@@ -40,8 +40,9 @@ class Loaded:
 
 def load(job: Job) -> Loaded:
     model = scene_model(job)
-    cut = {} if job.tile is None or job.overlap is None else {"tile": job.tile, "overlap": job.overlap}
-    options = SceneOptions(runtime=Runtime(job.runtime), precision=Precision(job.precision), **cut)
+    options = SceneOptions(runtime=Runtime(job.runtime), precision=Precision(job.precision))
+    if job.tile is not None and job.overlap is not None:
+        options = replace(options, tile=job.tile, overlap=job.overlap)
     with open_raster(job.scene) as dataset:
         grid = grid_of(dataset)
     wanted = RuntimeOptions(options.runtime, options.precision, options.device)

@@ -32,8 +32,8 @@ def predict(job: Job, model: nn.Module) -> Done:
                 probability[row + top : row + tile, col + left : col + tile] = inside[top:, left:]
     write_probability(job, probability)
     write_shapes(job, probability)
-    borders = tuple(tuple(start + crop for start in starts if start > 0) for starts in (rows, cols))
-    return Done(borders, f"{tile} px, {overlap} px overlap")
+    row_borders, col_borders = (tuple(start + crop for start in starts if start > 0) for starts in (rows, cols))
+    return Done((row_borders, col_borders), f"{tile} px, {overlap} px overlap")
 
 
 if __name__ == "__main__":

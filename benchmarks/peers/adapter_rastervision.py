@@ -23,6 +23,9 @@ CLASSES = ClassConfig(names=["background", "building"], colors=["black", "white"
 class TwoClasses(nn.Module):
     """dB to logits of two classes, whose softmax is the network's sigmoid."""
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, model: nn.Module, job: Job) -> None:
         super().__init__()
         self.model = model
@@ -67,7 +70,7 @@ def predict(job: Job, learner: SemanticSegmentationLearner) -> Done:
     )
     (polygons,) = job.output.glob("**/class-1-*.json")
     polygons.replace(job.footprints.with_suffix(".geojson"))
-    borders = tuple(_borders(length, tile, stride) for length in (extent.height, extent.width))
+    borders = _borders(extent.height, tile, stride), _borders(extent.width, tile, stride)
     return Done(borders, f"{tile} px, {overlap} px overlap, batch {learner.cfg.solver.batch_sz}")
 
 

@@ -27,8 +27,9 @@ def predict(job: Job, model: nn.Module) -> Done:
     probability = torch.sigmoid(logits[0, 0]).numpy()
     write_probability(job, probability)
     write_shapes(job, probability)
+    rows, cols = (_borders(length, crop, stride, delta) for length in x.shape[-2:])
     return Done(
-        tuple(_borders(length, crop, stride, delta) for length in x.shape[-2:]),
+        (rows, cols),
         f"{crop} px, stride {stride}, {delta} px cut off, batch {options.get('batch_size', BATCH)}",
     )
 

@@ -21,6 +21,7 @@ import numpy as np
 import rasterio
 import segmentation_models_pytorch as smp
 import torch
+from numpy.typing import NDArray
 from rasterio.features import shapes
 from shapely.geometry import shape
 from torch import nn
@@ -67,10 +68,10 @@ class Job:
         """Where the polygons go, for peers that let the caller choose."""
         return self.output / "footprints.gpkg"
 
-    def standardise(self, values: np.ndarray) -> np.ndarray:
+    def standardise(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """(C, h, w) dB to zero mean and unit deviation."""
         mean, std = (np.asarray(one, np.float32)[:, None, None] for one in (self.mean, self.std))
-        return (values - mean) / std
+        return np.asarray((values - mean) / std)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,9 @@ class Done:
 
 def network(weights: Path) -> nn.Module:
     """The network that all peers run: (B, 4, H, W) standardised to logits (B, 1, H, W), in evaluation mode."""
-    model = smp.Unet(ENCODER, encoder_weights=None, in_channels=BANDS, classes=1, decoder_channels=DECODER_CHANNELS)
+    model: nn.Module = smp.Unet(
+        ENCODER, encoder_weights=None, in_channels=BANDS, classes=1, decoder_channels=DECODER_CHANNELS
+    )
     model.load_state_dict(torch.load(weights, weights_only=True))
     return model.eval()
 
@@ -96,8 +99,8 @@ def run(packages: tuple[str, ...], load: Callable[[Job], Any], predict: Callable
     Seconds run from the scene's file to the file of polygons, once everything is imported and the network is loaded on
     what runs it; the memory of the runtime itself is what is resident then. Loading is timed apart.
     """
-    facts = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    job = Job(**{key: Path(value) if key in PATHS and value else value for key, value in facts.items()})
+    facts: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    job = Job(**facts | {name: Path(facts[name]) for name in PATHS if facts[name]})
     start = time.perf_counter()
     loaded = load(job)
     load_s = time.perf_counter() - start
@@ -141,7 +144,7 @@ def forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
-def write_probability(job: Job, probability: np.ndarray) -> None:
+def write_probability(job: Job, probability: NDArray[np.float32]) -> None:
     """(H, W) float32 with the scene's georeference."""
     with rasterio.open(job.scene) as scene:
         profile = {"driver": "GTiff", "dtype": "float32", "count": 1, "height": scene.height, "width": scene.width}
@@ -150,7 +153,7 @@ def write_probability(job: Job, probability: np.ndarray) -> None:
         sink.write(probability.astype(np.float32, copy=False), 1)
 
 
-def write_shapes(job: Job, probability: np.ndarray) -> None:
+def write_shapes(job: Job, probability: NDArray[np.float32]) -> None:
     """Polygons along pixel edges, as rasterio.features.shapes draws them from the whole mask."""
     with rasterio.open(job.scene) as scene:
         crs, transform = scene.crs, scene.transform

@@ -82,7 +82,7 @@ def fit(head: nn.Conv2d, features: Tensor, truth: Tensor) -> None:
     def loss() -> Tensor:
         optimiser.zero_grad()
         value = nn.functional.binary_cross_entropy_with_logits(head(features), truth)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
     optimiser.step(loss)

@@ -73,7 +73,7 @@ class Material:
     """Of `--one-stream`."""
 
 
-EQUAL = {"tile": 768, "overlap": 64}
+TILE, OVERLAP = 768, 64
 """About what Overcast takes by itself, for every peer."""
 PEERS = {
     REFERENCE: Peer("untiled, whole scene at once", "whole"),
@@ -88,10 +88,10 @@ PEERS = {
     AGAIN[2]: Peer(
         "**Overcast**, OpenVINO, bfloat16, 8 bits", "overcast", runtime="openvino", precision="bf16", encoding="uint8"
     ),
-    "plain-768": Peer("by hand, 768 px tiles", "plain", **EQUAL),
-    "terratorch-768": Peer("TerraTorch, 768 px tiles", "terratorch", "terratorch", **EQUAL),
-    "geoai-768": Peer("geoai, 768 px tiles", "geoai", "geoai", **EQUAL),
-    "rastervision-768": Peer("Raster Vision, 768 px tiles", "rastervision", "rastervision", **EQUAL),
+    "plain-768": Peer("by hand, 768 px tiles", "plain", tile=TILE, overlap=OVERLAP),
+    "terratorch-768": Peer("TerraTorch, 768 px tiles", "terratorch", "terratorch", tile=TILE, overlap=OVERLAP),
+    "geoai-768": Peer("geoai, 768 px tiles", "geoai", "geoai", tile=TILE, overlap=OVERLAP),
+    "rastervision-768": Peer("Raster Vision, 768 px tiles", "rastervision", "rastervision", tile=TILE, overlap=OVERLAP),
     OWN_REFERENCE: Peer("one stream, untiled, whole scene at once", "whole", one_stream=True),
     "one-eager": Peer("**Overcast**, one stream, eager", "overcast", one_stream=True),
     "one-openvino": Peer("**Overcast**, one stream, OpenVINO", "overcast", runtime="openvino", one_stream=True),

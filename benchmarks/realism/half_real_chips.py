@@ -150,7 +150,8 @@ def _trees(wood: NDArray[np.bool_], grid: Affine, rng: np.random.Generator) -> N
     rows, cols = np.nonzero(wood)
     count = int(len(rows) * REAL_GSD_M**2 / TREE_M2)
     chosen = rng.choice(len(rows), count, replace=False) if count else np.empty(0, np.intp)
-    x, y = grid * (cols[chosen] + rng.random(count), rows[chosen] + rng.random(count))
+    col, row = cols[chosen] + rng.random(count), rows[chosen] + rng.random(count)
+    x, y = grid.a * col + grid.b * row + grid.c, grid.d * col + grid.e * row + grid.f
     radius = rng.uniform(2.0, 3.6, count)
     return np.column_stack([x, y, radius, 1.5 + radius * rng.uniform(2.0, 3.2, count)])
 

@@ -113,7 +113,8 @@ def scored(bundle: Bundle, catalog: Catalog, keys: Sequence[str], kept: Path) ->
     batches = evaluation_batches(catalog, keys, bundle.info.statistics, frozenset({Modality.SAR}), workers=0)
 
     def logits(batch: Batch) -> Tensor:
-        return network(batch.require(Modality.SAR)) / temperature
+        found: Tensor = network(batch.require("sar"))
+        return found / temperature
 
     places = {chip.key: chip.place for chip in catalog.select(tuple(keys))}
     found = evaluate(logits, batches, places, catalog.radiometry.sar.gsd_m, PIXELS)

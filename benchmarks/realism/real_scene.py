@@ -25,12 +25,12 @@ from overcast.bundle.bundle import load_bundle
 from overcast.config import RunConfig, train
 from overcast.evaluation.machine import describe_machine
 from overcast.evaluation.panels import Captioned, composite, contact_sheet, overlay_outlines
-from overcast.raster.radiometry import SensorRadiometry
+from overcast.raster.radiometry import SensorRadiometry, Unit
 from overcast.scenes.predict import PredictOptions, predict_file
 from overcast.simulator.dataset.folder import simulate_dataset
-from overcast.simulator.options import SarOptions, SimulationOptions
+from overcast.simulator.options import Polarisation, SarOptions, SimulationOptions
 
-BANDS = ("HH", "HV", "VH", "VV")
+BANDS: tuple[Polarisation, ...] = ("HH", "HV", "VH", "VV")
 CHIP_PX, STEPS, SEED = 128, 30, 0
 
 
@@ -86,7 +86,7 @@ def write_scene(data: Path, name: str, model: Path, target: Path) -> None:
 
 
 def map_and_check(scene: Path, model: Path, gsd_m: float) -> None:
-    sensor = SensorRadiometry(bands=BANDS, unit="dB", gsd_m=gsd_m)
+    sensor = SensorRadiometry(bands=BANDS, unit=Unit.DECIBEL, gsd_m=gsd_m)
     polygons, raster = scene.with_name("footprints.gpkg"), scene.with_name("probability.tif")
     bundle, options = load_bundle(model), PredictOptions(overwrite=True)
     summary = predict_file([scene], bundle, sensor=sensor, footprints=polygons, probability=raster, options=options)

@@ -125,14 +125,15 @@ def fullest(weight: str) -> int:
 def things_on(place: SimulatedPlace) -> int:
     """Buildings and structures whose middle lies on the ground that is shown."""
     left, bottom, right, top = place.grid.extent
-    middles = [thing.outline.mean(axis=0) for thing in (*place.city.buildings, *place.city.structures)]
-    return sum(left < x < right and bottom < y < top for x, y in middles)
+    outlines = [one.outline for one in place.city.buildings] + [one.outline for one in place.city.structures]
+    return sum(left < x < right and bottom < y < top for x, y in (outline.mean(axis=0) for outline in outlines))
 
 
 def district(weight: str, seed: int, look: RadarSide, gsd_m: float = 0.5) -> SimulatedPlace:
     """A place of one kind of district."""
     zero = {name: 0.0 for name in CityOptions.model_fields if name.endswith("_weight")}
-    city = CityOptions(**zero | {weight: 1.0}, built_share=0.95, canal_probability=0.0, rail_probability=0.0)
+    other = {"built_share": 0.95, "canal_probability": 0.0, "rail_probability": 0.0}
+    city = CityOptions.model_validate(zero | {weight: 1.0} | other)
     sar = SarOptions(radar_side=look, wedge_share=0.0)
     options = SimulationOptions(
         seed=seed, places=1, place_m=PANEL_M, chip_px=round(PANEL_M / gsd_m), gsd_m=gsd_m, city=city, sar=sar

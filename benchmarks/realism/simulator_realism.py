@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from overcast.simulator.city.plan import build_city
-from overcast.simulator.options import SarOptions, SimulationOptions
+from overcast.simulator.options import Polarisation, SarOptions, SimulationOptions
 from overcast.simulator.place import SimulatedPlace, place_bounds, place_ids, simulate_place
 from overcast.simulator.radar.geometry import RadarFrame, radar_grid
 from overcast.simulator.radar.image import draw_strip, form_image
@@ -31,7 +31,7 @@ from overcast.simulator.radar.scatter import expected_power
 from overcast.simulator.radar.speckle import focused_fields, receiver
 from overcast.simulator.scene import rasterize_city
 
-BANDS = ("HH", "HV", "VH", "VV")
+BANDS: tuple[Polarisation, ...] = ("HH", "HV", "VH", "VV")
 QUANTILES = np.linspace(0.001, 0.999, 999)
 PAIRS = {"HH-VV": (0, 3), "HV-VH": (1, 2), "HH-HV": (0, 1), "HV-VV": (1, 3), "HH-VH": (0, 2)}
 CHIP_STEP_PX, SCENE_STEP_PX = 5, 9
@@ -220,10 +220,14 @@ def print_texture(name: str, simulated: list[Values], real: Values) -> None:
         )
 
 
+def correlations(image: Values) -> Values:
+    """(4, 4) between the bands of an image (4, h, w)."""
+    return np.asarray(np.corrcoef(image.reshape(4, -1)))
+
+
 def print_correlations(simulated: list[Values], real: Values) -> None:
     """Correlations of dB values between bands of the scene."""
-    tables = [np.corrcoef(image.reshape(4, -1)) for image in simulated]
-    truth = np.corrcoef(real.reshape(4, -1))
+    tables, truth = [correlations(image) for image in simulated], correlations(real)
     cells = [f"{n} {np.mean([t[i, j] for t in tables]):.2f} / {truth[i, j]:.2f}" for n, (i, j) in PAIRS.items()]
     print(f"correlation of dB in the scene, simulated / real: {'; '.join(cells)}")
 

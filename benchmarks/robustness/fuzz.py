@@ -32,6 +32,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 from benchmarks.limits import at_least
 from benchmarks.robustness.pool import FAILURES, OUTCOMES, PROJECT, Chunk, Desk, Outcome, run_chunks
@@ -44,22 +45,35 @@ KEPT = 3
 """Files kept of each failure of a surface."""
 
 
+class Entry(TypedDict):
+    """A finished chunk, as a line of the record."""
+
+    code: str
+    seed: int
+    surface: str
+    first: int
+    count: int
+    outcomes: dict[str, int]
+    failures: list[tuple[int, str, str, str]]
+    """Number of the case, kind, failure, detail."""
+
+
 class Record:
     """What is kept of finished chunks, by the code that they were done with."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self._folder, self._file, self._seed, self._code = folder, folder / "chunks.jsonl", seed, _code()
         folder.mkdir(parents=True, exist_ok=True)
-        self.chunks: dict[tuple[str, int], dict[str, object]] = {}
+        self.chunks: dict[tuple[str, int], Entry] = {}
         for line in self._file.read_text(encoding="utf-8").splitlines() if self._file.is_file() else ():
-            entry = json.loads(line)
+            entry: Entry = json.loads(line)
             if entry["code"] == self._code and entry["seed"] == seed:
                 self.chunks[entry["surface"], entry["first"]] = entry
 
     def add(self, chunk: Chunk) -> None:
         """Keep a finished chunk."""
-        failures = [[case, found.kind, found.failure, found.detail] for case, found in chunk.failures]
-        entry = {
+        failures = [(case, found.kind, found.failure, found.detail) for case, found in chunk.failures]
+        entry: Entry = {
             "code": self._code,
             "seed": self._seed,
             "surface": chunk.surface.name,

@@ -26,7 +26,8 @@ from overcast.data.identity import ChipSetIdentity, TrainingData
 from overcast.evaluation.result import EvaluationOptions
 from overcast.evaluation.run import evaluate
 from overcast.experiments.benchmark.work import Outcome
-from overcast.methods.options import SarOptions, build_method
+from overcast.methods.options import build_method
+from overcast.methods.supervised import SarOptions
 from overcast.models.spec import NetworkSpec
 from overcast.raster.georeference import Georeference
 from overcast.raster.radiometry import BandStatistics, Radiometry, SensorRadiometry, Statistics

@@ -28,6 +28,7 @@ from benchmarks.limits import as_command, at_least, not_negative
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 from scipy import ndimage
+from shapely import Polygon
 
 from overcast.choices import Outlines, Separate
 from overcast.metrics.polis import polis
@@ -63,7 +64,7 @@ class Repeated:
 
 def town(
     size_px: int, gsd_m: float, noise: float, seed: int, *, apart_px: float = 0.0
-) -> tuple[NDArray[np.float32], Georeference, list]:
+) -> tuple[NDArray[np.float32], Georeference, list[Polygon]]:
     """Probability, its grid, and the true buildings, between which `apart_px` are no building."""
     side = size_px * gsd_m
     bounds = Extent(LEFT, BOTTOM, LEFT + side, BOTTOM + side, CRS)
@@ -83,7 +84,7 @@ def burnt(shapes: NDArray[np.object_], grid: Georeference) -> NDArray[np.float64
     fine = grid.transform * Affine.scale(0.25)
     shapes = shapes[~shapely.is_empty(shapes)]
     inside = rasterize(shapes, (4 * grid.height, 4 * grid.width), transform=fine, dtype="uint8")
-    return inside.reshape(grid.height, 4, grid.width, 4).mean(axis=(1, 3))
+    return np.asarray(inside.reshape(grid.height, 4, grid.width, 4).mean(axis=(1, 3)))
 
 
 def quality(found: Footprints, true: NDArray[np.object_]) -> list[float]:
@@ -104,7 +105,7 @@ def quality(found: Footprints, true: NDArray[np.object_]) -> list[float]:
     ]
 
 
-def blocks(true: list) -> NDArray[np.object_]:
+def blocks(true: list[Polygon]) -> NDArray[np.object_]:
     """True buildings joined where they touch."""
     joined = shapely.get_parts(shapely.union_all(shapely.set_precision(np.array(true, object), 0.01)))
     return np.asarray(joined, object)

@@ -169,7 +169,8 @@ def compared(side: int, given: argparse.Namespace, *, dense: bool) -> float:
             write_sparse_scene(folder / "scene.tif", side, 6)
         write_image(folder / "image.tif", side, optical_bands(given.run))
         write_clouds(folder / "clouds.tif", side)
-        first, peak = {}, 0.0
+        first: dict[str, float] = {}
+        peak = 0.0
         for kind in KINDS if dense else KINDS[:2]:
             found = in_process(given.run, folder, kind, given.runtime)
             first = first or found

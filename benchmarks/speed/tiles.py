@@ -93,19 +93,19 @@ class Client(threading.Thread):
     def run(self) -> None:
         """Look around until the time is up."""
         west, south, east, north = self.bounds
-        place, zoom = [self.random.uniform(west, east), self.random.uniform(south, north)], 14
+        x, y, zoom = self.random.uniform(west, east), self.random.uniform(south, north), 14
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         time.sleep(self.random.uniform(0, self.think_s))
         while time.monotonic() < self.until:
             for kind, path in (("radar", "pictures/scene"), ("vector", "shapes/footprints")):
-                for tile in tiles_of(*place, zoom):
+                for tile in tiles_of(x, y, zoom):
                     self.fetch(connection, kind, path, tile)
             if self.random.random() < 0.2:
                 zoom = min(max(zoom + self.random.choice((-1, 1)), ZOOMS[0]), ZOOMS[-1])
             step = 360 / 2**zoom * self.random.uniform(0.5, 1.5)
             turn = self.random.uniform(0, 2 * math.pi)
-            place[0] = min(max(place[0] + step * math.cos(turn), west), east)
-            place[1] = min(max(place[1] + step * math.sin(turn) * 0.6, south), north)
+            x = min(max(x + step * math.cos(turn), west), east)
+            y = min(max(y + step * math.sin(turn) * 0.6, south), north)
             time.sleep(self.think_s * self.random.uniform(0.5, 1.5))
 
     def fetch(self, connection: http.client.HTTPConnection, kind: str, path: str, tile: tuple[int, int, int]) -> None:

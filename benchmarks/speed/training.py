@@ -90,7 +90,7 @@ def write_data(root: Path, chips: int, side: int) -> None:
     for index in range(chips):
         mask = np.zeros((1, side, side), np.uint8)
         mask[:, side // 4 : side // 2, side // 4 : side // 2] = 1
-        images = {
+        images: dict[str, NDArray[np.generic]] = {
             "sar": (rng.normal(30, 5, (4, side, side)) + 8 * mask).clip(1).astype(np.float32),
             "optical": (rng.normal(90, 20, (3, side, side)) + 60 * mask).clip(0, 255).astype(np.uint8),
             "masks": mask,

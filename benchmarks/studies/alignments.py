@@ -69,7 +69,7 @@ def jobs_of(benchmark: BenchmarkConfig, output: Path, seeds: list[int], only: li
     """Trainings seed by seed, so that every variant has a row early."""
     if any(len(entry.candidates) != 1 for entry in benchmark.methods):
         raise ConfigError("every method of a comparison of variants needs one candidate, for example [[]].")
-    jobs = []
+    jobs: list[Job] = []
     for seed in seeds:
         tuning = benchmark.tuning.model_copy(update={"seed": seed})
         jobs += trial_jobs(benchmark.model_copy(update={"tuning": tuning}), output / f"seed{seed}")

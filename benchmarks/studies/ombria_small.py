@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from overcast.config import load_config
-from overcast.config.data import build_data
+from overcast.config.data import DataOptions, FolderData, build_data
 from overcast.data.catalogs.folder import DESCRIPTION_NAME
 from overcast.data.chips import Chip
 from overcast.data.splits.file import write_split
@@ -55,7 +55,7 @@ def main() -> None:
     for chip in track(catalog.chips, description="chips"):
         for folder, path in zip(FOLDERS, files_of(chip), strict=True):
             write_small(path, beside / folder / f"{names[chip.key]}.tif", folder)
-    (beside / DESCRIPTION_NAME).write_text(yaml.safe_dump(description(config.data.description), sort_keys=False))
+    (beside / DESCRIPTION_NAME).write_text(yaml.safe_dump(description(config.data), sort_keys=False))
     write_split(renamed(split, names), beside / "split.json")
     beside.rename(arguments.output)
     print({part.value: len(split.keys(part)) for part in Part})
@@ -98,16 +98,18 @@ def reduced(blocks: NDArray[np.float32], folder: str) -> NDArray[np.float32]:
         share = (blocks == FLOODED).mean((2, 4))
         return np.where(share >= 0.5, FLOODED, 0).astype(np.float32)
     if folder == "s2_after":
-        return np.round(blocks.mean((2, 4)))
+        return np.asarray(np.round(blocks.mean((2, 4))))
     seen = blocks != NODATA
     count = seen.sum((2, 4))
     mean = np.where(seen, blocks, 0).sum((2, 4)) / np.maximum(count, 1)
     return np.where(count * 2 >= FACTOR**2, np.minimum(np.round(mean), NODATA - 1), NODATA).astype(np.float32)
 
 
-def description(full: Path) -> dict[str, object]:
+def description(full: DataOptions) -> dict[str, object]:
     """That of the full data set at its smaller size."""
-    content = yaml.safe_load(full.read_text(encoding="utf-8"))
+    assert isinstance(full, FolderData)
+    assert full.description is not None
+    content = yaml.safe_load(full.description.read_text(encoding="utf-8"))
     content["name"] = f"{content['name']} at {FACTOR * content['sar']['gsd_m']} m"
     for sensor in ("sar", "optical"):
         content[sensor]["gsd_m"] *= FACTOR

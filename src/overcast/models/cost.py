@@ -59,7 +59,7 @@ def peak_bytes(module: nn.Module, input_shapes: Sequence[tuple[int, ...]]) -> in
     return memory.peak
 
 
-class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch gives it no types
+class _LiveBytes(TorchDispatchMode):
     """Counts the memory of tensors that are alive after each operator."""
 
     def __init__(self, held: Iterable[Tensor]) -> None:
@@ -78,12 +78,8 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch g
     def _count(self, tensors: Iterable[Tensor]) -> None:
         for tensor in tensors:
             storage = tensor.untyped_storage()
-            self._live[StorageWeakRef(storage)] = storage.nbytes()  # type: ignore[no-untyped-call]
-        self._live = {
-            storage: size
-            for storage, size in self._live.items()
-            if not storage.expired()  # type: ignore[no-untyped-call]
-        }
+            self._live[StorageWeakRef(storage)] = storage.nbytes()
+        self._live = {storage: size for storage, size in self._live.items() if not storage.expired()}
         self.peak = max(self.peak, sum(self._live.values()))
 
 

@@ -33,7 +33,7 @@ class _SmallDepthwise(torch.autograd.Function):
         (gradient,) = gradients
         of_x = of_weight = None
         if ctx.needs_input_grad[0]:
-            of_x = conv2d_input(x.shape, weight, gradient, ctx.stride, ctx.padding, 1, len(weight))  # type: ignore[no-untyped-call]
+            of_x = conv2d_input(x.shape, weight, gradient, ctx.stride, ctx.padding, 1, len(weight))
         if ctx.needs_input_grad[1]:
             of_weight = _gradient_of_weight(x, gradient, weight.shape, ctx.stride, ctx.padding)
         return of_x, of_weight, None, None

@@ -68,28 +68,35 @@ def weighted_mean(
     """Means over taps, missing pixels left out.
 
     Args:
-        values: (H, W) of the window `part` of the source; those that are not valid are never used.
+        values: (..., H, W) of the window `part` of the source; those that are not valid are never used.
         valid: (H, W)
         rows: Along rows, in pixels of the whole source.
         cols: Along columns.
         part: Where `values` lie.
 
-    Returns (h, w) float64 means, 0 where there is no data, and (h, w) the share of weight that lies on data.
+    Returns (..., h, w) float64 means, 0 where there is no data, and (h, w) the share of weight that lies on data.
     """
     # one frame of missing pixels as wide as the taps, so that what lies outside needs no test
     down, right = rows.count, cols.count
-    frame = ((down, down), (right, right))
-    known = np.pad(np.where(valid, values, 0).astype(np.float64), frame).ravel()
-    good = np.pad(valid, frame).astype(np.float64).ravel()
+    known = _framed(np.where(valid, values, 0), down, right)
+    good = _framed(valid, down, right)
     stride = part.width + 2 * right
     top = np.clip(rows.first - part.row, -down, part.height) + down
     left = np.clip(cols.first - part.col, -right, part.width) + right
     base = top * stride + left
-    total, weight = np.zeros(base.shape), np.zeros(base.shape)
+    total, weight = np.zeros((*values.shape[:-2], *base.shape)), np.zeros(base.shape)
     for k in range(down):
         for m in range(right):
             at = base + (k * stride + m)
             share = rows.weights[k] * cols.weights[m]
-            total += share * known[at]
-            weight += share * good[at]
+            total += share * known.take(at, axis=-1)
+            weight += share * good.take(at)
     return np.divide(total, weight, out=np.zeros_like(total), where=weight > TINY), weight
+
+
+def _framed(pixels: NDArray[Any], down: int, right: int) -> NDArray[np.float64]:
+    """(..., H, W) within a frame of zeros, flat along rows and columns."""
+    *bands, height, width = pixels.shape
+    framed = np.zeros((*bands, height + 2 * down, width + 2 * right))
+    framed[..., down : down + height, right : right + width] = pixels
+    return framed.reshape(*bands, -1)

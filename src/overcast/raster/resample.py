@@ -37,7 +37,7 @@ LARGEST_PART = 4_000_000
 """Pixels of the source that are held at once."""
 
 Read = Callable[[Window], tuple[NDArray[Any], NDArray[np.bool_]]]
-"""Values (H, W) and validity (H, W) of a window of the source."""
+"""Values (..., H, W) and validity (H, W) of a window of the source."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,10 @@ class Regridding:
                 f"nothing leads from {self.source.crs} to {self.target.crs}; assign the coordinate system that the "
                 "image is in (gdal_edit.py -a_srs EPSG:...)."
             ) from error
+
+    @cached_property
+    def _turn(self) -> float | None:
+        return turn_of(str(self.source.crs))
 
     @cached_property
     def footprint(self) -> tuple[float, float]:
@@ -108,11 +112,9 @@ class Regridding:
         x, y = t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f
         if self._transformer is not None:
             x, y = self._transformer.transform(x, y)
-            turn = turn_of(str(self.source.crs))
-            if turn is not None:  # the source may count on past 180 degrees, or from 0 to 360
-                x = nearest_turn(
-                    np.asarray(x), self.source.position(self.source.width / 2, self.source.height / 2)[0], turn
-                )
+            if self._turn is not None:  # the source may count on past 180 degrees, or from 0 to 360
+                middle = self.source.position(self.source.width / 2, self.source.height / 2)
+                x = nearest_turn(np.asarray(x), middle[0], self._turn)
         s = ~self.source.transform
         at = s.d * x + s.e * y + s.f, s.a * x + s.b * y + s.c
         row, col = (np.asarray(np.where(np.isfinite(axis), axis, NOWHERE), np.float64) for axis in at)
@@ -141,7 +143,7 @@ class Regridding:
         return Reach(rows, cols, plain, part)
 
     def values(self, reach: Reach, read: Read) -> tuple[Coordinates, NDArray[np.bool_]]:
-        """(h, w) float64 values of the window of `reach`, and (h, w) True where they mean something."""
+        """(..., h, w) float64 values of the window of `reach`, and (h, w) True where they mean something."""
         if reach.part is None:
             shape = reach.rows.first.shape
             return np.zeros(shape), np.zeros(shape, np.bool_)

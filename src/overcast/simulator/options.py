@@ -14,6 +14,7 @@ from overcast.simulator.variety import Variety
 
 CRS = "EPSG:32631"
 """Coordinate system of everything that is simulated (UTM zone 31 N, metres)."""
+Polarisation = Literal["HH", "HV", "VH", "VV"]
 
 
 class CityOptions(Section):
@@ -125,13 +126,11 @@ class SarOptions(Section):
     """Turns the radar clockwise from that side; the image is then interpolated onto the map grid, which smooths it."""
     band: Literal["X", "C"] = "X"
     """Wavelength: about 3 or 5.6 cm. C band sees surfaces smoother and looks deeper into crowns."""
-    polarisations: tuple[Literal["HH", "HV", "VH", "VV"], ...] = ("HH", "HV", "VH", "VV")
+    polarisations: tuple[Polarisation, ...] = ("HH", "HV", "VH", "VV")
     """Bands in file order."""
     unit: Literal[Unit.DECIBEL, Unit.LINEAR_POWER, Unit.AMPLITUDE] = Unit.DECIBEL
     """Unit of the pixels; decibels carry the band offsets below."""
-    band_offset_db: dict[Literal["HH", "HV", "VH", "VV"], float] = Field(
-        default={"HH": 43.3, "HV": 52.2, "VH": 50.1, "VV": 40.3}
-    )
+    band_offset_db: dict[Polarisation, float] = Field(default={"HH": 43.3, "HV": 52.2, "VH": 50.1, "VV": 40.3})
     """Gain of each channel: 10 log10(sigma nought) + offset is the pixel value (SpaceNet 6 is not calibrated)."""
     looks: int = Field(default=3, ge=1, le=64)
     """Independent looks averaged in power."""
@@ -243,7 +242,7 @@ def preset(name: SimulationPreset) -> SimulationOptions:
             assert_never(name)
 
 
-_CALIBRATED: dict[Literal["HH", "HV", "VH", "VV"], float] = {"HH": 0.0, "HV": 0.0, "VH": 0.0, "VV": 0.0}
+_CALIBRATED: dict[Polarisation, float] = {"HH": 0.0, "HV": 0.0, "VH": 0.0, "VV": 0.0}
 
 
 def _gaofen3() -> SarOptions:

@@ -76,11 +76,8 @@ class Layer:
         if reach.part is None:
             return self._nothing(window)
         found = self.image.open().read_native(reach.part)
-        bands = [
-            self._regridding.values(reach, given((to_power(band, self.unit), found.valid))) for band in found.values
-        ]
-        valid = bands[0][1]
-        values = from_power(np.stack([band for band, _ in bands]), self.unit)
+        power, valid = self._regridding.values(reach, given((to_power(found.values, self.unit), found.valid)))
+        values = from_power(power, self.unit)
         return NativePixels(_as_type(np.where(valid, values, 0), found.values.dtype), valid)
 
     def _nothing(self, window: Window) -> NativePixels:
