@@ -278,7 +278,7 @@ def test_auto_falls_back_and_says_why_in_one_line():
     ready = prepare.prepare(Moody(), SMALL, LARGE_SCENE, RuntimeOptions(Runtime.AUTO))
     assert ready.runtime is Runtime.EAGER
     assert ready.note is not None
-    assert ready.note.startswith("openvino is passed over: the network cannot be exported to ONNX (")
+    assert ready.note.startswith("openvino does not work here: the network cannot be exported to ONNX (")
     assert "\n" not in ready.note
     assert ready.network(tiles(SMALL)).shape == (1, 1, 32, 64)
 

@@ -450,14 +450,14 @@ def test_a_worker_elsewhere_computes_the_same_block(made: Made, tmp_path: Path) 
     area = area_of((593010, 5749900, 593100, 5749970))
     kept: dict[str, bytes] = {}
 
-    def elsewhere(scene: SceneWork, strips: Sequence[int], passed: Callable[[int], None]) -> None:
+    def elsewhere(scene: SceneWork, tile_rows: Sequence[int], on_tiles: Callable[[int], None]) -> None:
         worker = BlockWorker(pickle.loads(pickle.dumps(model_of())))
-        for done, strip in enumerate(strips, 1):
-            task = pickle.loads(pickle.dumps(task_of(scene, strip, torch.get_num_threads())))
+        for done, tile_row in enumerate(tile_rows, 1):
+            task = pickle.loads(pickle.dumps(task_of(scene, tile_row, torch.get_num_threads())))
             outcome = worker.compute(task)
             assert isinstance(outcome, BlockResult)
             store_block(scene.work, outcome.block, outcome.content)
-            passed(done)
+            on_tiles(done)
 
     for name, compute in (("here", compute_here), ("elsewhere", elsewhere)):
         options = replace(OPTIONS, stac=False, area=area)

@@ -19,7 +19,7 @@ LARGEST_RECORD_BYTES = 4 * 2**20
 INSTALLED = Path(__file__).parents[1] / "weights" / "buildings-simulated-1m"
 """The bundle that is installed with the package."""
 _OF_A_RUN = ("bundle", "full")
-"""Names of the bundles that every run has; the run's own name tells them apart."""
+"""Names of the bundles that every run has; the run's own name distinguishes them."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What `predict` and `map` are told alike, and what follows from it for the package."""
+"""Options that `predict` and `map` share, and what follows from them for the package."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class EvaluationOptions(Section):
     """Views of each chip whose probabilities were averaged: done by `predict`, kept here for the record."""
     separate: Separation = Separation.OFF
     """Whether touching buildings are cut apart before they are matched, along edges and contacts that `predict` gives
-    beside the footprint, and true buildings taken as batches tell them apart (`Batch.instances`)."""
+    beside the footprint, and true buildings taken as batches separate them (`Batch.instances`)."""
     panels: PanelOptions = PanelOptions()
     """Chips kept for the report."""
 

@@ -1,4 +1,4 @@
-"""The files of a model that is passed on: which there are, how large they may be, how they get into a new folder."""
+"""The files of a model that is packed or published: which there are, how large they may be, and how they are copied."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def write_footprints(path: Path, portions: Iterable[Footprints], origin: Origin,
 
     Args:
         path: Written or replaced; its ending decides the format.
-        portions: Polygons; an empty portion is passed over.
+        portions: Polygons; an empty portion is skipped.
         origin: The same for all.
         styled: Keep the style in the file too, where the format is GeoPackage.
 

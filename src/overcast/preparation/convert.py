@@ -18,7 +18,7 @@ Power = NDArray[np.float64]
 class Conversion:
     """From the unit of a band to the model's, over power / 10^(factor_db / 10).
 
-    Digital numbers that stay digital numbers have no known power; they are passed on as they are.
+    Digital numbers that stay digital numbers have no known power; they stay as they are.
     """
 
     source: Unit

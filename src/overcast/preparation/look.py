@@ -17,7 +17,7 @@ INCLINATION_DEG = 98.0
 ORBITS_PER_DAY = 14.9
 """The same: 14.6 to 15.2."""
 HIGHEST_LATITUDE_DEG = 75.0
-"""Above it the heading changes too fast to be told from ascending or descending."""
+"""Above it the heading changes too fast to follow from ascending or descending."""
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,7 @@ def _utm_of(table: geopandas.GeoDataFrame) -> str:
 
 
 def single_polygons(table: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
-    """Single valid polygons; the index tells which row they come from."""
+    """Single valid polygons; the index says which row they come from."""
     valid = table.set_geometry(shapely.make_valid(table.geometry.to_numpy())).set_crs(table.crs, allow_override=True)
     parts = valid.explode(index_parts=False)
     if (parts.geom_type == "MultiPolygon").any():  # collections of collections

@@ -30,7 +30,7 @@ def _home() -> Path:
 
 
 class ExportCache:
-    """A folder of files `KEY-HASH.onnx`: the hash is that of the file, so a damaged one is told by its name."""
+    """A folder of files `KEY-HASH.onnx`: the hash is that of the file, so its name reveals a damaged file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

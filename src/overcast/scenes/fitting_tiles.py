@@ -13,7 +13,7 @@ from overcast.runtime.int8 import Tiles
 TILE_PX, COUNT, CANDIDATES = 256, 32, 128
 """Side of the tiles, how many are taken, and how many are looked at."""
 LEAST_VALID = 0.5
-"""Share of a tile's pixels with data without which it is passed over."""
+"""Share of a tile's pixels with data below which it is skipped."""
 
 
 def fitting_tiles(

@@ -212,9 +212,9 @@ def open_sky(given: OpticalInput, sensor: SensorRadiometry, grid: Georeference, 
             "it (gdal_edit.py -a_srs EPSG:... -a_ullr ...)."
         )
     nodata = sensor.nodata if given.nodata is None else given.nodata
-    told = sensor.model_copy(update={"gsd_m": grid.gsd_m, "nodata": nodata})
+    declared = sensor.model_copy(update={"gsd_m": grid.gsd_m, "nodata": nodata})
     with ExitStack() as stack:
-        sheets = [_held(path, told, stack) for path in given.files]
+        sheets = [_held(path, declared, stack) for path in given.files]
         layers = [Layer(image, image.source.georeference, grid) for image in sheets]
         clouds = None
         if given.clouds is not None:

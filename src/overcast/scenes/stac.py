@@ -42,7 +42,7 @@ _VECTOR_TYPES = {
 
 @dataclass(frozen=True)
 class ItemFacts:
-    """What an item tells."""
+    """What an item contains."""
 
     scene: tuple[Path, ...]
     grid: Georeference

@@ -54,7 +54,7 @@ class CityOptions(Section):
 
 
 class RoofChoice(StrEnum):
-    """Roofs of given footprints whose file tells none."""
+    """Roofs of given footprints whose file has none."""
 
     SIZE = "size"
     """Gabled for compact, nearly rectangular footprints up to 220 m2, else flat."""
@@ -78,7 +78,7 @@ class FootprintOptions(Section):
     default_height_m: float | None = Field(default=None, gt=0, le=900)
     """Height of buildings without a usable one; by default the median of the others."""
     roofs: RoofChoice = RoofChoice.SIZE
-    """Roofs that the file does not tell."""
+    """Roofs that the file does not describe."""
     keep_empty: bool = False
     """Places and chips without a building are written as well."""
     turn_deg: float = Field(default=0.0, ge=-360, le=360)

@@ -27,7 +27,7 @@ class TileCache:
         self._turns = threading.BoundedSemaphore((os.cpu_count() or 1) + 1)
 
     def get(self, key: Hashable, make: Callable[[], tuple[bytes, str]]) -> tuple[bytes, str]:
-        """The content and its kind for a key; an error of `make` is passed on and not remembered."""
+        """The content and its kind for a key; an error of `make` is raised and not remembered."""
         with self._lock:
             if key in self._entries:
                 self._entries.move_to_end(key)

@@ -34,7 +34,7 @@ from overcast.reading.records import explained_detail, location
 from overcast.section import Section
 
 LISTED_ERRORS, LISTED_LENGTH = 4, 240
-"""How many errors of a description are told at once, and characters that they may take together."""
+"""How many errors of a description are reported at once, and characters that they may take together."""
 DESCRIPTION_NAME = "dataset.yaml"
 RASTER_ENDINGS = frozenset({".tif", ".tiff", ".png"})
 VECTOR_ENDINGS = frozenset({".geojson", ".gpkg", ".json"})

@@ -37,7 +37,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A file with its role, as far as name and header tell."""
+    """A file with its role, as far as name and header say."""
 
     path: Path
     role: Role

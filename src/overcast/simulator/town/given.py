@@ -32,7 +32,7 @@ Shapes = NDArray[np.object_]
 
 @dataclass(frozen=True)
 class GivenBuilding:
-    """A footprint with a height, and a roof where the file tells."""
+    """A footprint with a height, and a roof where the file has one."""
 
     outline: shapely.Polygon
     height_m: float
