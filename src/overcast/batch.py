@@ -122,7 +122,7 @@ class Batch:
         return batch if holds.labelled else replace(batch, label=None, targets=None, instances=None)
 
     def without(self, modality: Modality) -> Batch:
-        """The same batch with one modality missing."""
+        """This batch with one modality missing."""
         if modality is Modality.SAR:
             return replace(self, sar=None, sar_valid=None)
         return replace(self, optical=None, optical_valid=None)

@@ -27,11 +27,11 @@ class ModelContract:
     """The pixels that a model for one sensor understands."""
 
     name: str
-    """Of its folder, or of the run that it is a result of."""
+    """Name of the bundle's folder, or of the run that it is a result of."""
     sensor: SensorRadiometry
     statistics: BandStatistics
     sha256: str
-    """Of the weights."""
+    """SHA-256 of the weights."""
 
     @property
     def identity(self) -> str:

@@ -27,11 +27,11 @@ class Target(StrEnum):
     """What a logit says of a pixel."""
 
     FOOTPRINT = "footprint"
-    """It belongs to the class."""
+    """The pixel belongs to the class."""
     EDGE = "edge"
-    """It belongs to the class and lies near the border of its building."""
+    """The pixel belongs to the class and lies near the border of its building."""
     CONTACT = "contact"
-    """It lies near two or more different buildings."""
+    """The pixel lies near two or more different buildings."""
 
 
 class Targets(Section):

@@ -34,7 +34,7 @@ class SeedEstimate:
     highest: float
     seeds: int
     interval: Interval | None
-    """Of the mean, over places; None with fewer than two. An end of a ratio's may be infinite: it is open."""
+    """Interval of the mean, over places; None with fewer than two. An infinite end of a ratio's is open."""
     undefined: float = 0.0
     """Share of the resamples that leave a ratio undefined: its denominator is not above 0."""
 

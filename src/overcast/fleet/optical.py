@@ -11,7 +11,7 @@ from overcast.raster.addresses import address, file_name, is_remote
 from overcast.scenes.sky import OpticalInput
 
 ENDINGS = (*RASTERS, ".vrt")
-"""Of the images in a folder, the first that is there."""
+"""Endings of the images in a folder; the first that is there counts."""
 
 
 def optical_of(spec: SceneSpec, given: OpticalInput | None) -> OpticalInput | None:

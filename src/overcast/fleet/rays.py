@@ -27,7 +27,7 @@ class Workers:
     count: int
     """Workers of a cluster on this machine."""
     address: str | None
-    """Of a cluster that runs: `auto`, or host:port; None for one on this machine, which ends with the command."""
+    """Address of a running cluster: `auto`, or host:port; None for one on this machine, which ends with the command."""
     threads: int
     """CPU threads, and cores asked for, of each worker."""
     gpus: int
@@ -90,7 +90,7 @@ def _pass_on(done: Future[Outcome], answer: Future[Outcome], task: BlockTask) ->
 
 
 _WORKERS: dict[str, BlockWorker] = {}
-"""Of this worker process, by command: Ray keeps processes from task to task."""
+"""Workers of this process, by command: Ray keeps processes from task to task."""
 
 
 def _compute(model: list[Any], key: str, task: BlockTask) -> Outcome:

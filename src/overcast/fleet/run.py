@@ -60,7 +60,7 @@ class FleetSummary:
     """Reason by scene."""
     footprints: int
     km2: float
-    """Of the scenes mapped now."""
+    """Square kilometres of the scenes mapped now."""
     valid_km2: float
     elapsed_s: float
     outside: tuple[str, ...] = ()

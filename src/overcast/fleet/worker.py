@@ -42,11 +42,11 @@ class BlockTask:
     encoding: Encoding
     tile_row: int
     threads: int
-    """Of the network: another number would change the last bits."""
+    """Threads of the network: another number would change the last bits."""
     title: str
     """Names the scene's output in errors."""
     version: str = __version__
-    """Of Overcast where the task was made."""
+    """Version of Overcast where the task was made."""
     optical: OpticalInput | None = None
     """The optical image beside the scene."""
     ground: Ground | None = None

@@ -80,7 +80,7 @@ class Matching:
     """Who found whom."""
 
     matches: tuple[Match, ...]
-    """By falling confidence of the prediction."""
+    """Matches by falling confidence of the prediction."""
     predictions: tuple[int, ...]
     """Indices of the predictions that count (large enough), by falling confidence."""
     truths: tuple[int, ...]

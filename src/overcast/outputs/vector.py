@@ -192,7 +192,7 @@ def _record_batch(portion: Footprints, origin: Origin, schema: pa.Schema) -> pa.
 
 
 def _provenance(portion: Footprints) -> pa.Array:
-    """Of footprints that rest on the radar, and on an optical image where that shows any of them."""
+    """Provenance of footprints that rest on the radar, and on an optical image where that shows any of them."""
     return pa.array(np.where(portion.optical_share > 0, BOTH_SENSORS, Modality.SAR.value).tolist(), pa.string())
 
 

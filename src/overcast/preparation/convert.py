@@ -38,7 +38,7 @@ class Conversion:
         return self.target is not Unit.DIGITAL_NUMBER
 
     def brighter(self, by_db: float) -> Conversion:
-        """The same with all power raised by `by_db`."""
+        """This conversion with all power raised by `by_db`."""
         return replace(self, factor_db=self.factor_db - by_db)
 
     def to_power(self, values: Values) -> Power:

@@ -151,7 +151,7 @@ def _in_memory(table: geopandas.GeoDataFrame) -> bytes:
 
 
 def read_shapes(path: Path, layer: str | None = None, where: str | None = None) -> geopandas.GeoDataFrame:
-    """As `read_table`; raises InputError where the file has no geometry too."""
+    """Read a table with geometry; raises InputError as `read_table` does, and where the file has no geometry."""
     table = read_table(path, layer, where=where)
     if not isinstance(table, geopandas.GeoDataFrame):
         raise InputError(f"{path} holds no geometry: give a layer of polygons.")

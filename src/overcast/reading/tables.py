@@ -20,7 +20,7 @@ class Row:
     """A row of a table with named columns."""
 
     line: int
-    """Of the file, from 1."""
+    """Line in the file, from 1."""
     cells: dict[str, str]
     """Text by column; empty where the row is too short."""
 

@@ -19,7 +19,7 @@ _TASK, _RESULT = "task.pickle", "result.pickle"
 
 
 def exported_apart(network: nn.Module, shape: TileShape, *, keep: bool) -> bytes:
-    """As `exported`, by a process that ends afterwards: the exporter and its libraries hold 0.3 GB until then.
+    """Export in a process that ends afterwards, as the exporter and its libraries hold 0.3 GB until then.
 
     A network that cannot be sent there, or a process that cannot be started, is no error: the export is made here.
     Raises RuntimeUnavailableError where the network cannot be exported.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 LARGEST_BYTES = 2**30
-"""Of all exports that are kept; those used longest ago go first."""
+"""Largest size of all exports that are kept; those whose last use is longest ago are deleted first."""
 _ENDING = ".onnx"
 
 

@@ -21,7 +21,7 @@ EXPORT_PAYS_PIXELS = 10_000_000
 """Smaller scenes run eagerly under `auto`: the export takes longer than it saves. Counts no cache, so that a scene
 gives the same bits whatever ran before."""
 COMPILING_PAYS_PIXELS = 2_000_000_000
-"""The same for torch.compile on a GPU."""
+"""Under `auto`, a GPU runs smaller scenes eagerly: compiling takes longer than it saves."""
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Block:
     size: int
     """Bytes of the file."""
     sha256: str | None
-    """Of the file."""
+    """Checksum of the file."""
     tiles: int
     """Tiles that went through the network."""
     computed: int

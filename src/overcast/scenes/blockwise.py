@@ -26,7 +26,7 @@ from overcast.scenes.tiles import ScenePlan
 from overcast.scenes.work import Facts, WorkFolder
 
 FORMAT = 5
-"""Of blocks; raised when they can no longer be read, or when the same request computes other bits."""
+"""Version of the blocks; raised when they can no longer be read, or when the same request computes other bits."""
 
 
 def request_facts(job: Job, scene: Identities, grid: Georeference, *, turn: Turn) -> Facts:
@@ -78,7 +78,7 @@ class SceneWork:
 
     job: Job
     grid: Georeference
-    """Of the scene as it is stored."""
+    """Grid of the scene as it is stored."""
     source: RasterSource
     """Turned, where the scene is mirrored or was seen from the other side."""
     turn: Turn

@@ -45,7 +45,7 @@ class SceneOptions:
     precision: Precision = Precision.FP32
     """AUTO, which `predict_file` settles, is nothing that can be computed in."""
     device: str = "cpu"
-    """As PyTorch names it; `auto`, which `predict_file` settles, is a GPU where there is one."""
+    """Device as PyTorch names it; `auto`, which `predict_file` settles, is a GPU where there is one."""
     runtime: Runtime = Runtime.EAGER
     """What `predict_file` runs the network on; a network given to `predict_scene` runs as it is."""
     keep_exports: bool = True

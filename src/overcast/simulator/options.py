@@ -154,7 +154,7 @@ class SarOptions(Section):
     hv_crosstalk_db: float = Field(default=-20.0, ge=-80, le=0)
     """Leakage of the co-polar channels into HV, relative to their mean power; -80 is none."""
     vh_crosstalk_db: float = Field(default=-24.0, ge=-80, le=0)
-    """The same into VH."""
+    """Crosstalk of HH and VV into VH."""
     gain_drift_db: float = Field(default=4.0, ge=0, le=10)
     """Deviation of the gain between strips (places), one value for all channels plus half of it per channel."""
     cross_drift_db: float = Field(default=4.0, ge=0, le=10)
@@ -181,7 +181,7 @@ class SimulationOptions(Section):
     name: str = Field(default="simulated city", min_length=1)
     """Name written into dataset.yaml."""
     seed: int = Field(default=0, ge=0)
-    """The same seed and options give the same bytes."""
+    """Seed of everything that is drawn: the same seed and options give the same bytes."""
     places: int = Field(default=12, ge=0, le=100_000)
     """Places that are cut into chips, each on its own ground."""
     place_m: float = Field(default=512.0, gt=0, le=20_000)
@@ -208,7 +208,7 @@ class SimulationOptions(Section):
 
     @property
     def band_names(self) -> tuple[str, ...]:
-        """Of the radar images of all places: one that is HH in some places and VV in others is `HH|VV`."""
+        """Bands of the radar images of all places: one that is HH in some places and VV in others is `HH|VV`."""
         return (self.variety and self.variety.band_names) or self.sar.polarisations
 
     @property

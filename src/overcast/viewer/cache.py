@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 TILE_CACHE_BYTES = 96 * 2**20
-"""Of all tiles together."""
+"""Size of all tiles together."""
 _OVERHEAD_BYTES = 400
 """What an entry takes beside its content, so that empty tiles are bounded too."""
 

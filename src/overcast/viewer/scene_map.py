@@ -27,7 +27,7 @@ from overcast.viewer.stretch import Stretch, photo_stretch, picture, probability
 from overcast.viewer.vector_tiles import RowValues, vector_tile
 
 MOST_BANDS = 12
-"""Of a scene that can be chosen."""
+"""Largest number of bands of a scene that can be chosen."""
 COLOUR = 0
 """Number by which the page asks for three bands as red, green and blue."""
 
@@ -57,7 +57,7 @@ class Picture:
     bands: tuple[int, ...]
     """Bands that the stretch knows, from 1."""
     names: tuple[str, ...]
-    """Of all bands of the file."""
+    """Names of all bands of the file."""
     unit: Unit | None = None
 
     def choice(self, band: int) -> tuple[int, ...]:

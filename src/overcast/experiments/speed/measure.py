@@ -62,11 +62,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Seconds:
-    """Of the same work."""
+    """Elapsed and processor time of the same work."""
 
     elapsed: float
     processor: float
-    """Of all threads of the process: the one to trust where other work shares the machine."""
+    """Time of all threads of the process: the one to trust where other work shares the machine."""
 
 
 @dataclass(frozen=True)

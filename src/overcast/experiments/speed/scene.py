@@ -59,7 +59,7 @@ class Request:
     footprints: bool = False
     seed: int = 0
     storage: Storage = Storage.DEFLATE
-    """Of the scene's file."""
+    """Compression of the scene's file."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Agreement:
     """A probability raster against that of the reference and against the truth."""
 
     iou: float | None
-    """With the truth at probability 0.5, in 0..1; None for a scene of noise."""
+    """IoU with the truth at probability 0.5, in 0..1; None for a scene of noise."""
     differing: float
     """Share of the valid pixels that are building in one and not in the other."""
     largest: float
@@ -94,7 +94,7 @@ class Bench:
     km2: float
     """Area of the scene at the model's ground sampling distance."""
     gsd_m: float
-    """Of the scene."""
+    """Pixel size of the scene in metres."""
     computed: float
     """Pixels that pass the network over pixels of the scene: what the overlap of tiles costs."""
     rows: tuple[Row, ...]
