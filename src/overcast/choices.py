@@ -87,7 +87,7 @@ class Mixing(StrEnum):
     CHOICE = "choice"
     """Logits from both sensors where the optical image has data, from SAR alone elsewhere."""
     BLEND = "blend"
-    """The same logits, passing over into each other along the border."""
+    """The same logits, blended into each other along the border."""
     FEATURES = "features"
     """Optical and hallucinated features mixed at every scale before they are fused; logits as in `blend`."""
 

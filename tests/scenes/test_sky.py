@@ -167,7 +167,7 @@ def test_tiled_is_untiled(made: Made, tmp_path: Path) -> None:
 
 
 def test_another_system_and_pixel_size_in_several_sheets_with_a_mask(made: Made, tmp_path: Path) -> None:
-    """Coarser sheets in degrees; the mask of clouds has pixels of its own."""
+    """Coarser sheets in degrees; the cloud mask has pixels of its own."""
     grid = Georeference(*SIZE, GRID, CRS)
     left, bottom, right, top = rasterio.warp.transform_bounds(CRS, "EPSG:4326", *grid.extent)
     height, width = 160, 300
@@ -384,7 +384,7 @@ def test_from_python(cmhcl_run: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(part.probability, plain.probability[20:60, 10:90])
     with pytest.raises(BundleError, match="has no optical branch"):
         oc.predict(scene, cmhcl_run / "bundle", optical=image, **about)
-    with pytest.raises(ConfigError, match="no mask of clouds"):
+    with pytest.raises(ConfigError, match="no cloud mask"):
         oc.predict(scene, cmhcl_run, optical=oc.Optical(image, cloud_values=[1]), **about)
 
 

@@ -1,7 +1,7 @@
 """What a segmentation head may learn beside the footprint: edges of buildings, and contacts between them.
 
 The strong recipe of SpaceNet 6: its winners trained footprint, edge and contact together, the edge a band inside each
-footprint, the contact where two buildings come close, and cut touching buildings apart along both.
+footprint, the contact where two buildings come close, and separate touching buildings along both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Figures over several training runs of one method: mean over seeds, interval over places, both kept apart.
+"""Figures over several training runs of one method: mean over seeds, interval over places, both kept separate.
 
 A seed changes the weights, a place changes the ground; each has its own spread. The interval resamples places, the same
 draw for every seed and every method that is compared; the spread over seeds is shown beside it as minimum and maximum.

@@ -18,7 +18,7 @@ def optical_of(spec: SceneSpec, given: OpticalInput | None) -> OpticalInput | No
     """The optical image of a scene.
 
     A folder holds one for each scene, under the name of the scene's first file; a scene without one is mapped from SAR
-    alone. Files are sheets of one image that all scenes share. The mask of clouds is a file or a folder likewise.
+    alone. Files are sheets of one image that all scenes share. The cloud mask is a file or a folder likewise.
     """
     if given is None:
         return None

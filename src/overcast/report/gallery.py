@@ -47,7 +47,7 @@ class ChipView:
     """SAR, optical where there is one, truth."""
     lead: Prediction
     """Prediction of the leading result."""
-    rivals: tuple[Prediction, ...]
+    baselines: tuple[Prediction, ...]
     """Predictions of the other results that were given the same."""
     others: tuple[Prediction, ...]
     """Predictions of the results that were given something else."""

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from overcast.arithmetic import Precision
-from overcast.runtime.apart import exported_apart
 from overcast.runtime.int8 import Tiles, points_lost, ranges_of, require_small
 from overcast.runtime.network import ExportedNetwork
 from overcast.runtime.onnx_export import Floats
 from overcast.runtime.options import RuntimeOptions, TileShape
+from overcast.runtime.subprocess_export import exported_in_subprocess
 
 
 def fitted(
@@ -33,7 +33,7 @@ def fitted(
         RuntimeUnavailableError: The runtime cannot run the network.
     """
     shape = TileShape(1, *tiles.values.shape[1:])
-    ranges = ranges_of(exported_apart(network, shape, keep=options.keep_exports), tiles.fitting)
+    ranges = ranges_of(exported_in_subprocess(network, shape, keep=options.keep_exports), tiles.fitting)
     made = ExportedNetwork(network, options, ranges)
     exact = ExportedNetwork(network, replace(options, precision=Precision.FP32))
     values, valid = tiles.judging

@@ -65,10 +65,10 @@ def optical_input(
 ) -> OpticalInput | None:
     """What is given beside a scene, by names or addresses; None where nothing is.
 
-    Raises ConfigError where a mask of clouds, its values or nodata are given without an image or a mask.
+    Raises ConfigError where a cloud mask, its values or nodata are given without an image or a mask.
     """
     if cloud_values is not None and clouds is None:
-        raise ConfigError("values that mean cloud are given, but no mask of clouds; name it.")
+        raise ConfigError("values that mean cloud are given, but no cloud mask; name it.")
     if not files:
         if clouds is not None or nodata is not None:
             raise ConfigError("clouds or nodata of an optical image are given, but no optical image; name it.")

@@ -86,7 +86,7 @@ def compare(predicted: Path, reference: Path) -> Differences:
     )
 
 
-def compare_apart(predicted: Path, reference: Path) -> Differences:
+def compare_in_subprocess(predicted: Path, reference: Path) -> Differences:
     """Run `compare` in a process of its own: its memory is freed with it, and tiles are drawn meanwhile."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(compare, predicted, reference).result()

@@ -19,7 +19,7 @@ from overcast.raster.radiometry import SensorRadiometry
 from overcast.raster.units import Unit
 from overcast.scenes.declare import declared_in
 from overcast.viewer.answers import RequestError
-from overcast.viewer.differences import NEVER_MISSED, SMALL, Differences, compare_apart
+from overcast.viewer.differences import NEVER_MISSED, SMALL, Differences, compare_in_subprocess
 from overcast.viewer.mercator import Bounds, Projection, Tile
 from overcast.viewer.rasters import Raster
 from overcast.viewer.shapes import Shapes, open_shapes
@@ -260,6 +260,6 @@ def _photo(path: Path, virtual: bool) -> Picture:
 
 def _begun(predicted: Path, reference: Path) -> Future[Differences]:
     with_thread = ThreadPoolExecutor(1, thread_name_prefix="comparison")
-    future = with_thread.submit(compare_apart, predicted, reference)
+    future = with_thread.submit(compare_in_subprocess, predicted, reference)
     with_thread.shutdown(wait=False)
     return future

@@ -1,4 +1,4 @@
-"""How far SAR, optical image and footprints of a place lie apart, by correlation of their edges."""
+"""Offsets between SAR, optical image and footprints of a place, by correlation of their edges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's own footprints: any vector file or CityJSON, in metres, valid, apart, with heights; repairs are counted."""
+"""A user's own footprints: any vector file or CityJSON, in metres, valid, without overlaps, with heights."""
 
 from __future__ import annotations
 
