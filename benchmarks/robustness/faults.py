@@ -381,7 +381,7 @@ def make_tasks(root: Path, tmp: Path, scenes: int, seed: int) -> dict[str, Task]
 def rows(root: Path, names: Sequence[str]) -> dict[str, int]:
     """Rows of tiles by scene."""
     options = SceneOptions(tile=TILE)
-    return {name: plan_scene(open_grid(root / f"{name}.tif"), options).strip_count for name in names}
+    return {name: plan_scene(open_grid(root / f"{name}.tif"), options).tile_row_count for name in names}
 
 
 def arguments() -> argparse.Namespace:

@@ -164,7 +164,7 @@ def _missing(record: Record, chunk: Chunk) -> bool:
 
 
 def chosen(name: str) -> tuple[Surface, ...]:
-    """The surfaces of a name: all, or those whose names begin with it, or with one of several apart by commas."""
+    """The surfaces of a name: all, or those whose names begin with it, or with one of several separated by commas."""
     starts = tuple("" if start == "all" else start.strip().lower() for start in name.split(","))
     found = tuple(surface for surface in SURFACES if surface.name.lower().startswith(starts))
     if not found:
@@ -182,7 +182,7 @@ def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--surface", default="all", help="a name, its beginning, several of them apart by commas, or all"
+        "--surface", default="all", help="a name, its beginning, several of them separated by commas, or all"
     )
     parser.add_argument("--cases", type=at_least(1), default=1000, help="in all, spread evenly over the surfaces")
     parser.add_argument("--seed", type=at_least(0), default=0)

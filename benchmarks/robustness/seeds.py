@@ -439,12 +439,12 @@ def _scratch(folder: Path) -> Path:
     """The hidden folder of a run that was killed with three blocks done."""
     hidden = folder / ".o.tif.partial"
     blocks, lines = hidden / "blocks", []
-    for strip in range(3):
-        content = f"block {strip}".encode() * 20
-        _text(blocks / f"row-{strip}.block", content)
+    for tile_row in range(3):
+        content = f"block {tile_row}".encode() * 20
+        _text(blocks / f"row-{tile_row}.block", content)
         entry = {
-            "strip": strip,
-            "name": f"row-{strip}.block",
+            "tile_row": tile_row,
+            "name": f"row-{tile_row}.block",
             "size": len(content),
             "sha256": hashlib.sha256(content).hexdigest(),
         }

@@ -39,7 +39,7 @@ class Capabilities:
     gpu: bool = False
     """PyTorch finds a GPU."""
     gpu_bf16: bool = False
-    """It computes bfloat16 itself."""
+    """Whether the GPU computes bfloat16 natively."""
 
     def native_bf16(self, device: str) -> bool:
         """Whether a device computes bfloat16 itself; False for kinds that are not known."""
@@ -48,7 +48,7 @@ class Capabilities:
 
 
 def capabilities() -> Capabilities:
-    """Those of this machine, as far as ONEDNN_MAX_CPU_ISA and ATEN_CPU_CAPABILITY let PyTorch use them."""
+    """Capabilities of this machine, as far as ONEDNN_MAX_CPU_ISA and ATEN_CPU_CAPABILITY let PyTorch use them."""
     import torch
 
     has = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # noqa: SLF001  # no public name

@@ -86,7 +86,7 @@ class Batch:
     targets: Tensor | None = None
     """(B, T, H, W) uint8: 1 where edge or contact hold, else 0; None where they are not learnt."""
     instances: Tensor | None = None
-    """(B, H, W) int32: number of each pixel's true building, 0 for none; None where they are not told apart."""
+    """(B, H, W) int32: number of each pixel's true building, 0 for none; None where buildings are not separated."""
 
     def require(
         self, name: Literal["sar", "sar_valid", "optical", "optical_valid", "label", "targets", "instances"]
@@ -122,7 +122,7 @@ class Batch:
         return batch if holds.labelled else replace(batch, label=None, targets=None, instances=None)
 
     def without(self, modality: Modality) -> Batch:
-        """The same batch with one modality missing."""
+        """This batch with one modality missing."""
         if modality is Modality.SAR:
             return replace(self, sar=None, sar_valid=None)
         return replace(self, optical=None, optical_valid=None)

@@ -16,7 +16,7 @@ class SimulationPreset(StrEnum):
     SPACENET6 = "spacenet6"
     """0.5 m, X band, four polarisations, the value range of SpaceNet 6."""
     DEMO = "demo"
-    """The same sensor at 1 m on small places: minutes on two cores."""
+    """The sensor of `spacenet6` at 1 m on small places: minutes on two cores."""
     GF3 = "gf3"
     """1 m, C band, HH alone, calibrated sigma nought in dB: GaoFen-3 in spotlight mode."""
     SENTINEL1 = "sentinel1"
@@ -38,7 +38,7 @@ class Tta(StrEnum):
     FLIP = "flip"
     """The image and its flip along the flight direction."""
     FULL = "full"
-    """The same at three scales: 0.8, 1 and 1.25."""
+    """Flipped along the flight direction, at three scales: 0.8, 1 and 1.25."""
 
 
 class Separation(StrEnum):
@@ -87,7 +87,7 @@ class Mixing(StrEnum):
     CHOICE = "choice"
     """Logits from both sensors where the optical image has data, from SAR alone elsewhere."""
     BLEND = "blend"
-    """The same logits, passing over into each other along the border."""
+    """The same logits, blended into each other along the border."""
     FEATURES = "features"
     """Optical and hallucinated features mixed at every scale before they are fused; logits as in `blend`."""
 
@@ -96,7 +96,7 @@ class MixingChoice(StrEnum):
     """`Mixing` where a user chooses it."""
 
     AUTO = "auto"
-    """As is best for what there is."""
+    """The best choice for the scene and the model."""
     CHOICE = "choice"
     BLEND = "blend"
     FEATURES = "features"
@@ -138,6 +138,6 @@ class WeightStorage(StrEnum):
     """How matrices and kernels lie in the file of weights; what computes with them has a precision of its own."""
 
     FLOAT32 = "float32"
-    """As they were trained."""
+    """Weights in float32, as they were trained."""
     FLOAT16 = "float16"
     """Rounded to half precision: half the size. Vectors (batch statistics, biases) stay in float32."""

@@ -24,10 +24,10 @@ LOOK_S = 2.5
 
 
 class Update(Protocol):
-    """Tells how far the work is."""
+    """Shows how far the work is."""
 
     def __call__(self, done: float, total: float, stage: str = ..., note: str = ...) -> None:
-        """`done` of `total` units of a stage; what was done when it is first told of does not count for the rate."""
+        """`done` of `total` units of a stage; what was done before its first report does not count for the rate."""
         ...
 
 
@@ -40,32 +40,32 @@ class State:
     done: float = 0.0
     total: float = 0.0
     first: float = 0.0
-    """Of `done`, when the stage was first told of."""
+    """`done` at the first report of the stage."""
     begun_s: float = 0.0
     note: str = ""
     """What the work says itself, for example its loss."""
 
     def rate(self, now_s: float) -> float:
-        """Units per second since the stage was first told of."""
+        """Units per second since the first report of the stage."""
         return (self.done - self.first) / (now_s - self.begun_s) if now_s > self.begun_s else 0.0
 
     def line(self, now_s: float) -> str:
         """For people.
 
         >>> State("mapping", "km²", 3, 9, first=1, begun_s=10, note="row 2").line(14)
-        'mapping: 3/9 km², row 2, 0.5 km²/s, 0:00:04 passed, about 0:00:12 left'
+        'mapping: 3/9 km², row 2, 0.5 km²/s, 0:00:04 elapsed, about 0:00:12 left'
         """
         parts = [f"{self.done:.5g}/{self.total:.5g} {self.unit}"] if self.total else []
         rate = self.rate(now_s)
         parts += [part for part in (self.note, f"{rate:.3g} {self.unit}/s" if rate else "") if part]
-        parts.append(f"{timedelta(seconds=round(now_s - self.begun_s))} passed")
+        parts.append(f"{timedelta(seconds=round(now_s - self.begun_s))} elapsed")
         if rate and self.total > self.done:
             parts.append(f"about {timedelta(seconds=round((self.total - self.done) / rate))} left")
         return f"{self.stage}: {', '.join(parts)}"
 
 
 class Lines:
-    """The newest state of some work, told as a line where the last one is `EVERY_S` old."""
+    """The newest state of some work, printed as a line once the last one is `EVERY_S` old."""
 
     def __init__(self, say: Callable[[str], None], state: State, clock: Callable[[], float] = monotonic) -> None:
         self._say, self._clock, self._lock = say, clock, threading.Lock()

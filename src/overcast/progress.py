@@ -33,7 +33,7 @@ class Progress:
     resumed: float = 0.0
     """Part of `done` that an earlier run did; it says nothing about the rate."""
     note: str = ""
-    """A sentence for the user, told once."""
+    """A sentence for the user, shown once."""
 
     @property
     def rate(self) -> float:

@@ -326,6 +326,6 @@ def test_optical_and_sar_on_different_grids_offers_the_command(damaged: Path, tm
 def test_time_left_is_that_of_the_stage() -> None:
     times = iter([0.0, 10.0, 20.0, 120.0])
     pace = Pace(lambda: next(times))
-    assert pace.after_one("trials", 1) == "0:00:10 passed, about 0:00:10 left for the trials"
-    assert pace.after_one("trials", 0) == "0:00:20 passed"
-    assert pace.after_one("runs", 3) == "0:02:00 passed, about 0:05:00 left for the runs"
+    assert pace.after_one("trials", 1) == "0:00:10 elapsed, about 0:00:10 left for the trials"
+    assert pace.after_one("trials", 0) == "0:00:20 elapsed"
+    assert pace.after_one("runs", 3) == "0:02:00 elapsed, about 0:05:00 left for the runs"

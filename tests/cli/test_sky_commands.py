@@ -72,7 +72,7 @@ def test_an_area_is_prepared(scene: Path, tmp_path: Path) -> None:
         (["--area", "0,0,1,1"], "lies outside of"),
         (["--optical", "image.tif"], "has no optical branch"),
         (["--clouds", "mask.tif"], "no optical image"),
-        (["--optical", "image.tif", "--set", "cloud_values=[3]"], "no mask of clouds"),
+        (["--optical", "image.tif", "--set", "cloud_values=[3]"], "no cloud mask"),
         (["--optical", "image.tif", "--clouds", "m.tif", "--set", "cloud_values=[a]"], "valid integer"),
         (["--set", "mixing=blend"], "name it with --optical"),
     ],

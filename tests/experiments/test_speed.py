@@ -78,7 +78,7 @@ def test_auto_that_falls_back_says_why(
     assert told[0] == "computing in fp32 on cpu"
     assert told[1].startswith("getting the network ready on openvino")
     for line in (logged, told[3]):
-        assert line.startswith("openvino is passed over: the network cannot be exported")
+        assert line.startswith("openvino does not work here: the network cannot be exported")
     with pytest.raises(ConfigError, match="cannot be exported"):
         predict(tmp_path, path, bundle=moody, options=on(Runtime.OPENVINO))
 
@@ -173,7 +173,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Request:
 
 def test_bench_measures_compares_and_reports(bench: Request):
     told: list[Case] = []
-    found = bench_scene(bench, isolate=False, told=lambda row: told.append(row.case))
+    found = bench_scene(bench, isolate=False, on_row=lambda row: told.append(row.case))
     assert [row.case for row in found.rows] == told == list(cases(bench))
     eager, openvino, compiled = found.rows
     assert found.km2 == pytest.approx(130**2 * 0.25e-6)

@@ -240,7 +240,7 @@ def test_the_tiles_of_a_part_are_those_of_the_whole_with_their_weights() -> None
         np.testing.assert_array_equal(part.weights(index), whole.weights(whole.starts.index(start)))
     grid, options = Georeference(4000, 4000, Affine.identity(), None), SceneOptions(tile=1024)
     plan = plan_scene(grid, options, Ground(Window(900, 3990, 700, 10), None, (4000, 4000)))
-    assert (plan.strip_count, plan.tile_count, plan.pixels) == (2, 2, 7000)
+    assert (plan.tile_row_count, plan.tile_count, plan.pixels) == (2, 2, 7000)
 
 
 def test_the_mask_turns_with_the_scene() -> None:

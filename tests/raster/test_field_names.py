@@ -113,7 +113,7 @@ def test_a_folder_data_set_unpacked_twice_is_found(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("key;split\na;train\n", "apart by semicolons"), ("Key,Split\na,train\n", "'Key', 'Split'")],
+    [("key;split\na;train\n", "separated by semicolons"), ("Key,Split\na,train\n", "'Key', 'Split'")],
 )
 def test_tables_from_spreadsheets_are_explained(tmp_path, text, said):
     (tmp_path / "split.csv").write_text(text)

@@ -25,8 +25,7 @@ from where import IMPORTABLE
 
 from overcast.arithmetic import Precision, capabilities
 from overcast.errors import ConfigError
-from overcast.runtime import apart, cache, exports, prepare
-from overcast.runtime.apart import exported_apart
+from overcast.runtime import cache, exports, prepare, subprocess_export
 from overcast.runtime.cache import ExportCache, cache_folder
 from overcast.runtime.exports import exported
 from overcast.runtime.identity import export_key
@@ -35,6 +34,7 @@ from overcast.runtime.onnx_export import export_onnx, sealed
 from overcast.runtime.options import Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
 from overcast.runtime.resize import resized
 from overcast.runtime.sessions import open_session
+from overcast.runtime.subprocess_export import exported_in_subprocess
 from overcast.scenes.model import Tempered
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -242,19 +242,19 @@ def test_onnxruntime_reports_to_nobody(kept: Path):
 def test_large_networks_are_exported_by_a_process_of_their_own(fresh: Path, monkeypatch: pytest.MonkeyPatch):
     """Once it is kept, no process is started. What cannot be sent there is exported here."""
     network, here = edges(), exported(edges(), SMALL, keep=False)
-    assert exported_apart(network, SMALL, keep=False) == here
-    monkeypatch.setattr(apart, "APART_PARAMETERS", 0)
+    assert exported_in_subprocess(network, SMALL, keep=False) == here
+    monkeypatch.setattr(subprocess_export, "SUBPROCESS_PARAMETERS", 0)
     with monkeypatch.context() as patched:
-        patched.setattr(apart, "exported", lambda *_, **__: pytest.fail("exported here"))
-        assert exported_apart(network, SMALL, keep=False) == here
-        kept = exported_apart(network, SMALL, keep=True)
-        patched.setattr(apart.subprocess, "run", lambda *_, **__: pytest.fail("started again"))
-        assert exported_apart(network, SMALL, keep=True) == kept
+        patched.setattr(subprocess_export, "exported", lambda *_, **__: pytest.fail("exported here"))
+        assert exported_in_subprocess(network, SMALL, keep=False) == here
+        kept = exported_in_subprocess(network, SMALL, keep=True)
+        patched.setattr(subprocess_export.subprocess, "run", lambda *_, **__: pytest.fail("started again"))
+        assert exported_in_subprocess(network, SMALL, keep=True) == kept
 
     class Local(nn.Conv2d):
         """Cannot be pickled."""
 
-    assert exported_apart(Local(2, 1, 1).eval(), SMALL, keep=False)
+    assert exported_in_subprocess(Local(2, 1, 1).eval(), SMALL, keep=False)
 
 
 def test_export_names_no_folder_of_this_machine():
@@ -278,7 +278,7 @@ def test_auto_falls_back_and_says_why_in_one_line():
     ready = prepare.prepare(Moody(), SMALL, LARGE_SCENE, RuntimeOptions(Runtime.AUTO))
     assert ready.runtime is Runtime.EAGER
     assert ready.note is not None
-    assert ready.note.startswith("openvino is passed over: the network cannot be exported to ONNX (")
+    assert ready.note.startswith("openvino does not work here: the network cannot be exported to ONNX (")
     assert "\n" not in ready.note
     assert ready.network(tiles(SMALL)).shape == (1, 1, 32, 64)
 

@@ -38,10 +38,10 @@ from overcast.progress import Progress, ProgressStage
 from overcast.raster.sources import ArraySource
 from overcast.scenes import blockfile
 from overcast.scenes import predict as predict_module
-from overcast.scenes.blend import StripJoiner
+from overcast.scenes.blend import RowJoiner
 from overcast.scenes.blockfile import Block, BlockWriter, read_block
 from overcast.scenes.predict import PredictionSummary, predict_file
-from overcast.scenes.scene import SceneOptions, StripPredictor, plan_scene, predict_scene
+from overcast.scenes.scene import RowPredictor, SceneOptions, plan_scene, predict_scene
 from overcast.scenes.work import earlier_run, open_work, store_block
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -281,7 +281,14 @@ def test_work_for_another_request_is_not_used(scene: Path, in_child: Child, othe
 def damaged_lines(line: dict[str, object], folder: Path) -> list[object]:
     """What a journal may hold instead of a line."""
     outside = folder.parent / "row-000001.block"
-    changes = [{"strip": [1]}, {"strip": -1}, {"strip": True}, {"strip": "1"}, {"size": None}, {"tiles": "9"}]
+    changes = [
+        {"tile_row": [1]},
+        {"tile_row": -1},
+        {"tile_row": True},
+        {"tile_row": "1"},
+        {"size": None},
+        {"tiles": "9"},
+    ]
     changes += [{"computed": 1.5}, {"name": 5}, {"name": str(outside)}, {"name": "../row-000001.block"}, {"more": 1}]
     return [*({**line, **change} for change in changes), [1], None, 5, "text", {}]
 
@@ -474,16 +481,16 @@ def test_joined_blocks_are_the_single_pass(tmp_path_factory, height, width, tile
     whole, joined = Sink(height, width), Sink(height, width)
     expected = predict_scene(source, network, STATISTICS, options, whole)
     plan, blocks = plan_scene(source.georeference, options), dict[int, Block]()
-    predictor = StripPredictor(network, STATISTICS, options)
-    order = np.random.default_rng(seed).permutation(plan.strip_count).tolist()
+    predictor = RowPredictor(network, STATISTICS, options)
+    order = np.random.default_rng(seed).permutation(plan.tile_row_count).tolist()
     first, others = order[: len(order) // 3], sorted(order[len(order) // 3 :])
-    for strips in [*([strip] for strip in first), others]:
-        writer = BlockWriter(folder, plan, encoding, lambda block: blocks.update({block.strip: block}), "p.tif")
-        predictor.run(source, writer, strips, together=together)
-    joiner = StripJoiner(plan.rows, plan.cols, joined)
-    for strip in range(plan.strip_count):
-        assert blocks[strip].is_whole(folder)
-        read_block(folder, blocks[strip], plan, encoding, joiner)
+    for tile_rows in [*([tile_row] for tile_row in first), others]:
+        writer = BlockWriter(folder, plan, encoding, lambda block: blocks.update({block.tile_row: block}), "p.tif")
+        predictor.run(source, writer, tile_rows, together=together)
+    joiner = RowJoiner(plan.rows, plan.cols, joined)
+    for tile_row in range(plan.tile_row_count):
+        assert blocks[tile_row].is_whole(folder)
+        read_block(folder, blocks[tile_row], plan, encoding, joiner)
     assert np.array_equal(encode(joined.values, encoding), encode(whole.values, encoding), equal_nan=True)
     assert (joiner.tiles, joiner.computed_pixels) == (expected.tiles, expected.computed_pixels)
     assert joiner.valid_pixels == expected.valid_pixels

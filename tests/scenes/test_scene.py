@@ -187,7 +187,7 @@ def test_scene_without_data_never_runs_the_network():
     assert states[-1].done == states[-1].total == 70 * 50
 
 
-def test_strips_are_written_in_order_as_soon_as_they_are_finished():
+def test_tile_rows_are_written_in_order_as_soon_as_they_are_finished():
     values, sink, seen = speckle(200, 50), Sink(200, 50), []
     options = SceneOptions(**SMALL, queue_batches=1)
     predict_scene(
@@ -361,20 +361,21 @@ def test_impossible_options_are_refused(wrong):
         SceneOptions(**wrong)
 
 
-def test_strips_side_by_side_are_read_column_by_column():
+def test_tile_rows_side_by_side_are_read_column_by_column():
     source, plan = Endless(100, 80), plan_scene(Endless(100, 80).georeference, SceneOptions(**SMALL))
-    apart = list(tile_batches(source, STATISTICS, plan, range(plan.strip_count)))
+    apart = list(tile_batches(source, STATISTICS, plan, range(plan.tile_row_count)))
     source = Endless(100, 80)
     windows = []
     source.read = lambda window: windows.append(window) or Endless.read(source, window)
     found = list(tile_batches(source, STATISTICS, plan, [0, 1, 2, 4], together=2))
     rows, cols = plan.rows.starts, plan.cols.starts
-    expected = [(rows[strip], col) for group in ((0, 1), (2,), (4,)) for col in cols for strip in group]
+    expected = [(rows[tile_row], col) for group in ((0, 1), (2,), (4,)) for col in cols for tile_row in group]
     assert [(window.row, window.col) for window in windows] == expected
-    assert [batch.strip for batch in found if batch.last] == [0, 1, 2, 4]
-    assert found[-1].passed == 4 * len(cols)
-    for strip in (0, 1, 2, 4):
+    assert [batch.tile_row for batch in found if batch.last] == [0, 1, 2, 4]
+    assert found[-1].done == 4 * len(cols)
+    for tile_row in (0, 1, 2, 4):
         sides = [
-            [tile.values for batch in part if batch.strip == strip for tile in batch.tiles] for part in (apart, found)
+            [tile.values for batch in part if batch.tile_row == tile_row for tile in batch.tiles]
+            for part in (apart, found)
         ]
         np.testing.assert_array_equal(*sides)

@@ -31,12 +31,12 @@ from overcast.polygons.watershed import separate_by_boundaries
 from overcast.raster.grid import Window
 from overcast.raster.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
 from overcast.raster.sources import ArraySource
-from overcast.scenes.blend import StripJoiner
+from overcast.scenes.blend import RowJoiner
 from overcast.scenes.blockfile import Block, BlockWriter, read_block
 from overcast.scenes.job import Job
 from overcast.scenes.model import SceneModel
 from overcast.scenes.predict import PredictionSummary, PredictOptions, predict_file, run_job
-from overcast.scenes.scene import SceneOptions, StripPredictor, plan_scene, predict_scene
+from overcast.scenes.scene import RowPredictor, SceneOptions, plan_scene, predict_scene
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SENSOR = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, gsd_m=0.5, radar_side=RadarSide.NORTH, nodata=-99)
@@ -206,12 +206,12 @@ def test_each_map_is_what_it_is_alone(
     source = ArraySource(values, SENSOR)
     options = SceneOptions(tile=24, overlap=overlap, margin=2, multiple=1)
     plan, blocks = plan_scene(source.georeference, options), dict[int, Block]()
-    writer = BlockWriter(folder, plan, encoding, lambda block: blocks.update({block.strip: block}), "p.tif")
-    StripPredictor(Maps(seed), STATISTICS, options, channels=2).run(source, writer)
+    writer = BlockWriter(folder, plan, encoding, lambda block: blocks.update({block.tile_row: block}), "p.tif")
+    RowPredictor(Maps(seed), STATISTICS, options, channels=2).run(source, writer)
     joined = Memory(2, height, width)
-    joiner = StripJoiner(plan.rows, plan.cols, joined, channels=2)
-    for strip in range(plan.strip_count):
-        read_block(folder, blocks[strip], plan, encoding, joiner, channels=2)
+    joiner = RowJoiner(plan.rows, plan.cols, joined, channels=2)
+    for tile_row in range(plan.tile_row_count):
+        read_block(folder, blocks[tile_row], plan, encoding, joiner, channels=2)
     for at in (0, 1):
         alone = Memory(height, width)
         single = nn.Sequential(Maps(seed), One(at))

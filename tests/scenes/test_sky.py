@@ -167,7 +167,7 @@ def test_tiled_is_untiled(made: Made, tmp_path: Path) -> None:
 
 
 def test_another_system_and_pixel_size_in_several_sheets_with_a_mask(made: Made, tmp_path: Path) -> None:
-    """Coarser sheets in degrees; the mask of clouds has pixels of its own."""
+    """Coarser sheets in degrees; the cloud mask has pixels of its own."""
     grid = Georeference(*SIZE, GRID, CRS)
     left, bottom, right, top = rasterio.warp.transform_bounds(CRS, "EPSG:4326", *grid.extent)
     height, width = 160, 300
@@ -384,7 +384,7 @@ def test_from_python(cmhcl_run: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(part.probability, plain.probability[20:60, 10:90])
     with pytest.raises(BundleError, match="has no optical branch"):
         oc.predict(scene, cmhcl_run / "bundle", optical=image, **about)
-    with pytest.raises(ConfigError, match="no mask of clouds"):
+    with pytest.raises(ConfigError, match="no cloud mask"):
         oc.predict(scene, cmhcl_run, optical=oc.Optical(image, cloud_values=[1]), **about)
 
 
@@ -450,14 +450,14 @@ def test_a_worker_elsewhere_computes_the_same_block(made: Made, tmp_path: Path) 
     area = area_of((593010, 5749900, 593100, 5749970))
     kept: dict[str, bytes] = {}
 
-    def elsewhere(scene: SceneWork, strips: Sequence[int], passed: Callable[[int], None]) -> None:
+    def elsewhere(scene: SceneWork, tile_rows: Sequence[int], on_tiles: Callable[[int], None]) -> None:
         worker = BlockWorker(pickle.loads(pickle.dumps(model_of())))
-        for done, strip in enumerate(strips, 1):
-            task = pickle.loads(pickle.dumps(task_of(scene, strip, torch.get_num_threads())))
+        for done, tile_row in enumerate(tile_rows, 1):
+            task = pickle.loads(pickle.dumps(task_of(scene, tile_row, torch.get_num_threads())))
             outcome = worker.compute(task)
             assert isinstance(outcome, BlockResult)
             store_block(scene.work, outcome.block, outcome.content)
-            passed(done)
+            on_tiles(done)
 
     for name, compute in (("here", compute_here), ("elsewhere", elsewhere)):
         options = replace(OPTIONS, stac=False, area=area)

@@ -33,8 +33,8 @@ def test_lines_come_every_half_minute_also_without_news():
     moments = [100.0, *(moment for moment, _ in said)]
     assert max(later - former for former, later in pairwise(moments)) + LOOK_S <= 30
     assert len(said) == 299 // EVERY_S
-    assert said[0][1] == "mapping: 0:00:25 passed"
-    assert said[2][1] == "mapping: 19/80 km², 1 km²/s, 0:00:15 passed, about 0:01:01 left"
+    assert said[0][1] == "mapping: 0:00:25 elapsed"
+    assert said[2][1] == "mapping: 19/80 km², 1 km²/s, 0:00:15 elapsed, about 0:01:01 left"
 
 
 def test_a_stage_of_its_own_has_its_own_rate_and_what_was_done_before_does_not_count():
@@ -49,8 +49,8 @@ def test_a_stage_of_its_own_has_its_own_rate_and_what_was_done_before_does_not_c
     lines.update(5, 10, "validation")
     lines.look()
     assert said == [
-        "training: 530/1000 steps, loss 0.5000, 8.0 chips/s, 1 steps/s, 0:00:30 passed, about 0:07:50 left",
-        "validation: 5/10 steps, 0.167 steps/s, 0:00:30 passed, about 0:00:30 left",
+        "training: 530/1000 steps, loss 0.5000, 8.0 chips/s, 1 steps/s, 0:00:30 elapsed, about 0:07:50 left",
+        "validation: 5/10 steps, 0.167 steps/s, 0:00:30 elapsed, about 0:00:30 left",
     ]
 
 
@@ -76,7 +76,7 @@ def test_lines_in_a_file_and_a_bar_on_a_terminal(terminal: bool, monkeypatch: py
     said = written.getvalue()
     if terminal:
         assert "simulating" in said
-        assert not re.search(r"passed", said)
+        assert not re.search(r"elapsed", said)
     else:
-        assert said == "simulating: 1/4 places, 0:00:25 passed\n"
+        assert said == "simulating: 1/4 places, 0:00:25 elapsed\n"
     assert not [thread for thread in threading.enumerate() if thread.name == "life signs"]

@@ -27,7 +27,7 @@ def opened() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("overcast.viewer.scene_map.compare_apart", compare)  # a new process imports for seconds
+        patch.setattr("overcast.viewer.scene_map.compare_in_subprocess", compare)  # a new process imports for seconds
         shown = SceneMap("town", write_layers(tmp_path_factory.mktemp("layers")))
         with running(create_app(OneMap(shown), Access(), SETTINGS)) as asked:
             yield asked

@@ -98,7 +98,7 @@ def test_attributes_and_values_at_a_place(client: Client) -> None:
 def test_the_comparison_comes_when_it_is_ready_and_tiles_then_carry_it(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("overcast.viewer.scene_map.compare_apart", compare)  # a new process imports for seconds
+    monkeypatch.setattr("overcast.viewer.scene_map.compare_in_subprocess", compare)  # a new process imports for seconds
     for _ in range(600):
         answer = client.ask("/maps/scene/comparison")
         if answer.status != 202:

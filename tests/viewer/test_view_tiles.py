@@ -23,7 +23,7 @@ from overcast.errors import InputError
 from overcast.metrics.footprints import score_footprints
 from overcast.raster.units import Unit
 from overcast.viewer.cache import TileCache
-from overcast.viewer.differences import INVENTED, MATCHED, compare, compare_apart
+from overcast.viewer.differences import INVENTED, MATCHED, compare, compare_in_subprocess
 from overcast.viewer.mercator import HALF_M, Tile
 from overcast.viewer.mvt import EXTENT, TileShapes, encode_layer
 from overcast.viewer.rasters import Raster
@@ -220,11 +220,11 @@ def test_differences_at_every_threshold_are_those_of_score(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_a_process_of_its_own_finds_the_same(tmp_path: Path) -> None:
     files = write_layers(tmp_path)
-    apart = compare_apart(files.footprints, files.reference)
+    apart = compare_in_subprocess(files.footprints, files.reference)
     assert apart.curve == compare(files.footprints, files.reference).curve
     (tmp_path / "empty.geojson").write_text('{"type": "FeatureCollection", "features": []}', encoding="utf-8")
     with pytest.raises(InputError, match="holds no polygon"):
-        compare_apart(files.footprints, tmp_path / "empty.geojson")
+        compare_in_subprocess(files.footprints, tmp_path / "empty.geojson")
 
 
 def test_parts_of_a_multipolygon_speak_for_their_row(tmp_path: Path) -> None:

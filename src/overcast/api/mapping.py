@@ -65,7 +65,7 @@ def predict(  # noqa: PLR0913  # each is a word of the user's own
         area: The part to map: xmin, ymin, xmax, ymax in the scene's coordinates, the same as text with @lonlat behind
             it, or a file of polygons. Inside, every probability is that of the whole scene.
         optical: An optical image of the ground or its sheets, in any coordinate system and pixel size, or an `Optical`
-            with a mask of its clouds. The model must be a run folder or a full bundle. What the image does not show
+            with a cloud mask. The model must be a run folder or a full bundle. What the image does not show
             is mapped from SAR alone.
 
     Raises:

@@ -58,7 +58,7 @@ class Bundle:
 
     @property
     def name(self) -> str:
-        """Of its folder, or of the run that it is a result of."""
+        """Name of the bundle's folder, or of the run that it is a result of."""
         return contract.bundle_name(self.path)
 
     def probability(self, *images: NDArray[np.generic], nodata: float | None = None) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ LARGEST_RECORD_BYTES = 4 * 2**20
 INSTALLED = Path(__file__).parents[1] / "weights" / "buildings-simulated-1m"
 """The bundle that is installed with the package."""
 _OF_A_RUN = ("bundle", "full")
-"""Names of the bundles that every run has; the run's own name tells them apart."""
+"""Names of the bundles that every run has; the run's own name distinguishes them."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class ModelContract:
     """The pixels that a model for one sensor understands."""
 
     name: str
-    """Of its folder, or of the run that it is a result of."""
+    """Name of the bundle's folder, or of the run that it is a result of."""
     sensor: SensorRadiometry
     statistics: BandStatistics
     sha256: str
-    """Of the weights."""
+    """SHA-256 of the weights."""
 
     @property
     def identity(self) -> str:

@@ -35,9 +35,9 @@ class Parent(Section):
     """A model that a training started from or learned from."""
 
     name: str
-    """Of its folder."""
+    """Name of the parent's folder."""
     sha256: str
-    """Of its weights."""
+    """SHA-256 of the parent's weights."""
     licence: str
     taken: tuple[str, ...]
     """What was taken over or learned, in words."""
@@ -51,13 +51,13 @@ class BundleFacts(Section):
     radiometry: Radiometry
     """Bands, unit, ground sampling distance and radar side that the model was trained for."""
     statistics: Statistics
-    """Of the training pixels; inputs are standardised with them."""
+    """Statistics of the training pixels; inputs are standardised with them."""
     class_name: str
     data: TrainingData
     metrics: dict[str, dict[str, float]]
     """Subset and modalities, for example `validation sar`, to metric and value."""
     licence: str
-    """Of the weights: SPDX identifier or words."""
+    """Licence of the weights: SPDX identifier or words."""
     seed: int
     steps: int
     """Training steps behind these weights."""

@@ -84,13 +84,13 @@ def scene(
     )
     about, numbers = facts(request.threads), count(1)
 
-    def told(row: Row) -> None:
+    def print_row(row: Row) -> None:
         update(next(numbers), total)
         ERROR_CONSOLE.print(f"{row.case.name}: {row.failure or 'measured'}", highlight=False, soft_wrap=True)
 
     total = len(cases(request))
     with counting_bar("measuring", "runtimes") as update:
-        found = bench_scene(request, told=told)
+        found = bench_scene(request, on_row=print_row)
     if as_json:
         print_json(plain(found, about))
     else:

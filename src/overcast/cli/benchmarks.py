@@ -54,7 +54,7 @@ def benchmark(
         figures = ", ".join(f"{row.available.value} IoU {row.figures['iou']:.3f}" for row in outcome.rows)
         validation = "" if outcome.validation is None else f"validation IoU {outcome.validation:.3f}"
         said = outcome.error or figures or validation
-        told(done, jobs, "trials and runs")
+        update(done, jobs, "trials and runs")
         part = "runs" if job.trial is None else "trials"
         line = f"{done}/{jobs} {part}  {job.name}: {said}; {pace.after_one(part, jobs - done)}"
         ERROR_CONSOLE.print(line, highlight=False, soft_wrap=True)
@@ -63,7 +63,7 @@ def benchmark(
 
     with counting_bar("simulating", "places") as update:
         options = prepare_data(wanted, lambda name, done, total: update(done, total, name))
-    with counting_bar("trials and runs", "jobs") as told:
+    with counting_bar("trials and runs", "jobs") as update:
         finished = kept(wanted, output) if report_only else run_benchmark(wanted, output, options, workers, on_job)
     if not any(outcome.rows for _, outcome in finished.runs):
         raise InputError(f"no run in {output} has a result yet: run the benchmark without --report-only.")

@@ -26,7 +26,7 @@ def counting_bar(title: str, unit: str) -> AbstractContextManager[Update]:
 
 
 class Pace:
-    """Time passed and an estimate, for work that tells of its pieces line by line.
+    """Time elapsed and an estimate of the rest, for work that reports its pieces line by line.
 
     The pieces of one stage are taken to be equally long; what was done by an earlier call does not count.
     """
@@ -41,11 +41,11 @@ class Pace:
         if stage != self._stage:
             self._stage, self._done, self._stage_begun = stage, 0, self._last
         self._done, self._last = self._done + 1, self._clock()
-        passed = f"{timedelta(seconds=round(self._last - self._begun))} passed"
+        elapsed = f"{timedelta(seconds=round(self._last - self._begun))} elapsed"
         if not left:
-            return passed
+            return elapsed
         rest = (self._last - self._stage_begun) / self._done * left
-        return f"{passed}, about {timedelta(seconds=round(rest))} left for the {stage}"
+        return f"{elapsed}, about {timedelta(seconds=round(rest))} left for the {stage}"
 
 
 def print_json(value: Any) -> None:

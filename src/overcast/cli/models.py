@@ -82,7 +82,7 @@ def evaluate(
     ] = None,
     separate: Annotated[
         Separation | None,
-        typer.Option(help="Tell touching buildings apart by learnt edges and contacts. Default: as configured."),
+        typer.Option(help="Separate touching buildings by learnt edges and contacts. Default: as configured."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto: a GPU where there is one; or cpu, cuda ...")] = AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,

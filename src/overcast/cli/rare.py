@@ -42,7 +42,7 @@ class RareOptions(Section):
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of each process; null: as many as there are cores. Another number changes the last bits."""
     precision: Precision = Precision.AUTO
-    """Arithmetic of the network: auto (bf16 where processor or GPU compute it themselves), fp32 or bf16."""
+    """Arithmetic of the network: auto (bf16 where processor or GPU compute it natively), fp32, bf16 or int8."""
     runtime: Runtime = Runtime.AUTO
     """What runs the network: auto (the fastest that works, for large scenes), or one of docs/runtimes.md."""
     cache: bool = True
@@ -57,14 +57,14 @@ class RareOptions(Section):
     acquired: Annotated[datetime | None, BeforeValidator(moment)] = None
     """When the scene was taken, ISO 8601, UTC unless it says another zone; kept with the footprints."""
     cloud_values: tuple[int, ...] | None = None
-    """Values of the mask of clouds that hide the ground, for example [3, 8, 9, 10]; null: all but 0."""
+    """Values of the cloud mask that hide the ground, for example [3, 8, 9, 10]; null: all but 0."""
     optical_nodata: float | None = None
     """Value without data in the optical image."""
     mixing: MixingChoice = MixingChoice.AUTO
     """How both sensors become one map: blend, features or choice; auto: blend, which draws no border along clouds."""
     separate: Separate = Separate.AUTO
-    """Touching buildings as one footprint (off), or apart with shared walls (watershed); auto: apart where the model
-    has learnt the boundaries between them."""
+    """Touching buildings as one footprint (off), or separated by shared walls (watershed); auto: separated where the
+    model has learnt the boundaries between them."""
     strip_pixels: int = 2_000_000
     """Pixels whose outlines are drawn together; it bounds the memory and changes no footprint."""
     encoding: Encoding = Encoding.UINT8

@@ -1,4 +1,4 @@
-"""A part of the scene, and an optical image beside it, as `predict`, `map` and `prepare` are told of them."""
+"""A part of the scene, and an optical image beside it, as options of `predict`, `map` and `prepare`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `predict` and `map` are told alike, and what follows from it for the package."""
+"""Options that `predict` and `map` share, and what follows from them for the package."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Wanted:
         return _said(model_for_files(files, self.declared(), every_branch=self.image is not None))
 
     def folder_for_many(self, scenes: Sequence[str]) -> Path:
-        """The same for many scenes, as the user names them."""
+        """The output folder for many scenes, as the user names them."""
         from overcast.installed.scenes import model_for_many
 
         if self.model is not None:

@@ -116,7 +116,7 @@ def bright_split(options: BrightData) -> tuple[Catalog, Split]:
 
 
 def _groups(chips: Sequence[Chip], name_of: Callable[[str], str]) -> dict[str, list[str]]:
-    """Chip keys by a name that the key tells."""
+    """Chip keys by a name that the key contains."""
     groups: dict[str, list[str]] = {}
     for chip in chips:
         groups.setdefault(name_of(chip.key), []).append(chip.key)

@@ -27,7 +27,7 @@ class FinishedRun:
     config: RunConfig
     catalog: Catalog
     split: Split
-    """As it was when the run began."""
+    """The split as it was when the run began."""
     bundle: Bundle
     """Every branch: `bundle.method` is never None."""
 

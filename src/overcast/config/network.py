@@ -61,22 +61,22 @@ class JitterOptions(Section):
     """Half-widths of uniform draws in standardised units: value * (1 + gain) + offset, once per sample."""
 
     common_gain: float = Field(ge=0, lt=1)
-    """Of all bands together."""
+    """Half-width of the gain of all bands together."""
     common_offset: float = Field(ge=0, le=10)
-    """Of all bands together."""
+    """Half-width of the offset of all bands together."""
     band_gain: float = Field(ge=0, lt=1)
-    """Of each band by itself."""
+    """Half-width of the gain of each band by itself."""
     band_offset: float = Field(ge=0, le=10)
-    """Of each band by itself."""
+    """Half-width of the offset of each band by itself."""
 
     @classmethod
     def of(cls, jitter: Jitter) -> JitterOptions:
-        """The same as options."""
+        """The options that give this jitter."""
         return cls.model_validate(vars(jitter))
 
     @property
     def jitter(self) -> Jitter:
-        """The same for the data set."""
+        """The jitter for the data set."""
         return Jitter(**self.model_dump())
 
 

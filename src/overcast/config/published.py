@@ -50,7 +50,8 @@ def _subsets(root: Path) -> list[str | None]:
 def opened(name: DatasetName, root: Path) -> tuple[tuple[Catalog, ...], str]:
     """The catalogs of a data set, and in words how many chips its default split gives each part.
 
-    The header of every file is opened. Raises InputError where files cannot be used; that no split fits is only told.
+    The header of every file is opened. Raises InputError where files cannot be used. If no split fits, the sentence
+    says so.
     """
     reason = ""
     for rule in _rules(name, root):

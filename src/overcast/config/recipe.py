@@ -26,7 +26,7 @@ class EvaluationSection(Section):
     tta: Tta = Tta.OFF
     """Test-time augmentation: `off`; `flip` along the flight direction; `full`, the same at three scales."""
     separate: Separation = Separation.OFF
-    """`watershed` cuts touching buildings apart along the learnt edges and contacts before they are matched, and takes
+    """`watershed` separates touching buildings along the learnt edges and contacts before they are matched, and takes
     vector footprints one by one as the truth; `off` takes connected pixels for one building on both sides."""
 
 

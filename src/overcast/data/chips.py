@@ -168,7 +168,7 @@ class Chip:
         return Holds(bool(self.sar), bool(self.optical), self.labelled)
 
     def without_label(self) -> Chip:
-        """The same images with nothing known of what is built there."""
+        """These images with nothing known of what is built there."""
         scene = None if self.scene is None else self.scene.without_label()
         return replace(self, mask=None, footprints=None, outlines=None, scene=scene)
 

@@ -34,7 +34,7 @@ ImageId = int | str
 LONGEST_NUMBER = 13
 """Digits of a run length; thirteen hold 64 bits."""
 LARGEST_SIDE = 100_000
-"""Of an image, in pixels."""
+"""Largest side of an image, in pixels."""
 FARTHEST_PX = 10.0 * LARGEST_SIDE
 """Corners may lie outside the image, but not anywhere."""
 

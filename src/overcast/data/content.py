@@ -121,7 +121,7 @@ class _Seen:
                 self._faults.append(f"{name}: {band}: {reason}")
 
     def problems(self) -> list[str]:
-        """Of single files, then of all together."""
+        """Problems of single files, then of all together."""
         sensor = self._catalog.radiometry.sar
         if sensor.accept_values or not self._pixels or self._faults:
             return self._faults  # what is missing or filled would be judged again

@@ -59,7 +59,7 @@ class SampleOptions:
     targets: Targets = FOOTPRINTS
     """What is drawn beside the footprint."""
     instances: bool = False
-    """Tell true buildings apart."""
+    """Whether true buildings are separated from each other."""
     around_footprints: float = 0.0
     """Share of the crops of scenes that hold a footprint; the others are uniform over the ground."""
 

@@ -85,7 +85,7 @@ def read_mask(
     Pixels of the file's own nodata value are ignored, unless the specification gives that value a meaning.
 
     Args:
-        path: GeoTIFF or PNG of one band, alpha apart.
+        path: GeoTIFF or PNG of one band, not counting alpha.
         window: What to read.
         spec: Meaning of the values.
         image: File and grid of the image that the mask must lie on, where that is to be checked.
@@ -109,7 +109,7 @@ def read_mask(
 
 
 def one_band(path: Path, dataset: Any) -> int:
-    """Number of the only band of a mask, alpha apart. Raises InputError where there are several."""
+    """Number of the only band of a mask, not counting alpha. Raises InputError where there are several."""
     bands = opaque_bands(dataset)
     if len(bands) != 1:
         raise InputError(

@@ -64,7 +64,7 @@ def nothing_shared(layers: Mapping[str, Collection[str]]) -> str:
         why = f" ({', '.join(marks)})"
     return (
         f"no file name occurs in all of the folders {', '.join(layers)}{why}; give the files of one chip the same "
-        "name, endings apart"
+        "name, except for the ending"
     )
 
 

@@ -78,7 +78,7 @@ def require_images(
         if alone := sorted(set(files) - seen):
             raise InputError(
                 f"{base / name} holds {len(alone)} files without an image of that name ({_listed(alone)}); "
-                "give the files of one chip the same name, endings apart."
+                "give the files of one chip the same name, except for the ending."
             )
 
 

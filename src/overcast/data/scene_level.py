@@ -49,7 +49,7 @@ class SceneLevel:
     """Median and spread of a scene, per band, in dB."""
 
     unit: Unit
-    """Of the scene's pixels as they are read."""
+    """Unit of the scene's pixels as they are read."""
     median_db: tuple[float, ...]
     spread_db: tuple[float, ...]
     """Distance of the quartiles, in units of a normal distribution's standard deviation."""

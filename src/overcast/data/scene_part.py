@@ -22,7 +22,7 @@ class ScenePart(Protocol):
         ...
 
     def without_label(self) -> ScenePart:
-        """The same part with nothing known of what is built there."""
+        """This part with nothing known of what is built there."""
         ...
 
     @property
@@ -41,7 +41,7 @@ class ScenePart(Protocol):
         ...
 
     def read(self, modalities: AbstractSet[Modality], window: Window | None = None) -> ChipArrays:
-        """As `read_chip`."""
+        """Read as `read_chip` does."""
         ...
 
     def instances(self) -> Instances:

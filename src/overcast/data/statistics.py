@@ -128,7 +128,7 @@ def _read(paths: tuple[Path, ...], sensor: SensorRadiometry, invalid: InvalidMas
 
 
 def _by_themselves(moments: RunningMoments, sensor: SensorRadiometry) -> BandStatistics:
-    """Of images that are standardised by themselves; refused as by `_finish`."""
+    """Statistics of images that are standardised by themselves; refused as by `_finish`."""
     _finish(moments, sensor, "SAR")
     return BandStatistics(mean=(0.0,) * len(sensor.bands), std=(1.0,) * len(sensor.bands))
 

@@ -1,7 +1,7 @@
 """What a segmentation head may learn beside the footprint: edges of buildings, and contacts between them.
 
 The strong recipe of SpaceNet 6: its winners trained footprint, edge and contact together, the edge a band inside each
-footprint, the contact where two buildings come close, and cut touching buildings apart along both.
+footprint, the contact where two buildings come close, and separate touching buildings along both.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Target(StrEnum):
     """What a logit says of a pixel."""
 
     FOOTPRINT = "footprint"
-    """It belongs to the class."""
+    """The pixel belongs to the class."""
     EDGE = "edge"
-    """It belongs to the class and lies near the border of its building."""
+    """The pixel belongs to the class and lies near the border of its building."""
     CONTACT = "contact"
-    """It lies near two or more different buildings."""
+    """The pixel lies near two or more different buildings."""
 
 
 class Targets(Section):

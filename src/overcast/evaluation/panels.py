@@ -134,7 +134,7 @@ def encode_png(picture: NDArray[np.uint8]) -> bytes:
 
 
 def _with_palette(picture: NDArray[np.uint8]) -> Image.Image | None:
-    """The same colours as indices, a third of the size; None for grey pictures and for more than 256 colours."""
+    """The picture with a palette, a third of the size; None for grey pictures and for more than 256 colours."""
     if picture.ndim == 2:
         return None
     packed = picture.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)

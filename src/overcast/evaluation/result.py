@@ -42,14 +42,14 @@ class EvaluationOptions(Section):
     tta: Tta = Tta.OFF
     """Views of each chip whose probabilities were averaged: done by `predict`, kept here for the record."""
     separate: Separation = Separation.OFF
-    """Whether touching buildings are cut apart before they are matched, along edges and contacts that `predict` gives
-    beside the footprint, and true buildings taken as batches tell them apart (`Batch.instances`)."""
+    """Whether touching buildings are separated before they are matched, along edges and contacts that `predict` gives
+    beside the footprint, and true buildings taken as batches separate them (`Batch.instances`)."""
     panels: PanelOptions = PanelOptions()
     """Chips kept for the report."""
 
     @property
     def separates(self) -> bool:
-        """True where touching buildings are cut apart: where instances are counted at all."""
+        """True where touching buildings are separated: where instances are counted at all."""
         return self.instances and self.separate is Separation.WATERSHED
 
     @property

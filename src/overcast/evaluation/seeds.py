@@ -1,4 +1,4 @@
-"""Figures over several training runs of one method: mean over seeds, interval over places, both kept apart.
+"""Figures over several training runs of one method: mean over seeds, interval over places, both kept separate.
 
 A seed changes the weights, a place changes the ground; each has its own spread. The interval resamples places, the same
 draw for every seed and every method that is compared; the spread over seeds is shown beside it as minimum and maximum.
@@ -34,7 +34,7 @@ class SeedEstimate:
     highest: float
     seeds: int
     interval: Interval | None
-    """Of the mean, over places; None with fewer than two. An end of a ratio's may be infinite: it is open."""
+    """Interval of the mean, over places; None with fewer than two. An infinite end of a ratio's is open."""
     undefined: float = 0.0
     """Share of the resamples that leave a ratio undefined: its denominator is not above 0."""
 

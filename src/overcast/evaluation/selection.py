@@ -54,7 +54,7 @@ class Panel(Section):
     place: str
     kind: PanelKind
     counts: PixelCounts
-    """Of this chip, at full resolution."""
+    """Counts of this chip, at full resolution."""
     sar_png: bytes | None
     """Colour composite; None where the batch had no SAR."""
     optical_png: bytes | None
@@ -90,7 +90,7 @@ class Candidate:
 
     batch: Batch
     index: int
-    """Of the chip in the batch."""
+    """Index of the chip in the batch."""
     place: str
     counts: PixelCounts
     probability: NDArray[np.float32]
@@ -140,7 +140,7 @@ class _Ranking:
         self._kept[group] = (score, draw(self._kind))
 
     def panels(self) -> list[Panel]:
-        """By falling score."""
+        """The panels by falling score."""
         return [panel for _, panel in sorted(self._kept.values(), key=lambda entry: -entry[0])]
 
 

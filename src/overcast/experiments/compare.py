@@ -76,7 +76,7 @@ def compare_runs(
         runs: Folders of finished runs, trained on one data set and split.
         output: Folder to write to.
         request: What is evaluated.
-        progress: Told how far it is.
+        progress: Called with the runs done and in total.
 
     Raises:
         InputError: A run is not finished, or the runs do not share data set and split.

@@ -36,10 +36,10 @@ class Backend(Protocol):
 def compute_on(backend: Backend) -> Compute:
     """Computes the blocks of a scene on a backend and writes what comes back."""
 
-    def compute(scene: SceneWork, strips: Sequence[int], passed: Callable[[int], None]) -> None:
+    def compute(scene: SceneWork, tile_rows: Sequence[int], on_tiles: Callable[[int], None]) -> None:
         threads = scene.job.options.scene.threads or torch.get_num_threads()
         across = len(scene.plan.cols.starts)
-        todo = list(reversed(strips))
+        todo = list(reversed(tile_rows))
         waiting: set[Future[Outcome]] = set()
         done = 0
         try:
@@ -50,7 +50,7 @@ def compute_on(backend: Backend) -> Compute:
                 for future in finished:
                     _store(scene, future.result())
                 done += len(finished)
-                passed(done * across)  # also without news: the report may want to stop
+                on_tiles(done * across)  # also without news: the report may want to stop
         finally:
             for future in waiting:
                 future.cancel()
@@ -58,7 +58,7 @@ def compute_on(backend: Backend) -> Compute:
     return compute
 
 
-def task_of(scene: SceneWork, strip: int, threads: int) -> BlockTask:
+def task_of(scene: SceneWork, tile_row: int, threads: int) -> BlockTask:
     """What a worker needs for a block."""
     job = scene.job
     return BlockTask(
@@ -67,7 +67,7 @@ def task_of(scene: SceneWork, strip: int, threads: int) -> BlockTask:
         turn=scene.turn,
         options=job.options.scene,
         encoding=job.options.encoding,
-        strip=strip,
+        tile_row=tile_row,
         threads=threads,
         title=scene.work.title,
         optical=job.optical,

@@ -52,7 +52,7 @@ class Manifest:
     """The manifest of a folder of outputs."""
 
     def __init__(self, folder: Path) -> None:
-        """Read what is there; a line that a kill cut off is passed over."""
+        """Read what is there; a line that a kill cut off is ignored."""
         self.path = folder / NAME
         self._lock = threading.Lock()
         self._entries: dict[str, _Entry] = {}

@@ -11,14 +11,14 @@ from overcast.raster.addresses import address, file_name, is_remote
 from overcast.scenes.sky import OpticalInput
 
 ENDINGS = (*RASTERS, ".vrt")
-"""Of the images in a folder, the first that is there."""
+"""Endings of the images in a folder; the first that is there counts."""
 
 
 def optical_of(spec: SceneSpec, given: OpticalInput | None) -> OpticalInput | None:
     """The optical image of a scene.
 
     A folder holds one for each scene, under the name of the scene's first file; a scene without one is mapped from SAR
-    alone. Files are sheets of one image that all scenes share. The mask of clouds is a file or a folder likewise.
+    alone. Files are sheets of one image that all scenes share. The cloud mask is a file or a folder likewise.
     """
     if given is None:
         return None

@@ -27,7 +27,7 @@ class Workers:
     count: int
     """Workers of a cluster on this machine."""
     address: str | None
-    """Of a cluster that runs: `auto`, or host:port; None for one on this machine, which ends with the command."""
+    """Address of a running cluster: `auto`, or host:port; None for one on this machine, which ends with the command."""
     threads: int
     """CPU threads, and cores asked for, of each worker."""
     gpus: int
@@ -82,7 +82,7 @@ def _pass_on(done: Future[Outcome], answer: Future[Outcome], task: BlockTask) ->
         return
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
     failure = ClusterError(
-        f"block {task.strip} of {task.title} could not be computed by any worker ({type(error).__name__}: "
+        f"block {task.tile_row} of {task.title} could not be computed by any worker ({type(error).__name__}: "
         f"{reason.rstrip('.')}); look at the workers' memory and logs, and run the same command again to go on."
     )
     failure.__cause__ = error
@@ -90,7 +90,7 @@ def _pass_on(done: Future[Outcome], answer: Future[Outcome], task: BlockTask) ->
 
 
 _WORKERS: dict[str, BlockWorker] = {}
-"""Of this worker process, by command: Ray keeps processes from task to task."""
+"""Workers of this process, by command: Ray keeps processes from task to task."""
 
 
 def _compute(model: list[Any], key: str, task: BlockTask) -> Outcome:

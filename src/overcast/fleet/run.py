@@ -60,7 +60,7 @@ class FleetSummary:
     """Reason by scene."""
     footprints: int
     km2: float
-    """Of the scenes mapped now."""
+    """Square kilometres of the scenes mapped now."""
     valid_km2: float
     elapsed_s: float
     outside: tuple[str, ...] = ()
@@ -80,13 +80,13 @@ class _Prepared:
 def map_scenes(
     request: FleetRequest, compute: Compute = compute_here, at_once: int = 1, report: Report | None = None
 ) -> FleetSummary:
-    """Map scenes; how each ended is told to the report, as a note, and written to the manifest.
+    """Map scenes; how each ended goes to the report, as a note, and to the manifest.
 
     Args:
         request: Which scenes, and what is made of them.
         compute: Computes their blocks.
         at_once: Scenes under way at the same time, so that workers have blocks while another scene is finished.
-        report: Told km^2 of all scenes, from one thread at a time.
+        report: Called with the km^2 of all scenes, from one thread at a time.
 
     Raises:
         InputError: The manifest cannot be written.
@@ -102,7 +102,7 @@ def map_scenes(
     if tally.outside and not (prepared or tally.failed):
         raise InputError(f"no scene meets the area: {next(iter(tally.outside.values()))}")
     if tally.bugs:
-        tally.bugs[0].add_note(f"{len(tally.bugs)} scenes ended like this; the others are done or told as failed.")
+        tally.bugs[0].add_note(f"{len(tally.bugs)} scenes ended like this; the others are done or reported as failed.")
         raise tally.bugs[0]
     skipped = [one.name for one in prepared if one not in todo]
     summaries = tally.summaries
@@ -210,7 +210,7 @@ def _begun(scene: _Prepared, facts: Mapping[str, str], manifest: Manifest) -> Jo
 
 
 class _Tally:
-    """Adds up the progress of all scenes; may be told from several threads."""
+    """Adds up the progress of all scenes; may be called from several threads."""
 
     def __init__(self, report: Report | None) -> None:
         self._report, self._lock, self._started = report, threading.RLock(), time.monotonic()

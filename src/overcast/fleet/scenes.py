@@ -35,8 +35,8 @@ def find_scenes(arguments: Sequence[str], bands: Sequence[str]) -> list[SceneSpe
     """The scenes that are named, in order, each once.
 
     An argument is a raster file; a folder, of which all rasters are taken; a text file (.txt) with a scene a line, the
-    files of one scene apart by tabs, and relative names from where it lies; a STAC item, item collection or collection
-    (.json, .geojson); or the address of a raster or a STAC record.
+    files of one scene separated by tabs, and relative names from where it lies; a STAC item, item collection or
+    collection (.json, .geojson); or the address of a raster or a STAC record.
 
     Args:
         arguments: As the user wrote them.

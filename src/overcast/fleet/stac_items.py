@@ -21,7 +21,7 @@ from overcast.reading import parse_json, quoted, read_json, read_web, shortened,
 NO_DATA_ROLES = frozenset({"thumbnail", "overview", "metadata", "visual", "data-mask", "cloud"})
 """Roles of assets that are no image to map."""
 LONGEST_NAME_BYTES = 150
-"""Of a scene: its outputs have longer names."""
+"""Longest name of a scene in bytes; its outputs have longer names."""
 MOST_RECORDS = 10_000
 """Catalogs, collections and items that are read for one argument."""
 _REMEDY = "check the address"
@@ -92,7 +92,7 @@ class StacScene:
     files: tuple[Path, ...]
     acquired: datetime | None
     bands: tuple[str, ...] | None = None
-    """Of the files, where assets are called after them."""
+    """Bands of the files, where assets are named after them."""
 
 
 @dataclass(frozen=True)

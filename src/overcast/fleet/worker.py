@@ -25,7 +25,7 @@ from overcast.scenes.checked import tile_checked
 from overcast.scenes.ground import Ground
 from overcast.scenes.model import SceneModel
 from overcast.scenes.rotate import RotatedSource
-from overcast.scenes.scene import SceneOptions, StripPredictor, plan_scene
+from overcast.scenes.scene import RowPredictor, SceneOptions, plan_scene
 from overcast.scenes.sky import OpticalInput, Sky, open_sky
 from overcast.scenes.two_sensors import with_parts
 
@@ -40,13 +40,13 @@ class BlockTask:
     turn: Turn
     options: SceneOptions
     encoding: Encoding
-    strip: int
+    tile_row: int
     threads: int
-    """Of the network: another number would change the last bits."""
+    """Threads of the network: another number would change the last bits."""
     title: str
     """Names the scene's output in errors."""
     version: str = __version__
-    """Of Overcast where the task was made."""
+    """Version of Overcast where the task was made."""
     optical: OpticalInput | None = None
     """The optical image beside the scene."""
     ground: Ground | None = None
@@ -71,7 +71,7 @@ class BlockWorker:
 
     def __init__(self, model: SceneModel) -> None:
         self._model = model
-        self._predictor: tuple[SceneOptions, BandStatistics, StripPredictor] | None = None
+        self._predictor: tuple[SceneOptions, BandStatistics, RowPredictor] | None = None
         self._levelled = model
         self._source: tuple[tuple[tuple[Path, ...], OpticalInput | None], _Opened] | None = None
         self._stack = ExitStack()
@@ -99,19 +99,19 @@ class BlockWorker:
         plan = plan_scene(source.georeference, task.options, task.ground)
         writer = BlockWriter(folder, plan, task.encoding, blocks.append, task.title)
         try:
-            self._ready(task.options).run(source, writer, [task.strip], ground=task.ground)
+            self._ready(task.options).run(source, writer, [task.tile_row], ground=task.ground)
         finally:
             writer.close()
         (block,) = blocks
         return BlockResult(block, b"" if block.name is None else (folder / block.name).read_bytes())
 
-    def _ready(self, options: SceneOptions) -> StripPredictor:
+    def _ready(self, options: SceneOptions) -> RowPredictor:
         options, model = replace(options, threads=None), self._levelled
         if self._predictor is None or self._predictor[:2] != (options, model.statistics):
             runtime = RuntimeOptions(options.runtime, options.precision, options.device, options.keep_exports)
             fast = with_parts(model.network, partial(fast_network, options=runtime))
             network = with_views(fast, options.tta, model.sensor.radar_side)
-            predictor = StripPredictor(network, model.tile_statistics, options, model.planes)
+            predictor = RowPredictor(network, model.tile_statistics, options, model.planes)
             self._predictor = (options, model.statistics, predictor)
         return self._predictor[2]
 

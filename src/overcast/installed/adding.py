@@ -65,7 +65,7 @@ def add_model(
         source: A bundle, a run folder, a .zip archive of a bundle, the https address of one, or `hf:OWNER/NAME`.
         options: Name, checksum, replacement.
         agree: Shown the model with its licence; False installs nothing.
-        progress: Is told of downloads.
+        progress: Called with the progress of downloads.
 
     Raises:
         ConfigError: The name is taken or impossible, or the user did not agree.

@@ -36,7 +36,7 @@ class HubAddress:
     """Branch, tag or commit; None: the newest."""
 
     def __str__(self) -> str:
-        """As users write it."""
+        """The repository as users write it."""
         return f"{PREFIX}{self.repo}{'' if self.revision is None else '@' + self.revision}"
 
 

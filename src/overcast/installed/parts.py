@@ -1,4 +1,4 @@
-"""The files of a model that is passed on: which there are, how large they may be, how they get into a new folder."""
+"""The files of a model that is packed or published: which there are, how large they may be, and how they are copied."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from overcast.reading import first_line, quoted
 LARGEST: Mapping[str, int] = {RECORD: LARGEST_RECORD_BYTES, WEIGHTS: 2 * 2**30, CARD: 2**20, ITEM: 2**20}
 """The files of a model, and how many bytes each may have; no other file is taken."""
 NEEDED = (RECORD, WEIGHTS)
-"""Those without which there is no model."""
+"""The files without which there is no model."""
 LARGEST_ARCHIVE = sum(LARGEST.values()) + 2**20
 MOST_ENTRIES = 100
 """Files and folders in an archive."""
@@ -79,7 +79,7 @@ def pack(source: Path, archive: Path) -> None:
 
 
 def _entries(archive: Path, file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """By name those entries that are files of a bundle."""
+    """The entries that are files of a bundle, by name."""
     entries = file.infolist()
     if len(entries) > MOST_ENTRIES:
         raise BundleError(

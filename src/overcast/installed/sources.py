@@ -24,11 +24,11 @@ class Fetched:
     """What has come."""
 
     sha256: str
-    """Of the archive; of the weights where there was none."""
+    """Checksum of the archive, or of the weights where there was no archive."""
     of: str
     """What that is the hash of."""
     commit: str | None = None
-    """Of a hub's repository."""
+    """Commit of a hub's repository."""
 
 
 def source_of(text: str) -> Source:

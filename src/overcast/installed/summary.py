@@ -42,10 +42,10 @@ class ModelSummary:
 
     model: InstalledModel
     contract: ModelContract | None
-    """Of the image that it maps; None where it needs two sensors."""
+    """Contract of the image that the model maps; None where it needs two sensors."""
     class_name: str
     licence: str
-    """Of the weights."""
+    """Licence of the weights."""
     data: str
     """What it was trained on, with the licence of that."""
     simulated: bool
@@ -55,7 +55,7 @@ class ModelSummary:
     figure: str
     """IoU on the test places, else on the validation places; empty where none was measured."""
     sha256: str
-    """Of the weights."""
+    """SHA-256 of the weights."""
     storage: str | None
     """How the weights are stored; None: not known."""
     size_bytes: int

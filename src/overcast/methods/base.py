@@ -32,7 +32,7 @@ class Method(nn.Module, ABC):
         """The architecture as built: options that change it are already applied."""
         self.network = network
         self.target_weights = spec.targets.weights
-        """Of the logits of each head, for every loss on logits; None where there is the footprint alone."""
+        """Weights of the logits of each head, for every loss on logits; None where there is the footprint alone."""
         self.register_buffer("optical_zero", _optical_zero(spec, statistics))
         self._begun: TrainingStage | None = None
 

@@ -60,7 +60,7 @@ class AlignWhere(StrEnum):
     ALL = "all"
     """All where both sensors have data."""
     TEACHER_CORRECT = "teacher_correct"
-    """Those of them where the teacher's decision is that of the label; none where there is no label."""
+    """Only pixels where the teacher's decision is that of the label; none where there is no label."""
 
 
 class SarGradient(StrEnum):
@@ -87,9 +87,9 @@ class SoftLabels(StrEnum):
     NONE = "none"
     """Nobody's: such pairs are there for the alignments alone."""
     OPTICAL = "optical"
-    """Those of z^O."""
+    """Probabilities of z^O."""
     FUSED = "fused"
-    """Those of z^OS."""
+    """Probabilities of z^OS."""
 
 
 class CollaborativeOptions(TeacherOptions):
@@ -180,7 +180,7 @@ class CollaborativeLearning(JointBranchMethod):
 
     @property
     def mixing(self) -> Mixing:
-        """That of the options."""
+        """How both sensors are mixed, as the options say."""
         return self.options.mixing
 
     @property

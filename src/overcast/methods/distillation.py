@@ -38,9 +38,9 @@ class StudentKind(StrEnum):
     """Network of the student."""
 
     TWIN = "twin"
-    """That of `sar_twin` and `cmhcl`: two SAR streams and a fusion head."""
+    """The network of `sar_twin` and `cmhcl`: two SAR streams and a fusion head."""
     SINGLE = "single"
-    """That of `sar`: one encoder-decoder."""
+    """The network of `sar`: one encoder-decoder."""
 
 
 class TeacherKind(StrEnum):

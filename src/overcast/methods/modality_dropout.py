@@ -61,7 +61,7 @@ class ModalityDropout(Method):
 
     @property
     def learnt_gaps(self) -> bool:
-        """That of the options."""
+        """Whether gaps are learnt, as the options say."""
         return self.options.learn_gaps
 
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule

@@ -107,7 +107,7 @@ class OneStream(SarMethod):
         return self.losses_of_parts((batch,), step, steps)
 
     def losses_of_parts(self, parts: Sequence[Batch], step: int, steps: int) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule
-        """The same of several kinds of places, the student in one pass over all of them."""
+        """Losses of several kinds of places, the student in one pass over all of them."""
         said = split_output(self.network(torch.cat([part.require("sar") for part in parts])), [len(p) for p in parts])
         return mean_over_samples(
             [(len(part), self._losses(logits, part)) for part, logits in zip(parts, said, strict=True)]

@@ -66,7 +66,7 @@ MethodOptions = Annotated[
     | OneStreamOptions,
     Field(discriminator="name"),
 ]
-"""Options of any method, told apart by `name`."""
+"""Options of any method, distinguished by `name`."""
 
 
 def build_method(  # noqa: PLR0911, PLR0912  # one line per method

@@ -43,7 +43,7 @@ class SelfTrainingOptions(TwinOptions):
     student: StudentKind = StudentKind.TWIN
     """`twin`: the network of `sar_twin`; `single`: that of `sar`."""
     momentum: float = Field(default=0.99, ge=0, lt=1)
-    """Of the running average; the first steps average over all of them."""
+    """Momentum of the running average; the first steps average over all of them."""
     weight: float = Field(default=1.0, ge=0)
     """Weight of the teacher's labels after the ramp."""
     ramp_share: float = Field(default=0.2, ge=0, le=1)
@@ -90,7 +90,7 @@ class SelfTraining(SarMethod):
         return self.losses_of_parts((batch,), step, steps)
 
     def losses_of_parts(self, parts: Sequence[Batch], step: int, steps: int) -> dict[str, Tensor]:
-        """The same of several kinds of places, the student in one pass over all of them."""
+        """Losses of several kinds of places, the student in one pass over all of them."""
         seen = [self._seen(part) for part in parts]
         said = split_output(self.network(torch.cat(seen)), [len(part) for part in parts])
         length = self.options.ramp_share * steps

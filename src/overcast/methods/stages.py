@@ -36,10 +36,10 @@ def position_in(stages: tuple[TrainingStage, ...], step: int, steps: int) -> Pos
     >>> position_in(stages, 4, 10)
     Position(stage=TrainingStage(name='student', share=0.7, rate=1.0), step=1, steps=7)
     """
-    start, passed = 0, 0.0
+    start, finished = 0, 0.0
     for stage in stages[:-1]:
-        passed += stage.share
-        end = round(passed * steps)
+        finished += stage.share
+        end = round(finished * steps)
         if step < end:
             return Position(stage, step - start, end - start)
         start = end

@@ -20,7 +20,7 @@ class CalibrationBins:
 
     count: tuple[Count, ...]
     positives: tuple[Count, ...]
-    """Of `count`, those that are the class."""
+    """Number of pixels among `count` that are the class."""
     probability_sum: tuple[Sum, ...]
     squared_error_sum: Sum
 

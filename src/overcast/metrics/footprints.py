@@ -103,7 +103,7 @@ class MatchedFiles:
     truth: geopandas.GeoDataFrame
     """Single polygons in metres."""
     confidence: NDArray[np.float64]
-    """Of each claim."""
+    """Confidence of each claim."""
     matching: Matching
     """Its indices count the claims and the truths, not the rows of the files."""
 

@@ -80,7 +80,7 @@ class Matching:
     """Who found whom."""
 
     matches: tuple[Match, ...]
-    """By falling confidence of the prediction."""
+    """Matches by falling confidence of the prediction."""
     predictions: tuple[int, ...]
     """Indices of the predictions that count (large enough), by falling confidence."""
     truths: tuple[int, ...]
@@ -163,7 +163,7 @@ def instances_from_probability(
 
     Outlines follow pixel edges, in metres from the upper left corner, y downwards. Components under `min_area_m2`
     are left out before they are traced. Buildings that touch in the mask are one component, unless `boundaries` (H, W),
-    the probability of edge or contact, tells them apart.
+    the probability of edge or contact, separates them.
     """
     inside = (probability >= threshold) & valid
     if boundaries is None:

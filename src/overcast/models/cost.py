@@ -21,7 +21,7 @@ class Cost:
 
     parameters: int
     multiply_adds: int
-    """Of the convolutions and matrix products of one forward pass."""
+    """Multiply-adds of the convolutions and matrix products of one forward pass."""
 
 
 def cost(module: nn.Module, input_shapes: Sequence[tuple[int, ...]]) -> Cost:
@@ -84,7 +84,7 @@ class _LiveBytes(TorchDispatchMode):
 
 
 def _without_data(module: nn.Module) -> nn.Module:
-    """The same module tree on the meta device; the tensors of `module` are not copied."""
+    """The module tree on the meta device; the tensors of `module` are not copied."""
     shells: dict[int, object] = {id(p): nn.Parameter(p.detach().to("meta")) for p in module.parameters()}
     return copy.deepcopy(module, shells | {id(buffer): buffer.to("meta") for buffer in module.buffers()})
 

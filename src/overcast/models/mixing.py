@@ -20,7 +20,7 @@ REACH_PX = 16
 """Distance to the nearest pixel without data from which on the optical side counts alone; at most the margin of the
 tiles of a scene, or a tiled scene would differ from a whole one."""
 NEAR_PX = 4
-"""The same of a network that was trained on images with gaps."""
+"""The reach of a network that was trained on images with gaps."""
 
 
 def optical_weight(valid: Tensor, reach_px: int = REACH_PX) -> Tensor:

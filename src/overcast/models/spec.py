@@ -90,11 +90,11 @@ class NetworkSpec(Section):
         return int(2 ** (DEPTH - len(self.decoder_channels)))
 
     def with_bands(self, sar_bands: int, optical_bands: int) -> Self:
-        """The same architecture for other inputs."""
+        """This architecture for other inputs."""
         return self._changed(sar_bands=sar_bands, optical_bands=optical_bands)
 
     def untrained(self) -> Self:
-        """The same architecture without ImageNet weights: for weights that will be loaded."""
+        """This architecture without ImageNet weights, for weights that will be loaded."""
         return self._changed(pretrained=False)
 
     def _changed(self, **values: object) -> Self:

@@ -77,7 +77,7 @@ def averaged(logits_of: Callable[[View], Tensor], views: Sequence[View], size: t
 
     Args:
         logits_of: A view to the network's logits (B, K, h, w) of it.
-        views: One alone is passed through untouched.
+        views: A single one is returned unchanged.
         size: (H, W) of the image.
     """
     if len(views) == 1:

@@ -76,7 +76,7 @@ class ProbabilityWriter:
                 self._require_stored()
 
     def _require_stored(self) -> None:
-        """Read everything back: what goes wrong while GDAL closes a file, on a full disk, is told to its log only."""
+        """Read everything back: errors while GDAL closes a file, as on a full disk, appear in its log only."""
         with open_own(self._path) as dataset:
             for window, checksum in self._written:
                 if crc32(np.ascontiguousarray(dataset.read(1, window=_at(window))).data) != checksum:

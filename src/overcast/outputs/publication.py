@@ -21,7 +21,7 @@ from overcast.outputs.scratch import BLOCKS, FORMER, PUBLISHING, Scratch
 
 @dataclass(frozen=True)
 class Mark:
-    """By which an output is known again after it has been renamed."""
+    """A mark by which an output is known again after it has been renamed."""
 
     name: str
     size: int

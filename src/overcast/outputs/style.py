@@ -18,7 +18,7 @@ CLASSES = (
     (0.8, 0.9, "#2a788e"),
     (0.9, 1.0, "#414487"),
 )
-"""Confidence from, to, and colour: light to dark, told apart with every kind of colour vision (viridis)."""
+"""Confidence from, to, and colour: light to dark, distinguishable with every kind of colour vision (viridis)."""
 STYLE_NAME = "confidence"
 
 _TABLE = """

@@ -78,7 +78,7 @@ def write_footprints(path: Path, portions: Iterable[Footprints], origin: Origin,
 
     Args:
         path: Written or replaced; its ending decides the format.
-        portions: Polygons; an empty portion is passed over.
+        portions: Polygons; an empty portion is skipped.
         origin: The same for all.
         styled: Keep the style in the file too, where the format is GeoPackage.
 
@@ -192,7 +192,7 @@ def _record_batch(portion: Footprints, origin: Origin, schema: pa.Schema) -> pa.
 
 
 def _provenance(portion: Footprints) -> pa.Array:
-    """Of footprints that rest on the radar, and on an optical image where that shows any of them."""
+    """Provenance of footprints that rest on the radar, and on an optical image where that shows any of them."""
     return pa.array(np.where(portion.optical_share > 0, BOTH_SENSORS, Modality.SAR.value).tolist(), pa.string())
 
 

@@ -1,1 +1,1 @@
-"""From probability to footprints: regions, touching buildings apart, squared outlines."""
+"""From probability to footprints: regions, separated touching buildings, squared outlines."""

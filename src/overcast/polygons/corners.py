@@ -49,7 +49,7 @@ class Corners:
         return Corners(self.row[keep], self.col[keep], self.label[keep], self.down[keep], self.out[keep], saddle[keep])
 
     def relabel(self, label: Ids) -> Corners:
-        """The same corners with `label[i]` for label i."""
+        """These corners with `label[i]` for label i."""
         return Corners(self.row, self.col, label[self.label], self.down, self.out, self.saddle)
 
     @staticmethod

@@ -66,7 +66,7 @@ class Footprints:
     geometry: Polygons
     """(N,) valid polygons in the CRS of the scene; outlines counterclockwise."""
     area_m2: NDArray[np.float64]
-    """Of the polygon, holes excluded."""
+    """Area of the polygon in square metres, holes excluded."""
     confidence: NDArray[np.float64]
     """Mean probability of the footprint's pixels."""
     valid_share: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Touching buildings apart: a watershed inside one connected region, the same whatever the scene was cut into."""
+"""Separates touching buildings by a watershed inside one connected region, the same whatever the tiles are."""
 
 from __future__ import annotations
 

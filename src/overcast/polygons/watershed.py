@@ -1,4 +1,4 @@
-"""Touching buildings apart along the edges and contacts that a model has learnt: watershed from what lies between."""
+"""Separates touching buildings along the edges and contacts that a model has learnt, by a watershed."""
 
 from __future__ import annotations
 

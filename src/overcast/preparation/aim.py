@@ -35,7 +35,7 @@ class Aim(Protocol):
 
     @property
     def statistics(self) -> BandStatistics | None:
-        """Of the training data; None where there are none to compare with."""
+        """Statistics of the training data; None where there are none to compare with."""
         ...
 
 

@@ -47,7 +47,7 @@ class Band:
 
     @property
     def grid(self) -> Georeference:
-        """Of its file."""
+        """Grid of the band's file."""
         return grid_of(self.dataset)
 
     @property

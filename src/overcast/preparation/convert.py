@@ -18,7 +18,7 @@ Power = NDArray[np.float64]
 class Conversion:
     """From the unit of a band to the model's, over power / 10^(factor_db / 10).
 
-    Digital numbers that stay digital numbers have no known power; they are passed on as they are.
+    Digital numbers that stay digital numbers have no known power; they stay as they are.
     """
 
     source: Unit
@@ -38,7 +38,7 @@ class Conversion:
         return self.target is not Unit.DIGITAL_NUMBER
 
     def brighter(self, by_db: float) -> Conversion:
-        """The same with all power raised by `by_db`."""
+        """This conversion with all power raised by `by_db`."""
         return replace(self, factor_db=self.factor_db - by_db)
 
     def to_power(self, values: Values) -> Power:

@@ -82,7 +82,7 @@ def _nearer_end(azimuth_deg: float, estimate_deg: float, orbit: str, source: str
 
 
 def known(facts: RadarFacts, named: Sequence[Path]) -> str:
-    """What metadata say that is too little to tell the radar's side; nothing where none was found."""
+    """What metadata say where that does not determine the radar's side; nothing where none was found."""
     said = [text for text in (facts.orbit, facts.side) if text is not None]
     if facts.view_azimuth_deg is not None:
         said.append(f"viewing azimuth {facts.view_azimuth_deg:g}")

@@ -13,11 +13,11 @@ from overcast.raster.compass import side_of
 from overcast.raster.units import RadarSide
 
 INCLINATION_DEG = 98.0
-"""Of sun-synchronous radar satellites: 97.4 to 98.6 degrees."""
+"""Inclination of sun-synchronous radar satellites, which is 97.4 to 98.6 degrees."""
 ORBITS_PER_DAY = 14.9
 """The same: 14.6 to 15.2."""
 HIGHEST_LATITUDE_DEG = 75.0
-"""Above it the heading changes too fast to be told from ascending or descending."""
+"""Above it the heading changes too fast to follow from ascending or descending."""
 
 
 @dataclass(frozen=True)

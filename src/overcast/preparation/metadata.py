@@ -106,7 +106,7 @@ def documents(
 ) -> list[Document]:
     """Tags of the scene's files, files of their product or named after them, and those named by the user.
 
-    Raises InputError for a file that the user named and that cannot be read; others that cannot are passed over.
+    Raises InputError for a file that the user named and that cannot be read; others that cannot are ignored.
     """
     found = [_tags(path, one) for path, one in zip(paths, tags, strict=True)]
     beside = dict.fromkeys(file for path in paths for file in (*of_product, *_beside(path)) if file not in named)

@@ -52,7 +52,7 @@ class PrepareOptions:
     rotate: bool = False
     """Turn the grid so that the radar stands on the model's side of the image."""
     crs: str | None = None
-    """Of the output; None for the input's, or UTM where that is not in metres on the ground."""
+    """CRS of the output; None: that of the input, or UTM where the input's is not in metres on the ground."""
     resampling: Resampling = Resampling.BILINEAR
     level: Level = Level.CHECK
     floor_db: float | None = None

@@ -49,7 +49,7 @@ class BandPlan:
 
     @property
     def name(self) -> str:
-        """As the model calls it."""
+        """Name of the band in the model."""
         return self.reader.band.name
 
     @property
@@ -59,7 +59,7 @@ class BandPlan:
         return picks and self.conversion.is_identity
 
     def brighter(self, by_db: float) -> BandPlan:
-        """The same with its power raised by `by_db`."""
+        """This band with its power raised by `by_db`."""
         how = f"{self.how}, raised by {by_db:.2f} dB to the level of the training data"
         return replace(self, conversion=self.conversion.brighter(by_db), how=how)
 
@@ -70,7 +70,7 @@ class PreparationPlan:
 
     bands: tuple[BandPlan, ...]
     grid: Georeference
-    """Of all of the scene: an area of it changes no pixel inside."""
+    """Grid of the whole scene: an area of it changes no pixel inside."""
     sensor: SensorRadiometry
     """What the output declares of itself."""
     radar: Radar | None

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from overcast.preparation.plan import PreparationPlan
 
 COARSE_INPUT = 1.5
-"""Length of input pixels, in pixels of the model, from which on the user is told."""
+"""Length of input pixels, in pixels of the model, from which on the user is warned."""
 
 
 def steps(plan: PreparationPlan) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from overcast.raster.pixel_size import pixel_sides_m
 GSD_KEPT = 0.01
 """Relative difference of pixel size up to which a grid is kept: resampling would lose more than it mends."""
 ANGLE_KEPT_DEG = 0.5
-"""The same for its direction."""
+"""Largest difference of direction, in degrees, at which a grid is kept."""
 EDGE_POINTS = 21
 """Points along each side of a scene that are projected to find its extent."""
 

@@ -54,7 +54,7 @@ class SceneWriter:
     def require_stored(self, path: Path) -> None:
         """Read everything back from this file or a copy of it.
 
-        What goes wrong while GDAL closes a file, on a full disk, is told to its log only. Raises InputError.
+        GDAL writes errors that occur while it closes a file, as on a full disk, to its log only. Raises InputError.
         """
         with writing(path), open_own(path) as dataset:
             for window, checksum in self._written:

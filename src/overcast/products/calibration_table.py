@@ -31,7 +31,7 @@ class CalibrationTable:
     lines: Values
     """(L,) in rising order."""
     pixels: tuple[Values, ...]
-    """Of each line, in rising order."""
+    """Pixels of each line, in rising order."""
     divisors: tuple[Values, ...]
 
     def at(self, window: Window) -> Values:

@@ -24,7 +24,7 @@ _UNITS = {
 
 
 def dimap_product(path: Path) -> Product:
-    """The bands of a product that are named after polarisations, complex parts apart.
+    """The bands of a product that are named after polarisations, without complex parts.
 
     Raises InputError where there are none, or several of one polarisation.
     """

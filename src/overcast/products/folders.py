@@ -1,8 +1,8 @@
 """Folders and archives with a file a polarisation: OPERA RTC-S1, ASF HyP3 RTC, Capella GEO, Umbra GEC and others.
 
 Names: product guide of HyP3 RTC (hyp3-docs.asf.alaska.edu), OPERA RTC-S1 product specification (JPL D-108758), Capella
-SAR products format specification, Umbra's product guide. What lies beside the images is told by its name: `_mask`,
-`_dem`, `_inc_map`, `_ls_map`, `_rgb`, `_preview`, `_CSI`.
+SAR products format specification, Umbra's product guide. Other files beside the images are recognised by their names:
+`_mask`, `_dem`, `_inc_map`, `_ls_map`, `_rgb`, `_preview`, `_CSI`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TILE = re.compile(r"^(?P<scene>.+)-\d{10}-\d{10}$")
 def folder_product(place: Path, files: Sequence[Path]) -> Product:
     """The radar's images of a folder or archive: one a polarisation, one alone, or the tiles of one export.
 
-    Raises InputError where there are none, or nobody can tell which are meant.
+    Raises InputError where there are none, or it is ambiguous which are meant.
     """
     rasters = [file for file in files if ending(file) in _RASTERS]
     if not rasters:

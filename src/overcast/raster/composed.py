@@ -113,7 +113,7 @@ def _require_like(path: Path, tile: Any, first: Any) -> None:
 def _missing(
     path: Path, first: Any, boxes: Sequence[tuple[int, int, int, int]], whole: tuple[int, int, int, int]
 ) -> list[float | None]:
-    """Of each band the value of ground that no tile covers. Raises InputError where there is such and no value."""
+    """For each band the value of ground that no tile covers. Raises InputError where there is such and no value."""
     rows, cols = np.array(boxes)[:, [0, 2]] - whole[0], np.array(boxes)[:, [1, 3]] - whole[1]
     edges = np.unique(rows), np.unique(cols)
     covered = np.zeros((len(edges[0]) - 1, len(edges[1]) - 1), np.bool_)

@@ -58,7 +58,7 @@ def place_of(grid: Georeference) -> tuple[float, float]:
 
 
 def wrapped(longitude: float) -> float:
-    """The same longitude in -180 .. 180.
+    """The longitude in -180 .. 180.
 
     >>> wrapped(204.0)
     -156.0

@@ -13,7 +13,7 @@ from pathlib import Path
 from overcast.errors import InputError
 
 HEAD_BYTES = 16
-"""As many bytes decide."""
+"""Number of bytes that decide."""
 
 
 class Driver(StrEnum):

@@ -80,7 +80,7 @@ class Turn:
 
 
 HALF_TURN = Turn(rows=True, cols=True)
-"""By 180 degrees."""
+"""A turn by 180 degrees."""
 
 
 def tile_starts(length: int, tile: int, overlap: int) -> list[int]:

@@ -111,7 +111,7 @@ def _require_plausible(path: Path, dataset: Any) -> None:
 
 
 def _remote_driver(name: str) -> Driver:
-    """By the ending that the address shows; addresses of downloads may have none, and what they send is GeoTIFF."""
+    """Driver by the ending of the address; addresses of downloads may have none, and what they send is GeoTIFF."""
     driver = ENDINGS.get(Path(name).suffix.lower(), Driver.GEOTIFF)
     if driver in {Driver.VIRTUAL, Driver.ENVI}:
         raise InputError(f"{name} is made of several files, which are read from this machine only; copy them here.")

@@ -106,7 +106,7 @@ class Radiometry(Section):
 
 
 def uncalibrated_pair(gsd_m: float) -> Radiometry:
-    """Of data sets that publish one SAR band beside red, green and blue, all as digital numbers.
+    """Radiometry of data sets that publish one SAR band beside red, green and blue, all as digital numbers.
 
     The band is called SAR because its polarisation is not published or not the same throughout; nor is the side from
     which it was seen.

@@ -49,7 +49,7 @@ class Reach:
     plain: tuple[Taps, Taps]
     """Linear interpolation, for places where cubic convolution lacks data or leaves the range."""
     part: Window | None
-    """Of the source; None where the window lies beside it."""
+    """Part of the source; None where the window lies beside it."""
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class Pixels:
 
 @dataclass(frozen=True)
 class NativePixels:
-    """The same in the data type of the file, so that 8-bit images stay small in memory.
+    """Pixels in the data type of the file, so that 8-bit images stay small in memory.
 
     Where a file declares a scale or an offset, these are applied, and values are float32.
     """
@@ -211,7 +211,7 @@ class RasterioSource:
         return Pixels(native.values.astype(np.float32, copy=False), native.valid)
 
     def read_native(self, window: Window) -> NativePixels:
-        """The same in the files' own data type (the common one of several files)."""
+        """The pixels in the files' own data type (the common one of several files)."""
         _require_inside(window, self._georeference)
         require_readable(self._files[0].path, window.height, window.width)
         return self._read(window, None)

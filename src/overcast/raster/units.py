@@ -18,7 +18,7 @@ class Standardise(StrEnum):
     """Whose statistics pixels are standardised with."""
 
     DATASET = "dataset"
-    """Those of the training data: the numbers of a scene must be calibrated as theirs were."""
+    """Statistics of the training data: the numbers of a scene must be calibrated as theirs were."""
     SCENE = "scene"
     """Logarithms of intensity by the scene's own median and spread: gain, calibration and unit do not matter."""
 

@@ -151,7 +151,7 @@ def _in_memory(table: geopandas.GeoDataFrame) -> bytes:
 
 
 def read_shapes(path: Path, layer: str | None = None, where: str | None = None) -> geopandas.GeoDataFrame:
-    """As `read_table`; raises InputError where the file has no geometry too."""
+    """Read a table with geometry; raises InputError as `read_table` does, and where the file has no geometry."""
     table = read_table(path, layer, where=where)
     if not isinstance(table, geopandas.GeoDataFrame):
         raise InputError(f"{path} holds no geometry: give a layer of polygons.")
@@ -198,7 +198,7 @@ def _utm_of(table: geopandas.GeoDataFrame) -> str:
 
 
 def single_polygons(table: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
-    """Single valid polygons; the index tells which row they come from."""
+    """Single valid polygons; the index says which row they come from."""
     valid = table.set_geometry(shapely.make_valid(table.geometry.to_numpy())).set_crs(table.crs, allow_override=True)
     parts = valid.explode(index_parts=False)
     if (parts.geom_type == "MultiPolygon").any():  # collections of collections

@@ -50,7 +50,7 @@ def download(
         path: The file, which must not exist.
         limits: Of size and time.
         headers: Of the request; those called Authorization go to the address's own server alone.
-        progress: Is told of it.
+        progress: Called with the bytes done and in total.
 
     Raises InputError where the address is another one, or the server does not answer, answers with an error, with too
     much, with less than it said, or too slowly.

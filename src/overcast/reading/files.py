@@ -11,9 +11,9 @@ from overcast.errors import OvercastError
 from overcast.reading.words import UnreadableError, first_line, shortened
 
 LARGEST_BYTES = 64 * 2**20
-"""Of a text file; readers of larger kinds say so."""
+"""Largest size of a text file; readers of larger kinds say so."""
 LARGEST_DATA_BYTES = 2**30
-"""Of text files that hold the data of a whole city."""
+"""Largest size of text files that hold the data of a whole city."""
 _MARKS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),

@@ -26,7 +26,7 @@ def read_json(path: Path, error: type[OvercastError], remedy: str = COPY, limit:
 def read_json_object(
     path: Path, error: type[OvercastError], remedy: str = COPY, limit: int = LARGEST_BYTES
 ) -> dict[str, Any]:
-    """The same for a file that must hold an object."""
+    """Read a JSON file that must hold an object."""
     value = read_json(path, error, remedy, limit)
     if not isinstance(value, dict):
         raise error(f"{named(path)} is not readable as a JSON object: it holds something else; {remedy}.")

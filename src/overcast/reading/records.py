@@ -28,7 +28,7 @@ def read_record(
 def parse_record(
     kind: type[Kind], content: bytes | str, name: str, error: type[OvercastError], remedy: str = COPY
 ) -> Kind:
-    """The same for JSON text that comes from the place `name`."""
+    """Read a record from JSON text that comes from the place `name`."""
     parse_json(content, name, error, remedy)
     try:
         return TypeAdapter(kind).validate_json(

@@ -20,7 +20,7 @@ class Row:
     """A row of a table with named columns."""
 
     line: int
-    """Of the file, from 1."""
+    """Line in the file, from 1."""
     cells: dict[str, str]
     """Text by column; empty where the row is too short."""
 
@@ -54,7 +54,7 @@ def _why(header: list[str], columns: Collection[str]) -> str:
     """What a spreadsheet may have done to the first line; nothing where it looks like nothing of the kind."""
     for separator, name in ((";", "semicolons"), ("\t", "tabs")):
         if len(header) == 1 and separator in header[0]:
-            return f" (its cells are apart by {name}, not by commas)"
+            return f" (its cells are separated by {name}, not by commas)"
     small = {cell.strip().lower(): cell for cell in header}
     others = [small[column.lower()] for column in columns if column not in header and column.lower() in small]
     return f" (it has {', '.join(map(repr, others))}: names count letter by letter)" if others else ""

@@ -46,11 +46,11 @@ class ChipView:
     inputs: tuple[Image, ...]
     """SAR, optical where there is one, truth."""
     lead: Prediction
-    """Of the leading result."""
-    rivals: tuple[Prediction, ...]
-    """Of the other results that were given the same."""
+    """Prediction of the leading result."""
+    baselines: tuple[Prediction, ...]
+    """Predictions of the other results that were given the same."""
     others: tuple[Prediction, ...]
-    """Of the results that were given something else."""
+    """Predictions of the results that were given something else."""
 
 
 def _image(title: str, png: bytes) -> Image:

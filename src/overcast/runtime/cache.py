@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 LARGEST_BYTES = 2**30
-"""Of all exports that are kept; those used longest ago go first."""
+"""Largest size of all exports that are kept; those whose last use is longest ago are deleted first."""
 _ENDING = ".onnx"
 
 
@@ -30,7 +30,7 @@ def _home() -> Path:
 
 
 class ExportCache:
-    """A folder of files `KEY-HASH.onnx`: the hash is that of the file, so a damaged one is told by its name."""
+    """A folder of files `KEY-HASH.onnx`: the hash is that of the file, so its name reveals a damaged file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

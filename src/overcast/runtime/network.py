@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from overcast.arithmetic import instruction_sets
-from overcast.runtime.apart import exported_apart
 from overcast.runtime.int8 import Ranges, quantised
 from overcast.runtime.onnx_export import failure
 from overcast.runtime.options import Runtime, RuntimeOptions, RuntimeUnavailableError, TileShape
 from overcast.runtime.sessions import Session, open_session
+from overcast.runtime.subprocess_export import exported_in_subprocess
 
 
 def fast_network(network: nn.Module, options: RuntimeOptions) -> nn.Module:
@@ -73,7 +73,7 @@ class ExportedNetwork(nn.Module):
         threads = torch.get_num_threads()
         if (shape, threads) not in self._sessions:
             options = self.options
-            content = exported_apart(self.network, shape, keep=options.keep_exports)
+            content = exported_in_subprocess(self.network, shape, keep=options.keep_exports)
             content = content if self.ranges is None else quantised(content, self.ranges)
             session = open_session(options.runtime, options.precision, content, shape, threads)
             self._sessions[shape, threads] = session

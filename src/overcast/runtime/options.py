@@ -24,7 +24,7 @@ class Runtime(StrEnum):
 
 @dataclass(frozen=True)
 class TileShape:
-    """Of what the network gets at once: (batch, bands, height, width)."""
+    """Shape of what the network gets at once: (batch, bands, height, width)."""
 
     batch: int
     bands: int
@@ -33,7 +33,7 @@ class TileShape:
 
     @property
     def single(self) -> tuple[int, int, int, int]:
-        """Of one tile: (1, bands, height, width)."""
+        """Shape of one tile: (1, bands, height, width)."""
         return (1, self.bands, self.height, self.width)
 
 

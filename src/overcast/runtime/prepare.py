@@ -21,7 +21,7 @@ EXPORT_PAYS_PIXELS = 10_000_000
 """Smaller scenes run eagerly under `auto`: the export takes longer than it saves. Counts no cache, so that a scene
 gives the same bits whatever ran before."""
 COMPILING_PAYS_PIXELS = 2_000_000_000
-"""The same for torch.compile on a GPU."""
+"""Under `auto`, a GPU runs smaller scenes eagerly: compiling takes longer than it saves."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def prepare(
     shape: TileShape,
     pixels: int,
     options: RuntimeOptions,
-    tell: Callable[[str], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
     tiles: Callable[[], Tiles] | None = None,
 ) -> Ready:
     """A network made ready for tiles of one shape: exported, compiled and checked now, so that nothing fails later.
@@ -53,7 +53,7 @@ def prepare(
         shape: Of the tiles; others work too, and are prepared when they come.
         pixels: That it will see: whether an export pays.
         options: AUTO takes the fastest that works.
-        tell: Called with a sentence before what takes seconds.
+        on_note: Called with a sentence before each step that takes seconds.
         tiles: Real tiles for INT8, read only where they are needed.
 
     Raises:
@@ -62,15 +62,15 @@ def prepare(
     notes: list[str] = []
     for runtime in _candidates(options, pixels):
         chosen = replace(options, runtime=runtime)
-        if tell is not None and runtime is not Runtime.EAGER:
-            tell(f"getting the network ready on {runtime}; this takes longest the first time")
+        if on_note is not None and runtime is not Runtime.EAGER:
+            on_note(f"getting the network ready on {runtime}; this takes longest the first time")
         try:
-            fast = _fast(network, chosen, tiles, tell)
+            fast = _fast(network, chosen, tiles, on_note)
             return Ready(_tried(fast, shape, chosen), runtime, _label(chosen), " ".join(notes) or None)
         except RuntimeUnavailableError as error:
             if options.runtime is not Runtime.AUTO or runtime is _candidates(options, pixels)[-1]:
                 raise ConfigError(str(error)) from error
-            notes.append(f"{runtime} is passed over: {error}")
+            notes.append(f"{runtime} does not work here: {error}")
     raise AssertionError("eager always works")
 
 
@@ -94,7 +94,7 @@ def _fast(
     network: nn.Module,
     options: RuntimeOptions,
     tiles: Callable[[], Tiles] | None,
-    tell: Callable[[str], None] | None,
+    on_note: Callable[[str], None] | None,
 ) -> nn.Module:
     if options.precision is not Precision.INT8:
         return fast_network(network.eval(), options)
@@ -103,7 +103,7 @@ def _fast(
             "int8 is fitted to tiles of the scene that is mapped, and there are none to fit it to here: take bf16 or "
             "fp32, or map scenes one by one on this machine from SAR alone."
         )
-    return fitted(network.eval(), options, tiles(), tell)
+    return fitted(network.eval(), options, tiles(), on_note)
 
 
 def _tried(fast: nn.Module, shape: TileShape, options: RuntimeOptions) -> nn.Module:

@@ -29,7 +29,7 @@ def master_shape(shape: TileShape) -> TileShape | None:
 
 
 def resized(master: onnx.ModelProto, shape: TileShape) -> onnx.ModelProto | None:
-    """The same network for tiles of another shape; None where it holds anything that could depend on the size.
+    """The network for tiles of another shape; None where it holds anything that could depend on the size.
 
     Enlargements to a fixed size become enlargements by a factor; everything else stays. Sides are multiples of the
     deepest stride. The sample of results that the export carries no longer holds and is taken out.

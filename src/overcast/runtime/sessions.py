@@ -18,7 +18,7 @@ Session = Callable[[Floats], Floats]
 """A standardised tile (1, C, h, w) to logits (1, K, h, w)."""
 
 LARGEST_FP32_DIFFERENCE = 1e-3
-"""Of a logit to that of PyTorch, relative to the largest logit (or 1): order of summation, no more."""
+"""Largest difference of a logit from PyTorch's, relative to the largest logit (or 1): rounding, no more."""
 LARGEST_BF16_DIFFERENCE = 0.05
 """Mean difference of probabilities: 8 bits of mantissa through some sixty layers; a broken kernel is far off."""
 

@@ -1,10 +1,10 @@
-"""A block: one row of tiles (strip), blended along the row, in a file that can be computed alone and joined later.
+"""A block: one tile row, blended along the row, in a file that can be computed alone and joined later.
 
 The file is a sequence of records, one for each column of tiles: the length of a zlib stream (4 bytes, little-endian;
 0 where the column has no data, and nothing follows), the stream, and float32 sums as they are. The stream holds one bit
-of validity per pixel of the rows that are shared with the strips above and below, then, for the rows between, which are
-final, the probability as it will be stored; the sums are those of the shared rows; sums and probabilities of several
-channels one after the other. Joining adds the same numbers in the same order as a single pass.
+of validity per pixel of the rows that are shared with the tile rows above and below, then, for the rows between, which
+are final, the probability as it will be stored; the sums are those of the shared rows; sums and probabilities of
+several channels one after the other. Joining adds the same numbers in the same order as a single pass.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from overcast.errors import InputError
 from overcast.outputs.encoding import decode, encode
 from overcast.outputs.scratch import open_own
 from overcast.outputs.writable import writing
-from overcast.scenes.blend import StripSink, channel_axis, shared_above
+from overcast.scenes.blend import RowSink, channel_axis, shared_above
 from overcast.scenes.tiles import ScenePlan
 
 T = TypeVar("T", bound=np.generic)
@@ -41,13 +41,13 @@ smaller ones are not worth the time."""
 class Block:
     """A finished block, as the journal knows it."""
 
-    strip: int
+    tile_row: int
     name: str | None
-    """File; None where the strip has no data."""
+    """File; None where the tile row has no data."""
     size: int
     """Bytes of the file."""
     sha256: str | None
-    """Of the file."""
+    """Checksum of the file."""
     tiles: int
     """Tiles that went through the network."""
     computed: int
@@ -57,10 +57,10 @@ class Block:
     def from_dict(cls, values: Any) -> Self:
         """What `to_dict` gave. Raises ValueError or TypeError for anything else, a file elsewhere above all."""
         block = cls(**values)
-        numbers = (block.strip, block.size, block.tiles, block.computed)
+        numbers = (block.tile_row, block.size, block.tiles, block.computed)
         if any(type(number) is not int or number < 0 for number in numbers):
             raise ValueError("a number is none")
-        if block.name not in (None, block_name(block.strip)):
+        if block.name not in (None, block_name(block.tile_row)):
             raise ValueError("the file is not that of the row")
         return block
 
@@ -81,15 +81,15 @@ class Block:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Which rows of a strip are shared with others (`first`, `last`) and which are final."""
+    """Which rows of a tile row are shared with others (`first`, `last`) and which are final."""
 
     first: slice
     final: slice
     last: slice
 
     @classmethod
-    def of(cls, plan: ScenePlan, strip: int) -> Self:
-        above, step = shared_above(plan.rows, strip), plan.rows.step(strip)
+    def of(cls, plan: ScenePlan, tile_row: int) -> Self:
+        above, step = shared_above(plan.rows, tile_row), plan.rows.step(tile_row)
         middle = max(above, step)
         return cls(slice(0, above), slice(above, middle), slice(middle, plan.rows.tile))
 
@@ -99,7 +99,7 @@ class _Rows:
 
 @dataclass
 class _Growing:
-    """The file of a strip that is not complete."""
+    """The file of a tile row that is not complete."""
 
     path: Path
     file: IO[bytes]
@@ -117,9 +117,9 @@ class _Growing:
 
 
 class BlockWriter:
-    """A StripSink that makes a file of each strip: written, synced, renamed, then reported as finished.
+    """A RowSink that makes a file of each tile row: written, synced, renamed, then reported as finished.
 
-    Several strips may grow at once.
+    Several tile rows may grow at once.
     """
 
     def __init__(
@@ -130,23 +130,23 @@ class BlockWriter:
         self._folder, self._plan, self._encoding, self._finished = folder, plan, encoding, finished
         self._growing: dict[int, _Growing] = {}
 
-    def column(self, strip: int, index: int, total: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+    def column(self, tile_row: int, index: int, total: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
         """Append a record. Raises InputError where the disk is full."""
         del index
-        rows = _Rows.of(self._plan, strip)
+        rows = _Rows.of(self._plan, tile_row)
         stream, sums = _pack(rows, total, valid, self._encoding) if valid.any() else (b"", b"")
         with writing(self._folder, self._title):
-            if strip not in self._growing:
-                path = self._folder / f"{block_name(strip)}.growing"
-                self._growing[strip] = _Growing(path, open_own(path, "wb"))
-            growing = self._growing[strip]
+            if tile_row not in self._growing:
+                path = self._folder / f"{block_name(tile_row)}.growing"
+                self._growing[tile_row] = _Growing(path, open_own(path, "wb"))
+            growing = self._growing[tile_row]
             for part in (_LENGTH.pack(len(stream)), stream, sums):
                 growing.append(part)
         growing.any = growing.any or bool(stream)
 
-    def end(self, strip: int, tiles: int, computed: int) -> None:
+    def end(self, tile_row: int, tiles: int, computed: int) -> None:
         """Publish the file."""
-        growing, name = self._growing[strip], block_name(strip)
+        growing, name = self._growing[tile_row], block_name(tile_row)
         with writing(self._folder, self._title):
             growing.file.flush()
             os.fsync(growing.file.fileno())
@@ -155,9 +155,9 @@ class BlockWriter:
                 growing.path.replace(self._folder / name)
             else:
                 growing.path.unlink()
-        block = Block(strip, name, growing.size, growing.hash.hexdigest(), tiles, computed)
-        self._finished(block if growing.any else Block(strip, None, 0, None, tiles, computed))
-        del self._growing[strip]
+        block = Block(tile_row, name, growing.size, growing.hash.hexdigest(), tiles, computed)
+        self._finished(block if growing.any else Block(tile_row, None, 0, None, tiles, computed))
+        del self._growing[tile_row]
 
     def close(self) -> None:
         """Remove files that did not become whole."""
@@ -166,20 +166,20 @@ class BlockWriter:
             growing.path.unlink(missing_ok=True)
 
 
-def block_name(strip: int) -> str:
-    """File name of a strip's block."""
-    return f"row-{strip:06d}.block"
+def block_name(tile_row: int) -> str:
+    """File name of a tile row's block."""
+    return f"row-{tile_row:06d}.block"
 
 
 def read_block(
-    folder: Path, block: Block, plan: ScenePlan, encoding: Encoding, sink: StripSink, channels: int = 1
+    folder: Path, block: Block, plan: ScenePlan, encoding: Encoding, sink: RowSink, channels: int = 1
 ) -> None:
     """Hand a block to `sink`, column by column. Raises InputError where its file is damaged."""
     if block.name is None:
         _read_empty(block, plan, sink, channels)
         return
     path = folder / block.name
-    rows = _Rows.of(plan, block.strip)
+    rows = _Rows.of(plan, block.tile_row)
     try:
         with path.open("rb") as file:
             for index in range(len(plan.cols.starts)):
@@ -187,16 +187,16 @@ def read_block(
                 (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
                 shape = (*channel_axis(channels), plan.rows.tile, width)
                 total, valid = _unpack(rows, file, length, shape, encoding) if length else _nothing(shape)
-                sink.column(block.strip, index, total, valid)
+                sink.column(block.tile_row, index, total, valid)
     except (OSError, struct.error, zlib.error, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}); run the same command again: it is computed again.") from error
-    sink.end(block.strip, block.tiles, block.computed)
+    sink.end(block.tile_row, block.tiles, block.computed)
 
 
-def _read_empty(block: Block, plan: ScenePlan, sink: StripSink, channels: int) -> None:
+def _read_empty(block: Block, plan: ScenePlan, sink: RowSink, channels: int) -> None:
     for index in range(len(plan.cols.starts)):
-        sink.column(block.strip, index, *_nothing((*channel_axis(channels), plan.rows.tile, plan.cols.step(index))))
-    sink.end(block.strip, block.tiles, block.computed)
+        sink.column(block.tile_row, index, *_nothing((*channel_axis(channels), plan.rows.tile, plan.cols.step(index))))
+    sink.end(block.tile_row, block.tiles, block.computed)
 
 
 def _nothing(shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -206,7 +206,7 @@ def _nothing(shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bo
 def _pack(rows: _Rows, total: NDArray[np.float32], valid: NDArray[np.bool_], encoding: Encoding) -> tuple[bytes, bytes]:
     """The stream and the sums of a record.
 
-    What is not valid here is so in every strip, or decided by others alone: its sum is of no use.
+    What is not valid here is so in every tile row, or decided by others alone: its sum is of no use.
     """
     bits = np.packbits(rows.shared(valid))
     sums = rows.shared(np.where(valid, total, np.float32(0)))

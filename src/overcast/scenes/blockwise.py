@@ -16,17 +16,17 @@ from overcast.data.scene_level import LevelledStatistics
 from overcast.progress import Progress, ProgressStage, Report
 from overcast.raster.grid import Turn
 from overcast.raster.sources import Georeference, RasterSink, RasterSource
-from overcast.scenes.blend import StripJoiner
+from overcast.scenes.blend import RowJoiner
 from overcast.scenes.blockfile import BlockWriter, read_block
 from overcast.scenes.ground import Ground
 from overcast.scenes.inputs import Identities, lasting
 from overcast.scenes.job import Job
-from overcast.scenes.scene import SceneSummary, StripPredictor, plan_scene, summarise
+from overcast.scenes.scene import RowPredictor, SceneSummary, plan_scene, summarise
 from overcast.scenes.tiles import ScenePlan
 from overcast.scenes.work import Facts, WorkFolder
 
 FORMAT = 5
-"""Of blocks; raised when they can no longer be read, or when the same request computes other bits."""
+"""Version of the blocks; raised when they can no longer be read, or when the same request computes other bits."""
 
 
 def request_facts(job: Job, scene: Identities, grid: Georeference, *, turn: Turn) -> Facts:
@@ -78,7 +78,7 @@ class SceneWork:
 
     job: Job
     grid: Georeference
-    """Of the scene as it is stored."""
+    """Grid of the scene as it is stored."""
     source: RasterSource
     """Turned, where the scene is mirrored or was seen from the other side."""
     turn: Turn
@@ -101,48 +101,48 @@ class SceneWork:
 class Compute(Protocol):
     """Computes blocks of a scene, here or elsewhere."""
 
-    def __call__(self, scene: SceneWork, strips: Sequence[int], passed: Callable[[int], None]) -> None:
-        """Compute strips and record them; `passed` is told how many tiles of them are done so far."""
+    def __call__(self, scene: SceneWork, tile_rows: Sequence[int], on_tiles: Callable[[int], None]) -> None:
+        """Compute tile rows and record them; `on_tiles` is called with the number of tiles done so far."""
         ...
 
 
-def compute_here(scene: SceneWork, strips: Sequence[int], passed: Callable[[int], None]) -> None:
+def compute_here(scene: SceneWork, tile_rows: Sequence[int], on_tiles: Callable[[int], None]) -> None:
     """Compute blocks in this process."""
     model, options, work = scene.job.model, scene.job.options, scene.work
-    predictor = StripPredictor(model.network, model.tile_statistics, options.scene, model.planes)
+    predictor = RowPredictor(model.network, model.tile_statistics, options.scene, model.planes)
     writer = BlockWriter(work.path, scene.plan, options.encoding, work.record, work.title)
     try:
-        predictor.run(scene.source, writer, strips, passed, scene.together, scene.ground)
+        predictor.run(scene.source, writer, tile_rows, on_tiles, scene.together, scene.ground)
     finally:
         writer.close()
 
 
 def complete(scene: SceneWork, plan: ScenePlan, compute: Compute) -> None:
-    """Compute the blocks that are missing; the job's report is told."""
+    """Compute the blocks that are missing, and call the job's report with the progress."""
     work, report = scene.work, scene.job.km2_report
     started, across, total = time.monotonic(), len(plan.cols.starts), plan.pixels
-    missing = work.missing(plan.strip_count)
-    resumed = (plan.strip_count - len(missing)) * across
+    missing = work.missing(plan.tile_row_count)
+    resumed = (plan.tile_row_count - len(missing)) * across
 
-    def tell(passed: int, note: str = "") -> None:
+    def on_tiles(done_now: int, note: str = "") -> None:
         if report is not None:
-            done, earlier = (total * tiles // plan.tile_count for tiles in (resumed + passed, resumed))
+            done, earlier = (total * tiles // plan.tile_count for tiles in (resumed + done_now, resumed))
             report(Progress(ProgressStage.PREDICT, done, total, time.monotonic() - started, earlier, note))
 
     if resumed or work.note:
-        tell(0, work.note)
+        on_tiles(0, work.note)
     if missing:
-        compute(scene, missing, tell)
+        compute(scene, missing, on_tiles)
 
 
 def join(
     work: WorkFolder, plan: ScenePlan, encoding: Encoding, sink: RasterSink, report: Report | None, channels: int = 1
 ) -> SceneSummary:
     """Write every pixel of every map from the finished blocks, from the first row to the last."""
-    started, joiner = time.monotonic(), StripJoiner(plan.rows, plan.cols, sink, channels)
-    for strip in range(plan.strip_count):
-        read_block(work.path, work.blocks[strip], plan, encoding, joiner, channels)
+    started, joiner = time.monotonic(), RowJoiner(plan.rows, plan.cols, sink, channels)
+    for tile_row in range(plan.tile_row_count):
+        read_block(work.path, work.blocks[tile_row], plan, encoding, joiner, channels)
         if report is not None:
-            done = plan.pixels * (strip + 1) // plan.strip_count
+            done = plan.pixels * (tile_row + 1) // plan.tile_row_count
             report(Progress(ProgressStage.JOIN, done, plan.pixels, time.monotonic() - started))
     return summarise(plan, joiner, time.monotonic() - started)

@@ -29,9 +29,9 @@ from overcast.scenes.model import SceneModel
 DEVIATIONS = 4.0
 """Bytes cover so many standard deviations of each band on both sides of its mean."""
 LARGEST_DIFFERENCE = 1e-3
-"""Of a probability to that of PyTorch on the file that was written."""
+"""Largest difference of a probability from PyTorch's on the file that was written."""
 OVERLAP_PERCENT = 25
-"""Of Deepness's tiles: their stride stays a multiple of the network's stride, so that they agree with larger ones."""
+"""Overlap of Deepness's tiles: their stride stays a multiple of the network's, so that they agree with larger ones."""
 IR_VERSION = 9
 """The first that can hold opset 20, and the last that the ONNX Runtime reads which Deepness installs."""
 STANDARDISED = (

@@ -42,7 +42,7 @@ class Int8Export:
     points_lost: float
     """IoU points, estimated as `overcast.runtime.int8` says."""
     tiles: int
-    """That it was judged by."""
+    """Number of tiles that the network was judged by."""
     bytes: int
     """Size of the file."""
 

@@ -13,7 +13,7 @@ from overcast.runtime.int8 import Tiles
 TILE_PX, COUNT, CANDIDATES = 256, 32, 128
 """Side of the tiles, how many are taken, and how many are looked at."""
 LEAST_VALID = 0.5
-"""Share of a tile's pixels with data without which it is passed over."""
+"""Share of a tile's pixels with data below which it is skipped."""
 
 
 def fitting_tiles(
@@ -48,7 +48,7 @@ def fitting_tiles(
 
 
 def _spread(windows: list[Window]) -> list[Window]:
-    """As many candidates as are looked at, in an order in which any first ones are spread over the scene."""
+    """As many candidates as are read, in an order in which any first ones are spread over the scene."""
     if len(windows) > CANDIDATES:
         windows = [windows[at] for at in np.linspace(0, len(windows) - 1, CANDIDATES).astype(int)]
     return [windows[at] for at in np.random.default_rng(0).permutation(len(windows))]

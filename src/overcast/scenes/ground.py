@@ -42,13 +42,13 @@ class Area:
     bounds: tuple[float, float, float, float] | None = None
     """xmin, ymin, xmax, ymax."""
     crs: str | None = None
-    """Of the bounds; None: that of the scene."""
+    """CRS of the bounds; None: that of the scene."""
     file: Path | None = None
     """Vector file in any coordinate system, instead of bounds."""
 
     @property
     def text(self) -> str:
-        """As it is written on the command line, without a password."""
+        """The area as it is written on the command line, without a password."""
         if self.bounds is None:
             return "" if self.file is None else self.file.name
         numbers = ",".join(f"{value:.12g}" for value in self.bounds)
@@ -119,7 +119,7 @@ class Ground:
         return self.turn.window(self.window, *self.size)
 
     def turned(self, turn: Turn) -> Ground:
-        """The same of a scene that is turned."""
+        """The ground of a scene that is turned."""
         return replace(self, turn=turn)
 
     def mask(self, window: Window) -> NDArray[np.bool_]:

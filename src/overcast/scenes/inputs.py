@@ -18,7 +18,7 @@ _WITHOUT_PIXELS = (".aux.xml", ".ovr")
 in the digest of its header, overviews are never read."""
 
 Identities = Mapping[str, Sequence[object]]
-"""By file: size, time of the last change in ns and inode; by address or file, what its header says."""
+"""For each file: size, time of the last change in ns and inode; for each address or file, what its header says."""
 
 
 def input_identities(paths: Sequence[Path], beside: Sequence[Path] = ()) -> Identities:
@@ -38,7 +38,7 @@ def input_identities(paths: Sequence[Path], beside: Sequence[Path] = ()) -> Iden
 
 
 def lasting(identities: Identities) -> dict[str, Sequence[object]]:
-    """The same without what may change when a disk is mounted anew: the inode."""
+    """The identities without the inode, which may change when a disk is mounted anew."""
     return {name: list(identity[:2]) for name, identity in identities.items()}
 
 
@@ -69,7 +69,7 @@ def _identity(file: Path) -> list[object]:
 
 
 def _header_digest(dataset: Any, *, with_pixels: bool) -> str:
-    """Of what a header says, and of the pixels in the middle and at the end."""
+    """Digest of what a header says, and of the pixels in the middle and at the end."""
     numbers = [dataset.nodatavals, dataset.scales, dataset.offsets, dataset.mask_flag_enums]
     header = [dict(dataset.profile), dataset.tags(), dataset.descriptions, numbers]
     places = [(dataset.height // 2, dataset.width // 2), (dataset.height - 1, dataset.width - 1)]

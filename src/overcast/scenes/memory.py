@@ -6,7 +6,7 @@ import ctypes
 import sys
 
 M_MMAP_THRESHOLD = -3
-"""Of mallopt(3) in the GNU C library."""
+"""Parameter of mallopt(3) in the GNU C library."""
 LARGE_BYTES = 16 * 2**20
 
 

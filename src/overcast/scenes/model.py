@@ -59,7 +59,7 @@ class SceneModel:
     class_name: str
     name: str
     sha256: str
-    """Of the weights."""
+    """SHA-256 of the weights."""
     licence: str
     calibration_temperature: float | None = None
     """What the network's logits have been divided by, fitted on validation; None where they are as trained."""
@@ -70,7 +70,7 @@ class SceneModel:
     path: Path | None = None
     """The bundle; None where the network comes from elsewhere."""
     optical: OpticalPart | None = None
-    """Of a model that takes what there is of an optical image too: its network is `TwoSensors`."""
+    """The optical part of a model that takes an optical image too: its network is `TwoSensors`."""
 
     @classmethod
     def of(cls, bundle: Bundle, *, calibrated: bool = True, boundaries: bool = False) -> Self:

@@ -20,7 +20,7 @@ from overcast.progress import Progress, ProgressStage, Report
 from overcast.raster.sources import Georeference, RasterSink, RasterSource
 from overcast.reading import first_line
 from overcast.runtime.options import Runtime
-from overcast.scenes.blend import StripBlender, StripJoiner, StripSink
+from overcast.scenes.blend import RowBlender, RowJoiner, RowSink
 from overcast.scenes.ground import Ground
 from overcast.scenes.pipeline import WriteBehind, read_ahead
 from overcast.scenes.tiles import ScenePlan, TileBatch, TileStatistics, tile_batches
@@ -45,7 +45,7 @@ class SceneOptions:
     precision: Precision = Precision.FP32
     """AUTO, which `predict_file` settles, is nothing that can be computed in."""
     device: str = "cpu"
-    """As PyTorch names it; `auto`, which `predict_file` settles, is a GPU where there is one."""
+    """Device as PyTorch names it; `auto`, which `predict_file` settles, is a GPU where there is one."""
     runtime: Runtime = Runtime.EAGER
     """What `predict_file` runs the network on; a network given to `predict_scene` runs as it is."""
     keep_exports: bool = True
@@ -106,8 +106,8 @@ def plan_scene(grid: Georeference, options: SceneOptions, ground: Ground | None 
     return ScenePlan(rows, cols, options.multiple, options.tiles_per_pass, ground)
 
 
-class StripPredictor:
-    """A network made ready once, which then predicts any strips of any scene."""
+class RowPredictor:
+    """A network made ready once, which then predicts any tile rows of any scene."""
 
     def __init__(
         self, network: nn.Module, statistics: TileStatistics, options: SceneOptions, channels: int = 1
@@ -130,25 +130,25 @@ class StripPredictor:
     def run(
         self,
         source: RasterSource,
-        sink: StripSink,
-        strips: Sequence[int] | None = None,
+        sink: RowSink,
+        tile_rows: Sequence[int] | None = None,
         progress: Callable[[int], None] | None = None,
         together: int = 1,
         ground: Ground | None = None,
     ) -> None:
-        """Predict strips (all of them by default), each tile by tile from the left.
+        """Predict tile rows (all of them by default), each tile by tile from the left.
 
-        A strip is the same to the last bit whichever others are asked for. Memory holds a few batches; it depends
+        A tile row is the same to the last bit whichever others are asked for. Memory holds a few batches; it depends
         neither on the scene's height nor on its width.
 
         Args:
             source: Scene in the unit of the statistics.
-            sink: Receives the strips; called from a thread of its own, never twice at once.
-            strips: Ascending.
-            progress: Called in the calling thread after each batch with the number of tiles passed.
-            together: Neighbouring strips that are computed side by side, see `tile_batches`; with one, columns come
-                strip by strip, as `StripJoiner` wants them.
-            ground: What is wanted of the scene; None: all of it. Strips are counted among those that decide it.
+            sink: Receives the tile rows; called from a thread of its own, never twice at once.
+            tile_rows: Ascending.
+            progress: Called in the calling thread after each batch with the number of tiles done.
+            together: Neighbouring tile rows that are computed side by side, see `tile_batches`; with one, columns come
+                tile row by tile row, as `RowJoiner` wants them.
+            ground: What is wanted of the scene; None: all of it. Tile rows are counted among those that decide it.
 
         Raises:
             ConfigError: The network returns another number of channels.
@@ -156,7 +156,7 @@ class StripPredictor:
             Exception: Whatever `source`, `sink`, the network or `progress` raise; nothing is swallowed.
         """
         options, plan = self._options, plan_scene(source.georeference, self._options, ground)
-        wanted = range(plan.strip_count) if strips is None else strips
+        wanted = range(plan.tile_row_count) if tile_rows is None else tile_rows
         batches = tile_batches(source, self._statistics, plan, wanted, together)
         blending = _Blending(plan, sink, self._channels)
         depth = options.queue_batches
@@ -171,27 +171,27 @@ class StripPredictor:
                 probability = None if values is None else self._infer(torch.from_numpy(values))
                 behind.submit(partial(blending.add, batch, probability))
                 if progress is not None:
-                    progress(batch.passed)
+                    progress(batch.done)
 
 
 class _Blending:
-    """Blends batch after batch, each into its strip."""
+    """Blends batch after batch, each into its tile row."""
 
-    def __init__(self, plan: ScenePlan, sink: StripSink, channels: int) -> None:
+    def __init__(self, plan: ScenePlan, sink: RowSink, channels: int) -> None:
         self._plan, self._sink, self._channels = plan, sink, channels
-        self._blenders: dict[int, StripBlender] = {}
+        self._blenders: dict[int, RowBlender] = {}
 
     def add(self, batch: TileBatch, probability: NDArray[np.float32] | None) -> None:
-        strip, plan = batch.strip, self._plan
-        if strip not in self._blenders:
-            self._blenders[strip] = StripBlender(plan.rows, plan.cols, strip, self._sink, self._channels)
+        tile_row, plan = batch.tile_row, self._plan
+        if tile_row not in self._blenders:
+            self._blenders[tile_row] = RowBlender(plan.rows, plan.cols, tile_row, self._sink, self._channels)
         if probability is not None:
             for tile, values in zip(batch.tiles, probability, strict=True):
                 height, width = tile.valid.shape
                 computed = values.shape[-2] * values.shape[-1]
-                self._blenders[strip].add(tile.index, values[..., :height, :width], tile.valid, computed)
+                self._blenders[tile_row].add(tile.index, values[..., :height, :width], tile.valid, computed)
         if batch.last:
-            self._blenders.pop(strip).finish()
+            self._blenders.pop(tile_row).finish()
 
 
 def predict_scene(
@@ -205,7 +205,7 @@ def predict_scene(
     """Write the probability of every pixel, tile by tile from the first row to the last, each as soon as it is final.
 
     Memory holds a few batches and, over the width of the scene, the rows that two rows of tiles share; it does not
-    depend on the scene's height. For `network`, `statistics`, `options` and what is raised see `StripPredictor`.
+    depend on the scene's height. For `network`, `statistics`, `options` and what is raised see `RowPredictor`.
 
     Args:
         source: Scene in the unit of `statistics`.
@@ -217,20 +217,20 @@ def predict_scene(
         progress: Called in the calling thread after each batch of tiles, in pixels.
     """
     started, plan = time.monotonic(), plan_scene(source.georeference, options)
-    predictor = StripPredictor(network, statistics, options)
-    joiner = StripJoiner(plan.rows, plan.cols, sink)
+    predictor = RowPredictor(network, statistics, options)
+    joiner = RowJoiner(plan.rows, plan.cols, sink)
 
-    def report(passed: int) -> None:
+    def report(tiles: int) -> None:
         if progress is not None:
-            done = plan.pixels * passed // plan.tile_count
+            done = plan.pixels * tiles // plan.tile_count
             progress(Progress(ProgressStage.PREDICT, done, plan.pixels, time.monotonic() - started))
 
     predictor.run(source, joiner, progress=report)
     return summarise(plan, joiner, time.monotonic() - started)
 
 
-def summarise(plan: ScenePlan, joined: StripJoiner, elapsed_s: float) -> SceneSummary:
-    """The summary of a scene whose strips have all been joined."""
+def summarise(plan: ScenePlan, joined: RowJoiner, elapsed_s: float) -> SceneSummary:
+    """The summary of a scene whose tile rows have all been joined."""
     return SceneSummary(
         tiles=joined.tiles,
         skipped_tiles=plan.tile_count - joined.tiles,

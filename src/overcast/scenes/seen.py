@@ -17,7 +17,7 @@ class SeenShare:
 
     @property
     def share(self) -> float:
-        """Of the pixels with data; 0 where there are none."""
+        """Share of the pixels with data; 0 where there are none."""
         return self._shown / self._known if self._known else 0.0
 
     def counting(self, sink: RasterSink) -> RasterSink:

@@ -65,10 +65,10 @@ def optical_input(
 ) -> OpticalInput | None:
     """What is given beside a scene, by names or addresses; None where nothing is.
 
-    Raises ConfigError where a mask of clouds, its values or nodata are given without an image or a mask.
+    Raises ConfigError where a cloud mask, its values or nodata are given without an image or a mask.
     """
     if cloud_values is not None and clouds is None:
-        raise ConfigError("values that mean cloud are given, but no mask of clouds; name it.")
+        raise ConfigError("values that mean cloud are given, but no cloud mask; name it.")
     if not files:
         if clouds is not None or nodata is not None:
             raise ConfigError("clouds or nodata of an optical image are given, but no optical image; name it.")
@@ -212,9 +212,9 @@ def open_sky(given: OpticalInput, sensor: SensorRadiometry, grid: Georeference, 
             "it (gdal_edit.py -a_srs EPSG:... -a_ullr ...)."
         )
     nodata = sensor.nodata if given.nodata is None else given.nodata
-    told = sensor.model_copy(update={"gsd_m": grid.gsd_m, "nodata": nodata})
+    declared = sensor.model_copy(update={"gsd_m": grid.gsd_m, "nodata": nodata})
     with ExitStack() as stack:
-        sheets = [_held(path, told, stack) for path in given.files]
+        sheets = [_held(path, declared, stack) for path in given.files]
         layers = [Layer(image, image.source.georeference, grid) for image in sheets]
         clouds = None
         if given.clouds is not None:

@@ -42,7 +42,7 @@ _VECTOR_TYPES = {
 
 @dataclass(frozen=True)
 class ItemFacts:
-    """What an item tells."""
+    """What an item contains."""
 
     scene: tuple[Path, ...]
     grid: Georeference
@@ -55,7 +55,7 @@ class ItemFacts:
     properties: Mapping[str, object]
     """Further facts, by names that begin with `overcast:`."""
     optical: tuple[Path, ...] = ()
-    """The optical image beside the scene, and the mask of its clouds."""
+    """The optical image beside the scene, and its cloud mask."""
 
 
 def write_item(path: Path, target: Path, facts: ItemFacts) -> None:

@@ -1,4 +1,4 @@
-"""Reading a scene as standardised tiles, strip by strip: a strip is a row of tiles."""
+"""Reading a scene as standardised tiles, tile row by tile row: a tile row is a row of tiles."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ class TileStatistics(Protocol):
 
 @dataclass(frozen=True)
 class ScenePlan:
-    """How a scene is cut. Nothing in it depends on who computes which strip."""
+    """How a scene is cut. Nothing in it depends on who computes which tile row."""
 
     rows: Axis
     cols: Axis
     multiple: int
     """Tile sides that are no multiple of it are reflected up to the next one."""
     tiles_per_pass: int
-    """Largest batch; a batch never leaves its strip, so that a strip computed alone is the same to the last bit."""
+    """Largest batch. A batch never leaves its tile row, so that a row computed alone is the same to the last bit."""
     ground: Ground | None = None
     """What is wanted of the scene; None: all of it."""
 
     @property
-    def strip_count(self) -> int:
+    def tile_row_count(self) -> int:
         """Rows of tiles."""
         return len(self.rows.starts)
 
     @property
     def tile_count(self) -> int:
         """All tiles."""
-        return self.strip_count * len(self.cols.starts)
+        return self.tile_row_count * len(self.cols.starts)
 
     @property
     def pixels(self) -> int:
@@ -75,14 +75,14 @@ class Tile:
 
 @dataclass(frozen=True)
 class TileBatch:
-    """Tiles of one strip that pass the network together."""
+    """Tiles of one tile row that go through the network together."""
 
-    strip: int
+    tile_row: int
     tiles: tuple[Tile, ...]
-    passed: int
-    """Tiles of the asked strips, skipped ones included, up to the last of this batch."""
+    done: int
+    """Tiles of the requested tile rows, skipped ones included, up to the last of this batch."""
     last: bool
-    """True where the strip ends with this batch, which may be empty."""
+    """True where the tile row ends with this batch, which may be empty."""
 
     @property
     def values(self) -> NDArray[np.float32] | None:
@@ -93,53 +93,53 @@ class TileBatch:
 
 
 def tile_batches(
-    source: RasterSource, statistics: TileStatistics, plan: ScenePlan, strips: Sequence[int], together: int = 1
+    source: RasterSource, statistics: TileStatistics, plan: ScenePlan, tile_rows: Sequence[int], together: int = 1
 ) -> Iterator[TileBatch]:
-    """The tiles with data of some strips; the last batch of each strip is marked.
+    """The tiles with data of some tile rows; the last batch of each tile row is marked.
 
-    Up to `together` neighbouring strips are read side by side, column by column, so that blocks of a file that two of
-    them touch are decoded once while they are at hand. What a batch holds does not depend on it, only the order does.
+    Up to `together` neighbouring tile rows are read side by side, column by column, so that blocks of a file that two
+    of them touch are decoded once while they are at hand. Only the order of the batches depends on it.
     """
-    passed = 0
-    for group in _neighbours(strips, together):
-        pending: dict[int, list[Tile]] = {strip: [] for strip in group}
+    done = 0
+    for group in _neighbours(tile_rows, together):
+        pending: dict[int, list[Tile]] = {tile_row: [] for tile_row in group}
         for index in range(len(plan.cols.starts)):
-            for strip in group:
-                tile = _read_tile(source, statistics, plan, strip, index)
-                if tile is not None and len(pending[strip]) == plan.tiles_per_pass:
-                    yield TileBatch(strip, tuple(pending[strip]), passed, last=False)
-                    pending[strip] = []
+            for tile_row in group:
+                tile = _read_tile(source, statistics, plan, tile_row, index)
+                if tile is not None and len(pending[tile_row]) == plan.tiles_per_pass:
+                    yield TileBatch(tile_row, tuple(pending[tile_row]), done, last=False)
+                    pending[tile_row] = []
                 if tile is not None:
-                    pending[strip].append(tile)
-                passed += 1
-        for strip in group:
-            yield TileBatch(strip, tuple(pending.pop(strip)), passed, last=True)
+                    pending[tile_row].append(tile)
+                done += 1
+        for tile_row in group:
+            yield TileBatch(tile_row, tuple(pending.pop(tile_row)), done, last=True)
 
 
-def _neighbours(strips: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Runs of up to `most` strips that follow each other.
+def _neighbours(tile_rows: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Runs of up to `most` tile rows that follow each other.
 
     >>> list(_neighbours([0, 1, 2, 5, 6], 2))
     [[0, 1], [2], [5, 6]]
     """
     group: list[int] = []
-    for strip in strips:
-        if group and (len(group) == most or strip != group[-1] + 1):
+    for tile_row in tile_rows:
+        if group and (len(group) == most or tile_row != group[-1] + 1):
             yield group
             group = []
-        group.append(strip)
+        group.append(tile_row)
     if group:
         yield group
 
 
 def _read_tile(
-    source: RasterSource, statistics: TileStatistics, plan: ScenePlan, strip: int, index: int
+    source: RasterSource, statistics: TileStatistics, plan: ScenePlan, tile_row: int, index: int
 ) -> Tile | None:
     """The standardised tile, or None where no pixel that it would decide has data and is wanted."""
     rows, cols = plan.rows, plan.cols
     window, used = (
-        Window(rows.starts[strip], cols.starts[index], rows.tile, cols.tile),
-        (rows.used(strip), cols.used(index)),
+        Window(rows.starts[tile_row], cols.starts[index], rows.tile, cols.tile),
+        (rows.used(tile_row), cols.used(index)),
     )
     wanted = None if plan.ground is None else plan.ground.mask(window)
     if wanted is not None and not wanted[used].any():

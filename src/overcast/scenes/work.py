@@ -40,7 +40,7 @@ class WorkFolder:
 
     @property
     def blocks(self) -> Mapping[int, Block]:
-        """Finished blocks by strip."""
+        """Finished blocks by tile row."""
         return self._blocks
 
     @property
@@ -49,8 +49,8 @@ class WorkFolder:
         return target_name(self.path.parent)
 
     def missing(self, count: int) -> list[int]:
-        """Strips of 0 .. `count` - 1 that are still to be computed."""
-        return [strip for strip in range(count) if strip not in self._blocks]
+        """Tile rows of 0 .. `count` - 1 that are still to be computed."""
+        return [tile_row for tile_row in range(count) if tile_row not in self._blocks]
 
     def record(self, block: Block) -> None:
         """Enter a finished block into the journal, for good. Raises InputError where the disk is full."""
@@ -59,7 +59,7 @@ class WorkFolder:
             file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())
-            self._blocks[block.strip] = block
+            self._blocks[block.tile_row] = block
 
 
 def store_block(work: WorkFolder, block: Block, content: bytes) -> None:
@@ -76,7 +76,7 @@ def store_block(work: WorkFolder, block: Block, content: bytes) -> None:
                 os.fsync(file.fileno())
             growing.replace(work.path / block.name)
     if not block.is_whole(work.path):
-        raise InputError(f"block {block.strip} of {work.title} arrived damaged; run the same command again.")
+        raise InputError(f"block {block.tile_row} of {work.title} arrived damaged; run the same command again.")
     work.record(block)
 
 
@@ -150,7 +150,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 
 def _read_journal(path: Path) -> tuple[dict[int, Block], list[str]]:
-    """Whole blocks by strip, and what is damaged: a block, or the line that a kill cut off."""
+    """Whole blocks by tile row, and what is damaged: a block, or the line that a kill cut off."""
     blocks, damaged = dict[int, Block](), []
     journal = path / _JOURNAL
     lines = journal.read_text(encoding="utf-8", errors="replace").splitlines() if journal.is_file() else []
@@ -160,7 +160,7 @@ def _read_journal(path: Path) -> tuple[dict[int, Block], list[str]]:
         except (ValueError, TypeError, RecursionError):
             continue  # cut off or damaged: its block is computed again
         if block.is_whole(path):
-            blocks[block.strip] = block
+            blocks[block.tile_row] = block
         else:
             damaged.append(str(block.name))
     if lines and not journal.read_bytes().endswith(b"\n"):

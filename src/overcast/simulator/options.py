@@ -55,7 +55,7 @@ class CityOptions(Section):
 
 
 class RoofChoice(StrEnum):
-    """Roofs of given footprints whose file tells none."""
+    """Roofs of given footprints whose file has none."""
 
     SIZE = "size"
     """Gabled for compact, nearly rectangular footprints up to 220 m2, else flat."""
@@ -79,7 +79,7 @@ class FootprintOptions(Section):
     default_height_m: float | None = Field(default=None, gt=0, le=900)
     """Height of buildings without a usable one; by default the median of the others."""
     roofs: RoofChoice = RoofChoice.SIZE
-    """Roofs that the file does not tell."""
+    """Roofs that the file does not describe."""
     keep_empty: bool = False
     """Places and chips without a building are written as well."""
     turn_deg: float = Field(default=0.0, ge=-360, le=360)
@@ -153,7 +153,7 @@ class SarOptions(Section):
     hv_crosstalk_db: float = Field(default=-20.0, ge=-80, le=0)
     """Leakage of the co-polar channels into HV, relative to their mean power; -80 is none."""
     vh_crosstalk_db: float = Field(default=-24.0, ge=-80, le=0)
-    """The same into VH."""
+    """Crosstalk of HH and VV into VH."""
     gain_drift_db: float = Field(default=4.0, ge=0, le=10)
     """Deviation of the gain between strips (places), one value for all channels plus half of it per channel."""
     cross_drift_db: float = Field(default=4.0, ge=0, le=10)
@@ -180,7 +180,7 @@ class SimulationOptions(Section):
     name: str = Field(default="simulated city", min_length=1)
     """Name written into dataset.yaml."""
     seed: int = Field(default=0, ge=0)
-    """The same seed and options give the same bytes."""
+    """Seed of everything that is drawn: the same seed and options give the same bytes."""
     places: int = Field(default=12, ge=0, le=100_000)
     """Places that are cut into chips, each on its own ground."""
     place_m: float = Field(default=512.0, gt=0, le=20_000)
@@ -207,7 +207,7 @@ class SimulationOptions(Section):
 
     @property
     def band_names(self) -> tuple[str, ...]:
-        """Of the radar images of all places: one that is HH in some places and VV in others is `HH|VV`."""
+        """Bands of the radar images of all places: one that is HH in some places and VV in others is `HH|VV`."""
         return (self.variety and self.variety.band_names) or self.sar.polarisations
 
     @property

@@ -99,7 +99,7 @@ class MethodModule(LightningModule):
         self._clock = time.perf_counter()
 
     def on_train_batch_start(self, batch: tuple[Batch, ...], batch_idx: int) -> None:
-        """Tell the method which step comes: its stages begin here, outside of what is differentiated."""
+        """Prepare the method for the next step: its stages begin here, outside of what is differentiated."""
         self.method.begin_step(self.global_step, self.options.steps)
 
     def training_step(self, batch: tuple[Batch, ...], batch_idx: int) -> Tensor:

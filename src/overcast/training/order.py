@@ -35,7 +35,7 @@ class SampleOrder:
     batch_size: int
     """Global."""
     kind: int = 0
-    """Of several sequences of one seed."""
+    """Which of several sequences of one seed."""
 
     def draw(self, number: int) -> Draw:
         """The draw of global sample number `number`; it is its own random stream."""
@@ -64,7 +64,7 @@ class Pools:
 
     @classmethod
     def of(cls, chips: Sequence[Holds], used: Collection[Holds]) -> Pools:
-        """Those of `chips` that are of a kind in `used`."""
+        """Pools of those `chips` that are of a kind in `used`."""
         kinds: dict[Holds, list[int]] = {}
         for index, holds in enumerate(chips):
             if holds in used:
@@ -95,7 +95,7 @@ class MixedOrder:
 
     stages: tuple[TrainingStage, ...]
     pools: tuple[Pools, ...]
-    """Of each stage."""
+    """Pools of each stage."""
     steps: int
     seed: int
     batch_size: int

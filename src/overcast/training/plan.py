@@ -33,7 +33,7 @@ class MethodFacts:
     uses_all_parameters: bool
     stages: tuple[TrainingStage, ...]
     uses: tuple[frozenset[Holds], ...]
-    """Of each stage the kinds of places that it learns from."""
+    """For each stage the kinds of places that it learns from."""
 
     @classmethod
     def of(cls, options: MethodOptions, network: NetworkSpec) -> MethodFacts:
@@ -63,17 +63,17 @@ class TrainingPlan:
     options: TrainingOptions
     augmentation: Augmentation | None
     licence: str
-    """Of the weights."""
+    """Licence of the weights."""
     settings: Mapping[str, Any]
     """The whole configuration as nested plain values: two runs are the same where these are."""
     settings_yaml: str
-    """The same as commented YAML."""
+    """The settings as commented YAML."""
     start: Start | None = None
     """The model that training starts from; None: the network as it is built."""
 
     @cached_property
     def facts(self) -> MethodFacts:
-        """Of the method."""
+        """Facts of the method."""
         return MethodFacts.of(self.method, self.network)
 
     @cached_property

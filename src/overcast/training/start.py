@@ -145,7 +145,7 @@ def _same_design(source: nn.Module, target: nn.Module) -> bool:
 
 
 def _bands(bundle: Bundle, radiometry: Radiometry) -> tuple[list[int] | None, str]:
-    """Of each band of the new images that of the bundle's, None for in order; and the same in words."""
+    """For each band of the new images that of the bundle, None for in order; and the same in words."""
     theirs, ours = (_names(known, bundle.info.inputs) for known in (bundle.info.radiometry, radiometry))
     if theirs == ours or not set(ours) & set(theirs):
         rule = "same bands" if theirs == ours else _by_rule(ours, theirs)

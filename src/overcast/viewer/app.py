@@ -70,7 +70,7 @@ def create_app(
     Args:
         library: The maps.
         access: Who may ask.
-        settings: What the page is told at `/settings.json`.
+        settings: What the page receives at `/settings.json`.
         routers: Further routes.
         lifespan: What begins and ends with the server.
     """

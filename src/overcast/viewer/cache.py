@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 TILE_CACHE_BYTES = 96 * 2**20
-"""Of all tiles together."""
+"""Size of all tiles together."""
 _OVERHEAD_BYTES = 400
 """What an entry takes beside its content, so that empty tiles are bounded too."""
 
@@ -27,7 +27,7 @@ class TileCache:
         self._turns = threading.BoundedSemaphore((os.cpu_count() or 1) + 1)
 
     def get(self, key: Hashable, make: Callable[[], tuple[bytes, str]]) -> tuple[bytes, str]:
-        """The content and its kind for a key; an error of `make` is passed on and not remembered."""
+        """The content and its kind for a key; an error of `make` is raised and not remembered."""
         with self._lock:
             if key in self._entries:
                 self._entries.move_to_end(key)

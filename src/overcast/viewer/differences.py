@@ -44,7 +44,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Differences:
-    """Of two files; arrays are in the order of the files' rows, and may end before rows that have no polygon."""
+    """Differences of two files; arrays are in the order of their rows, and may end before rows that have no polygon."""
 
     states: NDArray[np.int64]
     """`SMALL`, `INVENTED` or `MATCHED` for each prediction."""
@@ -86,8 +86,8 @@ def compare(predicted: Path, reference: Path) -> Differences:
     )
 
 
-def compare_apart(predicted: Path, reference: Path) -> Differences:
-    """As `compare`, in a process of its own: its memory goes with it, and tiles are drawn meanwhile."""
+def compare_in_subprocess(predicted: Path, reference: Path) -> Differences:
+    """Run `compare` in a process of its own: its memory is freed with it, and tiles are drawn meanwhile."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(compare, predicted, reference).result()
 

@@ -31,9 +31,9 @@ from overcast.viewer.vector_tiles import RowValues
 PICTURE_PX = 2048
 """Longer side of a picture."""
 MOST_SHAPES = 50_000
-"""Of a layer; of more, the surest of each of about as many cells of the ground are kept."""
+"""Largest number of shapes of a layer; of more, the surest of each of about as many cells of the ground are kept."""
 DECIMALS = 7
-"""Of degrees: a centimetre."""
+"""Decimals of degrees: a centimetre."""
 _MODULES = ("layers.js", "measure.js", "panel.js", "state.js", "swipe.js", "app.js", "exported.js")
 """In an order in which each only needs those before it."""
 
@@ -44,7 +44,7 @@ class MapPage:
 
     html: str = field(repr=False)
     height_px: int = 560
-    """Of the frame in a notebook."""
+    """Height of the frame in a notebook."""
 
     @classmethod
     def of(cls, files: MapFiles, *, title: str | None = None, sensor: SensorRadiometry | None = None) -> Self:

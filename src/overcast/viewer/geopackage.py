@@ -70,7 +70,7 @@ class GeoPackage:
 
     @cached_property
     def bounds(self) -> Bounds | None:
-        """Of all polygons; None without any."""
+        """Bounds of all polygons; None without any."""
         query = f"SELECT min(minx), min(miny), max(maxx), max(maxy) FROM {self._index}"
         return whole_bounds(self._connection.execute(query).fetchone())
 
@@ -110,7 +110,7 @@ class GeoPackage:
         return {name: _plain(value) for name, value in zip(self._columns, rows[0], strict=True) if name != self._key}
 
     def ids(self) -> NDArray[np.int64]:
-        """Of every polygon, in the order of the file."""
+        """Number of every polygon, in the order of the file."""
         key, table = _quoted(self._key), _quoted(self._table)
         return np.array([row[0] for row in self._rows(f"SELECT {key} FROM {table} ORDER BY {key}", {})], np.int64)
 

@@ -68,7 +68,7 @@ class GeoParquet:
 
     @property
     def bounds(self) -> Bounds | None:
-        """Of all polygons, by the statistics of the row groups; None without any."""
+        """Bounds of all polygons, by the statistics of the row groups; None without any."""
         if not self.count:
             return None
         left, bottom = self._groups[:, :2].min(axis=0).tolist()
@@ -120,7 +120,7 @@ class GeoParquet:
         return {name: _plain(row.column(name)[0].as_py()) for name in row.column_names}
 
     def ids(self) -> NDArray[np.int64]:
-        """Of every polygon, in the order of the file."""
+        """Number of every polygon, in the order of the file."""
         return np.arange(self.count, dtype=np.int64)
 
 
@@ -173,7 +173,7 @@ def _confidence(table: pa.Table) -> NDArray[np.float64]:
 def _surest(
     rows: NDArray[np.int64], x: NDArray[np.float64], y: NDArray[np.float64], sure: NDArray[np.float64], cell: float
 ) -> NDArray[np.int64]:
-    """Of the rows of each cell the surest."""
+    """The surest of the rows of each cell."""
     cells = np.stack([np.floor(x[rows] / cell), np.floor(y[rows] / cell)], axis=1)
     order = np.argsort(-sure[rows], kind="stable")
     _, first = np.unique(cells[order], axis=0, return_index=True)

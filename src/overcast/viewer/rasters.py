@@ -37,7 +37,7 @@ OVERSAMPLING = 1.3
 CACHE_BYTES = 160 * 2**20
 """GDAL's cache of blocks, for all rasters of the server together."""
 _PLAIN = {MaskFlags.all_valid, MaskFlags.nodata}
-"""Of bands whose values alone say where there are data."""
+"""Flags of bands whose values alone say where there are data."""
 
 Stack = NDArray[np.float32]
 

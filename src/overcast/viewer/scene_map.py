@@ -19,7 +19,7 @@ from overcast.raster.radiometry import SensorRadiometry
 from overcast.raster.units import Unit
 from overcast.scenes.declare import declared_in
 from overcast.viewer.answers import RequestError
-from overcast.viewer.differences import NEVER_MISSED, SMALL, Differences, compare_apart
+from overcast.viewer.differences import NEVER_MISSED, SMALL, Differences, compare_in_subprocess
 from overcast.viewer.mercator import Bounds, Projection, Tile
 from overcast.viewer.rasters import Raster
 from overcast.viewer.shapes import Shapes, open_shapes
@@ -27,7 +27,7 @@ from overcast.viewer.stretch import Stretch, photo_stretch, picture, probability
 from overcast.viewer.vector_tiles import RowValues, vector_tile
 
 MOST_BANDS = 12
-"""Of a scene that can be chosen."""
+"""Largest number of bands of a scene that can be chosen."""
 COLOUR = 0
 """Number by which the page asks for three bands as red, green and blue."""
 
@@ -57,7 +57,7 @@ class Picture:
     bands: tuple[int, ...]
     """Bands that the stretch knows, from 1."""
     names: tuple[str, ...]
-    """Of all bands of the file."""
+    """Names of all bands of the file."""
     unit: Unit | None = None
 
     def choice(self, band: int) -> tuple[int, ...]:
@@ -260,6 +260,6 @@ def _photo(path: Path, virtual: bool) -> Picture:
 
 def _begun(predicted: Path, reference: Path) -> Future[Differences]:
     with_thread = ThreadPoolExecutor(1, thread_name_prefix="comparison")
-    future = with_thread.submit(compare_apart, predicted, reference)
+    future = with_thread.submit(compare_in_subprocess, predicted, reference)
     with_thread.shutdown(wait=False)
     return future

@@ -28,14 +28,14 @@ class Portion:
     geometry: NDArray[np.object_]
     """In the coordinates of the file."""
     id: NDArray[np.int64]
-    """By which `attributes` finds a polygon again."""
+    """Number by which `attributes` finds a polygon again."""
     confidence: NDArray[np.float64]
     """0 .. 1."""
 
 
 @dataclass(frozen=True)
 class Thinning:
-    """Of the polygons whose lower left corners share a cell only the surest is drawn."""
+    """Draws only the surest of the polygons whose lower left corners share a cell."""
 
     cell: float
     """Side in the units of the file."""
@@ -63,7 +63,7 @@ class Shapes(Protocol):
 
     @property
     def bounds(self) -> Bounds | None:
-        """Of all polygons, in the coordinates of the file; None without any."""
+        """Bounds of all polygons, in the coordinates of the file; None without any."""
         ...
 
     @property

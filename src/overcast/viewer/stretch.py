@@ -21,7 +21,7 @@ JPEG_QUALITY = 85
 NO_DATA = -1000
 """What stands in tiles of probability where there are no data; elsewhere thousandths, 0 .. 1000."""
 _SEA_LEVEL = 32768
-"""Of the Terrarium encoding of heights: red * 256 + green is the height plus this."""
+"""Offset of the Terrarium encoding of heights: red * 256 + green is the height plus this."""
 
 Stack = NDArray[np.float32]
 

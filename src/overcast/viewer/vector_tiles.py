@@ -15,7 +15,7 @@ from overcast.viewer.mvt import BUFFER, EXTENT, TileShapes, encode_layer
 from overcast.viewer.shapes import Shapes, Thinning
 
 MOST_SHAPES = 4_000
-"""Of a tile; where there are more, one is drawn for each cell of the screen."""
+"""Largest number of shapes of a tile; where there are more, one is drawn for each cell of the screen."""
 CELL_SHARE = 1 / 64
 """Side of such a cell, of the tile's: 8 pixels."""
 TOLERANCE = EXTENT / 512 / 2

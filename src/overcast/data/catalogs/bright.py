@@ -41,7 +41,7 @@ NEIGHBOURHOOD_M = 1000.0
 """Side of the cells that are the places of the catalog."""
 DOWNLOAD = "download pre-event.zip, post-event.zip and target.zip of BRIGHT (zenodo.org/records/14619797), unpack them"
 LICENCE = "CC-BY-NC-4.0"
-"""Of the optical images, and of the labels with them; freer for Hawaii (NOAA) and La Palma (IGN, CC-BY-4.0)."""
+"""Licence of the optical images, and of the labels with them; freer for Hawaii (NOAA) and La Palma (IGN, CC-BY-4.0)."""
 
 
 class Buildings(StrEnum):

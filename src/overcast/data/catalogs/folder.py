@@ -34,7 +34,7 @@ from overcast.reading.records import explained_detail, location
 from overcast.section import Section
 
 LISTED_ERRORS, LISTED_LENGTH = 4, 240
-"""How many errors of a description are told at once, and characters that they may take together."""
+"""How many errors of a description are reported at once, and characters that they may take together."""
 DESCRIPTION_NAME = "dataset.yaml"
 RASTER_ENDINGS = frozenset({".tif", ".tiff", ".png"})
 VECTOR_ENDINGS = frozenset({".geojson", ".gpkg", ".json"})
@@ -47,7 +47,7 @@ def _name(text: str) -> str:
 
 
 FolderName = Annotated[str, AfterValidator(_name)]
-"""Of a sub-folder or a file in it."""
+"""Name of a sub-folder or a file in it."""
 
 
 class SensorFolders(SensorRadiometry):
@@ -63,7 +63,7 @@ class SensorFolders(SensorRadiometry):
 
 
 class SarFolders(SensorFolders):
-    """The same for the radar, which may have seen chips from two opposite sides."""
+    """Folders of the radar, which may have seen chips from two opposite sides."""
 
     orientations: FolderName | None = None
     """CSV with key,radar_side of each chip, beside the sub-folders: chips seen from the side opposite to the
@@ -86,7 +86,7 @@ class InvalidFolder(Section):
 
 
 class OpticalFolders(SensorFolders):
-    """The same for the optical sensor, which clouds may blind."""
+    """Folders of the optical sensor, which clouds may blind."""
 
     invalid: InvalidFolder | None = None
     """Masks of pixels that count as missing; None: the images' nodata alone says so."""

@@ -33,7 +33,7 @@ class PartCount:
     """Folder or file, such as `train/sar`."""
     found: int
     expected: int | None
-    """As published, or as many as the other layers hold; None where neither is known."""
+    """Number as published, or as many as the other layers hold; None where neither is known."""
     missing: tuple[str, ...] = ()
     """Names that other layers hold and this one does not."""
     needed: bool = True

@@ -9,7 +9,7 @@ published by users of the download. Written from these descriptions; not yet run
     {val,test}/sar_images/<name>.tif      the official task is to map them from SAR alone
     {val,test}/labels/<name>.tif          drawn by hand, in archives of their own; not georeferenced
 
-5033 tiles of 1024 x 1024 pixels: 4333, 210 and 490. Names do not tell the region; the georeference of the SAR tiles
+5033 tiles of 1024 x 1024 pixels: 4333, 210 and 490. Names do not contain the region; the georeference of the SAR tiles
 does. Every region is in train, val and test: the published parts share their regions.
 
 Reference: Xia et al., OpenEarthMap-SAR, arXiv:2501.10891, 2025.

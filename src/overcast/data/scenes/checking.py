@@ -48,7 +48,7 @@ def check_scenes(path: Path) -> Iterator[PlaceFinding]:
 
     Raises:
         ConfigError: The description has an unknown key or a wrong value.
-        InputError: The pixel size of the data set cannot be told.
+        InputError: The pixel size of the data set cannot be determined.
     """
     file = description_file(path)
     description = read_scenes(file)

@@ -37,7 +37,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A file with its role, as far as name and header tell."""
+    """A file with its role, as far as name and header say."""
 
     path: Path
     role: Role
@@ -80,7 +80,7 @@ def _raster(path: Path) -> FoundFile | None:
 
 
 def _role(path: Path, bands: int, kind: str) -> Role:
-    """By words in the name, nearest folder last; else whole numbers in three or four bands are a picture."""
+    """The role by words in the name, nearest folder last; else whole numbers in three or four bands are a picture."""
     for part in (path.stem, path.parent.name):
         words = set(re.split(r"[^a-z0-9]+", part.lower()))
         for role, known in ((Role.CLOUDS, CLOUD_WORDS), (Role.SAR, SAR_WORDS), (Role.OPTICAL, OPTICAL_WORDS)):

@@ -111,7 +111,7 @@ class Mosaic:
     layers: tuple[Layer, ...]
 
     def read(self, window: Window) -> NativePixels:
-        """As `Layer.read`."""
+        """Read as `Layer.read` does."""
         first, *others = (layer.read(window) for layer in self.layers)
         for other in others:
             if first.valid.all():
@@ -124,7 +124,7 @@ class Mosaic:
         return first
 
     def coverage(self, rows: NDArray[np.float64], cols: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """As `Layer.coverage`."""
+        """Coverage as of `Layer.coverage`."""
         return np.asarray(np.logical_or.reduce([layer.coverage(rows, cols) for layer in self.layers]))
 
 

@@ -1,4 +1,4 @@
-"""How far SAR, optical image and footprints of a place lie apart, by correlation of their edges."""
+"""Offsets between SAR, optical image and footprints of a place, by correlation of their edges."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from overcast.raster.units import Unit
 REACH = 32
 """Largest shift that is looked for, in pixels."""
 LARGEST_SIDE, SMALLEST_SIDE = 320, 96
-"""Of the windows that are compared: at least about four of them in a place."""
+"""Sides of the windows that are compared: at least about four of them in a place."""
 MOST_WINDOWS = 16
 """Windows of a place that are compared, spread over its ground."""
 SMOOTH_PX = {"sar": 1.5, "optical": 1.0, "footprints": 1.0}
@@ -37,7 +37,7 @@ Edges = tuple[Plane, NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class Offset:
-    """By how much `layer` must be moved to lie on `reference`."""
+    """The distance by which `layer` must be moved to lie on `reference`."""
 
     layer: str
     reference: str
@@ -48,7 +48,7 @@ class Offset:
     east_m: float
     north_m: float
     correlation: float
-    """Of the edges at that shift, -1 .. 1."""
+    """Correlation of the edges at that shift, -1 .. 1."""
     confidence: float
     """Share of resamples of the windows that give the same shift to within `NEAR_PX`, 0 .. 1."""
 

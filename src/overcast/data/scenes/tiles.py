@@ -35,19 +35,19 @@ class Tile:
     col: int
     window: Window
     side: int
-    """Of the data set's tiles in pixels; those at a border may be smaller or larger."""
+    """Side of the data set's tiles in pixels; those at a border may be smaller or larger."""
     labelled: bool
     """True where the footprints of some of its ground are known to be complete."""
     valid_share: float
     """About which share of its pixels has data of some sensor."""
 
     def without_label(self) -> Tile:
-        """The same tile with nothing known of what is built there."""
+        """This tile with nothing known of what is built there."""
         return replace(self, labelled=False)
 
     @property
     def grid(self) -> Georeference:
-        """Of the tile's own pixels."""
+        """Grid of the tile's own pixels."""
         return self.of.grid.crop(self.window)
 
     @property

@@ -42,7 +42,7 @@ class _Ground:
     chips: NDArray[np.intp]
     """Indexes."""
     until: NDArray[np.float64]
-    """Their valid ground, added up."""
+    """Valid ground of the windows up to each, added up."""
     buildings: tuple[NDArray[np.intp], NDArray[np.float64]]
     """Index of the tile of each footprint (N,), and its row and column in the place (N, 2)."""
 

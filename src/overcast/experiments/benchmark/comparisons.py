@@ -11,7 +11,7 @@ PAIRED = "over seeds", "95 % over places"
 
 
 def comparison_tables(scores: Scores) -> list[Table]:
-    """Those of a data set for which there are runs."""
+    """Comparison tables of a data set for which there are runs."""
     return [table for table in (difference_table(scores), drop_table(scores)) if table is not None]
 
 

@@ -39,13 +39,13 @@ class Row(Section):
     seed: int
     available: InputModalities
     figures: dict[str, float]
-    """As of `Evaluation.summary`, and `s_per_km2`."""
+    """Figures as of `Evaluation.summary`, and `s_per_km2`."""
     parameters: int
-    """Of what is deployed."""
+    """Parameters of what is deployed."""
     multiply_adds: int
-    """Of what is deployed, for an image of `COST_PX` squared."""
+    """Multiply-adds of what is deployed, for an image of `COST_PX` squared."""
     peak_bytes: int | None = None
-    """Of the tensors of what is deployed, for an image of `COST_PX` squared; None in rows of earlier versions."""
+    """Bytes of the tensors of what is deployed, for an image of `COST_PX` squared; None in rows of earlier versions."""
     steps: int
     best_step: int
     machine: str

@@ -36,7 +36,7 @@ class Workers:
 
     @property
     def device(self) -> str:
-        """Of the evaluation."""
+        """Device of the evaluation."""
         return "cuda" if self.gpus else "cpu"
 
 

@@ -62,11 +62,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Seconds:
-    """Of the same work."""
+    """Elapsed and processor time of the same work."""
 
     elapsed: float
     processor: float
-    """Of all threads of the process: the one to trust where other work shares the machine."""
+    """Time of all threads of the process: the one to trust where other work shares the machine."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Measured:
     reading: Seconds
     """The scene as standardised tiles, overlap included, and nothing else; blocks are decoded here."""
     bare_mb: float | None
-    """Peak memory of the process before the scene; None where the system does not tell."""
+    """Peak memory of the process before the scene; None where the system does not say."""
     peak_mb: float | None
     """Peak memory of the process in all."""
 
@@ -137,7 +137,7 @@ def _as_made(options: SceneOptions, runtime: Runtime) -> SceneOptions:
 
 
 def peak_mb() -> float | None:
-    """Largest resident memory of this process so far; None where the system does not tell."""
+    """Largest resident memory of this process so far; None where the system does not say."""
     status = Path("/proc/self/status")
     if not status.is_file():
         return None
@@ -195,7 +195,7 @@ def _reading(model: SceneModel, options: SceneOptions, setting: Setting) -> Seco
     with bounded_cache(), RasterioSource.open([setting.scene], sensor) as source:
         plan = plan_scene(source.georeference, options)
         clock = Clock()
-        for _ in tile_batches(source, model.statistics, plan, range(plan.strip_count), TOGETHER):
+        for _ in tile_batches(source, model.statistics, plan, range(plan.tile_row_count), TOGETHER):
             pass
         return clock.read()
 

@@ -34,7 +34,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 REFERENCE = Case(Runtime.EAGER, Precision.FP32)
-"""Accuracy is told against it, so it is always measured, and first."""
+"""Accuracy is relative to it, so it is always measured, and first."""
 _ROWS = 1024
 
 
@@ -59,7 +59,7 @@ class Request:
     footprints: bool = False
     seed: int = 0
     storage: Storage = Storage.DEFLATE
-    """Of the scene's file."""
+    """Compression of the scene's file."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Agreement:
     """A probability raster against that of the reference and against the truth."""
 
     iou: float | None
-    """With the truth at probability 0.5, in 0..1; None for a scene of noise."""
+    """IoU with the truth at probability 0.5, in 0..1; None for a scene of noise."""
     differing: float
     """Share of the valid pixels that are building in one and not in the other."""
     largest: float
@@ -94,7 +94,7 @@ class Bench:
     km2: float
     """Area of the scene at the model's ground sampling distance."""
     gsd_m: float
-    """Of the scene."""
+    """Pixel size of the scene in metres."""
     computed: float
     """Pixels that pass the network over pixels of the scene: what the overlap of tiles costs."""
     rows: tuple[Row, ...]
@@ -113,13 +113,13 @@ def cases(request: Request) -> tuple[Case, ...]:
     return REFERENCE, *dict.fromkeys(kept)
 
 
-def bench_scene(request: Request, *, isolate: bool = True, told: Callable[[Row], None] | None = None) -> Bench:
+def bench_scene(request: Request, *, isolate: bool = True, on_row: Callable[[Row], None] | None = None) -> Bench:
     """Measure every case on a scene that is made for it and removed afterwards.
 
     Args:
         request: What to measure.
         isolate: Measure each case in a process of its own, so that its peak memory is its own.
-        told: Called with each row when it is there.
+        on_row: Called with each row once it is measured.
 
     Raises:
         OvercastError: The reference cannot be measured: impossible tiles, a model that maps no scene, no such device.
@@ -142,8 +142,8 @@ def bench_scene(request: Request, *, isolate: bool = True, told: Callable[[Row],
         )
         for case in cases(request):
             rows.append(_row(case, setting, ground, isolate=isolate))
-            if told is not None:
-                told(rows[-1])
+            if on_row is not None:
+                on_row(rows[-1])
     gsd_m, side = model.sensor.gsd_m, request.size_px
     plan = plan_scene(Georeference(side, side, Affine.identity(), None), SceneOptions(tile=request.tile))
     return Bench(request, (side * gsd_m) ** 2 / 1e6, gsd_m, plan.computed / plan.pixels, tuple(rows))

@@ -43,7 +43,7 @@ class Drawn:
         return Drawn(self.tally.select(at), *(part[at] for part in parts))
 
     def plain(self, where: NDArray[np.bool_]) -> Drawn:
-        """The same with pixel edges where `where` is True."""
+        """These outlines with pixel edges where `where` is True."""
         level = np.where(where, Level.PIXELS, self.level).astype(np.int8)
         best = np.where(where, self.pixels, self.best)
         return Drawn(self.tally, self.block, self.bounds, self.pixels, best, level, self.unsplit)

@@ -39,7 +39,7 @@ ALIGNED_SHARE = 0.62
 ALIGNED_SINE = 0.4226
 """Sine of 25 degrees: what is near a main direction."""
 CLOSE_SHARE = 0.5
-"""The same for walls even closer to it, which tells large circles: their long walls are known to a few degrees."""
+"""The same for walls even closer to it, which reveals large circles: their long walls are known to a few degrees."""
 CLOSE_SINE, CLOSE_PX = 0.2079, 2.0
 """Closer: within 12 degrees, or by 2 pixels from end to end."""
 GRID = 1024

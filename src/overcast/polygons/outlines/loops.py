@@ -87,7 +87,7 @@ def chamfered(loops: Loops) -> Loops:
 
 
 def _from_farthest(loops: Loops) -> Loops:
-    """The same loops, each from its vertex farthest from its first."""
+    """The loops, each from its vertex farthest from its first."""
     starts = np.flatnonzero(np.diff(loops.loop, prepend=-1))
     sizes = np.diff(np.append(starts, len(loops.loop)))
     off = loops.xy - np.repeat(loops.xy[starts], sizes, axis=0)

@@ -16,7 +16,7 @@ WALL_TOLERANCE_PX = 1.5
 SQUARE_SINE = 0.4226
 """Sine of 25 degrees: a wall this close to a main direction takes it."""
 LARGEST_AREA_CHANGE = 0.25
-"""Of a building within its block: walls move by a pixel or two, which is much of a small building."""
+"""Of a building within its block, whose walls move by a pixel or two, which is much of a small building."""
 
 
 def partition(block: shapely.Polygon, parts: Polygons) -> Polygons | None:

@@ -30,7 +30,7 @@ from overcast.simulator.place import PlaceId, SimulatedPlace, place_ids, simulat
 from overcast.simulator.radar.image import NODATA
 
 ORTHO_CRS = "EPSG:3035"
-"""Of the orthophotos; turned by some degrees against the UTM grid of the radar scenes."""
+"""CRS of the orthophotos; it is turned by some degrees against the UTM grid of the radar scenes."""
 FINER = 16
 """An orthophoto is imaged with 25 / FINER pixels along each radar pixel before it is projected."""
 ORTHO_GSD = 0.8

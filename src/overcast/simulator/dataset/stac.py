@@ -185,21 +185,21 @@ def _asset(root: Path, file: Written, place: SimulatedPlace, options: Simulation
                 (VIEW_AZIMUTH_DEG[place.strip.radar_side] + sar.look_offset_deg) % 360,
             )
             view = {"view:incidence_angle": angle_deg, "view:off_nadir": angle_deg, "view:azimuth": azimuth_deg}
-            told = _file(GEOTIFF, "data") | {"raster:bands": [band for _ in sar.polarisations]} | view | grid
+            asset = _file(GEOTIFF, "data") | {"raster:bands": [band for _ in sar.polarisations]} | view | grid
         case Layer.OPTICAL:
             names = [{"name": name, "common_name": name} for name in OPTICAL_BANDS]
-            told = _file(GEOTIFF, "data") | {"eo:bands": names, "raster:bands": [byte for _ in names]} | grid
+            asset = _file(GEOTIFF, "data") | {"eo:bands": names, "raster:bands": [byte for _ in names]} | grid
         case Layer.MASK:
-            told = _file(GEOTIFF, "labels") | {"raster:bands": [byte]} | grid
+            asset = _file(GEOTIFF, "labels") | {"raster:bands": [byte]} | grid
         case Layer.CLOUDS:
-            told = _file(GEOTIFF, "metadata", "cloud", "cloud-shadow") | {"raster:bands": [byte]} | grid
+            asset = _file(GEOTIFF, "metadata", "cloud", "cloud-shadow") | {"raster:bands": [byte]} | grid
         case Layer.FOOTPRINTS:
-            told = _file(GEOPACKAGE, "labels")
+            asset = _file(GEOPACKAGE, "labels")
         case Layer.DECLARATION:
-            told = _file(YAML, "metadata")
+            asset = _file(YAML, "metadata")
         case _:
             assert_never(file.layer)
-    return {"href": f"../{file.path.relative_to(root).as_posix()}"} | told
+    return {"href": f"../{file.path.relative_to(root).as_posix()}"} | asset
 
 
 def _file(media_type: str, *roles: str) -> Record:

@@ -223,7 +223,7 @@ def write_footprints(path: Path, table: geopandas.GeoDataFrame) -> None:
 
 
 def _declared_sar(options: SimulationOptions) -> dict[str, Any]:
-    """What the numbers of the radar images mean, with the keys of `SensorRadiometry`; the side apart."""
+    """What the numbers of the radar images mean, with the keys of `SensorRadiometry` except for the side."""
     return {
         "bands": list(options.sar.polarisations),
         "unit": options.sar.unit.value,

@@ -15,7 +15,7 @@ FLOOR_M = 2.8
 FACADE_DB = -6.0
 """Backscatter of plain facade per square metre at normal incidence."""
 WINDOW_DB = 9.0
-"""The same at window and balcony corners."""
+"""Backscatter of window and balcony corners per square metre at normal incidence."""
 DIHEDRAL_DB = 8.0
 """Dihedral return per square metre of wall that faces the radar squarely."""
 DIHEDRAL_WIDTH_RAD = np.radians(7.0)
@@ -26,7 +26,7 @@ DIHEDRAL_PEDESTAL = 0.02
 BUILDING_SPREAD = 0.9
 """Log-deviation of the brightness of walls between buildings."""
 WALL_SPREAD = 0.5
-"""The same between the walls of one building."""
+"""Log-deviation of brightness between the walls of one building."""
 
 
 @dataclass(frozen=True)

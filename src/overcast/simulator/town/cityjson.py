@@ -38,7 +38,7 @@ class ModelBuilding:
     height_m: float
     """Highest point above the lowest; 0 where the model holds no heights."""
     roof: Roof | None = None
-    """None where the model does not tell; complex roofs are flat at their mean height."""
+    """None where the model does not say; complex roofs are flat at their mean height."""
     eaves_m: float | None = None
     ridge: float | None = None
     """Direction of the ridge, radians counter-clockwise from the first axis."""

@@ -1,4 +1,4 @@
-"""A user's own footprints: any vector file or CityJSON, in metres, valid, apart, with heights; repairs are counted."""
+"""A user's own footprints: any vector file or CityJSON, in metres, valid, without overlaps, with heights."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Shapes = NDArray[np.object_]
 
 @dataclass(frozen=True)
 class GivenBuilding:
-    """A footprint with a height, and a roof where the file tells."""
+    """A footprint with a height, and a roof where the file has one."""
 
     outline: shapely.Polygon
     height_m: float

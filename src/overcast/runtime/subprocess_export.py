@@ -13,20 +13,20 @@ from torch import nn
 from overcast.runtime.exports import exported, kept_export
 from overcast.runtime.options import RuntimeUnavailableError, TileShape
 
-APART_PARAMETERS = 1_000_000
+SUBPROCESS_PARAMETERS = 1_000_000
 """Smaller networks are exported at once: their exporter takes less than the start of a process."""
 _TASK, _RESULT = "task.pickle", "result.pickle"
 
 
-def exported_apart(network: nn.Module, shape: TileShape, *, keep: bool) -> bytes:
-    """As `exported`, by a process that ends afterwards: the exporter and its libraries hold 0.3 GB until then.
+def exported_in_subprocess(network: nn.Module, shape: TileShape, *, keep: bool) -> bytes:
+    """Export in a process that ends afterwards, as the exporter and its libraries hold 0.3 GB until then.
 
     A network that cannot be sent there, or a process that cannot be started, is no error: the export is made here.
     Raises RuntimeUnavailableError where the network cannot be exported.
     """
     if keep and (found := kept_export(network, shape)) is not None:
         return found
-    if sum(parameter.numel() for parameter in network.parameters()) < APART_PARAMETERS:
+    if sum(parameter.numel() for parameter in network.parameters()) < SUBPROCESS_PARAMETERS:
         return exported(network, shape, keep=keep)
     with tempfile.TemporaryDirectory(prefix="overcast-export-") as folder:
         try:
