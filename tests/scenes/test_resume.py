@@ -37,7 +37,7 @@ from overcast.outputs.staging import staged
 from overcast.progress import Progress, ProgressStage
 from overcast.raster.sources import ArraySource
 from overcast.scenes import blockfile
-from overcast.scenes import predict as predict_module
+from overcast.scenes import plan as plan_module
 from overcast.scenes.blend import StripJoiner
 from overcast.scenes.blockfile import Block, BlockWriter, read_block
 from overcast.scenes.predict import PredictionSummary, predict_file
@@ -151,7 +151,7 @@ def grown_memory(folder: Path) -> None:
     footprints are drawn beside the copying, whose threads take tens of MB, depending on how far they run ahead: strips
     are narrow here, so that drawing does not vary too.
     """
-    predict_module.CACHE_BYTES = 4 * 2**20
+    plan_module.CACHE_BYTES = 4 * 2**20
     peaks = []
     for number, side in enumerate((3072, 3072, 9216)):
         place = folder / str(number)
