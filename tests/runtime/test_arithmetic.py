@@ -220,7 +220,7 @@ def test_predict_is_automatic_unless_told_otherwise():
     assert (chosen.device, chosen.precision) == ("cpu", Precision.FP32)
     chosen = ready.settled(replace(automatic, runtime=Runtime.OPENVINO), replace(GPU, cpu_bf16=True))
     assert (chosen.device, chosen.precision) == ("cpu", Precision.BF16)
-    assert ready.chosen_device(replace(automatic, runtime=Runtime.OPENVINO), GPU) == "cpu"  # what `map` asks for workers
+    assert ready.chosen_device(replace(automatic, runtime=Runtime.OPENVINO), GPU) == "cpu"
     assert ready.chosen_device(automatic, GPU) == "cuda"
 
 
