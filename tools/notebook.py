@@ -47,7 +47,9 @@ def run(notebook: Mapping[str, Any], parameters: Mapping[str, object] | None = N
 def _outputs(cell: Cell, names: dict[str, Any], count: int) -> list[dict[str, Any]]:
     source, printed = "".join(cell["source"]), io.StringIO()
     with redirect_stdout(printed):
-        value = _shell(source, names) if source.startswith("!") else _python(source, names)
+        value = None if source.startswith("!") else _python(source, names)
+        if source.startswith("!"):
+            _shell(source, names)
     found: list[dict[str, Any]] = []
     if printed.getvalue():
         found.append({"name": "stdout", "output_type": "stream", "text": printed.getvalue().splitlines(keepends=True)})

@@ -25,6 +25,7 @@ from benchmarks.speed.outlines import LEFT, Repeated, town
 
 from overcast.choices import Encoding, Outlines
 from overcast.outputs.cog import ProbabilitySource, ProbabilityWriter, bounded_cache
+from overcast.outputs.formats import VectorFormat
 from overcast.outputs.vector import Origin, write_footprints
 from overcast.polygons.footprints import PolygonOptions, vectorize
 from overcast.raster.grid import Window
@@ -52,7 +53,9 @@ def measure(folder: Path, outlines: Outlines) -> dict[str, float]:
     origin = Origin(CRS, "building", "sar", "none", "town.tif")
     options = PolygonOptions(outlines=outlines, min_area_m2=10)
     with bounded_cache(), ProbabilitySource.open(folder / "town.tif") as source:
-        count = write_footprints(folder / "footprints.gpkg", vectorize(source, options), origin)
+        count = write_footprints(
+            folder / "footprints.gpkg", VectorFormat.GEOPACKAGE, vectorize(source, options), origin
+        )
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return {
         "polygons": count,

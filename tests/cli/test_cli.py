@@ -260,7 +260,18 @@ def test_scene_without_crs(trained: Path, tiny_folder: Path, tmp_path: Path, fai
             copy.write(dataset.read())
     arguments = ["predict", tmp_path / "nowhere.tif", "-m", trained / "sar", "-o", tmp_path / "a.gpkg"]
     assert "coordinate reference system" in fails(*arguments, *declared(), "--set", "gsd_m=0.5")
+    unnamed = overcast(*arguments[:-2], *declared(), "--set", "gsd_m=0.5")
+    assert isinstance(unnamed.exception, OvercastError)
+    assert "footprints go to" not in unnamed.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["nowhere.tif"]
+
+
+def test_footprints_without_a_name_go_beside_the_scene(trained: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    scene = shutil.copy(scene_of(tiny_folder), tmp_path / "scene.tif")
+    result = overcast("predict", scene, "-m", trained / "sar", *declared())
+    assert result.exit_code == 0
+    assert result.stderr.count(f"footprints go to {tmp_path / 'scene.footprints.gpkg'}\n") == 1
+    assert (tmp_path / "scene.footprints.gpkg").is_file()
 
 
 def test_scene_without_data_gives_valid_empty_output(trained: Path, tiny_folder: Path, tmp_path: Path) -> None:

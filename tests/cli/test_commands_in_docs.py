@@ -66,12 +66,11 @@ def test_keys_of_set_are_those_in_the_help() -> None:
 
 
 def test_defaults_of_set_are_those_of_the_package() -> None:
-    from overcast.choices import Outlines
-    from overcast.cli.wanted import Declared, Wanted
+    from overcast.cli.wanted import Wanted
     from overcast.runtime.options import Runtime
     from overcast.scenes.job import PredictOptions
 
-    options = Wanted(None, Declared(), (None, None, None), (0.5, 10.0, Outlines.GENTLE)).options()
+    options = Wanted().options()
     plain = PredictOptions()
     assert options.polygons == plain.polygons
     assert options.scene.runtime is Runtime.AUTO
@@ -109,4 +108,3 @@ def test_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None
     result = CliRunner().invoke(app, ["predict", "a.tif"])
     assert result.exit_code == 130
     assert "interrupted; run the same command again to go on." in result.stderr
-    assert "a.footprints.gpkg" in result.stderr

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 from conftest import write_tiff
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +15,7 @@ from overcast.batch import Modality
 from overcast.data.catalogs.folder import folder_catalog
 from overcast.data.dataset import Draw
 from overcast.data.statistics import compute_statistics
-from overcast.training.loader import AHEAD_PER_WORKER, evaluation_batches, in_order, to_device
+from overcast.training.loader import evaluation_batches, to_device
 from overcast.training.module import step_seed
 from overcast.training.order import ONE_PROCESS, SampleOrder, Share
 
@@ -56,33 +53,6 @@ def test_order_depends_on_seed_and_sweep() -> None:
 def test_draws_inside_a_step_differ_by_seed_step_and_process() -> None:
     seeds = {step_seed(seed, step, rank) for seed in range(3) for step in range(20) for rank in range(3)}
     assert len(seeds) == 3 * 20 * 3
-
-
-@pytest.mark.parametrize("workers", [0, 1, 3])
-def test_results_come_in_order(workers: int) -> None:
-    def slow(number: int) -> int:
-        time.sleep(0.002 * (number % 3))
-        return number
-
-    assert list(in_order(slow, range(20), workers)) == list(range(20))
-
-
-def test_threads_run_ahead_only_so_far_and_stop_with_the_consumer() -> None:
-    started: list[int] = []
-    results = in_order(started.append, range(1000), workers=2)
-    next(results)
-    time.sleep(0.05)
-    assert len(started) <= 1 + 2 * AHEAD_PER_WORKER
-    results.close()  # type: ignore[attr-defined]
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("overcast-loader")]
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_error_surfaces_where_its_result_is_taken(workers: int) -> None:
-    results = in_order(lambda number: 1 // (3 - number), range(8), workers)
-    assert [next(results) for _ in range(3)] == [0, 0, 1]
-    with pytest.raises(ZeroDivisionError):
-        next(results)
 
 
 def test_whole_chips_are_batched_while_their_size_stays(tiny_folder: Path, tmp_path: Path) -> None:

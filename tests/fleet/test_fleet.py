@@ -42,8 +42,9 @@ from overcast.fleet.scenes import SceneSpec, find_scenes
 from overcast.fleet.worker import BlockTask, BlockWorker, Outcome
 from overcast.progress import Progress
 from overcast.raster.addresses import located
+from overcast.raster.grid import Turn
 from overcast.raster.radiometry import RadarSide
-from overcast.scenes.blockwise import Compute, compute_here
+from overcast.scenes.compute import Compute, compute_here
 from overcast.scenes.model import SceneModel
 from overcast.scenes.scene import SceneOptions
 
@@ -658,7 +659,7 @@ def test_command_maps_a_list_and_says_what_failed(scenes: Path, tmp_path: Path):
 
 def test_worker_keeps_errors_of_the_user_as_values(scenes: Path):
     scene = find_scenes([str(scenes / "s0.tif")], BANDS)[0]
-    task = BlockTask(scene.files, SENSOR, False, OPTIONS.scene, OPTIONS.encoding, 1, 1, "p.tif")
+    task = BlockTask(scene.files, SENSOR, Turn(), OPTIONS.scene, OPTIONS.encoding, 1, 1, "p.tif")
     worker = BlockWorker(model_of())
     assert not isinstance(worker.compute(task), OvercastError)
     gone = replace(task, scene=(located(str(scenes / "gone.tif")),))

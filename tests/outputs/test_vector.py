@@ -52,7 +52,7 @@ def read(path: Path) -> gpd.GeoDataFrame:
 def test_round_trip_in_portions(tmp_path: Path, ending: str):
     path = tmp_path / f"footprints{ending}"
     parts = [portion(0, 3), portion(3, 0), portion(3, 4)]
-    assert write_footprints(path, iter(parts), ORIGIN) == 7
+    assert write_footprints(path, vector_format(path), iter(parts), ORIGIN) == 7
     found = read(path)
     assert [name for name in found.columns if name != "bbox"] == COLUMNS
     assert found.id.tolist() == list(range(7))
@@ -77,7 +77,7 @@ def test_round_trip_in_portions(tmp_path: Path, ending: str):
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_without_footprints_the_file_is_valid_and_empty(tmp_path: Path, ending: str):
     path = tmp_path / f"footprints{ending}"
-    assert write_footprints(path, iter([portion(0, 0)]), ORIGIN) == 0
+    assert write_footprints(path, vector_format(path), iter([portion(0, 0)]), ORIGIN) == 0
     found = read(path)
     assert len(found) == 0
     assert found.crs is not None
@@ -88,7 +88,7 @@ def test_without_footprints_the_file_is_valid_and_empty(tmp_path: Path, ending: 
 
 def test_geoparquet_has_a_covering_box_column(tmp_path: Path):
     path = tmp_path / "footprints.parquet"
-    write_footprints(path, iter([portion(0, 50)]), ORIGIN)
+    write_footprints(path, vector_format(path), iter([portion(0, 50)]), ORIGIN)
     geo = json.loads(pq.read_metadata(path).metadata[b"geo"])
     column = geo["columns"]["geometry"]
     assert geo["version"] == "1.1.0"
@@ -101,7 +101,7 @@ def test_geoparquet_has_a_covering_box_column(tmp_path: Path):
 
 def test_geojson_is_in_degrees_without_a_crs_member(tmp_path: Path):
     path = tmp_path / "footprints.geojson"
-    write_footprints(path, iter([portion(0, 1)]), ORIGIN)
+    write_footprints(path, vector_format(path), iter([portion(0, 1)]), ORIGIN)
     document = json.loads(path.read_text(encoding="utf-8"))
     assert "crs" not in document
     longitude, latitude = document["features"][0]["geometry"]["coordinates"][0][0]
@@ -113,7 +113,7 @@ def test_crs_without_a_code_is_kept(tmp_path: Path):
     origin = dataclasses.replace(ORIGIN, crs=SITE)
     for ending in (".gpkg", ".parquet"):
         path = tmp_path / f"footprints{ending}"
-        write_footprints(path, iter([portion(0, 2)]), origin)
+        write_footprints(path, vector_format(path), iter([portion(0, 2)]), origin)
         assert "site" in read(path).crs.to_wkt()
 
 
@@ -126,11 +126,11 @@ def test_where_a_crs_has_no_degrees_geojson_says_so(tmp_path: Path, crs: str, sc
     away = dataclasses.replace(near, geometry=shapely.transform(near.geometry, lambda xy: xy * scale))
     path = tmp_path / "a.geojson"
     with pytest.raises(InputError, match=r"\.gpkg or \.parquet"):
-        write_footprints(path, iter([away]), dataclasses.replace(ORIGIN, crs=crs))
+        write_footprints(path, vector_format(path), iter([away]), dataclasses.replace(ORIGIN, crs=crs))
     grid = Georeference(10, 10, Affine(1, 0, 593000 * scale, 0, -1, 5750000 * scale), crs)
     with pytest.raises(InputError, match=r"\.gpkg or \.parquet"):
-        require_placeable(path, grid)
-    require_placeable(path.with_suffix(".gpkg"), grid)
+        require_placeable(VectorFormat.GEOJSON, grid)
+    require_placeable(VectorFormat.GEOPACKAGE, grid)
 
 
 @pytest.mark.parametrize("name", ["footprints.shp", "footprints", "footprints.json"])
@@ -150,7 +150,7 @@ def test_any_name_can_be_written(tmp_path: Path, ending: str):
         folder = tmp_path / (name[:9] if name.strip(".") else "dots")
         folder.mkdir(exist_ok=True)
         path = folder / f"{name}{ending}"
-        assert write_footprints(path, iter([portion(0, 3)]), ORIGIN, styled=True) == 3
+        assert write_footprints(path, vector_format(path), iter([portion(0, 3)]), ORIGIN, styled=True) == 3
         assert [one.name for one in folder.iterdir()] == [path.name]
         plain = path.rename(tmp_path / f"plain{ending}")
         layer = {"layer": layer_name(path)} if ending == ".gpkg" else {}
@@ -167,8 +167,8 @@ def test_layer_has_the_name_of_the_file_where_that_is_allowed():
 def test_path_that_sqlite_cannot_open_is_refused(tmp_path: Path):
     deep = tmp_path / ("d" * 240) / ("e" * 240) / "f.gpkg"
     with pytest.raises(InputError, match=r"path of f\.gpkg is \d+ bytes too long for a GeoPackage"):
-        require_openable(deep)
-    require_openable(deep.with_suffix(".parquet"))
+        require_openable(deep, VectorFormat.GEOPACKAGE)
+    require_openable(deep, VectorFormat.GEOPARQUET)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -179,7 +179,7 @@ def test_error_of_the_portions_arrives_unchanged(tmp_path: Path, ending: str, er
         raise error
 
     with pytest.raises(type(error)) as caught:
-        write_footprints(tmp_path / f"footprints{ending}", portions(), ORIGIN)
+        write_footprints(tmp_path / f"footprints{ending}", VectorFormat(ending), portions(), ORIGIN)
     assert caught.value is error
 
 
@@ -187,11 +187,12 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_vector import ORIGIN, portion, write_footprints
+from test_vector import ORIGIN, portion, vector_format, write_footprints
 from overcast.errors import InputError
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
 try:
-    write_footprints(Path(sys.argv[2]), (portion(first, 1000) for first in range(0, 3000, 1000)), ORIGIN)
+    path = Path(sys.argv[2])
+    write_footprints(path, vector_format(path), (portion(first, 1000) for first in range(0, 3000, 1000)), ORIGIN)
 except InputError as error:
     print(error)
 """
@@ -202,7 +203,7 @@ except InputError as error:
 def test_disk_that_takes_no_more_is_told_in_a_sentence(tmp_path: Path, ending: str, missing: float):
     """The limit on the size of files stands in for a full disk; at the last bytes OGR itself says nothing."""
     path = tmp_path / f"footprints{ending}"
-    write_footprints(path, (portion(first, 1000) for first in range(0, 3000, 1000)), ORIGIN)
+    write_footprints(path, vector_format(path), (portion(first, 1000) for first in range(0, 3000, 1000)), ORIGIN)
     size = path.stat().st_size
     path.unlink()
     limit = size - missing if missing >= 1 else int(size * (1 - missing))

@@ -220,6 +220,8 @@ def test_predict_is_automatic_unless_told_otherwise():
     assert (chosen.device, chosen.precision) == ("cpu", Precision.FP32)
     chosen = ready.settled(replace(automatic, runtime=Runtime.OPENVINO), replace(GPU, cpu_bf16=True))
     assert (chosen.device, chosen.precision) == ("cpu", Precision.BF16)
+    assert ready.chosen_device(replace(automatic, runtime=Runtime.OPENVINO), GPU) == "cpu"
+    assert ready.chosen_device(automatic, GPU) == "cuda"
 
 
 def test_bench_leaves_out_what_is_only_emulated_and_says_so(monkeypatch: pytest.MonkeyPatch):

@@ -37,7 +37,7 @@ from overcast.outputs.staging import staged
 from overcast.progress import Progress, ProgressStage
 from overcast.raster.sources import ArraySource
 from overcast.scenes import blockfile
-from overcast.scenes import predict as predict_module
+from overcast.scenes import plan as plan_module
 from overcast.scenes.blend import RowJoiner
 from overcast.scenes.blockfile import Block, BlockWriter, read_block
 from overcast.scenes.predict import PredictionSummary, predict_file
@@ -151,7 +151,7 @@ def grown_memory(folder: Path) -> None:
     footprints are drawn beside the copying, whose threads take tens of MB, depending on how far they run ahead: strips
     are narrow here, so that drawing does not vary too.
     """
-    predict_module.CACHE_BYTES = 4 * 2**20
+    plan_module.CACHE_BYTES = 4 * 2**20
     peaks = []
     for number, side in enumerate((3072, 3072, 9216)):
         place = folder / str(number)
@@ -294,7 +294,7 @@ def damaged_lines(line: dict[str, object], folder: Path) -> list[object]:
 
 
 def test_damaged_journal_and_request_are_never_believed(tmp_path: Path):
-    """A line that names a file elsewhere, holds values of other kinds or cannot be read at all is passed over."""
+    """A line that names a file elsewhere, holds values of other kinds or cannot be read at all is skipped."""
     folder, request = tmp_path / ".p.tif.partial" / "blocks", {"threads": 1, "scene": "a"}
     folder.parent.mkdir()
     content = b"precious"

@@ -38,10 +38,11 @@ from overcast.raster.radiometry import BandStatistics, RadarSide, SensorRadiomet
 from overcast.raster.sources import Georeference
 from overcast.runtime.options import Runtime
 from overcast.scenes import sky as sky_module
-from overcast.scenes.blockwise import SceneWork, compute_here
+from overcast.scenes.compute import compute_here
 from overcast.scenes.ground import area_of
 from overcast.scenes.job import Job
 from overcast.scenes.model import OpticalPart, SceneModel
+from overcast.scenes.plan import PredictionPlan
 from overcast.scenes.predict import PredictionSummary, PredictOptions, predict_file, run_job
 from overcast.scenes.ready import ready
 from overcast.scenes.scene import SceneOptions
@@ -450,13 +451,13 @@ def test_a_worker_elsewhere_computes_the_same_block(made: Made, tmp_path: Path) 
     area = area_of((593010, 5749900, 593100, 5749970))
     kept: dict[str, bytes] = {}
 
-    def elsewhere(scene: SceneWork, tile_rows: Sequence[int], on_tiles: Callable[[int], None]) -> None:
+    def elsewhere(plan: PredictionPlan, tile_rows: Sequence[int], on_tiles: Callable[[int], None]) -> None:
         worker = BlockWorker(pickle.loads(pickle.dumps(model_of())))
         for done, tile_row in enumerate(tile_rows, 1):
-            task = pickle.loads(pickle.dumps(task_of(scene, tile_row, torch.get_num_threads())))
+            task = pickle.loads(pickle.dumps(task_of(plan, tile_row, torch.get_num_threads())))
             outcome = worker.compute(task)
             assert isinstance(outcome, BlockResult)
-            store_block(scene.work, outcome.block, outcome.content)
+            store_block(plan.work, outcome.block, outcome.content)
             on_tiles(done)
 
     for name, compute in (("here", compute_here), ("elsewhere", elsewhere)):

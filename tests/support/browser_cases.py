@@ -55,7 +55,7 @@ class Seen:
         from PIL import Image
 
         with Image.open(io.BytesIO(self.page.screenshot())) as image:
-            red, green, blue = image.convert("RGB").getpixel((x, y))
+            red, green, blue = image.convert("RGB").crop((x, y, x + 1, y + 1)).tobytes()
         return red, green, blue
 
 

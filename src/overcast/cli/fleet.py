@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import typer
 
-from overcast.arithmetic import capabilities, settled_device
+from overcast.arithmetic import capabilities
 from overcast.bundle.bundle import Bundle
 from overcast.cli.console import counting_bar, print_json
 from overcast.errors import ConfigError, InputError
@@ -23,10 +23,11 @@ from overcast.fleet.rays import Workers, ray_backend
 from overcast.fleet.run import FleetRequest, FleetSummary, map_scenes
 from overcast.fleet.scenes import SceneSpec
 from overcast.progress import Progress
-from overcast.scenes.blockwise import Compute, compute_here
+from overcast.scenes.compute import Compute, compute_here
 from overcast.scenes.job import PredictOptions
 from overcast.scenes.model import SceneModel
 from overcast.scenes.predict import model_for
+from overcast.scenes.ready import chosen_device
 from overcast.scenes.sky import OpticalInput
 
 VECTORS = ("gpkg", "parquet", "geojson")
@@ -70,9 +71,7 @@ def map_many(
     (footprints, probability), folder = many.endings(), many.folder()
     boundaries = footprints is not None and options.polygons.boundaries
     model = model_for(bundle, options, many.optical, boundaries=boundaries)
-    options = replace(
-        options, scene=replace(options.scene, device=settled_device(options.scene.device, capabilities()))
-    )
+    options = replace(options, scene=replace(options.scene, device=chosen_device(options.scene, capabilities())))
     scenes = many.scenes
     if many.optical is not None:
         require_some(scenes, many.optical)

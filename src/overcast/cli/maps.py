@@ -8,30 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from overcast.arithmetic import AUTO
-from overcast.choices import Outlines
 from overcast.cli.console import counting_bar, print_json
-from overcast.cli.declarations import (
-    MACHINE,
-    OUTPUT,
-    AcceptOption,
-    BandsOption,
-    CloudsOption,
-    DeviceOption,
-    JsonOption,
-    MinAreaOption,
-    ModelOption,
-    NodataOption,
-    OpticalOption,
-    OutlinesOption,
-    OverwriteOption,
-    PartOption,
-    RadarSideOption,
-    SetOption,
-    ThresholdOption,
-    UnitOption,
-)
-from overcast.cli.wanted import Declared, Wanted
+from overcast.cli.declarations import MACHINE, OUTPUT
+from overcast.cli.groups import with_groups
+from overcast.cli.wanted import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +20,7 @@ if TYPE_CHECKING:
     from overcast.scenes.predict import PredictionSummary
 
 
+@with_groups
 def predict(
     *,
     scene: Annotated[
@@ -49,17 +30,6 @@ def predict(
             "https://).",
         ),
     ],
-    area: PartOption = None,
-    optical: OpticalOption = None,
-    clouds: CloudsOption = None,
-    bands: BandsOption = None,
-    unit: UnitOption = None,
-    nodata: NodataOption = None,
-    radar_side: RadarSideOption = None,
-    accept_values: AcceptOption = False,
-    threshold: ThresholdOption = 0.5,
-    min_area_m2: MinAreaOption = 10.0,
-    outlines: OutlinesOption = Outlines.GENTLE,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -82,11 +52,7 @@ def predict(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
-    model: ModelOption = None,
-    device: DeviceOption = AUTO,
-    sets: SetOption = None,
+    wanted: Wanted,
 ) -> None:
     """Map footprints from a SAR scene of any size. No optical image is needed; what there is of one can be used.
 
@@ -100,15 +66,10 @@ def predict(
 
     Example: `overcast predict scene.tif --model demo-output/runs/cmhcl/bundle -o footprints.gpkg -p probability.tif`
     """
-    numbers = Declared(bands, unit, nodata, radar_side, accept_values)
-    polygons = (threshold, min_area_m2, outlines)
-    wanted = Wanted(model, numbers, (area, optical, clouds), polygons, device, tuple(sets or ()), overwrite, page)
-    if output is None and (probability is None or page is not None):
-        output = _beside(scene[0])
-        typer.echo(f"footprints go to {output}", err=True)
-    _show(_predict(scene, output, probability, wanted), page, as_json=as_json)
+    _show(_predict(scene, output, probability, page, wanted), page, as_json=wanted.as_json)
 
 
+@with_groups
 def map_scenes(
     *,
     scenes: Annotated[
@@ -117,17 +78,6 @@ def map_scenes(
             help="Files, folders, lists (.txt), STAC records (.json) or addresses (s3://, https://).",
         ),
     ],
-    area: PartOption = None,
-    optical: OpticalOption = None,
-    clouds: CloudsOption = None,
-    bands: BandsOption = None,
-    unit: UnitOption = None,
-    nodata: NodataOption = None,
-    radar_side: RadarSideOption = None,
-    accept_values: AcceptOption = False,
-    threshold: ThresholdOption = 0.5,
-    min_area_m2: MinAreaOption = 10.0,
-    outlines: OutlinesOption = Outlines.GENTLE,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="Folder; each output is named after its scene.", rich_help_panel=OUTPUT),
@@ -136,11 +86,7 @@ def map_scenes(
         str,
         typer.Option(help="gpkg, parquet or geojson, and tif for probability, of each scene.", rich_help_panel=OUTPUT),
     ] = "gpkg",
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
-    model: ModelOption = None,
-    device: DeviceOption = AUTO,
-    sets: SetOption = None,
+    wanted: Wanted,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -166,9 +112,6 @@ def map_scenes(
     from overcast.bundle.contract import read_contract
     from overcast.fleet.scenes import find_scenes
 
-    numbers = Declared(bands, unit, nodata, radar_side, accept_values)
-    polygons = (threshold, min_area_m2, outlines)
-    wanted = Wanted(model, numbers, (area, optical, clouds), polygons, device, tuple(sets or ()), overwrite)
     wanted.check()
     folder = wanted.folder_for_many(scenes)
     contract = read_contract(folder)
@@ -178,19 +121,18 @@ def map_scenes(
     from overcast.cli.fleet import ManyOptions, map_many
 
     many = ManyOptions(found, output, write, workers, address, wanted.image)
-    map_many(many, load_bundle(folder), wanted.declared(), wanted.options(), as_json=as_json)
+    map_many(many, load_bundle(folder), wanted.declared(), wanted.options(), as_json=wanted.as_json)
 
 
-def _beside(scene: str) -> Path:
+def _beside(scene: Path) -> Path:
     """Where footprints of a scene go that were given no name: beside it, or here where it is fetched from elsewhere."""
-    from overcast.raster.addresses import file_name, is_remote, located
+    from overcast.raster.addresses import file_name, is_remote
 
-    path = located(scene)
-    return (Path(file_name(path)) if is_remote(path) else path).with_suffix(".footprints.gpkg")
+    return (Path(file_name(scene)) if is_remote(scene) else scene).with_suffix(".footprints.gpkg")
 
 
 def _predict(
-    scene: Sequence[str], footprints: Path | None, probability: Path | None, wanted: Wanted
+    scene: Sequence[str], output: Path | None, probability: Path | None, page: Path | None, wanted: Wanted
 ) -> PredictionSummary:
     """Map one scene; what can be refused is refused before PyTorch is imported."""
     from overcast.bundle.contract import read_contract
@@ -198,21 +140,25 @@ def _predict(
     from overcast.scenes.ahead import look_ahead
 
     files = [located(name) for name in scene]
-    targets = [path for path in (probability, footprints, wanted.page) if path is not None]
-    wanted.check()
+    unnamed = output is None and (probability is None or page is not None)
+    footprints = _beside(files[0]) if unnamed else output
+    targets = [path for path in (probability, footprints, page) if path is not None]
+    wanted.check(page)
     folder = wanted.folder(files)
     sensor = look_ahead(files, wanted.declared(), read_contract(folder), targets, overwrite=wanted.overwrite)
-    drawn = wanted.map_output(files, sensor)
+    drawn = wanted.map_output(page, files, sensor)
 
     from overcast.bundle.bundle import load_bundle
     from overcast.scenes.predict import predict_file
 
     bundle = load_bundle(folder)
+    chosen = iter([f"footprints go to {footprints}"] if unnamed else [])
     with counting_bar("mapping", "km²") as update:
 
         def report(state: Progress) -> None:
-            if state.note:
-                typer.echo(state.note, err=True)
+            said = state.note or next(chosen, "")  # without a note it is at work: nothing is refused any more
+            if said:
+                typer.echo(said, err=True)
             update(state.done, state.total, state.stage.value)
 
         return predict_file(

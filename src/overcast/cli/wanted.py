@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from overcast.arithmetic import AUTO
-from overcast.choices import Outlines
-from overcast.cli.sky import Beside, given_area
+from overcast.choices import Mixing, MixingChoice, Outlines
+from overcast.cli.declarations import AREA, FOOTPRINTS, INPUT, MACHINE, MEANING, OUTPUT, RARE, given_area
 from overcast.errors import ConfigError
 from overcast.raster.units import RadarSide, Unit
 
@@ -29,62 +29,108 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Declared:
-    """What the command line says of the scene's numbers; None where it says nothing."""
-
-    bands: str | None = None
-    unit: Unit | None = None
-    nodata: float | None = None
-    radar_side: RadarSide | None = None
-    accept_values: bool = False
-
-
-@dataclass(frozen=True)
 class Wanted:
-    """Everything of the command line that does not depend on the number of scenes."""
+    """Everything of the command line that does not depend on the number of scenes; each field is an option."""
 
-    model: str | None
-    """Name of an installed model, or path of another; None: the installed one that takes the scene."""
-    numbers: Declared
-    place: tuple[str | None, list[str] | None, str | None]
-    """`--area`, `--optical`, `--clouds`."""
-    polygons: tuple[float, float, Outlines]
-    """Threshold, smallest area in m2, outlines."""
-    device: str = AUTO
-    sets: tuple[str, ...] = ()
-    overwrite: bool = False
-    page: Path | None = None
-    """The map of `predict --map`."""
+    area: Annotated[str | None, typer.Option(rich_help_panel=INPUT, **AREA)] = None
+    optical: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Optical image in any coordinate system, used where it shows the ground; may be repeated for sheets. "
+            "With many scenes also a folder of images named after them. The model is a run folder.",
+            rich_help_panel=INPUT,
+        ),
+    ] = None
+    clouds: Annotated[
+        str | None,
+        typer.Option(help="Mask of the optical image's clouds, or a folder of masks.", rich_help_panel=INPUT),
+    ] = None
+    bands: Annotated[
+        str | None, typer.Option(help="Band names in order, for example HH,HV,VH,VV.", rich_help_panel=MEANING)
+    ] = None
+    unit: Annotated[Unit | None, typer.Option(help="Unit of the pixels.", rich_help_panel=MEANING)] = None
+    nodata: Annotated[
+        float | None, typer.Option(help="Value without data; NaN always is.", rich_help_panel=MEANING)
+    ] = None
+    radar_side: Annotated[
+        RadarSide | None,
+        typer.Option(help="Side of the compass on which the radar stood.", rich_help_panel=MEANING),
+    ] = None
+    accept_values: Annotated[
+        bool,
+        typer.Option(
+            "--accept-values", help="Values are as declared even if they look otherwise.", rich_help_panel=MEANING
+        ),
+    ] = False
+    threshold: Annotated[
+        float, typer.Option(help="Smallest probability inside a footprint.", rich_help_panel=FOOTPRINTS)
+    ] = 0.5
+    min_area_m2: Annotated[float, typer.Option(help="Smaller footprints are dropped.", rich_help_panel=FOOTPRINTS)] = (
+        10.0
+    )
+    outlines: Annotated[
+        Outlines,
+        typer.Option(
+            help="How outlines are drawn: along pixel edges, squared gently, or every wall squared.",
+            rich_help_panel=FOOTPRINTS,
+        ),
+    ] = Outlines.GENTLE
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=OUTPUT)
+    ] = False
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=OUTPUT)] = False
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Installed model (`overcast models`), bundle, or run folder of `overcast train`. Without it the "
+            "installed model that takes the scene as it is declared.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None
+    device: Annotated[
+        str, typer.Option(help="auto: a GPU where there is one; or cpu, cuda ...", rich_help_panel=MACHINE)
+    ] = AUTO
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help=f"Rarely used, may be repeated, for example tile=512 (docs/outputs.md): {', '.join(RARE)}.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None
 
     @cached_property
     def rare(self) -> RareOptions:
         """Options given by `--set`; raises ConfigError for wrong ones."""
         from overcast.cli.rare import rare_options
 
-        return rare_options(self.sets)
+        return rare_options(self.sets or ())
 
     @cached_property
-    def area(self) -> Area | None:
-        """The part of the scenes that is mapped."""
-        return given_area(self.place[0])
-
-    @cached_property
-    def beside(self) -> Beside:
-        """What is said of an optical image."""
-        _, optical, clouds = self.place
-        rare = self.rare
-        return Beside(optical, clouds, rare.cloud_values, rare.optical_nodata, rare.mixing)
+    def place(self) -> Area | None:
+        """The part of the scenes that is mapped. Raises an error where the area is none."""
+        return given_area(self.area)
 
     @cached_property
     def image(self) -> OpticalInput | None:
-        """The optical image beside the scenes."""
-        return self.beside.input()
+        """The optical image beside the scenes. Raises ConfigError for what does not fit together."""
+        said = (self.optical, self.clouds, self.rare.cloud_values, self.rare.optical_nodata)
+        if all(one is None for one in said) and self.rare.mixing is MixingChoice.AUTO:
+            return None
+        from overcast.scenes.sky import optical_input
 
-    def check(self) -> None:
-        """Raise the error of a key, an area or an image that cannot be."""
-        for part in ("rare", "area", "image"):
+        if self.rare.mixing is not MixingChoice.AUTO and not self.optical:
+            raise ConfigError("--set mixing is about an optical image: name it with --optical.")
+        return optical_input(self.optical or [], self.clouds, self.rare.cloud_values, self.rare.optical_nodata)
+
+    def check(self, page: Path | None = None) -> None:
+        """Raise the error of a key, an area or an image that cannot be; `page` is the map of one scene."""
+        for part in ("rare", "place", "image"):
             getattr(self, part)
-        if self.rare.reference is not None and self.page is None:
+        if self.rare.reference is not None and page is None:
             raise ConfigError("--set reference is about the map of one scene: name it with predict --map.")
 
     def folder(self, files: Sequence[Path]) -> Path:
@@ -110,24 +156,23 @@ class Wanted:
 
     def declared(self) -> dict[str, object]:
         """What is declared of the numbers, by the keys of `SensorRadiometry`; None: not declared."""
-        said = self.numbers
         return {
-            "bands": None if said.bands is None else tuple(band.strip() for band in said.bands.split(",")),
-            "unit": said.unit,
-            "nodata": said.nodata,
+            "bands": None if self.bands is None else tuple(band.strip() for band in self.bands.split(",")),
+            "unit": self.unit,
+            "nodata": self.nodata,
             "gsd_m": self.rare.gsd_m,
-            "radar_side": said.radar_side,
-            "accept_values": said.accept_values or None,
+            "radar_side": self.radar_side,
+            "accept_values": self.accept_values or None,
         }
 
-    def map_output(self, files: Sequence[Path], sensor: SensorRadiometry) -> MapOutput | None:
+    def map_output(self, page: Path | None, files: Sequence[Path], sensor: SensorRadiometry) -> MapOutput | None:
         """The map of a scene; None where none is asked for. Raises InputError where it cannot be."""
-        if self.page is None:
+        if page is None:
             return None
         from overcast.viewer.output import MapOutput
 
         optical = self.image.files[0] if self.image is not None else None
-        return MapOutput(self.page, files[0], optical, self.rare.reference, sensor)
+        return MapOutput(page, files[0], optical, self.rare.reference, sensor)
 
     def options(self) -> PredictOptions:
         """How scenes become files. Imports PyTorch."""
@@ -135,13 +180,13 @@ class Wanted:
         from overcast.scenes.job import PredictOptions
         from overcast.scenes.scene import SceneOptions
 
-        rare, (threshold, min_area_m2, outlines) = self.rare, self.polygons
+        rare = self.rare
         cut = rare.model_dump(include={"tile", "overlap", "margin", "batch_size", "threads", "precision", "runtime"})
         scene = SceneOptions(device=self.device, keep_exports=rare.cache, tta=rare.tta, **cut)
         polygons = PolygonOptions(
-            threshold=threshold,
-            min_area_m2=min_area_m2,
-            outlines=outlines,
+            threshold=self.threshold,
+            min_area_m2=self.min_area_m2,
+            outlines=self.outlines,
             separate=rare.separate,
             strip_pixels=rare.strip_pixels,
         )
@@ -154,8 +199,8 @@ class Wanted:
             style=rare.style,
             stac=rare.stac,
             acquired=rare.acquired,
-            area=self.area,
-            mixing=self.beside.chosen_mixing(),
+            area=self.place,
+            mixing=None if rare.mixing is MixingChoice.AUTO else Mixing(rare.mixing.value),
         )
 
 

@@ -10,7 +10,8 @@ import torch
 
 from overcast.errors import OvercastError
 from overcast.fleet.worker import BlockTask, Outcome
-from overcast.scenes.blockwise import Compute, SceneWork
+from overcast.scenes.compute import Compute
+from overcast.scenes.plan import PredictionPlan
 from overcast.scenes.work import store_block
 
 LISTEN_S = 2.0
@@ -36,19 +37,19 @@ class Backend(Protocol):
 def compute_on(backend: Backend) -> Compute:
     """Computes the blocks of a scene on a backend and writes what comes back."""
 
-    def compute(scene: SceneWork, tile_rows: Sequence[int], on_tiles: Callable[[int], None]) -> None:
-        threads = scene.job.options.scene.threads or torch.get_num_threads()
-        across = len(scene.plan.cols.starts)
+    def compute(plan: PredictionPlan, tile_rows: Sequence[int], on_tiles: Callable[[int], None]) -> None:
+        threads = plan.job.options.scene.threads or torch.get_num_threads()
+        across = len(plan.cut.cols.starts)
         todo = list(reversed(tile_rows))
         waiting: set[Future[Outcome]] = set()
         done = 0
         try:
             while todo or waiting:
                 while todo and len(waiting) < backend.slots:
-                    waiting.add(backend.submit(task_of(scene, todo.pop(), threads)))
+                    waiting.add(backend.submit(task_of(plan, todo.pop(), threads)))
                 finished, waiting = wait(waiting, LISTEN_S, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    _store(scene, future.result())
+                    _store(plan, future.result())
                 done += len(finished)
                 on_tiles(done * across)  # also without news: the report may want to stop
         finally:
@@ -58,9 +59,9 @@ def compute_on(backend: Backend) -> Compute:
     return compute
 
 
-def task_of(scene: SceneWork, tile_row: int, threads: int) -> BlockTask:
+def task_of(plan: PredictionPlan, tile_row: int, threads: int) -> BlockTask:
     """What a worker needs for a block."""
-    job = scene.job
+    job, scene = plan.job, plan.scene
     return BlockTask(
         scene=job.scene,
         sensor=job.sensor,
@@ -69,13 +70,13 @@ def task_of(scene: SceneWork, tile_row: int, threads: int) -> BlockTask:
         encoding=job.options.encoding,
         tile_row=tile_row,
         threads=threads,
-        title=scene.work.title,
+        title=plan.work.title,
         optical=job.optical,
         ground=scene.ground,
     )
 
 
-def _store(scene: SceneWork, outcome: Outcome) -> None:
+def _store(plan: PredictionPlan, outcome: Outcome) -> None:
     if isinstance(outcome, OvercastError):
         raise outcome
-    store_block(scene.work, outcome.block, outcome.content)
+    store_block(plan.work, outcome.block, outcome.content)

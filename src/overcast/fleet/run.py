@@ -18,7 +18,7 @@ from overcast.outputs.staging import recover_publication
 from overcast.outputs.writable import termination_as_interrupt
 from overcast.progress import Progress, ProgressStage, Report
 from overcast.raster.files import open_grid
-from overcast.scenes.blockwise import Compute, compute_here
+from overcast.scenes.compute import Compute, compute_here
 from overcast.scenes.declare import scene_radiometry
 from overcast.scenes.ground import OutsideError, ground_of
 from overcast.scenes.job import Job, PredictOptions

@@ -20,10 +20,10 @@ from overcast.raster.sources import RasterioSource, RasterSource
 from overcast.runtime.network import fast_network
 from overcast.runtime.options import RuntimeOptions
 from overcast.scenes.blockfile import Block, BlockWriter
-from overcast.scenes.blockwise import torch_threads
-from overcast.scenes.checked import tile_checked
+from overcast.scenes.check import tile_checked
 from overcast.scenes.ground import Ground
 from overcast.scenes.model import SceneModel
+from overcast.scenes.plan import torch_threads
 from overcast.scenes.rotate import RotatedSource
 from overcast.scenes.scene import RowPredictor, SceneOptions, plan_scene
 from overcast.scenes.sky import OpticalInput, Sky, open_sky
@@ -94,7 +94,7 @@ class BlockWorker:
         radar, sky = self._open(task)
         source: RasterSource = tile_checked(radar, task.sensor, modality, name)
         source = source if sky is None else sky.behind(source)
-        source = RotatedSource(source, task.turn) if task.turn else source
+        source = RotatedSource(source, task.turn)
         blocks: list[Block] = []
         plan = plan_scene(source.georeference, task.options, task.ground)
         writer = BlockWriter(folder, plan, task.encoding, blocks.append, task.title)

@@ -57,10 +57,10 @@ def layer_name(path: Path) -> str:
     return stem if first_is_plain and not reserved else "footprints"
 
 
-def require_openable(path: Path) -> None:
+def require_openable(path: Path, kind: VectorFormat) -> None:
     """Raise InputError where the path of a GeoPackage is longer than SQLite takes."""
     length = len(os.fsencode(path))
-    if vector_format(path) is VectorFormat.GEOPACKAGE and length > _LONGEST_SQLITE_PATH:
+    if kind is VectorFormat.GEOPACKAGE and length > _LONGEST_SQLITE_PATH:
         raise InputError(
             f"the path of {path.name} is {length - _LONGEST_SQLITE_PATH} bytes too long for a GeoPackage while it is "
             "written; write .parquet, choose a shorter name, or write elsewhere."
@@ -86,9 +86,9 @@ def plain_path(path: Path) -> Iterator[Path]:
         yield link / path.name
 
 
-def require_complete(path: Path, count: int, layer: str) -> None:
+def require_complete(path: Path, kind: VectorFormat, count: int, layer: str) -> None:
     """Raise OSError where a file of `count` features that has been written is not whole."""
-    match vector_format(path):
+    match kind:
         case VectorFormat.GEOPACKAGE:
             whole = _indexed_features(path, layer) == (count, count)
         case VectorFormat.GEOJSON:

@@ -35,7 +35,7 @@ from pyproj import CRS
 from overcast.batch import Modality
 from overcast.errors import InputError
 from overcast.outputs.clock import fixed_now, precise_text
-from overcast.outputs.formats import VectorFormat, layer_name, plain_path, require_complete, vector_format
+from overcast.outputs.formats import VectorFormat, layer_name, plain_path, require_complete
 from overcast.outputs.style import store_style
 from overcast.outputs.writable import writing
 from overcast.polygons.footprints import Footprints
@@ -48,7 +48,6 @@ COVERING = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", 
 BOTH_SENSORS = "optical+sar"
 """Provenance of what both sensors saw."""
 _LEVEL_NAMES = pa.array([level.name.lower() for level in Level], pa.string())
-_DRIVERS = {VectorFormat.GEOPACKAGE: "GPKG", VectorFormat.GEOJSON: "GeoJSON"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,9 @@ class Origin:
     """True where an optical image was given beside the radar: each footprint then says how much of it that shows."""
 
 
-def write_footprints(path: Path, portions: Iterable[Footprints], origin: Origin, *, styled: bool = False) -> int:
+def write_footprints(
+    path: Path, kind: VectorFormat, portions: Iterable[Footprints], origin: Origin, *, styled: bool = False
+) -> int:
     """Write footprints; without any, the file is valid and empty. Returns their number.
 
     GeoPackage and GeoParquet keep the CRS of the scene, GeoJSON is in degrees (RFC 7946). Coordinates of the latter are
@@ -77,7 +78,8 @@ def write_footprints(path: Path, portions: Iterable[Footprints], origin: Origin,
     is allowed.
 
     Args:
-        path: Written or replaced; its ending decides the format.
+        path: Written or replaced.
+        kind: Its format.
         portions: Polygons; an empty portion is skipped.
         origin: The same for all.
         styled: Keep the style in the file too, where the format is GeoPackage.
@@ -95,28 +97,29 @@ def write_footprints(path: Path, portions: Iterable[Footprints], origin: Origin,
             if len(portion):
                 yield portion
 
-    layer, kind = layer_name(path), vector_format(path)
+    layer = layer_name(path)
     with writing(path), plain_path(path.with_name(f"footprints{kind.value}")) as plain:
         match kind:
             case VectorFormat.GEOPACKAGE:
-                _write_ogr(plain, layer, counted(), origin, {})
+                _write_ogr(plain, layer, counted(), origin, "GPKG", {})
             case VectorFormat.GEOJSON:
                 options = {"RFC7946": "YES", "COORDINATE_PRECISION": "9"}
-                _write_ogr(plain, layer, _in_degrees(counted(), origin.crs), replace(origin, crs=DEGREES), options)
+                lonlat = _in_degrees(counted(), origin.crs)
+                _write_ogr(plain, layer, lonlat, replace(origin, crs=DEGREES), "GeoJSON", options)
             case VectorFormat.GEOPARQUET:
                 _write_parquet(plain, counted(), origin)
             case never:
                 assert_never(never)
-        require_complete(plain, count, layer)
+        require_complete(plain, kind, count, layer)
         if styled and kind is VectorFormat.GEOPACKAGE:
             store_style(plain, layer)
         plain.replace(path)
     return count
 
 
-def require_placeable(path: Path, grid: Georeference) -> None:
-    """Raise InputError where the format of `path` cannot hold the place of a scene: GeoJSON needs degrees."""
-    if vector_format(path) is VectorFormat.GEOJSON and grid.crs is not None:
+def require_placeable(kind: VectorFormat, grid: Georeference) -> None:
+    """Raise InputError where a format cannot hold the place of a scene: GeoJSON needs degrees."""
+    if kind is VectorFormat.GEOJSON and grid.crs is not None:
         _lonlat(grid.crs, np.array([grid.position(*corner) for corner in grid.corners]))
 
 
@@ -212,7 +215,7 @@ class _Watched:
 
 
 def _write_ogr(
-    path: Path, layer: str, portions: Iterable[Footprints], origin: Origin, layer_options: dict[str, str]
+    path: Path, layer: str, portions: Iterable[Footprints], origin: Origin, driver: str, options: dict[str, str]
 ) -> None:
     """Stream portions through one OGR data set, never more than one of them in memory."""
     schema = _schema(origin)
@@ -224,11 +227,11 @@ def _write_ogr(
             pa.RecordBatchReader.from_batches(schema, batches),
             path,
             layer=layer,
-            driver=_DRIVERS[vector_format(path)],
+            driver=driver,
             geometry_name="geometry",
             geometry_type="Polygon",
             crs=origin.crs,
-            layer_options=layer_options,
+            layer_options=options,
         )
     except RuntimeError as error:  # the base of pyogrio's errors, and what becomes of an error in `batches`
         if batches.error is not None:

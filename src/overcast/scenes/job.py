@@ -1,32 +1,22 @@
-"""A request to map a scene: what is asked for, where it goes, and whether that can be done."""
+"""A request to map a scene: what is asked for, and where it goes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from affine import Affine
-
-from overcast import __version__
 from overcast.arithmetic import AUTO, Precision
 from overcast.choices import Encoding, Mixing
-from overcast.data.scene_level import LevelledStatistics
-from overcast.errors import ConfigError, InputError
-from overcast.outputs.clock import fixed_now
-from overcast.outputs.formats import require_openable, vector_format
-from overcast.outputs.vector import BOTH_SENSORS, require_placeable
-from overcast.outputs.writable import destination, require_space, require_writable, scratch_path
+from overcast.outputs.formats import VectorFormat, vector_format
+from overcast.outputs.vector import BOTH_SENSORS
 from overcast.polygons.footprints import PolygonOptions
 from overcast.progress import Progress, Report
-from overcast.raster.addresses import address, file_name
-from overcast.raster.pixel_size import require_pixels
 from overcast.raster.radiometry import SensorRadiometry
 from overcast.raster.sources import Georeference
-from overcast.scenes.ground import Area, Ground
-from overcast.scenes.inputs import Identities
+from overcast.scenes.ground import Area
 from overcast.scenes.model import SceneModel
 from overcast.scenes.scene import SceneOptions
 from overcast.scenes.sky import OpticalInput
@@ -88,20 +78,23 @@ class Job:
     report: Report | None
     optical: OpticalInput | None = None
     """The optical image beside the scene, for a model that takes what there is of one."""
-    ground: Ground | None = None
-    """The pixels of the area, once the scene's grid is known."""
 
     @property
     def inputs(self) -> tuple[Path, ...]:
         """Every raster that is read."""
         return self.scene if self.optical is None else (*self.scene, *self.optical.paths)
 
+    @cached_property
+    def vector_format(self) -> VectorFormat | None:
+        """Of the footprints, if any. Raises InputError where their name ends in none."""
+        return None if self.footprints is None else vector_format(self.footprints)
+
     @property
     def provenance(self) -> str:
         """The sensors, as they are named in metadata."""
         return self.model.modality.value if self.optical is None else BOTH_SENSORS
 
-    @property
+    @cached_property
     def polygons(self) -> PolygonOptions:
         """What becomes a footprint, with what depends on the model decided."""
         return self.options.polygons.settled(boundaries=self.model.channels > 1)
@@ -150,82 +143,3 @@ class Job:
             report(replace(state, done=state.done * factor, total=state.total * factor, resumed=state.resumed * factor))
 
         return in_km2
-
-
-def check_outputs(job: Job) -> None:
-    """Raise an error where an output has a wrong name or cannot be written."""
-    footprints, probability = job.footprints, job.probability
-    if footprints is None and probability is None:
-        raise ConfigError("nothing to write: name a file for the footprints, for the probability, or both.")
-    if footprints is None and job.options.page is not None:
-        raise ConfigError(f"{job.options.page.path.name} shows footprints: name a file for them too.")
-    if footprints is not None:
-        vector_format(footprints)
-    if probability is not None and probability.suffix.lower() not in {".tif", ".tiff"}:
-        raise InputError(f"{probability.name} does not end in .tif: the probability is written as GeoTIFF; rename it.")
-    fixed_now()  # raises where SOURCE_DATE_EPOCH is no time
-    kept = job.inputs if job.options.page is None else (*job.inputs, *job.options.page.reads)
-    for target in job.targets:
-        if destination(target) in {path.resolve() for path in kept}:
-            raise InputError(f"{target} is the scene itself, its optical image or its reference; write elsewhere.")
-        require_writable(target, overwrite=job.options.overwrite)
-    if footprints is not None:
-        final = destination(footprints)
-        require_openable(scratch_path(final) / "out" / final.name)
-
-
-def check_apart(job: Job, inputs: Identities) -> None:
-    """Raise an error where an output is one of the files that the scene is read from."""
-    for target in job.targets:
-        if str(destination(target)) in inputs:
-            raise InputError(f"{target} is a part of the scene; write elsewhere.")
-
-
-def check_grid(job: Job, grid: Georeference) -> None:
-    """Raise an error where CRS, ground sampling distance or free space do not do."""
-    name = address(job.scene[0])
-    if job.footprints is not None and (grid.crs is None or grid.transform == Affine.identity()):
-        missing = "coordinate reference system" if grid.crs is None else "geotransform"
-        raise InputError(
-            f"{name} has no {missing}, which footprints need; assign it (gdal_edit.py -a_srs EPSG:... -a_ullr ...), "
-            "or ask for the probability only."
-        )
-    if job.footprints is not None:
-        require_placeable(job.footprints, grid)
-    require_pixels(grid, job.sensor.gsd_m, name)
-    stored = grid.height * grid.width * np.dtype(job.options.encoding.value).itemsize
-    copies = 2.8 if job.probability is None else 4.2  # at worst: blocks, joined raster; compressed, with overviews
-    copies += 2.8 * (job.model.planes - 1)  # boundaries have blocks and a raster of their own
-    require_space(job.targets[0], int(copies * stored) + 2**20)
-
-
-def tags(job: Job) -> dict[str, str]:
-    """GeoTIFF metadata: which model saw what."""
-    temperature = job.model.calibration_temperature
-    beside: dict[str, str] = {}
-    if job.optical is not None and job.model.optical is not None:
-        beside["OVERCAST_OPTICAL"] = ", ".join(job.optical.names)
-        beside["OVERCAST_MIXING"] = job.model.optical.mixing.value
-    if job.optical is not None and job.optical.clouds is not None:
-        beside["OVERCAST_CLOUDS"] = file_name(job.optical.clouds)
-    if isinstance(job.model.statistics, LevelledStatistics):
-        beside["OVERCAST_SCENE_LEVEL"] = job.model.statistics.level.sentence
-    if job.options.area is not None:
-        beside["OVERCAST_AREA"] = job.options.area.text
-    return {
-        "DESCRIPTION": f"probability of {job.model.class_name}",
-        "TIFFTAG_SOFTWARE": f"overcast {__version__}",
-        "OVERCAST_VERSION": __version__,
-        "OVERCAST_CLASS": job.model.class_name,
-        "OVERCAST_MODEL": job.model.name,
-        "OVERCAST_MODEL_SHA256": job.model.sha256,
-        "OVERCAST_MODEL_LICENCE": job.model.licence,
-        "OVERCAST_CALIBRATION_TEMPERATURE": "none" if temperature is None else f"{temperature:.6g}",
-        "OVERCAST_PROVENANCE": job.provenance,
-        "OVERCAST_RUNTIME": job.model.runtime,
-        "OVERCAST_PRECISION": job.options.scene.precision.value,
-        "OVERCAST_TTA": job.options.scene.tta.value,
-        "OVERCAST_SCENE": ", ".join(file_name(path) for path in job.scene),
-        "OVERCAST_SCENE_RADIOMETRY": job.sensor.model_dump_json(),
-        **beside,
-    }

@@ -53,10 +53,15 @@ def ready(
     return _prepared(job, grid, fresh, tiles)
 
 
-def settled(options: SceneOptions, found: Capabilities) -> SceneOptions:
-    """The options without `auto` for device and precision; what runs exports needs the CPU, ONNX Runtime float32."""
+def chosen_device(options: SceneOptions, found: Capabilities) -> str:
+    """The device without `auto`: what runs exports needs the CPU."""
     exported = options.runtime in (Runtime.ONNXRUNTIME, Runtime.OPENVINO) or options.precision is Precision.INT8
-    device = "cpu" if exported and options.device == AUTO else settled_device(options.device, found)
+    return "cpu" if exported and options.device == AUTO else settled_device(options.device, found)
+
+
+def settled(options: SceneOptions, found: Capabilities) -> SceneOptions:
+    """The options without `auto` for device and precision; ONNX Runtime computes in float32."""
+    device = chosen_device(options, found)
     only_fp32 = options.runtime is Runtime.ONNXRUNTIME and options.precision is Precision.AUTO
     precision = Precision.FP32 if only_fp32 else settled_precision(options.precision, device, found)
     return replace(options, device=device, precision=precision)

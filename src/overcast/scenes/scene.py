@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,15 +16,16 @@ from torch import Tensor, nn
 from overcast.arithmetic import Precision
 from overcast.choices import Tta
 from overcast.errors import ConfigError
+from overcast.prefetch import read_ahead
 from overcast.progress import Progress, ProgressStage, Report
 from overcast.raster.sources import Georeference, RasterSink, RasterSource
 from overcast.reading import first_line
 from overcast.runtime.options import Runtime
 from overcast.scenes.blend import RowBlender, RowJoiner, RowSink
 from overcast.scenes.ground import Ground
-from overcast.scenes.pipeline import WriteBehind, read_ahead
 from overcast.scenes.tiles import ScenePlan, TileBatch, TileStatistics, tile_batches
 from overcast.scenes.tiling import split_axis
+from overcast.scenes.write_behind import WriteBehind
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class RowPredictor:
         blending = _Blending(plan, sink, self._channels)
         depth = options.queue_batches
         with (
-            read_ahead(batches, depth) as ready,
+            closing(read_ahead(batches, depth)) as ready,
             WriteBehind(depth) as behind,
             torch.inference_mode(),
             _autocast(options),

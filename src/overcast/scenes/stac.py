@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
@@ -19,13 +18,14 @@ from overcast.bundle.contract import RECORD
 from overcast.bundle.item import ITEM, ITEM_TYPE, model_name
 from overcast.errors import InputError
 from overcast.outputs.clock import fixed_now
-from overcast.outputs.formats import VectorFormat, vector_format
+from overcast.outputs.formats import VectorFormat
 from overcast.outputs.writable import writing
 from overcast.raster.addresses import address, file_name, is_remote
 from overcast.raster.degrees import box_of, split_at_180, to_degrees, unwrapped
 from overcast.raster.sources import Georeference
 
 if TYPE_CHECKING:
+    from overcast.scenes.job import Job
     from overcast.scenes.model import SceneModel
 
 EXTENSIONS = (
@@ -40,65 +40,45 @@ _VECTOR_TYPES = {
 }
 
 
-@dataclass(frozen=True)
-class ItemFacts:
-    """What an item contains."""
+def write_item(path: Path, job: Job, grid: Georeference, properties: Mapping[str, object]) -> None:
+    """Write the STAC 1.0 item of a job, whose outputs lie on `grid`, to `path`.
 
-    scene: tuple[Path, ...]
-    grid: Georeference
-    model: SceneModel
-    acquired: datetime | None
-    """When the scene was taken, with a time zone; None where that was not declared."""
-    footprints: Path | None
-    probability: Path | None
-    style: Path | None
-    properties: Mapping[str, object]
-    """Further facts, by names that begin with `overcast:`."""
-    optical: tuple[Path, ...] = ()
-    """The optical image beside the scene, and its cloud mask."""
-
-
-def write_item(path: Path, target: Path, facts: ItemFacts) -> None:
-    """Write the item of `target` (its final place, from which other files are named) to `path`."""
-    with writing(path):
-        path.write_text(json.dumps(item(target, facts), indent=2) + "\n", encoding="utf-8")
-
-
-def item(target: Path, facts: ItemFacts) -> dict[str, Any]:
-    """The STAC 1.0 item. Its `datetime` is when the scene was taken, or where that is unknown when this was made."""
-    created = made_at()
-    return {
+    Its `datetime` is when the scene was taken, or where that is unknown when this was made. Other files are named as
+    seen from the item's final place. `properties` are further facts, by names that begin with `overcast:`.
+    """
+    assert job.item is not None, "the job asks for one"
+    target, model, created = job.item, job.model, made_at()
+    item = {
         "type": "Feature",
         "stac_version": "1.0.0",
         "stac_extensions": list(EXTENSIONS),
         "id": target.name.removesuffix(".stac.json"),
-        **ground(facts.grid),
+        **ground(grid),
         "properties": {
-            "datetime": utc_text(facts.acquired or created),
+            "datetime": utc_text(job.acquired or created),
             "created": utc_text(created),
-            "description": _description(facts),
-            **projection(facts.grid),
+            "description": _description(job),
+            **projection(grid),
             "processing:software": {"overcast": __version__},
-            "processing:lineage": f"{facts.model.class_name} mapped by model {facts.model.identity}",
-            "overcast:acquired": None if facts.acquired is None else utc_text(facts.acquired),
-            "overcast:model": _model(facts.model),
-            **facts.properties,
+            "processing:lineage": f"{model.class_name} mapped by model {model.identity}",
+            "overcast:acquired": None if job.acquired is None else utc_text(job.acquired),
+            "overcast:model": _model(model),
+            **properties,
         },
         "links": [
-            *(
-                {"rel": "derived_from", "href": relative(one, target), "title": file_name(one)}
-                for one in (*facts.scene, *facts.optical)
-            ),
-            *_model_links(target, facts.model),
+            *({"rel": "derived_from", "href": relative(one, target), "title": file_name(one)} for one in job.inputs),
+            *_model_links(target, model),
         ],
-        "assets": _assets(target, facts),
+        "assets": _assets(job, target),
     }
+    with writing(path):
+        path.write_text(json.dumps(item, indent=2) + "\n", encoding="utf-8")
 
 
-def _description(facts: ItemFacts) -> str:
-    names = ", ".join(file_name(path) for path in facts.scene)
-    unknown = "" if facts.acquired else "; the scene's date is not known, datetime is that of processing"
-    return f"{facts.model.class_name} footprints and probability from {names}{unknown}"
+def _description(job: Job) -> str:
+    names = ", ".join(file_name(path) for path in job.scene)
+    unknown = "" if job.acquired else "; the scene's date is not known, datetime is that of processing"
+    return f"{job.model.class_name} footprints and probability from {names}{unknown}"
 
 
 def _model(model: SceneModel) -> dict[str, object]:
@@ -130,16 +110,18 @@ def _model_links(target: Path, model: SceneModel) -> list[dict[str, str]]:
     ]
 
 
-def _assets(target: Path, facts: ItemFacts) -> dict[str, dict[str, object]]:
-    assets: dict[str, dict[str, object]] = {}
-    if facts.footprints is not None:
-        kind = _VECTOR_TYPES[vector_format(facts.footprints)]
-        assets["footprints"] = {"href": relative(facts.footprints, target), "type": kind, "roles": ["data"]}
-    if facts.probability is not None:
-        assets["probability"] = {"href": relative(facts.probability, target), "type": COG_TYPE, "roles": ["data"]}
-    if facts.style is not None:
-        assets["style"] = {"href": relative(facts.style, target), "type": "application/xml", "roles": ["metadata"]}
-    return assets
+def _assets(job: Job, target: Path) -> dict[str, dict[str, object]]:
+    kind = None if job.vector_format is None else _VECTOR_TYPES[job.vector_format]
+    found = (
+        ("footprints", job.footprints, kind, "data"),
+        ("probability", job.probability, COG_TYPE, "data"),
+        ("style", job.style, "application/xml", "metadata"),
+    )
+    return {
+        name: {"href": relative(path, target), "type": media, "roles": [role]}
+        for name, path, media, role in found
+        if path is not None
+    }
 
 
 def relative(path: Path, target: Path) -> str:

@@ -6,11 +6,8 @@ the interpreter lock in their inner loops.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 
@@ -18,36 +15,9 @@ from overcast.batch import Batch, Holds, Modality
 from overcast.data.catalog import Catalog
 from overcast.data.dataset import ChipDataset, SampleOptions
 from overcast.data.samples import Sample, collate
+from overcast.prefetch import in_order
 from overcast.raster.radiometry import Statistics
 from overcast.training.order import ONE_PROCESS, MixedOrder, SampleOrder, Share
-
-AHEAD_PER_WORKER = 2
-"""Items that each thread may be ahead of the consumer: bounds memory."""
-
-Task = TypeVar("Task")
-Result = TypeVar("Result")
-
-
-def in_order(function: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:
-    """`map` with `workers` background threads and a bounded lead; errors surface where their result is taken.
-
-    >>> list(in_order(abs, [-1, -2, 3], workers=2))
-    [1, 2, 3]
-    """
-    if workers == 0:
-        yield from map(function, tasks)
-        return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="overcast-loader")
-    pending: deque[Future[Result]] = deque()
-    try:
-        for task in tasks:
-            pending.append(pool.submit(function, task))
-            if len(pending) > AHEAD_PER_WORKER * workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from overcast.runtime.options import Runtime, RuntimeOptions, TileShape
 from overcast.runtime.prepare import Ready, prepare
 from overcast.scenes.fitting_tiles import fitting_tiles
 from overcast.scenes.model import SceneModel
-from overcast.scenes.predict import TOGETHER, PredictOptions, predict_file
+from overcast.scenes.plan import TOGETHER
+from overcast.scenes.predict import PredictOptions, predict_file
 from overcast.scenes.ready import for_runtime, tile_shape
 from overcast.scenes.scene import SceneOptions, plan_scene
 from overcast.scenes.tiles import tile_batches

@@ -1,48 +1,12 @@
-"""One thread that reads ahead and one that writes behind; both bounded, and no error of theirs is lost."""
+"""One thread that writes behind; bounded, and no error of it is lost."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from types import TracebackType
-from typing import Final, Self, TypeVar
-
-T = TypeVar("T")
-
-
-class _End:
-    """Marks the end of an iterator."""
-
-
-_END: Final = _End()
-
-
-@contextmanager
-def read_ahead(items: Iterator[T], depth: int) -> Iterator[Iterator[T]]:
-    """Run an iterator in a thread, at most `depth` items ahead of the consumer.
-
-    What the iterator raises is raised in the consumer, in its place in the order. Leaving the block stops the thread.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="overcast-read") as pool:
-        waiting: deque[Future[T | _End]] = deque()
-
-        def advance() -> None:
-            waiting.append(pool.submit(next, items, _END))
-
-        def consume() -> Iterator[T]:
-            while not isinstance(item := waiting.popleft().result(), _End):
-                advance()
-                yield item
-
-        for _ in range(depth):
-            advance()
-        try:
-            yield consume()
-        finally:
-            for future in waiting:
-                future.cancel()
+from typing import Self
 
 
 class WriteBehind:
