@@ -19,6 +19,7 @@ from overcast.reading import first_line
 from overcast.server.models import Models
 from overcast.server.records import Inputs, Progress, Record, Status, load, now, save
 from overcast.server.root import Root
+from overcast.server.work import Files
 from overcast.viewer.answers import RequestError
 
 LOG = "log.txt"
@@ -65,9 +66,8 @@ class Jobs:
                 thread.join(10)
 
     def submit(self, inputs: Inputs) -> Record:
-        """A new job at the end of the queue. Raises RequestError where its scene or its model cannot be used."""
-        self._root.require_size(self._root.scene(inputs.scene))
-        self._models.path(inputs.model)
+        """A new job at the end of the queue. Raises RequestError where a file of it or its model cannot be used."""
+        self._files(inputs)
         if self._root.room_bytes() <= 0:
             raise RequestError(507, "the folder of the server is full; delete finished jobs or uploads.")
         with self._changed:
@@ -81,9 +81,7 @@ class Jobs:
 
     def check(self, inputs: Inputs) -> dict[str, Any]:
         """What would be done with a scene, or the sentence that says what is missing."""
-        scene, model = self._root.scene(inputs.scene), self._models.path(inputs.model)
-        self._root.require_size(scene)
-        arguments = ["check", inputs.model_dump_json(), str(scene), str(model or "")]
+        arguments = ["check", self._files(inputs).model_dump_json(), inputs.model_dump_json(exclude={"area"})]
         try:
             done = subprocess.run(
                 _command(arguments), stdin=subprocess.DEVNULL, capture_output=True, timeout=CHECK_S, check=False
@@ -134,6 +132,19 @@ class Jobs:
             self._changed.wait_for(lambda: self._closed or self._records.get(number) is not known, seconds)
         return self.get(number)
 
+    def _files(self, inputs: Inputs) -> Files:
+        """The files of a job. Raises RequestError where one of them or the model cannot be used."""
+        optical = inputs.optical
+        files = Files(
+            scene=self._root.scene(inputs.scene),
+            model=self._models.path(inputs.model),
+            optical=() if optical is None else tuple(self._root.scene(name) for name in optical.files),
+            clouds=None if optical is None or optical.clouds is None else self._root.scene(optical.clouds),
+        )
+        for path in (files.scene, *files.optical, *([] if files.clouds is None else [files.clouds])):
+            self._root.require_size(path)
+        return files
+
     def _take(self, folder: Path) -> None:
         try:
             record = load(folder)
@@ -175,8 +186,8 @@ class Jobs:
         return None
 
     def _run(self, record: Record, device: str) -> None:
-        folder, scene = self._root.jobs / record.id, self._root.scene(record.inputs.scene)
-        arguments = [str(folder), str(scene), str(self._models.path(record.inputs.model) or ""), device]
+        folder = self._root.jobs / record.id
+        arguments = ["run", self._files(record.inputs).model_dump_json(), str(folder), device]
         with (folder / LOG).open("ab") as log, subprocess.Popen(
             _command(arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
         ) as process:  # fmt: skip
@@ -190,7 +201,8 @@ class Jobs:
             if self._closed or self.get(record.id).status is Status.DISMISSED:
                 return
         if "result" in answer:
-            self._finish(record.id, Status.SUCCESSFUL, "finished", footprints=answer["result"]["footprints"])
+            numbers = {name: answer["result"][name] for name in ("footprints", "optical_share")}
+            self._finish(record.id, Status.SUCCESSFUL, "finished", **numbers)
         else:
             self._finish(record.id, Status.FAILED, self._sentence(answer.get("error")))
 
@@ -207,8 +219,8 @@ class Jobs:
                         self._put(record.model_copy(update={"progress": Progress.model_validate(answer)}))
         return answer
 
-    def _finish(self, number: str, status: Status, message: str, footprints: int | None = None) -> None:
-        states = {"status": status, "finished": now(), "message": message, "footprints": footprints}
+    def _finish(self, number: str, status: Status, message: str, **numbers: float | None) -> None:
+        states = {"status": status, "finished": now(), "message": message, **numbers}
         self._put(self.get(number).model_copy(update=states))
 
     def _sentence(self, text: str | None) -> str:
