@@ -15,7 +15,8 @@ from raster_files import write_tiff
 from serve_cases import LIMITS, execute, make_root
 from viewer_cases import Client, running
 
-from overcast.errors import InputError
+from overcast.cli.serve import serve
+from overcast.errors import ConfigError, InputError
 from overcast.server.app import ServerOptions, create_server
 from overcast.server.client import Client as Caller
 from overcast.server.jobs import Jobs
@@ -171,6 +172,22 @@ def test_each_device_has_a_job_of_its_own(folder: Path) -> None:
         assert sorted(devices) == ["cpu", "cuda:7"]
         (folder / "go").touch()
         assert [ended(client, number)["status"] for number in numbers] == ["successful"] * 2
+
+
+@pytest.mark.parametrize(
+    ("address", "device", "installed", "meant"),
+    [
+        ("auto", "auto", False, r"pip install 'overcast\[cluster\]'"),
+        ("local", "auto", True, "auto, or host:port"),
+        ("auto", "cuda:1", True, "Ray chooses the GPU"),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_refused_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, device: str, installed: bool, meant: str
+) -> None:
+    monkeypatch.setattr("overcast.cli.serve.find_spec", lambda _: object() if installed else None)
+    with pytest.raises(ConfigError, match=meant):
+        serve(root=tmp_path, address=address, device=[device])
 
 
 def test_an_upload_becomes_a_scene(client: Client, folder: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from affine import Affine
 from raster_files import UTM, write_tiff
 
+import overcast
 from overcast.server.client import Client
 from overcast.server.jobs import Jobs
 from overcast.server.models import Models
@@ -30,10 +31,22 @@ GRID = Affine(1, 0, 590_000, 0, -1, 5_750_000)
 
 
 @contextmanager
-def server(root: Path) -> Iterator[tuple[Client, subprocess.Popen[str]]]:
+def server(root: Path, *options: str) -> Iterator[tuple[Client, subprocess.Popen[str]]]:
     """`overcast serve` as a process of its own."""
-    command = [sys.executable, "-m", "overcast", "serve", "--root", str(root), "--port", "0", "--device", "cpu"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "overcast",
+        "serve",
+        "--root",
+        str(root),
+        "--port",
+        "0",
+        "--device",
+        "cpu",
+        *options,
+    ]
+    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield Client(process.stdout.readline().strip()), process
@@ -72,10 +85,45 @@ def test_a_killed_server_goes_on_to_the_same_bytes(
     assert not (root / "jobs" / number / "footprints.gpkg").exists()
     with server(root) as (client, _):
         assert client.wait(number, every_s=0.1)["footprints"] > 0
-    straight = tmp_path / "straight"
+    require_bytes_of_one_process(root, number, tmp_path / "straight")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Tip. In future versions of Ray:FutureWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # sockets that Ray leaves to the collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_on_a_cluster_jobs_are_cancelled_and_go_on_to_the_bytes_of_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1790000000")
+    monkeypatch.setenv("PYTHONPATH", str(Path(overcast.__file__).parents[1]))  # its workers find the package
+    root = tmp_path / "root"
+    scene(root)
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        with server(root, "--address", cluster.address) as (client, process):
+            first, second = (client.run("town.tif", **DECLARED) for _ in range(2))
+            wait_for(client, first, 0.05)
+            assert client.job(second)["status"] == "accepted"
+            client.cancel(first)
+            wait_for(client, second, 0.05)  # the worker is free: it was the only one
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait(60)
+        assert not (root / "jobs" / second / "footprints.gpkg").exists()
+        with server(root, "--address", cluster.address) as (client, _):
+            assert client.job(first)["status"] == "dismissed"
+            assert client.wait(second, every_s=0.1)["footprints"] > 0
+    finally:
+        cluster.shutdown()
+    require_bytes_of_one_process(root, second, tmp_path / "straight")
+
+
+def require_bytes_of_one_process(root: Path, number: str, straight: Path) -> None:
+    """Carry a job out again, here and at once, and compare what it leaves."""
     straight.mkdir()
     save(straight, load(root / "jobs" / number))
-    run(straight, Files(scene=root / "town.tif"), "cpu", lambda _: None)
+    run(straight, Files(scene=root / "town.tif"), "cpu", None, lambda _: None)
     for name in ("footprints.gpkg", "probability.tif"):
         assert (root / "jobs" / number / name).read_bytes() == (straight / name).read_bytes(), name
 
@@ -100,7 +148,7 @@ def made(root: Path, name: str, files: Files, optical: dict[str, Any] | None) ->
     folder = root / name
     folder.mkdir()
     save(folder, Record(id=name, inputs=Inputs(scene="a.tif", optical=optical, **SAID), created=now()))
-    return run(folder, files, "cpu", lambda _: None), (folder / "probability.tif").read_bytes()
+    return run(folder, files, "cpu", None, lambda _: None), (folder / "probability.tif").read_bytes()
 
 
 def test_an_optical_image_is_used_where_it_shows_the_ground(

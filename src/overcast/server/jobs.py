@@ -32,15 +32,18 @@ _LOG = logging.getLogger("overcast.server")
 class Jobs:
     """All jobs of a root. Safe to use from several threads."""
 
-    def __init__(self, root: Root, models: Models, devices: Sequence[str] = ("auto",)) -> None:
+    def __init__(
+        self, root: Root, models: Models, devices: Sequence[str] = ("auto",), address: str | None = None
+    ) -> None:
         """Read the records; what was running when the server ended goes on first.
 
         Args:
             root: Where they lie.
             models: Bundles by name.
             devices: As `predict --device` takes them; one job at a time on each.
+            address: Of a Ray cluster that computes the jobs; None: this machine.
         """
-        self._root, self._models = root, models
+        self._root, self._models, self._address = root, models, address
         self._changed = threading.Condition()
         self._records: dict[str, Record] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -188,6 +191,7 @@ class Jobs:
     def _run(self, record: Record, device: str) -> None:
         folder = self._root.jobs / record.id
         arguments = ["run", self._files(record.inputs).model_dump_json(), str(folder), device]
+        arguments += [] if self._address is None else [self._address]
         with (folder / LOG).open("ab") as log, subprocess.Popen(
             _command(arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
         ) as process:  # fmt: skip

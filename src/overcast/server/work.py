@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,9 @@ from overcast.section import Section
 from overcast.server.records import Inputs, load
 
 if TYPE_CHECKING:  # the network is loaded when a job needs it
+    from overcast.fleet.rays import Workers
     from overcast.raster.georeference import Georeference
+    from overcast.scenes.job import PredictOptions
     from overcast.scenes.model import SceneModel
     from overcast.scenes.sky import OpticalInput
 
@@ -46,12 +49,22 @@ class Files(Section):
     clouds: Path | None = None
 
 
-def run(folder: Path, files: Files, device: str, say: Say) -> dict[str, Any]:
-    """Carry a job out; returns what there is to say about the result. Raises what `prepare` and `predict` raise."""
+def run(folder: Path, files: Files, device: str, address: str | None, say: Say) -> dict[str, Any]:
+    """Carry a job out; returns what there is to say about the result. Raises what `prepare` and `predict` raise.
+
+    Args:
+        folder: Of the job.
+        files: What it reads.
+        device: Of this machine, or with an address of each worker.
+        address: Of a Ray cluster that computes the rows of tiles; None: this process.
+        say: Told how far it is.
+    """
     from overcast.bundle.bundle import load_bundle
+    from overcast.fleet.rays import computing
     from overcast.preparation.run import prepare_scene
     from overcast.scenes.declare import scene_radiometry
-    from overcast.scenes.predict import predict_file
+    from overcast.scenes.job import Job
+    from overcast.scenes.predict import model_for, run_job
 
     inputs, prepared = load(folder).inputs, folder / SCENE
     bundle = load_bundle(kept_choice(folder, lambda: chosen(files, inputs)[0]))
@@ -64,16 +77,22 @@ def run(folder: Path, files: Files, device: str, say: Say) -> dict[str, Any]:
             prepare_options(inputs),
             progress=lambda done, total, _: tell("prepare", done, total, None),
         )
-    summary = predict_file(
-        [prepared],
-        bundle,
+    options, optical = predict_options(folder, inputs, device), optical_of(files, inputs)
+    workers = None if address is None else workers_at(address, device)
+    if workers is not None:
+        options = replace(options, scene=replace(options.scene, threads=workers.threads))
+    job = Job(
+        scene=(prepared,),
+        model=model_for(bundle, options, optical, boundaries=options.polygons.boundaries),
         sensor=scene_radiometry([prepared]),
-        footprints=folder / FOOTPRINTS,
+        options=options,
         probability=folder / PROBABILITY,
-        options=predict_options(folder, inputs, device),
-        progress=lambda state: tell(state.stage.value, state.done, state.total, state.remaining_s),
-        optical=optical_of(files, inputs),
+        footprints=folder / FOOTPRINTS,
+        report=lambda state: tell(state.stage.value, state.done, state.total, state.remaining_s),
+        optical=optical,
     )
+    with computing(job.model, workers) as compute:
+        summary = run_job(job, compute)
     return {"footprints": summary.footprint_count, "km2": summary.valid_km2, "optical_share": summary.optical_share}
 
 
@@ -81,7 +100,8 @@ def check(files: Files, inputs: Inputs) -> dict[str, Any]:
     """What would be done with a scene; raises the error whose sentence says what is missing."""
     from overcast.bundle.bundle import load_bundle
     from overcast.preparation.run import prepare_scene
-    from overcast.scenes.predict import PredictOptions, model_for
+    from overcast.scenes.job import PredictOptions
+    from overcast.scenes.predict import model_for
 
     (place, sentence), optical = chosen(files, inputs), optical_of(files, inputs)
     model = model_for(load_bundle(place), PredictOptions(), optical, boundaries=False)
@@ -90,6 +110,14 @@ def check(files: Files, inputs: Inputs) -> dict[str, Any]:
     note = None if optical is None else optical_note(optical, model, summary.plan.grid, files.scene)
     said = [one for one in (sentence, *summary.plan.steps, *summary.plan.notes, note) if one is not None]
     return {"steps": said, "km2": summary.km2}
+
+
+def workers_at(address: str, device: str) -> Workers:
+    """Workers of a cluster, each with one thread or one GPU."""
+    from overcast.arithmetic import capabilities, settled_device
+    from overcast.fleet.rays import Workers
+
+    return Workers(1, address, 1, int(settled_device(device, capabilities()).startswith("cuda")))
 
 
 def optical_of(files: Files, inputs: Inputs) -> OpticalInput | None:
@@ -149,11 +177,11 @@ def prepare_options(inputs: Inputs) -> Any:
     )
 
 
-def predict_options(folder: Path, inputs: Inputs, device: str) -> Any:
+def predict_options(folder: Path, inputs: Inputs, device: str) -> PredictOptions:
     """The options of `predict` that a job asks for."""
     from overcast.polygons.footprints import PolygonOptions
     from overcast.scenes.ground import area_of
-    from overcast.scenes.predict import PredictOptions
+    from overcast.scenes.job import PredictOptions
     from overcast.scenes.scene import SceneOptions
 
     if inputs.area is not None:
@@ -190,7 +218,7 @@ def end_with_server() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """`run FILES FOLDER DEVICE`, or `check FILES INPUTS`: FILES and INPUTS are JSON."""
+    """`run FILES FOLDER DEVICE [ADDRESS]`, or `check FILES INPUTS`: FILES and INPUTS are JSON."""
 
     def say(value: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(value) + "\n")
@@ -203,7 +231,8 @@ def main(arguments: list[str]) -> int:
             say({"ready": check(found, Inputs.model_validate_json(rest[0]))})
         else:
             end_with_server()
-            say({"result": run(Path(rest[0]), found, rest[1], say)})
+            folder, device, *address = rest
+            say({"result": run(Path(folder), found, device, address[0] if address else None, say)})
     except (OvercastError, OSError) as error:
         if not isinstance(error, OvercastError) and not is_environment_error(error):
             raise
