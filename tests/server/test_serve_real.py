@@ -85,6 +85,7 @@ def test_a_killed_server_goes_on_to_the_same_bytes(
     assert not (root / "jobs" / number / "footprints.gpkg").exists()
     with server(root) as (client, _):
         assert client.wait(number, every_s=0.1)["footprints"] > 0
+    assert "Fatal" not in (root / "jobs" / number / "log.txt").read_text(encoding="utf-8")
     require_bytes_of_one_process(root, number, tmp_path / "straight")
 
 

@@ -93,7 +93,8 @@ class Jobs:
             raise RequestError(504, "the look at the scene took too long; try it with a smaller scene.") from None
         answer = _last_object(done.stdout)
         if "ready" in answer:
-            return {"ready": True, **answer["ready"]}
+            steps = [self._sentence(step) for step in answer["ready"]["steps"]]
+            return {"ready": True, **answer["ready"], "steps": steps}
         return {"ready": False, "sentence": self._sentence(answer.get("error"))}
 
     def get(self, number: str) -> Record:

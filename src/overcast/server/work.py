@@ -211,7 +211,8 @@ def end_with_server() -> None:
     """End this process in the middle of what it does as soon as the other end of standard input is closed."""
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        while os.read(sys.stdin.fileno(), 2**12):  # sys.stdin would be locked when the interpreter ends
+            pass
         os.kill(os.getpid(), signal.SIGKILL)  # what is done is on disk, and goes on from there
 
     threading.Thread(target=watch, daemon=True).start()
