@@ -18,7 +18,7 @@ from overcast.installed.folders import installed_models, is_name, model_folder, 
 from overcast.installed.scenes import model_for_array, model_for_files, model_for_many, model_to_prepare_for
 from overcast.server.models import Models
 from overcast.server.records import Inputs
-from overcast.server.work import chosen, kept_choice
+from overcast.server.work import Files, chosen, kept_choice
 
 DECLARED = {"unit": "dB", "radar_side": "north"}
 
@@ -191,8 +191,18 @@ def test_the_server_offers_installed_models(own):
 def test_a_job_keeps_the_model_that_it_began_with(own, tmp_path):
     path = scene(tmp_path, ("VV",))
     inputs = Inputs(scene="scene.tif", bands=["VV"])
-    place, sentence = chosen(None, inputs, path)
+    place, sentence = chosen(Files(scene=path), inputs)
     assert (place, str(sentence).startswith("model one-band: takes VV")) == (own / "one-band", True)
     assert kept_choice(tmp_path, lambda: place) == place
     assert kept_choice(tmp_path, lambda: INSTALLED) == place
-    assert chosen(own / "sentinel1", inputs, path) == (own / "sentinel1", None)
+    assert chosen(Files(scene=path, model=own / "sentinel1"), inputs) == (own / "sentinel1", None)
+
+
+def test_a_job_with_an_optical_image_takes_a_model_with_every_branch(own, tmp_path):
+    path, inputs = scene(tmp_path, ("VV",)), Inputs(scene="scene.tif", bands=["VV"], optical={"files": ["ortho.tif"]})
+    write_record(own / "town" / "full", sar={"bands": ["VV"], "gsd_m": 1.05}, kind="full")
+    write_record(own / "town" / "bundle", sar={"bands": ["VV"], "gsd_m": 1.05})
+    assert chosen(Files(scene=path), inputs)[0] == own / "one-band"  # of a run what works from SAR alone is installed
+    assert chosen(Files(scene=path, model=own / "town"), inputs)[0] == own / "town" / "full"
+    write_record(own / "both", sar={"bands": ["VV"], "gsd_m": 1.05}, kind="full")
+    assert chosen(Files(scene=path), inputs)[0] == own / "both"

@@ -15,7 +15,8 @@ from raster_files import write_tiff
 from serve_cases import LIMITS, execute, make_root
 from viewer_cases import Client, running
 
-from overcast.errors import InputError
+from overcast.cli.serve import serve
+from overcast.errors import ConfigError, InputError
 from overcast.server.app import ServerOptions, create_server
 from overcast.server.client import Client as Caller
 from overcast.server.jobs import Jobs
@@ -78,6 +79,43 @@ def test_what_is_missing_is_asked_for_in_the_words_of_the_form(client: Client, f
     }
 
 
+def test_an_optical_image_and_its_clouds_are_inputs(client: Client, folder: Path, tmp_path: Path) -> None:
+    shutil.copy(tmp_path / "layers" / "ortho.tif", folder / "ortho.tif")
+    beside = {"files": ["ortho.tif", "town.tif"], "clouds": "deep/er/scene.tiff", "cloud_values": [3, 8], "nodata": 0}
+    number = Caller(client.base).run("town.tif", radar_side="north", optical=beside)
+    assert ended(client, number)["optical_share"] == 0.5
+    files = json.loads((folder / "jobs" / number / "files.json").read_text(encoding="utf-8"))
+    assert files["optical"] == [str(folder / "ortho.tif"), str(folder / "town.tif")]
+    assert files["clouds"] == str(folder / "deep" / "er" / "scene.tiff")
+    kept = load(folder / "jobs" / number).inputs.optical
+    assert kept is not None
+    assert kept.model_dump() == beside
+    assert client.ask(f"/maps/job-{number}").json()["layers"]["optical"]["file"] == "ortho.tif"
+    (folder / "ortho.tif").unlink()
+    with running(create_server(open_root(folder, LIMITS), Access())) as again:
+        assert "optical" not in again.ask(f"/maps/job-{number}").json()["layers"]
+
+
+@pytest.mark.parametrize(
+    ("optical", "status", "meant"),
+    [
+        ({"files": ["../secret.tif"]}, 400, "within the folder"),
+        ({"files": ["town.tif", "link.tif"]}, 404, "there is no scene"),
+        ({"files": ["all.vrt"]}, 415, "GeoTIFF"),
+        ({"files": ["town.tif"], "clouds": "/vsizip/town.tif"}, 400, "within the folder"),
+        ({"files": ["wide.tif"]}, 413, "cut it into parts"),
+        ({"clouds": "town.tif"}, 400, "files"),
+        ({"files": ["town.tif"], "mask": "town.tif"}, 400, "mask"),
+    ],
+)
+def test_an_optical_image_is_a_file_of_the_folder(
+    client: Client, folder: Path, optical: dict[str, Any], status: int, meant: str
+) -> None:
+    write_tiff(folder / "wide.tif", np.zeros((3, 400, 400), np.uint8))
+    answer = execute(client, "town.tif", optical=optical)
+    assert (answer.status, meant in answer.json()["detail"]) == (status, True), answer.json()
+
+
 def test_jobs_that_fail_or_crash_say_so_and_the_next_one_goes_on(client: Client) -> None:
     numbers = [execute(client, name).json()["jobID"] for name in ("bad.tif", "hostile.tif", "town.tif")]
     states = [ended(client, number) for number in numbers]
@@ -134,6 +172,22 @@ def test_each_device_has_a_job_of_its_own(folder: Path) -> None:
         assert sorted(devices) == ["cpu", "cuda:7"]
         (folder / "go").touch()
         assert [ended(client, number)["status"] for number in numbers] == ["successful"] * 2
+
+
+@pytest.mark.parametrize(
+    ("address", "device", "installed", "meant"),
+    [
+        ("auto", "auto", False, r"pip install 'overcast\[cluster\]'"),
+        ("local", "auto", True, "auto, or host:port"),
+        ("auto", "cuda:1", True, "Ray chooses the GPU"),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_refused_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, device: str, installed: bool, meant: str
+) -> None:
+    monkeypatch.setattr("overcast.cli.serve.find_spec", lambda _: object() if installed else None)
+    with pytest.raises(ConfigError, match=meant):
+        serve(root=tmp_path, address=address, device=[device])
 
 
 def test_an_upload_becomes_a_scene(client: Client, folder: Path, tmp_path: Path) -> None:

@@ -5,13 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from browser_cases import browser, watched
+from browser_cases import Seen, browser, watched
 from serve_cases import LIMITS, make_root
 from viewer_cases import running
 
 from overcast.server.app import create_server
+from overcast.server.records import Optical, load
 from overcast.server.root import open_root
 from overcast.viewer.safety import Access
+
+
+def add_optical_image(seen: Seen) -> None:
+    """Into the form, at the third attempt."""
+    page = seen.page
+    page.click("#beside summary")
+    page.select_option("#clouds", "town.tif")
+    page.click("#check")
+    seen.wait("document.getElementById('form-note').textContent.includes('no optical image')")
+    page.check("#optical input[value='uploads/ortho.tif']")
+    page.fill("#cloud-values", "3, eight")
+    page.click("#check")
+    seen.wait("document.getElementById('form-note').textContent.includes('is a number')")
+    page.fill("#cloud-values", "3, 8")
 
 
 def test_from_the_upload_to_the_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,9 +62,13 @@ def test_from_the_upload_to_the_map(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         seen.wait("document.getElementById('form-note').textContent.includes('“radar side”')")
         assert page.locator("#radar-side").is_visible()
         page.select_option("#radar-side", "north")
+        add_optical_image(seen)
         page.click("#go")
         seen.wait("document.querySelector('#jobs li.successful') !== null")
-        assert (next((folder / "jobs").iterdir()) / "job.json").read_text(encoding="utf-8").count('"Polygon"') == 1
+        inputs = load(next((folder / "jobs").iterdir())).inputs
+        assert inputs.area is not None
+        assert inputs.optical == Optical(files=["uploads/ortho.tif"], clouds="town.tif", cloud_values=[3, 8])
+        assert "finished; the optical image shows 50 % of it" in page.text_content("#jobs li.successful")
         with page.expect_download() as started:
             page.click("#jobs a:has-text('GeoParquet')")
         assert started.value.suggested_filename == "ortho-footprints.parquet"

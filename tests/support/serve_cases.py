@@ -17,15 +17,17 @@ from overcast.server.root import Limits
 LIMITS = Limits(upload_bytes=400_000, quota_bytes=2_000_000, pixels=300_000, waiting=3)
 STAND_IN = """
 import json, pathlib, shutil, sys, time
-folder = pathlib.Path(sys.argv[1])
+order, files = sys.argv[1], json.loads(sys.argv[2])
+scene = pathlib.Path(files["scene"])
 say = lambda value: print(json.dumps(value), flush=True)
-if folder.name == "check" and json.loads(sys.argv[2])["radar_side"]:
+if order == "check" and json.loads(sys.argv[3])["radar_side"]:
     say({"ready": {"steps": ["HH: band 1, dB"], "km2": 0.25}})
     sys.exit(0)
-if folder.name == "check":
-    say({"error": f"{sys.argv[3]} does not say from which side the radar looked; give --radar-side north."})
+if order == "check":
+    say({"error": f"{scene} does not say from which side the radar looked; give --radar-side north."})
     sys.exit(2)
-scene = pathlib.Path(sys.argv[2])
+folder = pathlib.Path(sys.argv[3])
+(folder / "files.json").write_text(sys.argv[2])
 say({"stage": "predict", "done": 1.0, "total": 4.0, "remaining_s": 9.0})
 if scene.stem == "hostile":
     sys.exit(-11)
@@ -36,7 +38,7 @@ while scene.stem == "slow" and not (folder.parent.parent / "go").exists():
     time.sleep(0.02)
 for name in ("footprints.gpkg", "probability.tif", "scene.tif"):
     shutil.copy(folder.parent.parent.parent / "layers" / name, folder / name)
-say({"result": {"footprints": 36, "km2": 1.0}})
+say({"result": {"footprints": 36, "km2": 1.0, "optical_share": 0.5 if files["optical"] else None}})
 """
 """A job without the network, which is loaded for seconds: the real one is in `test_serve_real.py`."""
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,16 +15,13 @@ from overcast.arithmetic import capabilities
 from overcast.bundle.bundle import Bundle
 from overcast.cli.console import counting_bar, print_json
 from overcast.errors import ConfigError, InputError
-from overcast.fleet.backend import compute_on
 from overcast.fleet.manifest import NAME
 from overcast.fleet.optical import require_some
-from overcast.fleet.rays import Workers, ray_backend
+from overcast.fleet.rays import Workers, computing
 from overcast.fleet.run import FleetRequest, FleetSummary, map_scenes
 from overcast.fleet.scenes import SceneSpec
 from overcast.progress import Progress
-from overcast.scenes.compute import Compute, compute_here
 from overcast.scenes.job import PredictOptions
-from overcast.scenes.model import SceneModel
 from overcast.scenes.predict import model_for
 from overcast.scenes.ready import chosen_device
 from overcast.scenes.sky import OpticalInput
@@ -80,7 +76,7 @@ def map_many(
     if workers is not None:
         options = replace(options, scene=replace(options.scene, threads=workers.threads))
     request = FleetRequest(scenes, folder, model, declared, options, footprints, probability, many.optical)
-    with counting_bar("mapping", "km²") as update, _computing(model, workers) as compute:
+    with counting_bar("mapping", "km²") as update, computing(model, workers) as compute:
 
         def report(state: Progress) -> None:
             if state.note:
@@ -102,15 +98,6 @@ def _workers(many: ManyOptions, options: PredictOptions) -> Workers | None:
     cores = os.cpu_count() or 1
     threads = options.scene.threads or (1 if many.address is not None else max(1, cores // count))
     return Workers(count, many.address, threads, int(on_gpu))
-
-
-@contextmanager
-def _computing(model: SceneModel, workers: Workers | None) -> Iterator[Compute]:
-    if workers is None:
-        yield compute_here
-        return
-    with ray_backend(model, workers) as backend:
-        yield compute_on(backend)
 
 
 def _show(summary: FleetSummary, folder: Path, *, as_json: bool) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from overcast.errors import ConfigError
 
 
 def serve(
@@ -25,6 +29,7 @@ def serve(
     device: Annotated[
         list[str] | None, typer.Option(help="Runs one job at a time; may be repeated: cuda:0, cuda:1.")
     ] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster that computes the jobs: auto, or host:port.")] = None,
     upload_gb: Annotated[float, typer.Option(min=0.001, help="Largest upload.")] = 20.0,
     quota_gb: Annotated[float, typer.Option(min=0.001, help="Of uploads and results together.")] = 200.0,
     gigapixels: Annotated[float, typer.Option(min=0.001, help="Largest scene, in all its bands.")] = 4.0,
@@ -48,12 +53,26 @@ def serve(
     from overcast.viewer.run import serve as answer
     from overcast.viewer.safety import access
 
+    devices = device or ["auto"]
+    if address is not None:
+        _require_cluster(address, devices)
     allowed = access(host, token, basemap)
     limits = Limits(int(upload_gb * 2**30), int(quota_gb * 2**30), int(gigapixels * 1e9))
     place = open_root(root, limits)
     with sole_user(place.folder):
-        app = create_server(place, allowed, ServerOptions(Models(models), tuple(device or ["auto"]), basemap))
+        app = create_server(place, allowed, ServerOptions(Models(models), tuple(devices), address, basemap))
         bound = listen(host, port)
-        address = address_of(bound, allowed)
-        typer.echo(f"{address}\nCtrl-C ends it")
-        answer(app, bound, ready=(lambda: open_browser(address)) if browser else None)
+        page = address_of(bound, allowed)
+        typer.echo(f"{page}\nCtrl-C ends it")
+        answer(app, bound, ready=(lambda: open_browser(page)) if browser else None)
+
+
+def _require_cluster(address: str, devices: Sequence[str]) -> None:
+    """Raise ConfigError where jobs cannot be computed on a cluster as it is asked for."""
+    if find_spec("ray") is None:
+        raise ConfigError("--address needs Ray: pip install 'overcast[cluster]'.")
+    if address == "local":
+        raise ConfigError("--address names a Ray cluster that runs: auto, or host:port.")
+    numbered = [device for device in devices if ":" in device]
+    if numbered:
+        raise ConfigError(f"--device {numbered[0]}: on a cluster Ray chooses the GPU; give auto, cpu or cuda.")

@@ -11,9 +11,10 @@ from typing import Any
 from uuid import uuid4
 
 from overcast.errors import ClusterError, ConfigError
-from overcast.fleet.backend import Backend
+from overcast.fleet.backend import Backend, compute_on
 from overcast.fleet.worker import BlockTask, BlockWorker, Outcome
 from overcast.reading import first_line
+from overcast.scenes.compute import Compute, compute_here
 from overcast.scenes.model import SceneModel
 
 RETRIES = 3
@@ -32,6 +33,16 @@ class Workers:
     """CPU threads, and cores asked for, of each worker."""
     gpus: int
     """GPUs of each worker."""
+
+
+@contextmanager
+def computing(model: SceneModel, workers: Workers | None) -> Iterator[Compute]:
+    """What computes rows of tiles: workers of Ray, or this process. Raises what `ray_backend` raises."""
+    if workers is None:
+        yield compute_here
+        return
+    with ray_backend(model, workers) as backend:
+        yield compute_on(backend)
 
 
 @contextmanager

@@ -82,13 +82,16 @@ def choose(declaration: Callable[[ModelContract], Declaration], *, every_branch:
     return Choice(summary.model, f"takes {needs_of(found.sensor)}, as declared{others}; {_origin(summary)}")
 
 
-def choose_for_bands(bands: Sequence[str], gsd_m: float | None, name: str) -> Choice:
+def choose_for_bands(bands: Sequence[str], gsd_m: float | None, name: str, *, every_branch: bool = False) -> Choice:
     """The installed model that an input can be prepared for: the one that uses most of its bands.
+
+    With `every_branch` one that uses an optical image comes first.
 
     Args:
         bands: Names of what there is.
         gsd_m: Pixel size; None where it is not known.
         name: Of the input, for messages.
+        every_branch: An optical image is to be used.
 
     Raises RadiometryError where none fits: one sentence for each model.
     """
@@ -106,7 +109,11 @@ def choose_for_bands(bands: Sequence[str], gsd_m: float | None, name: str) -> Ch
             f"{name} has {has}, which no installed model takes: {'; '.join(reasons)}; add what is missing "
             "(HV=FILE), or name another model (--model)."
         )
-    best = min(fitting, key=lambda summary: (-len(_bands(summary)), *_order(summary, gsd_m)))
+
+    def order(summary: ModelSummary) -> tuple[object, ...]:
+        return (every_branch and not summary.every_branch, -len(_bands(summary)), *_order(summary, gsd_m))
+
+    best = min(fitting, key=order)
     return Choice(best.model, f"takes {best.needs}, of {', '.join(bands)}; {_origin(best)}")
 
 

@@ -88,7 +88,9 @@ def model_for_many(
         return _DEFAULT
 
 
-def model_to_prepare_for(inputs: Sequence[str | Path], bands: tuple[str, ...] | None) -> Choice:
+def model_to_prepare_for(
+    inputs: Sequence[str | Path], bands: tuple[str, ...] | None, *, every_branch: bool = False
+) -> Choice:
     """The model that files are to be prepared for, by the bands that they have.
 
     Where nobody says which bands these are, it is the package's first: preparing for it asks what is missing.
@@ -96,6 +98,7 @@ def model_to_prepare_for(inputs: Sequence[str | Path], bands: tuple[str, ...] | 
     Args:
         inputs: As the user names them.
         bands: Names of all bands, where the user gives them.
+        every_branch: An optical image is to be used.
 
     Raises RadiometryError where no installed model takes these bands.
     """
@@ -110,7 +113,8 @@ def model_to_prepare_for(inputs: Sequence[str | Path], bands: tuple[str, ...] | 
         grid = found[0].grid
         known = grid.crs is not None and not grid.transform.is_identity and is_metric(grid.crs)
         names = [band.name for band in found]
-        return choose_for_bands(names, grid.gsd_m if known else None, address(found[0].path))
+        gsd_m = grid.gsd_m if known else None
+        return choose_for_bands(names, gsd_m, address(found[0].path), every_branch=every_branch)
 
 
 def _declaration(files: Sequence[Path], declared: Mapping[str, object] | None) -> Declaration:

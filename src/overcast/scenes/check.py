@@ -133,8 +133,7 @@ def _sky_behind(job: Job, scene: RasterSource, stack: ExitStack) -> RasterSource
         return scene
     grid, names = scene.georeference, ", ".join(job.optical.names)
     sky = stack.enter_context(open_sky(job.optical, part.sensor, grid, job.scene[0]))
-    if job.optical.files and not sky.meets(grid) and job.report is not None:
-        note = f"{names} shows no ground of {name}: it is mapped from SAR alone"
+    note = sky.note_on(part.statistics, grid, names, name)
+    if note is not None and job.report is not None:
         job.report(Progress(ProgressStage.PREDICT, 0, grid.height * grid.width * job.pixel_km2, 0, note=note))
-    sky.require_like(part.statistics, grid, names)
     return sky.behind(scene)

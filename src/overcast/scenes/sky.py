@@ -140,7 +140,7 @@ class Sky:
         """A scene with this image behind its own bands."""
         return SkySource(sar, self)
 
-    def meets(self, grid: Georeference) -> bool:
+    def _meets(self, grid: Georeference) -> bool:
         """True where a sheet reaches onto the grid."""
         places = probes(grid)
         for layer in self._mosaic.layers:
@@ -149,8 +149,17 @@ class Sky:
                 return True
         return False
 
-    def require_like(self, statistics: BandStatistics, grid: Georeference, name: str) -> None:
-        """Raise RadiometryError where a sample of the values is far from those that a model was trained on."""
+    def note_on(self, statistics: BandStatistics, grid: Georeference, name: str, scene: str) -> str | None:
+        """What the user should know of the image on the grid of a scene.
+
+        Raises RadiometryError where a sample of its values is far from those that a model was trained on.
+        """
+        self._require_like(statistics, grid, name)
+        if self._mosaic.layers and not self._meets(grid):
+            return f"{name} shows no ground of {scene}: it is mapped from SAR alone"
+        return None
+
+    def _require_like(self, statistics: BandStatistics, grid: Georeference, name: str) -> None:
         found = [self._read(window) for window in _looks(grid)]
         seen = [image.values[:, image.valid].astype(np.float64) for image in found if image.valid.any()]
         if not seen:

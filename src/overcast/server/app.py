@@ -24,13 +24,15 @@ class ServerOptions:
     models: Models = field(default_factory=Models)
     devices: Sequence[str] = ("auto",)
     """One job at a time on each."""
+    address: str | None = None
+    """Of a Ray cluster that computes the jobs; None: this machine."""
     basemap: str | None = None
 
 
 def create_server(root: Root, access: Access, options: ServerOptions | None = None) -> FastAPI:
     """The application; its jobs begin with it and end with it."""
     options = options or ServerOptions()
-    jobs = Jobs(root, options.models, options.devices)
+    jobs = Jobs(root, options.models, options.devices, options.address)
     library = RootLibrary(root, jobs)
 
     @asynccontextmanager

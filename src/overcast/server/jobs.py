@@ -19,6 +19,7 @@ from overcast.reading import first_line
 from overcast.server.models import Models
 from overcast.server.records import Inputs, Progress, Record, Status, load, now, save
 from overcast.server.root import Root
+from overcast.server.work import Files
 from overcast.viewer.answers import RequestError
 
 LOG = "log.txt"
@@ -31,15 +32,18 @@ _LOG = logging.getLogger("overcast.server")
 class Jobs:
     """All jobs of a root. Safe to use from several threads."""
 
-    def __init__(self, root: Root, models: Models, devices: Sequence[str] = ("auto",)) -> None:
+    def __init__(
+        self, root: Root, models: Models, devices: Sequence[str] = ("auto",), address: str | None = None
+    ) -> None:
         """Read the records; what was running when the server ended goes on first.
 
         Args:
             root: Where they lie.
             models: Bundles by name.
             devices: As `predict --device` takes them; one job at a time on each.
+            address: Of a Ray cluster that computes the jobs; None: this machine.
         """
-        self._root, self._models = root, models
+        self._root, self._models, self._address = root, models, address
         self._changed = threading.Condition()
         self._records: dict[str, Record] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -65,9 +69,8 @@ class Jobs:
                 thread.join(10)
 
     def submit(self, inputs: Inputs) -> Record:
-        """A new job at the end of the queue. Raises RequestError where its scene or its model cannot be used."""
-        self._root.require_size(self._root.scene(inputs.scene))
-        self._models.path(inputs.model)
+        """A new job at the end of the queue. Raises RequestError where a file of it or its model cannot be used."""
+        self._files(inputs)
         if self._root.room_bytes() <= 0:
             raise RequestError(507, "the folder of the server is full; delete finished jobs or uploads.")
         with self._changed:
@@ -81,9 +84,7 @@ class Jobs:
 
     def check(self, inputs: Inputs) -> dict[str, Any]:
         """What would be done with a scene, or the sentence that says what is missing."""
-        scene, model = self._root.scene(inputs.scene), self._models.path(inputs.model)
-        self._root.require_size(scene)
-        arguments = ["check", inputs.model_dump_json(), str(scene), str(model or "")]
+        arguments = ["check", self._files(inputs).model_dump_json(), inputs.model_dump_json(exclude={"area"})]
         try:
             done = subprocess.run(
                 _command(arguments), stdin=subprocess.DEVNULL, capture_output=True, timeout=CHECK_S, check=False
@@ -92,7 +93,8 @@ class Jobs:
             raise RequestError(504, "the look at the scene took too long; try it with a smaller scene.") from None
         answer = _last_object(done.stdout)
         if "ready" in answer:
-            return {"ready": True, **answer["ready"]}
+            steps = [self._sentence(step) for step in answer["ready"]["steps"]]
+            return {"ready": True, **answer["ready"], "steps": steps}
         return {"ready": False, "sentence": self._sentence(answer.get("error"))}
 
     def get(self, number: str) -> Record:
@@ -133,6 +135,19 @@ class Jobs:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._records.get(number) is not known, seconds)
         return self.get(number)
+
+    def _files(self, inputs: Inputs) -> Files:
+        """The files of a job. Raises RequestError where one of them or the model cannot be used."""
+        optical = inputs.optical
+        files = Files(
+            scene=self._root.scene(inputs.scene),
+            model=self._models.path(inputs.model),
+            optical=() if optical is None else tuple(self._root.scene(name) for name in optical.files),
+            clouds=None if optical is None or optical.clouds is None else self._root.scene(optical.clouds),
+        )
+        for path in (files.scene, *files.optical, *([] if files.clouds is None else [files.clouds])):
+            self._root.require_size(path)
+        return files
 
     def _take(self, folder: Path) -> None:
         try:
@@ -175,8 +190,9 @@ class Jobs:
         return None
 
     def _run(self, record: Record, device: str) -> None:
-        folder, scene = self._root.jobs / record.id, self._root.scene(record.inputs.scene)
-        arguments = [str(folder), str(scene), str(self._models.path(record.inputs.model) or ""), device]
+        folder = self._root.jobs / record.id
+        arguments = ["run", self._files(record.inputs).model_dump_json(), str(folder), device]
+        arguments += [] if self._address is None else [self._address]
         with (folder / LOG).open("ab") as log, subprocess.Popen(
             _command(arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
         ) as process:  # fmt: skip
@@ -190,7 +206,8 @@ class Jobs:
             if self._closed or self.get(record.id).status is Status.DISMISSED:
                 return
         if "result" in answer:
-            self._finish(record.id, Status.SUCCESSFUL, "finished", footprints=answer["result"]["footprints"])
+            numbers = {name: answer["result"][name] for name in ("footprints", "optical_share")}
+            self._finish(record.id, Status.SUCCESSFUL, "finished", **numbers)
         else:
             self._finish(record.id, Status.FAILED, self._sentence(answer.get("error")))
 
@@ -207,8 +224,8 @@ class Jobs:
                         self._put(record.model_copy(update={"progress": Progress.model_validate(answer)}))
         return answer
 
-    def _finish(self, number: str, status: Status, message: str, footprints: int | None = None) -> None:
-        states = {"status": status, "finished": now(), "message": message, "footprints": footprints}
+    def _finish(self, number: str, status: Status, message: str, **numbers: float | None) -> None:
+        states = {"status": status, "finished": now(), "message": message, **numbers}
         self._put(self.get(number).model_copy(update=states))
 
     def _sentence(self, text: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import threading
 from collections import OrderedDict
+from pathlib import Path
 
 from overcast.server.jobs import Jobs
 from overcast.server.records import Record, Status
@@ -62,8 +63,15 @@ class RootLibrary:
 
     def _job(self, record: Record) -> SceneMap:
         folder = self._jobs.folder(record.id)
-        files = MapFiles(folder / FOOTPRINTS, folder / SCENE, folder / PROBABILITY)
+        files = MapFiles(folder / FOOTPRINTS, folder / SCENE, folder / PROBABILITY, self._optical(record))
         return SceneMap(f"{record.inputs.scene}", files)
+
+    def _optical(self, record: Record) -> Path | None:
+        """The first sheet of a job's optical image; None where it had none, or it has been removed since."""
+        try:
+            return None if record.inputs.optical is None else self._root.scene(record.inputs.optical.files[0])
+        except RequestError:
+            return None
 
 
 def _decoded(text: str) -> str:

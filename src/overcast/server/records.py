@@ -18,6 +18,8 @@ from overcast.section import Section
 
 RECORD = "job.json"
 Position = Annotated[list[float], Field(min_length=2, max_length=3)]
+FileName = Annotated[str, Field(min_length=1, max_length=300)]
+"""Path of a GeoTIFF within the folder of the server."""
 
 
 class Polygon(Section):
@@ -29,11 +31,23 @@ class Polygon(Section):
     ]
 
 
+class Optical(Section):
+    """An optical image beside the scene, in any coordinate system, as `predict --optical` takes it."""
+
+    files: Annotated[list[FileName], Field(min_length=1, max_length=50)]
+    """The image or its sheets; of sheets that overlap the first counts."""
+    clouds: FileName | None = None
+    """Mask of its clouds."""
+    cloud_values: Annotated[list[int], Field(min_length=1, max_length=100)] | None = None
+    """Values of the mask that hide the ground; all but 0 by default."""
+    nodata: float | None = None
+    """Value without data, beside those that the files declare."""
+
+
 class Inputs(Section):
     """What a job is made of. What is left out must stand in the file of the scene, or beside it."""
 
-    scene: Annotated[str, Field(min_length=1, max_length=300)]
-    """Path within the folder of the server."""
+    scene: FileName
     model: Annotated[str, Field(max_length=200)] = ""
     """One of `/models`; the installed one by default."""
     bands: Annotated[list[Annotated[str, Field(min_length=1, max_length=20)]], Field(max_length=50)] | None = None
@@ -47,6 +61,8 @@ class Inputs(Section):
     min_area_m2: Annotated[float, Field(ge=0, le=1e6)] = 10.0
     area: Polygon | None = None
     """The part of the scene that is mapped; all of it by default."""
+    optical: Optical | None = None
+    """Used where it shows the ground; the model must be a run folder."""
 
 
 class Status(StrEnum):
@@ -89,6 +105,8 @@ class Record(BaseModel):
     message: str = "waiting"
     """One sentence for people."""
     footprints: int | None = None
+    optical_share: float | None = None
+    """Share of what has data that the optical image shows; None without one."""
 
     def info(self) -> dict[str, Any]:
         """As `statusInfo` of OGC API - Processes, with what is ours beside it."""
@@ -109,6 +127,7 @@ class Record(BaseModel):
             "km2": self.progress.model_dump(),
             "device": self.device,
             "footprints": self.footprints,
+            "optical_share": self.optical_share,
             "links": _links(self),
         }
 

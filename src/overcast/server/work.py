@@ -14,12 +14,21 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from overcast.atomic import write_atomic
 from overcast.errors import OvercastError, is_environment_error, remedy
+from overcast.section import Section
 from overcast.server.records import Inputs, load
+
+if TYPE_CHECKING:  # the network is loaded when a job needs it
+    from overcast.fleet.rays import Workers
+    from overcast.raster.georeference import Georeference
+    from overcast.scenes.job import PredictOptions
+    from overcast.scenes.model import SceneModel
+    from overcast.scenes.sky import OpticalInput
 
 SCENE, FOOTPRINTS, PROBABILITY, AREA = "scene.tif", "footprints.gpkg", "probability.tif", "area.geojson"
 MODEL = "model.txt"
@@ -30,47 +39,105 @@ EVERY_S = 0.25
 Say = Callable[[dict[str, Any]], None]
 
 
-def run(folder: Path, scene: Path, model: Path | None, device: str, say: Say) -> dict[str, Any]:
-    """Carry a job out; returns what there is to say about the result. Raises what `prepare` and `predict` raise."""
+class Files(Section):
+    """What the server has looked up for a job."""
+
+    scene: Path
+    model: Path | None = None
+    """Bundle or run folder; None: the installed one that fits."""
+    optical: tuple[Path, ...] = ()
+    clouds: Path | None = None
+
+
+def run(folder: Path, files: Files, device: str, address: str | None, say: Say) -> dict[str, Any]:
+    """Carry a job out; returns what there is to say about the result. Raises what `prepare` and `predict` raise.
+
+    Args:
+        folder: Of the job.
+        files: What it reads.
+        device: Of this machine, or with an address of each worker.
+        address: Of a Ray cluster that computes the rows of tiles; None: this process.
+        say: Told how far it is.
+    """
     from overcast.bundle.bundle import load_bundle
+    from overcast.fleet.rays import computing
     from overcast.preparation.run import prepare_scene
     from overcast.scenes.declare import scene_radiometry
-    from overcast.scenes.predict import predict_file
+    from overcast.scenes.job import Job
+    from overcast.scenes.predict import model_for, run_job
 
-    record, prepared = load(folder), folder / SCENE
-    bundle = load_bundle(kept_choice(folder, lambda: chosen(model, record.inputs, scene)[0]))
+    inputs, prepared = load(folder).inputs, folder / SCENE
+    bundle = load_bundle(kept_choice(folder, lambda: chosen(files, inputs)[0]))
     tell = teller(say)
     if not prepared.is_file():
         prepare_scene(
-            [scene],
+            [files.scene],
             bundle,
             prepared,
-            prepare_options(record.inputs),
+            prepare_options(inputs),
             progress=lambda done, total, _: tell("prepare", done, total, None),
         )
-    summary = predict_file(
-        [prepared],
-        bundle,
+    options, optical = predict_options(folder, inputs, device), optical_of(files, inputs)
+    workers = None if address is None else workers_at(address, device)
+    if workers is not None:
+        options = replace(options, scene=replace(options.scene, threads=workers.threads))
+    job = Job(
+        scene=(prepared,),
+        model=model_for(bundle, options, optical, boundaries=options.polygons.boundaries),
         sensor=scene_radiometry([prepared]),
-        footprints=folder / FOOTPRINTS,
+        options=options,
         probability=folder / PROBABILITY,
-        options=predict_options(folder, record.inputs, device),
-        progress=lambda state: tell(state.stage.value, state.done, state.total, state.remaining_s),
+        footprints=folder / FOOTPRINTS,
+        report=lambda state: tell(state.stage.value, state.done, state.total, state.remaining_s),
+        optical=optical,
     )
-    return {"footprints": summary.footprint_count, "km2": summary.valid_km2}
+    with computing(job.model, workers) as compute:
+        summary = run_job(job, compute)
+    return {"footprints": summary.footprint_count, "km2": summary.valid_km2, "optical_share": summary.optical_share}
 
 
-def check(inputs: Inputs, scene: Path, model: Path | None) -> dict[str, Any]:
+def check(files: Files, inputs: Inputs) -> dict[str, Any]:
     """What would be done with a scene; raises the error whose sentence says what is missing."""
     from overcast.bundle.bundle import load_bundle
     from overcast.preparation.run import prepare_scene
+    from overcast.scenes.job import PredictOptions
+    from overcast.scenes.predict import model_for
 
-    place, sentence = chosen(model, inputs, scene)
-    bundle = load_bundle(place)
+    (place, sentence), optical = chosen(files, inputs), optical_of(files, inputs)
+    model = model_for(load_bundle(place), PredictOptions(), optical, boundaries=False)
     with tempfile.TemporaryDirectory(prefix="overcast-") as folder:  # where nothing stands in the way
-        summary = prepare_scene([scene], bundle, Path(folder) / SCENE, prepare_options(inputs), dry_run=True)
-    said = [] if sentence is None else [sentence]
-    return {"steps": [*said, *summary.plan.steps, *summary.plan.notes], "km2": summary.km2}
+        summary = prepare_scene([files.scene], model, Path(folder) / SCENE, prepare_options(inputs), dry_run=True)
+    note = None if optical is None else optical_note(optical, model, summary.plan.grid, files.scene)
+    said = [one for one in (sentence, *summary.plan.steps, *summary.plan.notes, note) if one is not None]
+    return {"steps": said, "km2": summary.km2}
+
+
+def workers_at(address: str, device: str) -> Workers:
+    """Workers of a cluster, each with one thread or one GPU."""
+    from overcast.arithmetic import capabilities, settled_device
+    from overcast.fleet.rays import Workers
+
+    return Workers(1, address, 1, int(settled_device(device, capabilities()).startswith("cuda")))
+
+
+def optical_of(files: Files, inputs: Inputs) -> OpticalInput | None:
+    """The optical image of a job; None without one. Raises ConfigError for parts of it that do not fit together."""
+    from overcast.scenes.sky import optical_input
+
+    given = inputs.optical
+    return None if given is None else optical_input(files.optical, files.clouds, given.cloud_values, given.nodata)
+
+
+def optical_note(optical: OpticalInput, model: SceneModel, grid: Georeference, scene: Path) -> str | None:
+    """What the user should know of an optical image.
+
+    Raises InputError or RadiometryError where it cannot be used with the model.
+    """
+    from overcast.scenes.sky import open_sky
+
+    assert model.optical is not None
+    with open_sky(optical, model.optical.sensor, grid, scene) as sky:
+        return sky.note_on(model.optical.statistics, grid, ", ".join(optical.names), scene.name)
 
 
 def kept_choice(folder: Path, choose: Callable[[], Path]) -> Path:
@@ -81,17 +148,18 @@ def kept_choice(folder: Path, choose: Callable[[], Path]) -> Path:
     return Path(noted.read_text(encoding="utf-8"))
 
 
-def chosen(model: Path | None, inputs: Inputs, scene: Path) -> tuple[Path, str | None]:
+def chosen(files: Files, inputs: Inputs) -> tuple[Path, str | None]:
     """The bundle of a model, and why that one where nobody named it: the installed one that fits.
 
-    Raises RadiometryError where none does.
+    With an optical image it is the bundle of every branch. Raises RadiometryError where none fits.
     """
     from overcast.bundle.contract import bundle_folder
     from overcast.installed.scenes import model_to_prepare_for
 
-    if model is not None:
-        return bundle_folder(model), None
-    choice = model_to_prepare_for([scene], prepare_options(inputs).bands)
+    every_branch = inputs.optical is not None
+    if files.model is not None:
+        return bundle_folder(files.model, full=every_branch), None
+    choice = model_to_prepare_for([files.scene], prepare_options(inputs).bands, every_branch=every_branch)
     return choice.model.folder, choice.sentence
 
 
@@ -109,11 +177,11 @@ def prepare_options(inputs: Inputs) -> Any:
     )
 
 
-def predict_options(folder: Path, inputs: Inputs, device: str) -> Any:
+def predict_options(folder: Path, inputs: Inputs, device: str) -> PredictOptions:
     """The options of `predict` that a job asks for."""
     from overcast.polygons.footprints import PolygonOptions
     from overcast.scenes.ground import area_of
-    from overcast.scenes.predict import PredictOptions
+    from overcast.scenes.job import PredictOptions
     from overcast.scenes.scene import SceneOptions
 
     if inputs.area is not None:
@@ -143,26 +211,29 @@ def end_with_server() -> None:
     """End this process in the middle of what it does as soon as the other end of standard input is closed."""
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        while os.read(sys.stdin.fileno(), 2**12):  # sys.stdin would be locked when the interpreter ends
+            pass
         os.kill(os.getpid(), signal.SIGKILL)  # what is done is on disk, and goes on from there
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 def main(arguments: list[str]) -> int:
-    """`FOLDER SCENE MODEL DEVICE`, or `check INPUTS SCENE MODEL`; an empty MODEL is the installed one that fits."""
+    """`run FILES FOLDER DEVICE [ADDRESS]`, or `check FILES INPUTS`: FILES and INPUTS are JSON."""
 
     def say(value: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(value) + "\n")
         sys.stdout.flush()
 
-    first, second, third, fourth = arguments
+    order, files, *rest = arguments
+    found = Files.model_validate_json(files)
     try:
-        if first == "check":
-            say({"ready": check(Inputs.model_validate_json(second), Path(third), Path(fourth) if fourth else None)})
+        if order == "check":
+            say({"ready": check(found, Inputs.model_validate_json(rest[0]))})
         else:
             end_with_server()
-            say({"result": run(Path(first), Path(second), Path(third) if third else None, fourth, say)})
+            folder, device, *address = rest
+            say({"result": run(Path(folder), found, device, address[0] if address else None, say)})
     except (OvercastError, OSError) as error:
         if not isinstance(error, OvercastError) and not is_environment_error(error):
             raise

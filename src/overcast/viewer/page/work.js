@@ -28,6 +28,11 @@ function build(wanted) {
       field("Side on which the radar stood", choice("radar-side", [["", "from the file"], ["north", "north"], ["east", "east"], ["south", "south"], ["west", "west"]])),
       field("Value without data", element("input", { type: "text", id: "nodata", inputMode: "decimal", placeholder: "from the file" })),
       field("Unlike the training data", choice("level", [["check", "refuse it"], ["match", "shift its brightness"], ["keep", "go on as it is"]]))),
+    element("details", { id: "beside" }, element("summary", {}, "Optical image, where there is one"),
+      element("fieldset", { className: "field" }, element("legend", {}, "Image, or its sheets"), element("div", { id: "optical" })),
+      field("Mask of its clouds", choice("clouds", [])),
+      field("Values that mean cloud", element("input", { type: "text", id: "cloud-values", placeholder: "all but 0, or 3, 8, 9" })),
+      field("Value without data in the image", element("input", { type: "text", id: "optical-nodata", inputMode: "decimal", placeholder: "from the file" }))),
     element("div", { className: "row" }, element("button", { type: "button", id: "draw", "aria-pressed": "false" }, "Draw an area"),
       element("button", { type: "button", id: "check" }, "Check"), element("button", { type: "submit", id: "go", className: "main" }, "Map it")),
     element("p", { id: "form-note", className: "note", role: "status" }));
@@ -53,16 +58,36 @@ async function attempt(action) {
   for (const id of ["check", "go"]) part(id).disabled = false;
 }
 
+function words(id) { return part(id).value.split(",").map((word) => word.trim()).filter(Boolean); }
+
+function number(text, what) {
+  if (!Number.isFinite(+text)) throw new Error(`${what} is a number.`);
+  return +text;
+}
+
+function sheets() { return [...part("optical").querySelectorAll("input:checked")].map((box) => box.value); }
+
+function optical() {
+  const files = sheets(), values = words("cloud-values"), nodata = part("optical-nodata").value.trim();
+  if (!files.length) {
+    if (part("clouds").value) throw new Error("a mask of clouds is chosen, but no optical image; choose it too.");
+    return null;
+  }
+  const given = { files };
+  if (part("clouds").value) given.clouds = part("clouds").value;
+  if (values.length) given.cloud_values = values.map((value) => number(value, "a value that means cloud"));
+  if (nodata) given.nodata = number(nodata, "the value without data in the image");
+  return given;
+}
+
 function inputs() {
   const given = { scene: part("scene").value, model: part("model").value, level: part("level").value };
-  const bands = part("bands").value.split(",").map((band) => band.trim()).filter(Boolean), nodata = part("nodata").value.trim();
+  const bands = words("bands"), nodata = part("nodata").value.trim(), beside = optical();
   if (bands.length) given.bands = bands;
+  if (beside) given.optical = beside;
   if (part("unit").value) given.unit = part("unit").value;
   if (part("radar-side").value) given.radar_side = part("radar-side").value;
-  if (nodata) {
-    if (!Number.isFinite(+nodata)) throw new Error("the value without data is a number.");
-    given.nodata = +nodata;
-  }
+  if (nodata) given.nodata = number(nodata, "the value without data");
   if (state.area) given.area = { type: "Polygon", coordinates: [[...state.area, state.area[0]]] };
   return given;
 }
@@ -125,11 +150,18 @@ function upload(file) {
   request.send(file);
 }
 
+function list(select, names, chosen) {
+  select.replaceChildren(...names.map((name) => element("option", { value: name }, name || "none")));
+  if (names.includes(chosen)) select.value = chosen;
+}
+
 async function listScenes(chosen) {
   state.scenes = (await fetchJson("scenes")).scenes;
-  const select = part("scene"), former = chosen ?? select.value;
-  select.replaceChildren(...state.scenes.map((scene) => element("option", { value: scene.name }, scene.name)));
-  if (state.scenes.some((scene) => scene.name === former)) select.value = former;
+  const names = state.scenes.map((scene) => scene.name), checked = new Set(sheets());
+  list(part("scene"), names, chosen ?? part("scene").value);
+  list(part("clouds"), ["", ...names], part("clouds").value);
+  part("optical").replaceChildren(...names.map((name) => element("label", {},
+    element("input", { type: "checkbox", value: name, checked: checked.has(name) }), name)));
   if (!state.scenes.length) note("the folder holds no scenes yet: upload one.");
 }
 
@@ -139,6 +171,7 @@ function timeText(seconds) {
 }
 
 function jobText(job) {
+  if (job.optical_share !== null) return `${job.message}; the optical image shows ${Math.round(100 * job.optical_share)} % of it`;
   if (job.status !== "running" || !job.km2.total) return job.message;
   return `${job.km2.stage}: ${job.km2.done.toPrecision(3)} of ${job.km2.total.toPrecision(3)} km² ${timeText(job.km2.remaining_s)}`;
 }
