@@ -90,9 +90,11 @@ def test_batches_do_not_depend_on_the_number_of_threads(data: tuple[Catalog, Spl
     assert batches(0) == batches(3)
 
 
-@given(index=st.integers(0, 13), stream=st.integers(0, 2**40))
-@settings(max_examples=20, deadline=None)
-def test_a_window_holds_training_ground_and_nothing_else(data: tuple[Catalog, Split], index: int, stream: int) -> None:
+@given(index=st.integers(0, 13), stream=st.integers(0, 2**40), kept=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_a_window_holds_training_ground_and_nothing_else(
+    data: tuple[Catalog, Split], index: int, stream: int, kept: bool
+) -> None:
     catalog, split = data
     chips = catalog.select(split.train)
     ground = TrainingGround(chips, 0.5)
@@ -101,7 +103,7 @@ def test_a_window_holds_training_ground_and_nothing_else(data: tuple[Catalog, Sp
         allowed[tile.window.slices] = True
     placed = ground.draw(index, np.random.default_rng(stream), CROP)
     place = tiles_of(chips)[0].of
-    found = ground.read(index, placed, lambda other, window: tiles_of(chips)[other].read(BOTH, window))
+    found = ground.read(index, placed, lambda other, window: tiles_of(chips)[other].read(BOTH, window), lambda _: kept)
     whole = place.read(placed.window, BOTH)
     inside = allowed[placed.window.slices]
     for mine, theirs in ((found.sar, whole.sar), (found.optical, whole.optical)):

@@ -107,6 +107,8 @@ class ChipDataset(Dataset[Sample]):
         self._shapes: dict[int, tuple[int, int]] = {}
         from_scenes = bool(self.chips) and all(chip.scene is not None for chip in self.chips)
         self._ground = TrainingGround(self.chips, options.around_footprints) if from_scenes else None
+        self._learns_targets = len(options.targets.names) > 1
+        self._draws_buildings = self._learns_targets or options.instances
 
     def __len__(self) -> int:
         return len(self.chips)
@@ -163,10 +165,9 @@ class ChipDataset(Dataset[Sample]):
 
         They come from the whole chip: what a crop cuts off still decides where a building ends.
         """
-        options = self._options
-        learnt = len(options.targets.names) > 1
-        if not (learnt or options.instances) or arrays.targets is not None or arrays.instances is not None:
+        if not self._draws_buildings or arrays.targets is not None or arrays.instances is not None:
             return arrays
+        options = self._options
         found = read_instances(self.chips[index], self._label_spec)
         if found is None:
             return arrays
@@ -174,7 +175,7 @@ class ChipDataset(Dataset[Sample]):
             None,
             None,
             None,
-            draw_targets(found, options.targets) if learnt else None,
+            draw_targets(found, options.targets) if self._learns_targets else None,
             found if options.instances else None,
         )
         cut = whole if window is None else whole.crop(window)
@@ -218,9 +219,12 @@ class ChipDataset(Dataset[Sample]):
         def part(other: int, window: Window) -> ChipArrays:
             return self._with_buildings(other, self._read(other, window), window)
 
+        def whole(other: int) -> bool:
+            return self._draws_buildings or self._load(other)
+
         best, best_share = None, -1.0
         for _ in range(self._options.attempts):
-            arrays = ground.read(index, ground.draw(index, rng, crop), part)
+            arrays = ground.read(index, ground.draw(index, rng, crop), part, whole)
             if arrays.counted_share > best_share:
                 best, best_share = arrays, arrays.counted_share
             if best_share >= self._options.min_valid:

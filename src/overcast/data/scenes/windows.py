@@ -96,18 +96,30 @@ class TrainingGround:
         )
         return PlacedWindow(tile.of.name, Window(top, left, tall, wide))
 
-    def read(self, index: int, placed: PlacedWindow, part: ReadPart) -> ChipArrays:
+    def read(self, index: int, placed: PlacedWindow, part: ReadPart, whole: Callable[[int], bool]) -> ChipArrays:
         """The window from the tiles that it meets; without data where it meets none of the training part.
 
-        It carries a label where the chip `index` does, 255 on ground without one.
+        It carries a label where the chip `index` does, 255 on ground without one. `whole` says of a chip that its tile
+        is kept or needed as a whole: `part` is then asked for its own pixels, else it may be asked for those beside it.
         """
-        window, labelled = placed.window, self._kinds[index][0]
-        canvas = _Canvas(window)
-        for other, tile in self._met(placed):
-            shared = window.intersect(tile.window)
-            if shared is not None:
-                canvas.put(shared, part(other, shared.relative_to(tile.window)), labelled=labelled)
+        labelled = self._kinds[index][0]
+        canvas = _Canvas(placed.window)
+        for other, shared in self._pieces(placed, whole):
+            canvas.put(shared, part(other, shared.relative_to(self._tiles[other].window)), labelled=labelled)
         return canvas.arrays(labelled=labelled)
+
+    def _pieces(self, placed: PlacedWindow, whole: Callable[[int], bool]) -> list[tuple[int, Window]]:
+        """Chips and the pixels of the window that each is asked for: all of them at once where tiles make no difference.
+
+        The first chip then holds the window's first pixel.
+        """
+        window = placed.window
+        met = [(other, shared) for other, tile in self._met(placed) if (shared := window.intersect(tile.window))]
+        covered = sum(shared.height * shared.width for _, shared in met) == window.height * window.width
+        alike = len({self._kinds[other] for other, _ in met}) == 1
+        if covered and alike and not any(whole(other) for other, _ in met):
+            return [(met[0][0], window)]
+        return met
 
     def _met(self, placed: PlacedWindow) -> list[tuple[int, Tile]]:
         """Training tiles of the place that may meet the window."""
