@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,9 @@ from overcast.raster.grid import Window
 
 TINY = 1e-9
 """Weight up to which there is nothing to divide by."""
+
+ROWS_AT_ONCE = 32
+"""Rows of the target that are summed together, so that what they need stays in the processor's cache."""
 
 Coordinates = NDArray[np.float64]
 
@@ -46,10 +50,13 @@ def nearest_taps(position: Coordinates) -> Taps:
 def box_taps(position: Coordinates, width: float) -> Taps:
     """Mean over `width` >= 1 pixels around the position; a width of 1 is linear interpolation."""
     start = position - width / 2
-    first = np.floor(start).astype(np.int64)
+    first = np.floor(start)
     edges = first + np.arange(int(np.ceil(width)) + 1)[:, None, None]
-    overlap = np.minimum(edges + 1, start + width) - np.maximum(edges, start)
-    return Taps(first, np.maximum(overlap, 0) / width)
+    overlap = np.minimum(edges + 1, start + width)
+    overlap -= np.maximum(edges, start, out=edges)
+    np.maximum(overlap, 0, out=overlap)
+    overlap /= width
+    return Taps(first.astype(np.int64), overlap)
 
 
 def cubic_taps(position: Coordinates) -> Taps:
@@ -84,14 +91,22 @@ def weighted_mean(
     top = np.clip(rows.first - part.row, -down, part.height) + down
     left = np.clip(cols.first - part.col, -right, part.width) + right
     base = top * stride + left
+    whole = bool(valid.all()) and _within(rows, part.row, part.height) and _within(cols, part.col, part.width)
     total, weight = np.zeros((*values.shape[:-2], *base.shape)), np.zeros(base.shape)
-    for k in range(down):
-        for m in range(right):
-            at = base + (k * stride + m)
-            share = rows.weights[k] * cols.weights[m]
-            total += share * known.take(at, axis=-1)
-            weight += share * good.take(at)
+    for start in range(0, len(base), ROWS_AT_ONCE):
+        at = slice(start, start + ROWS_AT_ONCE)
+        for k, m in itertools.product(range(down), range(right)):
+            taken = base[at] + (k * stride + m)
+            share = rows.weights[k, at] * cols.weights[m, at]
+            total[..., at, :] += share * known.take(taken, axis=-1)
+            weight[at] += share if whole else share * good.take(taken)
     return np.divide(total, weight, out=np.zeros_like(total), where=weight > TINY), weight
+
+
+def _within(taps: Taps, start: int, length: int) -> bool:
+    """True where every tap lies on one of `length` pixels from `start` on."""
+    first = taps.first
+    return bool(first.size) and int(first.min()) >= start and int(first.max()) + taps.count <= start + length
 
 
 def _framed(pixels: NDArray[Any], down: int, right: int) -> NDArray[np.float64]:

@@ -109,7 +109,7 @@ class TrainingGround:
         return canvas.arrays(labelled=labelled)
 
     def _pieces(self, placed: PlacedWindow, whole: Callable[[int], bool]) -> list[tuple[int, Window]]:
-        """Chips and the pixels of the window that each is asked for: all of them at once where tiles make no difference.
+        """Chips, and the pixels of the window that each is asked for: all of it at once where tiles do not matter.
 
         The first chip then holds the window's first pixel.
         """
