@@ -37,9 +37,9 @@ class Method(nn.Module, ABC):
         self._begun: TrainingStage | None = None
 
     @property
-    @abstractmethod
     def needs(self) -> frozenset[Modality]:
-        """Modalities that a training batch must carry."""
+        """Modalities that a training batch must carry; both, unless a method says less."""
+        return frozenset(Modality)
 
     def uses(self, holds: Holds, stage: TrainingStage) -> bool:  # noqa: ARG002  # most methods treat every stage alike
         """True where a stage learns from places of this kind; by default from labelled ones with all that it needs."""
@@ -227,6 +227,23 @@ def mean_over_samples(parts: Sequence[tuple[int, dict[str, Tensor]]]) -> dict[st
         for name, loss in losses.items():
             terms.setdefault(name, []).append((count, loss))
     return {name: _mean(found) for name, found in terms.items()}
+
+
+class OptionalOptical(Method):
+    """A method that learns to do without the optical image."""
+
+    learn_gaps: bool
+    """Whether the options ask for labels in the gaps of the optical image too."""
+
+    @property
+    def available(self) -> frozenset[InputModalities]:
+        """SAR, and both."""
+        return frozenset({InputModalities.SAR, InputModalities.BOTH})
+
+    @property
+    def learnt_gaps(self) -> bool:
+        """That of the options."""
+        return self.learn_gaps
 
 
 class SarMethod(Method):

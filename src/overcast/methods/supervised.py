@@ -69,11 +69,6 @@ class SingleSensor(Method):
         self.modality = modality
 
     @property
-    def needs(self) -> frozenset[Modality]:
-        """Its sensor."""
-        return frozenset({self.modality})
-
-    @property
     def available(self) -> frozenset[InputModalities]:
         """Its sensor."""
         return frozenset({InputModalities(self.modality.value)})

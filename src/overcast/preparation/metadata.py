@@ -123,6 +123,7 @@ def radar_facts(found: Sequence[Document], scene: str) -> RadarFacts:
     """What documents say. Raises RadiometryError where two answers differ."""
 
     def only(kind: str, names: frozenset[str], known: Mapping[str, str]) -> str | None:
+        """The one answer among known words; None without any."""
         said = {known[text.lower()]: one.name for one in found for text in _texts(one, names) if text.lower() in known}
         if len(said) > 1:
             (left, first), (right, second), *_ = said.items()
@@ -133,6 +134,7 @@ def radar_facts(found: Sequence[Document], scene: str) -> RadarFacts:
         return next(iter(said), None)
 
     def number(kind: str, names: frozenset[str]) -> float | None:
+        """The angle on which all agree within 10 degrees; None without any."""
         said = [
             (value, one.name) for one in found for text in _texts(one, names) if (value := _number(text)) is not None
         ]

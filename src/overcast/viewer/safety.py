@@ -105,6 +105,7 @@ class Guard:
             return
 
         async def with_headers(message: Message) -> None:
+            """Add the headers to the start of an answer."""
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
