@@ -56,16 +56,6 @@ class Method(nn.Module, ABC):
         return (Modality.SAR,)
 
     @property
-    def deployed_input(self) -> Modality:
-        """The one sensor that `deployable` takes; raises ConfigError where it takes several."""
-        if len(self.deployed_inputs) != 1:
-            raise ConfigError(
-                f"method {self.name!r} needs {' and '.join(self.deployed_inputs)} images at inference and cannot map a "
-                "scene of one sensor; use one that works from SAR alone, such as 'cmhcl' or 'sar'."
-            )
-        return self.deployed_inputs[0]
-
-    @property
     def uses_all_parameters(self) -> bool:
         """False where some steps leave parameters without a gradient (matters to distributed training)."""
         return True

@@ -69,6 +69,11 @@ class SingleSensor(Method):
         self.modality = modality
 
     @property
+    def needs(self) -> frozenset[Modality]:
+        """Its sensor."""
+        return frozenset({self.modality})
+
+    @property
     def available(self) -> frozenset[InputModalities]:
         """Its sensor."""
         return frozenset({InputModalities(self.modality.value)})
@@ -140,11 +145,6 @@ class Fusion(Method):
         network = SupervisedTwinNetwork(spec, TwinNetwork(spec, spec.optical_bands, spec.sar_bands))
         super().__init__(options.name, spec, network, statistics)
         self.options = options
-
-    @property
-    def needs(self) -> frozenset[Modality]:
-        """Both."""
-        return frozenset({Modality.SAR, Modality.OPTICAL})
 
     @property
     def available(self) -> frozenset[InputModalities]:

@@ -112,16 +112,6 @@ def count_pixels(probability: Pixels, label: Pixels, threshold: float = 0.5) -> 
     return PixelCounts(tp=tp, fp=claimed - tp, fn=there - tp, tn=pixels - claimed - there + tp)
 
 
-def count_by_place(
-    probability: Pixels, label: Pixels, places: Sequence[str], threshold: float = 0.5
-) -> dict[str, PixelCounts]:
-    """Counts of a batch by the place of each sample (`places`, one per sample); shapes as in `count_pixels`."""
-    counts: dict[str, PixelCounts] = {}
-    for index, place in enumerate(places):
-        counts[place] = counts.get(place, PixelCounts()) + count_pixels(probability[index], label[index], threshold)
-    return counts
-
-
 def count_thresholds(
     probability: NDArray[np.floating], label: NDArray[np.integer], thresholds: Sequence[float]
 ) -> ThresholdCounts:

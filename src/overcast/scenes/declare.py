@@ -73,12 +73,6 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
         raise RadiometryError(f"{paths[0]}: what is declared is impossible: {explained(error)}; correct it.") from error
 
 
-def declared_beside(path: Path) -> dict[str, object]:
-    """The same as `declared_in` of a file that is not open."""
-    with open_raster(path, virtual=True) as dataset:
-        return declared_in(path, dataset)
-
-
 def declared_in(path: Path, dataset: Any) -> dict[str, object]:
     """What an open file's metadata and the YAML file beside it declare, the latter first; nothing has to be there."""
     tag = dataset.tags().get(TAG)
