@@ -68,9 +68,11 @@ def _outputs(cell: Cell, names: dict[str, Any], count: int) -> list[dict[str, An
 def _python(source: str, names: dict[str, Any]) -> object:
     """Execute a cell; the value of its last expression, unless a semicolon ends it."""
     tree = ast.parse(source)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    exec(compile(tree, "<cell>", "exec"), names)
-    value = None if last is None else eval(compile(ast.Expression(last.value), "<cell>", "eval"), names)  # type: ignore[attr-defined]
+    last = tree.body[-1] if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    if last is not None:
+        tree.body.pop()
+    exec(compile(tree, "<cell>", "exec"), names)  # noqa: S102  # notebooks of this repository
+    value = None if last is None else eval(compile(ast.Expression(last.value), "<cell>", "eval"), names)  # noqa: S307
     return None if source.rstrip().endswith(";") else value
 
 

@@ -107,4 +107,4 @@ def test_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("overcast.installed.scenes.model_for_files", lambda *_, **__: interrupted())
     result = CliRunner().invoke(app, ["predict", "a.tif"])
     assert result.exit_code == 130
-    assert "interrupted; run the same command again to go on." in result.stderr
+    assert "interrupted; run the same command again to resume." in result.stderr
