@@ -60,7 +60,7 @@ def test_keys_of_set_are_those_in_the_help() -> None:
     from overcast.cli.rare import RareOptions, rare_options
 
     assert set(RARE) == set(RareOptions.model_fields)
-    with pytest.raises(ConfigError, match=r"til is no known key; did you mean tile\?"):
+    with pytest.raises(ConfigError, match=r"til is not a known key; did you mean tile\?"):
         rare_options(["til=512"])
     assert rare_options(["tile=512", "acquired=2019-08-04", "cloud_values=[3, 8]"]).cloud_values == (3, 8)
 

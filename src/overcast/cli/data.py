@@ -80,7 +80,7 @@ def simulate(
         typer.echo(read_town(settings.footprints).repairs.sentence())
     if as_scenes:
         with counting_bar("simulating", "scenes") as update:
-            typer.echo(f"{settings.scenes} scenes, described in {simulate_scenes(output, settings, update)}")
+            typer.echo(f"scenes: {settings.scenes}, described in {simulate_scenes(output, settings, update)}")
         return
     with counting_bar("simulating", "places") as update:
         folder = simulate_dataset(output, settings, update)
