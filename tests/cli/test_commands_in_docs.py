@@ -98,7 +98,7 @@ def test_predict_takes_few_options_and_points_to_the_others() -> None:
         assert said in str(refused)
 
 
-def test_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interruption_says_how_to_resume(monkeypatch: pytest.MonkeyPatch) -> None:
     from typer.testing import CliRunner
 
     def interrupted(*_: object) -> None:
