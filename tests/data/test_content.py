@@ -159,7 +159,7 @@ def test_every_error_of_a_description_is_told(tmp_path: Path):
     path.write_text(YAML.replace("unit: dB", "unit: decibel").replace("class_name", "classname").replace("masks", "[]"))
     with pytest.raises(InputError) as refused:
         read_description(path)
-    for key in ("sar.unit", "classname is no known key; did you mean class_name", "label.folder", "class_name: "):
+    for key in ("sar.unit", "classname is not a known key; did you mean class_name", "label.folder", "class_name: "):
         assert key in str(refused.value)
 
 

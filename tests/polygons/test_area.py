@@ -211,7 +211,7 @@ def test_it_goes_on_where_it_stopped_and_starts_anew_for_another(scene: Path, tm
         ("1,2,3,x", ConfigError, "is not four numbers"),
         ("5,1,2,3", ConfigError, "is empty: xmin must be smaller than xmax"),
         ("1,2,3,4@nowhere", ConfigError, "names no coordinate system"),
-        ("missing.gpkg", InputError, "is no file and not four numbers"),
+        ("missing.gpkg", InputError, "is not a file and not four numbers"),
     ],
 )
 def test_what_is_no_area_is_refused(given: str | Sequence[float], error: type[Exception], meant: str) -> None:

@@ -445,7 +445,7 @@ def test_progress_is_in_square_kilometres(tmp_path: Path):
 
 @pytest.mark.parametrize("text", ["x", "HH=", "nan"])
 def test_calibration_that_is_no_number(text: str):
-    with pytest.raises(ConfigError, match="is no number"):
+    with pytest.raises(ConfigError, match="is not a number"):
         calibration([text], [])
 
 

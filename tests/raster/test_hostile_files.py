@@ -400,7 +400,7 @@ def collection(crs: str) -> str:
 def test_the_coordinate_system_of_geojson_is_not_fetched(tmp_path: Path, listener: socket.socket, crs: str) -> None:
     path = tmp_path / "f.geojson"
     path.write_text(collection(crs.replace("ADDRESS", web(listener))))
-    with pytest.raises(InputError, match=r"f\.geojson .*(address|no GeoJSON)"):
+    with pytest.raises(InputError, match=r"f\.geojson .*(address|not GeoJSON)"):
         number_footprints(path, GRID)
     require_unasked(listener)
 
@@ -457,7 +457,7 @@ def test_coordinate_systems_of_a_configuration_are_not_fetched(tmp_path: Path, l
     path = shapes_file(tmp_path / "f.gpkg")
     with pytest.raises(InputError, match="names an address"):
         read_town(FootprintOptions(file=str(path), crs=f"{web(listener)}/crs", default_height_m=3))
-    with pytest.raises(ConfigError, match="no known coordinate reference system"):
+    with pytest.raises(ConfigError, match="not a known coordinate reference system"):
         target_crs(GRID, f"{web(listener)}/crs", "a.tif")
     require_unasked(listener)
 
@@ -526,10 +526,10 @@ def test_gdals_names_and_addresses_are_understood(tmp_path: Path) -> None:
     ],
 )
 def test_other_addresses_are_refused(name: str) -> None:
-    with pytest.raises(InputError, match=r"is no (name|address) that is read"):
+    with pytest.raises(InputError, match=r"is not an? (name|address) that is read"):
         located(name)
     if name.startswith("/vsi"):
-        with pytest.raises(InputError, match=r"is no (name|address) that is read"), open_raster(Path(name)):
+        with pytest.raises(InputError, match=r"is not an? (name|address) that is read"), open_raster(Path(name)):
             pass
 
 

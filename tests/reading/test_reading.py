@@ -117,8 +117,8 @@ def test_yaml_numbers_dates_and_nothing_are_read(tmp_path: Path) -> None:
     [
         ("key,split\nü,train\n".encode("latin-1"), "perhaps Latin-1"),
         ("key,split\na,train\n".encode("utf-16"), "UTF-16"),
-        (b"key,split\n" + b"a" * 200_000 + b",train\n", "line 2 is no row of a table"),
-        (b'key,split\n"a,train\nb,test\n', "is no row of a table"),
+        (b"key,split\n" + b"a" * 200_000 + b",train\n", "line 2 is not a row of a table"),
+        (b'key,split\n"a,train\nb,test\n', "is not a row of a table"),
         (b"key,split\na,train,more\n", "line 2 has more cells"),
         (b"key;split\na;train\n", "lacks the columns key,split"),
         (b"", "lacks the columns key,split"),
@@ -170,7 +170,7 @@ def test_only_regular_files_of_a_bounded_size_are_read(tmp_path: Path) -> None:
         file.truncate(65 * 2**20)
     os.mkfifo(pipe)
     assert "more than 64 MB" in refusal(read_text, large, "name another")
-    assert "is no regular file" in refusal(read_text, pipe, "name another")
+    assert "is not a regular file" in refusal(read_text, pipe, "name another")
     assert "Is a directory" in refusal(read_text, tmp_path, "name another")
     assert "does not exist" in refusal(read_text, tmp_path / "none.txt", "name another")
     with pytest.raises(InputError, match="cannot be read"):

@@ -114,7 +114,7 @@ def test_times_of_iso_8601_are_taken(tmp_path, text):
     asked = ["predict", str(tmp_path / "no.tif"), "-p", str(tmp_path / "p.tif"), "--set", f"acquired={text}"]
     assert "no time" not in CliRunner().invoke(app, asked).output
     refused = CliRunner().invoke(app, [*asked[:-1], "acquired=yesterday"])
-    assert "is no time; write" in str(refused.exception)
+    assert "is not a time; write" in str(refused.exception)
 
 
 def test_radar_geometry_is_told_with_the_product_to_order(tmp_path):

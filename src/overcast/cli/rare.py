@@ -24,7 +24,7 @@ def moment(value: Any) -> datetime | None:
         return datetime.fromisoformat(str(value).strip())
     except ValueError:
         raise ValueError(
-            f"{value!r} is no time; write 2024-05-06, 2024-05-06T07:08:09.5Z or 2024-05-06T09:08:09+02:00"
+            f"{value!r} is not a time; write 2024-05-06, 2024-05-06T07:08:09.5Z or 2024-05-06T09:08:09+02:00"
         ) from None
 
 

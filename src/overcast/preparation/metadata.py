@@ -141,8 +141,8 @@ def radar_facts(found: Sequence[Document], scene: str) -> RadarFacts:
         if impossible := [(value, name) for value, name in said if not -360 <= value <= 360]:
             value, name = impossible[0]
             raise RadiometryError(
-                f"{scene}: the {kind} is given as {value:g} in {name}, which is no angle between -360 and 360 degrees; "
-                "say where the radar looked with --look-azimuth DEGREES."
+                f"{scene}: the {kind} is given as {value:g} in {name}, which is not an angle between -360 and 360 "
+                "degrees; say where the radar looked with --look-azimuth DEGREES."
             )
         if said and max(abs((value - said[0][0] + 180) % 360 - 180) for value, _ in said) > 10:
             raise RadiometryError(

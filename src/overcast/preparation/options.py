@@ -99,5 +99,5 @@ def _number(option: str, text: str, number: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ConfigError(f"{option} {text} is no number; write 71.3 for every band or HH=71.3 for one.")
+        raise ConfigError(f"{option} {text} is not a number; write 71.3 for every band or HH=71.3 for one.")
     return value

@@ -72,7 +72,7 @@ def area_of(given: str | Path | Sequence[float]) -> Area:
         if len(parts) > 1 and not Path(text).suffix:
             raise ConfigError(f"area {text!r} is not four numbers; give {_EXAMPLE}.")
         if not Path(text).is_file():
-            raise InputError(f"area {text} is no file and not four numbers; give {_EXAMPLE}.")
+            raise InputError(f"area {text} is not a file and not four numbers; give {_EXAMPLE}.")
         return Area(file=Path(text))
     return _rectangle([float(part) for part in parts], text, system or None)
 
