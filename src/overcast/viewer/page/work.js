@@ -50,6 +50,7 @@ function open(map) { if (map) location.href = `./?map=${encodeURIComponent(map)}
 function note(text, bad = false) {
   part("form-note").textContent = text;
   part("form-note").classList.toggle("bad", bad);
+  part("form-note").scrollIntoView({ block: "nearest" });
 }
 
 async function attempt(action) {
