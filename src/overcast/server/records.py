@@ -37,7 +37,7 @@ class Optical(Section):
     files: Annotated[list[FileName], Field(min_length=1, max_length=50)]
     """The image or its sheets; of sheets that overlap the first counts."""
     clouds: FileName | None = None
-    """Mask of its clouds."""
+    """Cloud mask."""
     cloud_values: Annotated[list[int], Field(min_length=1, max_length=100)] | None = None
     """Values of the mask that hide the ground; all but 0 by default."""
     nodata: float | None = None
