@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -147,11 +148,16 @@ class RasterFile:
     nodata: tuple[float, ...] = ()
     """Stored values without data beside those that the file itself declares."""
 
+    @property
+    def scaling_pairs(self) -> tuple[tuple[float, float], ...]:
+        """Factor and offset of each data band that the file declares for its stored values."""
+        factors, offsets = self.dataset.scales, self.dataset.offsets
+        return tuple((float(factors[index - 1]), float(offsets[index - 1])) for index in self.indexes)
+
     @cached_property
     def scaling(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """Factors and offsets (C, 1, 1) that the file declares for its stored values; None where it declares none."""
-        factors, offsets = self.dataset.scales, self.dataset.offsets
-        found = np.array([(factors[index - 1], offsets[index - 1]) for index in self.indexes], np.float64).T
+        found = np.array(self.scaling_pairs, np.float64).T
         if (found[0] == 1).all() and (found[1] == 0).all():
             return None
         return found[0][:, None, None], found[1][:, None, None]
@@ -190,7 +196,7 @@ def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorR
     decides: an alpha band that is declared is data, one that is not says which pixels are.
 
     Raises:
-        InputError: The number fits neither way, or values are complex.
+        InputError: The number fits neither way, values are complex, or mean no measurement.
         RadiometryError: Digital numbers are declared, but the file declares a scale for its values.
     """
     for path, dataset in zip(paths, datasets, strict=True):
@@ -201,6 +207,8 @@ def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorR
     opaque = [opaque_bands(dataset) for dataset in datasets]
     for indexes in (every, opaque):
         if sum(map(len, indexes)) == len(sensor.bands):
+            for path, dataset in zip(paths, datasets, strict=True):
+                require_measurements(path, dataset)
             return [
                 RasterFile(path, dataset, chosen, is_masked(dataset, alpha_is_data=indexes is every), missing)
                 for path, dataset, chosen in zip(paths, datasets, indexes, strict=True)
@@ -222,10 +230,19 @@ def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorR
 
 
 def opaque_bands(dataset: Any) -> tuple[int, ...]:
-    """Bands of an open data set that are not alpha, counted from 1."""
+    """Bands of an open data set that are not alpha, counted from 1. A band with another name is not."""
     with reading(Path(dataset.name)):
         colours = dataset.colorinterp  # asks GDAL about every band each time
-    return tuple(index for index in dataset.indexes if colours[index - 1] is not ColorInterp.alpha)
+    return tuple(
+        index
+        for index in dataset.indexes
+        if colours[index - 1] is not ColorInterp.alpha or _is_named(dataset.descriptions[index - 1])
+    )
+
+
+def _is_named(description: str | None) -> bool:
+    """True for the name of anything but transparency."""
+    return bool(description) and "alpha" not in str(description).lower()
 
 
 def _refuse_complex(path: Path, dataset: Any) -> None:
@@ -234,6 +251,26 @@ def _refuse_complex(path: Path, dataset: Any) -> None:
             f"{path} holds complex values (single-look complex); take the amplitude first, for example: "
             f"gdal_calc.py -A {path} --calc='abs(A)' --type=Float32 --outfile={path.stem}_amplitude.tif"
         )
+
+
+def require_measurements(path: Path, dataset: Any) -> None:
+    """Raise InputError where stored numbers can mean no measurement: numbers of colours, or an impossible scale."""
+    colours = dataset.colorinterp
+    for index, pair in enumerate(zip(dataset.scales, dataset.offsets, strict=True), 1):
+        if not all(map(math.isfinite, pair)) or pair[0] == 0:
+            raise InputError(
+                f"{path} declares a scale of {pair[0]:g} and an offset of {pair[1]:g} for band {index}, which leave "
+                f"nothing of its values; correct them (gdal_edit.py -scale 1 -offset 0 {path})."
+            )
+        if colours[index - 1] is ColorInterp.palette and _is_coloured(dataset.colormap(index)):
+            raise InputError(
+                f"{path} is drawn in the colours of a palette, whose numbers are no measurement; give the file that "
+                f"it was drawn from (if the numbers are measured: gdal_translate -expand gray {path} plain.tif)."
+            )
+
+
+def _is_coloured(palette: Mapping[int, tuple[int, int, int, int]]) -> bool:
+    return any(len({*colour[:3], number}) > 1 for number, colour in palette.items())
 
 
 def _refuse_scaled_numbers(path: Path, dataset: Any, unit: Unit) -> None:

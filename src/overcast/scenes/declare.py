@@ -27,6 +27,10 @@ _LINES = {
     "unit": "unit: dB",
     "gsd_m": "gsd_m: 0.5",
 }
+_PLACELESS = (
+    " Footprints also need to know where the pixels lie: gdal_edit.py -a_srs EPSG:... -a_ullr ... writes it down."
+)
+"""Of a scene whose pixel size nobody knows: one with a CRS and a geotransform says it itself."""
 _OPTIONS = {"bands": "--bands HH,HV,VH,VV", "unit": "--unit dB", "gsd_m": "--set gsd_m=0.5"}
 
 
@@ -65,7 +69,7 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
         raise RadiometryError(
             f"{address(paths[0])} does not declare its {' and '.join(missing)}; give "
             f"{'them' if len(missing) > 1 else 'it'} on the command line, for example {options}, or write {{{lines}}} "
-            f"into {side_car.name} beside the scene."
+            f"into {side_car.name} beside the scene.{_PLACELESS if 'gsd_m' in missing else ''}"
         )
     try:
         return SensorRadiometry.model_validate(parts)
