@@ -111,7 +111,7 @@ FAULTS = [
     (undeclared_nodata, r"c2\.tif: HH: -9999 cannot be dB; declare nodata: -9999 if it means no data"),
     (
         undeclared_nodata_of_scaled_numbers,
-        r"c0\.tif: HH: -327\.6799927 cannot be dB; declare nodata: -32768 if it means",
+        r"c0\.tif: HH: -327\.6799927 cannot be dB; declare nodata: -32768 if",
     ),
     (a_value_amid_the_others, r"town: HH: 9\.4% of its values are exactly -10, .*; declare nodata: -10 if it means"),
     (power_for_db, "HH: values from .* look linear, not like dB; correct the declared unit"),

@@ -151,6 +151,7 @@ def test_remarks_of_gdal_on_a_vector_file_are_not_printed(tmp_path):
         file.execute("update gpkg_spatial_ref_sys set definition = 'none' where srs_id = 32631")
         file.execute("update gpkg_spatial_ref_sys set organization = 'NONE' where srs_id = 32631")
         file.commit()
-    program = f"from pathlib import Path; from overcast.raster.vectors import read_shapes; read_shapes(Path({str(tmp_path / 'f.gpkg')!r}))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    program = "import pathlib, sys; from overcast.raster.vectors import *; read_shapes(pathlib.Path(sys.argv[1]))"
+    command = [sys.executable, "-c", program, str(tmp_path / "f.gpkg")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr == ""

@@ -20,7 +20,7 @@ from overcast.raster.composed import open_hdf5, open_mosaic
 from overcast.raster.files import grid_of, opaque_bands, open_raster, reading, require_complete
 from overcast.raster.georeference import Georeference
 from overcast.raster.tiles import beside_each_other
-from overcast.scenes.declare import declared_in
+from overcast.scenes.declare import contradicted, declared_in
 
 Place = tuple[Path, str | None]
 """A file, and the data set within it."""
@@ -220,6 +220,12 @@ def _plain_names(
             raise RadiometryError(
                 f"--bands {','.join(declared)} names {len(declared)} bands, but the files hold {len(plain)}; "
                 "name every band of every file, in order."
+            )
+        described = [_of(one, datasets).descriptions[index - 1] for one, index in plain]
+        if contradicted(declared, described):
+            raise RadiometryError(
+                f"--bands {','.join(declared)} contradicts the files, which call their bands {', '.join(described)}; "
+                f"leave it out, or name each band by itself, for example {declared[0]}={address(plain[0][0].path)}@1."
             )
         return list(declared)
     return [_name(one, index, _of(one, datasets), wanted) for one, index in plain]

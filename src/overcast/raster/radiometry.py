@@ -34,7 +34,7 @@ __all__ = [
 class SensorRadiometry(Section):
     """Meaning of one sensor's pixels."""
 
-    bands: tuple[Annotated[str, Field(max_length=100)], ...] = Field(min_length=1, max_length=1000)
+    bands: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(min_length=1, max_length=1000)
     """Names in file order; for SAR the polarisations (HH, HV, VH, VV), or polarisation and date. `HH|VV` is a band that
     is HH in some images and VV in others; a model of it takes either."""
     unit: Unit

@@ -27,9 +27,7 @@ _LINES = {
     "unit": "unit: dB",
     "gsd_m": "gsd_m: 0.5",
 }
-_PLACELESS = (
-    " Footprints also need to know where the pixels lie: gdal_edit.py -a_srs EPSG:... -a_ullr ... writes it down."
-)
+_PLACELESS = " Footprints also need to know where pixels lie: gdal_edit.py -a_srs EPSG:... -a_ullr ... says it."
 """Of a scene whose pixel size nobody knows: one with a CRS and a geotransform says it itself."""
 _OPTIONS = {"bands": "--bands HH,HV,VH,VV", "unit": "--unit dB", "gsd_m": "--set gsd_m=0.5"}
 
@@ -55,7 +53,8 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
             require_image(path)
     side_car = paths[0].with_suffix(".yaml")
     given = {key: value for key, value in (declared or {}).items() if value is not None}
-    parts = _over(_over(_from_files(paths), _from_side_car(side_car)), given)
+    in_files, names = _from_files(paths)
+    parts = _over(_over(in_files, _from_side_car(side_car)), given)
     missing = [key for key in _LINES if key not in parts]
     if "bands" in missing and any(map(_is_photograph, paths)):
         raise RadiometryError(
@@ -71,10 +70,29 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
             f"{'them' if len(missing) > 1 else 'it'} on the command line, for example {options}, or write {{{lines}}} "
             f"into {side_car.name} beside the scene.{_PLACELESS if 'gsd_m' in missing else ''}"
         )
+    if len(set(paths)) < len(paths):
+        raise InputError(f"{address(paths[0])} is named twice; name each file of the scene once.")
     try:
-        return SensorRadiometry.model_validate(parts)
+        sensor = SensorRadiometry.model_validate(parts)
     except ValidationError as error:
         raise RadiometryError(f"{paths[0]}: what is declared is impossible: {explained(error)}; correct it.") from error
+    if not sensor.accept_values and contradicted(sensor.bands, names):
+        raise RadiometryError(
+            f"{address(paths[0])} calls its bands {', '.join(map(str, names))}, but {', '.join(sensor.bands)} are "
+            "declared; overcast prepare puts bands in order by their names (--accept-values if these are wrong)."
+        )
+    return sensor
+
+
+def contradicted(declared: Sequence[str], described: Sequence[str | None]) -> bool:
+    """True where files call all of their bands polarisations, and others than declared. HV may be VH (reciprocity).
+
+    >>> contradicted(("HH", "VV"), ("VV", "HH")), contradicted(("HH", "VV"), ("band 1", "band 2"))
+    (True, False)
+    """
+    said = [str(name).strip().upper() for name in described]
+    ours, theirs = ([name.upper().replace("VH", "HV") for name in names] for names in (declared, said))
+    return len(said) == len(declared) and {"HH", "HV", "VH", "VV"} >= {*said} and ours != theirs
 
 
 def declared_beside(path: Path) -> dict[str, object]:
@@ -109,7 +127,8 @@ def _from_side_car(path: Path) -> dict[str, object]:
     return parts
 
 
-def _from_files(paths: Sequence[Path]) -> dict[str, object]:
+def _from_files(paths: Sequence[Path]) -> tuple[dict[str, object], list[str | None]]:
+    """What the files declare, and what they call their bands."""
     parts: dict[str, object] = {}
     names: list[str | None] = []
     for path in paths:
@@ -129,7 +148,7 @@ def _from_files(paths: Sequence[Path]) -> dict[str, object]:
             parts |= _from_tag(path, tag)
     if all(names):
         parts.setdefault("bands", tuple(names))
-    return parts
+    return parts, names
 
 
 def _is_photograph(path: Path) -> bool:
