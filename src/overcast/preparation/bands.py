@@ -19,8 +19,9 @@ from overcast.raster.addresses import address, file_name
 from overcast.raster.composed import open_hdf5, open_mosaic
 from overcast.raster.files import grid_of, opaque_bands, open_raster, reading, require_complete
 from overcast.raster.georeference import Georeference
+from overcast.raster.radiometry import contradicted
 from overcast.raster.tiles import beside_each_other
-from overcast.scenes.declare import contradicted, declared_in
+from overcast.scenes.declare import declared_in
 
 Place = tuple[Path, str | None]
 """A file, and the data set within it."""

@@ -20,9 +20,10 @@ from overcast.preparation.metadata import documents
 from overcast.preparation.options import PrepareOptions
 from overcast.products.calibration_table import CalibrationTable, read_table
 from overcast.raster.addresses import address
-from overcast.raster.files import RasterFile, is_masked, opaque_bands, require_measurements
+from overcast.raster.files import RasterFile, is_masked, opaque_bands
 from overcast.raster.georeference import Georeference
 from overcast.raster.grid import Window
+from overcast.raster.measurements import require_measurements
 from overcast.raster.radar_geometry import in_radar_geometry, refuse_radar_geometry
 from overcast.raster.units import Unit
 from overcast.scenes.declare import declared_in

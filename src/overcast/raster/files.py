@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,15 +17,15 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
-from overcast.errors import InputError, RadiometryError
+from overcast.errors import InputError
 from overcast.raster.addresses import INSIDE, address, file_name, is_remote, located
 from overcast.raster.georeference import Georeference
 from overcast.raster.grid import Window
 from overcast.raster.kinds import require_image
+from overcast.raster.measurements import refuse_complex, refuse_scaled_numbers, require_measurements
 from overcast.raster.opening import open_dataset
-from overcast.raster.radiometry import SensorRadiometry
+from overcast.raster.radiometry import SensorRadiometry, require_names
 from overcast.raster.tiles import beside_each_other
-from overcast.raster.units import Unit
 from overcast.reading import shortened
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
@@ -197,11 +196,12 @@ def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorR
 
     Raises:
         InputError: The number fits neither way, values are complex, or mean no measurement.
-        RadiometryError: Digital numbers are declared, but the file declares a scale for its values.
+        RadiometryError: Digital numbers are declared, but the file declares a scale for its values; or the file calls
+            its bands otherwise.
     """
     for path, dataset in zip(paths, datasets, strict=True):
-        _refuse_complex(path, dataset)
-        _refuse_scaled_numbers(path, dataset, sensor.unit)
+        refuse_complex(path, dataset)
+        refuse_scaled_numbers(path, dataset, sensor.unit)
     missing = () if sensor.nodata is None else (sensor.nodata,)
     every = [tuple(dataset.indexes) for dataset in datasets]
     opaque = [opaque_bands(dataset) for dataset in datasets]
@@ -209,6 +209,12 @@ def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorR
         if sum(map(len, indexes)) == len(sensor.bands):
             for path, dataset in zip(paths, datasets, strict=True):
                 require_measurements(path, dataset)
+            chosen_names = [
+                dataset.descriptions[index - 1]
+                for dataset, chosen in zip(datasets, indexes, strict=True)
+                for index in chosen
+            ]
+            require_names(address(paths[0]), chosen_names, sensor)
             return [
                 RasterFile(path, dataset, chosen, is_masked(dataset, alpha_is_data=indexes is every), missing)
                 for path, dataset, chosen in zip(paths, datasets, indexes, strict=True)
@@ -243,44 +249,6 @@ def opaque_bands(dataset: Any) -> tuple[int, ...]:
 def _is_named(description: str | None) -> bool:
     """True for the name of anything but transparency."""
     return bool(description) and "alpha" not in str(description).lower()
-
-
-def _refuse_complex(path: Path, dataset: Any) -> None:
-    if any(dtype.startswith("complex") for dtype in dataset.dtypes):
-        raise InputError(
-            f"{path} holds complex values (single-look complex); take the amplitude first, for example: "
-            f"gdal_calc.py -A {path} --calc='abs(A)' --type=Float32 --outfile={path.stem}_amplitude.tif"
-        )
-
-
-def require_measurements(path: Path, dataset: Any) -> None:
-    """Raise InputError where stored numbers can mean no measurement: numbers of colours, or an impossible scale."""
-    colours = dataset.colorinterp
-    for index, pair in enumerate(zip(dataset.scales, dataset.offsets, strict=True), 1):
-        if not all(map(math.isfinite, pair)) or pair[0] == 0:
-            raise InputError(
-                f"{path} declares a scale of {pair[0]:g} and an offset of {pair[1]:g} for band {index}, which leave "
-                f"nothing of its values; correct them (gdal_edit.py -scale 1 -offset 0 {path})."
-            )
-        if colours[index - 1] is ColorInterp.palette and _is_coloured(dataset.colormap(index)):
-            raise InputError(
-                f"{path} is drawn in the colours of a palette, whose numbers are no measurement; give the file that "
-                f"it was drawn from (if the numbers are measured: gdal_translate -expand gray {path} plain.tif)."
-            )
-
-
-def _is_coloured(palette: Mapping[int, tuple[int, int, int, int]]) -> bool:
-    return any(len({*colour[:3], number}) > 1 for number, colour in palette.items())
-
-
-def _refuse_scaled_numbers(path: Path, dataset: Any, unit: Unit) -> None:
-    scaled = [pair for pair in zip(dataset.scales, dataset.offsets, strict=True) if pair != (1.0, 0.0)]
-    if scaled and unit is Unit.DIGITAL_NUMBER:
-        raise RadiometryError(
-            f"{path} declares a scale of {scaled[0][0]:g} and an offset of {scaled[0][1]:g}, so its values are no "
-            "digital numbers; declare the unit that they have with them, or take them out "
-            f"(gdal_edit.py -scale 1 -offset 0 {path})."
-        )
 
 
 def is_photograph(dataset: Any) -> bool:

@@ -150,7 +150,7 @@ def doubt(values: NDArray[Any], unit: Unit, advice: Advice, *, convert: bool = F
             f"all of its values are {values[0]:.6g}, which is hardly a measurement; "
             f"{advice.missing(float(values[0]))}, {advice.accept}"
         )
-    return _implausible(values, unit, advice)
+    return unit_doubt(values, unit, advice)
 
 
 def _standing_out(values: NDArray[Any]) -> float | None:
@@ -171,7 +171,8 @@ def _standing_out(values: NDArray[Any]) -> float | None:
     return value if apart or low + margin < value < high - margin else None
 
 
-def _implausible(values: NDArray[Any], unit: Unit, advice: Advice) -> str | None:
+def unit_doubt(values: NDArray[Any], unit: Unit, advice: Advice) -> str | None:
+    """Why the values (N,), at least one, can hardly be in `unit`, whatever fills them; None where they may be."""
     low, high = np.percentile(values, [1, 99])
     negative = np.count_nonzero(values < 0) / values.size
     found = f"values from {low:.4g} to {high:.4g} (1 to 99 %)"

@@ -16,7 +16,7 @@ from overcast.raster.addresses import address, is_remote
 from overcast.raster.files import grid_of, is_photograph, open_raster
 from overcast.raster.kinds import require_image
 from overcast.raster.radar_geometry import refuse_radar_geometry
-from overcast.raster.radiometry import SensorRadiometry
+from overcast.raster.radiometry import SensorRadiometry, require_names
 from overcast.reading import explained, parse_json, read_yaml
 
 TAG = "OVERCAST_RADIOMETRY"
@@ -76,23 +76,8 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
         sensor = SensorRadiometry.model_validate(parts)
     except ValidationError as error:
         raise RadiometryError(f"{paths[0]}: what is declared is impossible: {explained(error)}; correct it.") from error
-    if not sensor.accept_values and contradicted(sensor.bands, names):
-        raise RadiometryError(
-            f"{address(paths[0])} calls its bands {', '.join(map(str, names))}, but {', '.join(sensor.bands)} are "
-            "declared; overcast prepare puts bands in order by their names (--accept-values if these are wrong)."
-        )
+    require_names(address(paths[0]), names, sensor)
     return sensor
-
-
-def contradicted(declared: Sequence[str], described: Sequence[str | None]) -> bool:
-    """True where files call all of their bands polarisations, and others than declared. HV may be VH (reciprocity).
-
-    >>> contradicted(("HH", "VV"), ("VV", "HH")), contradicted(("HH", "VV"), ("band 1", "band 2"))
-    (True, False)
-    """
-    said = [str(name).strip().upper() for name in described]
-    ours, theirs = ([name.upper().replace("VH", "HV") for name in names] for names in (declared, said))
-    return len(said) == len(declared) and {"HH", "HV", "VH", "VV"} >= {*said} and ours != theirs
 
 
 def declared_beside(path: Path) -> dict[str, object]:
