@@ -131,7 +131,7 @@ def test_a_scene_far_from_the_training_data_is_told(tmp_path: Path, caplog: pyte
     for path, told in ((write(tmp_path / "near.tif", values, names=BANDS), False), (scene, True)):
         caplog.clear()
         predict_file([path], near, sensor=declared(), probability=tmp_path / f"{told}.tif", options=OPTIONS)
-        assert ("(6.0 deviations away)" in caplog.text) is told
+        assert ("(6 deviations away)" in caplog.text) is told
 
 
 def test_two_fill_values_are_both_named():

@@ -206,7 +206,7 @@ def level_doubt(
         return None
     return (
         f"{sensor.bands[worst]} has a mean of {means[worst]:.4g} {sensor.unit.value}, but model {model} was trained on "
-        f"{statistics.mean[worst]:.4g} ({abs(off[worst]):.1f} deviations away)"
+        f"{statistics.mean[worst]:.4g} ({abs(off[worst]):.3g} deviations away)"
     )
 
 
