@@ -102,14 +102,15 @@ def test_what_cannot_be_compared_is_named(tmp_path: Path) -> None:
     empty = _write(tmp_path / "empty.gpkg", [])
     with pytest.raises(InputError, match=r"empty\.gpkg holds no polygon"):
         score_footprints(true, empty)
-    with pytest.raises(InputError, match=r"true\.gpkg would be compared with itself"):
-        score_footprints(true, true)
     points = _write(tmp_path / "points.gpkg", [house.centroid for house in TRUE])
     with pytest.raises(InputError, match=r"points\.gpkg holds Point, but no polygon"):
         score_footprints(points, true)
     claimed = _write(tmp_path / "claimed.gpkg", CLAIMED, sure=[0.9] * len(CLAIMED))
     with pytest.raises(InputError, match=r"claimed\.gpkg has no column certain; name one of sure"):
         score_footprints(claimed, true, FootprintOptions(confidence="certain"))
+    (tmp_path / "none.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    with pytest.raises(InputError, match=r"none\.geojson holds no polygon"):
+        score_footprints(true, tmp_path / "none.geojson")
     nothing = score_footprints(empty, true)
     assert (nothing.instances.tp, nothing.instances.fn) == (0, 3)
     assert nothing.area_iou == 0

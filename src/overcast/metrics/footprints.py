@@ -142,8 +142,6 @@ def scores_of(files: MatchedFiles) -> FootprintScores:
 
 def match_files(predicted: Path, reference: Path, options: FootprintOptions) -> MatchedFiles:
     """Match two files of polygons at IoU 0.5; raises as `score_footprints`."""
-    if predicted.exists() and reference.exists() and predicted.samefile(reference):
-        raise InputError(f"{predicted} would be compared with itself; name the true footprints as the second file.")
     truth = _polygons(reference)
     if truth.empty:
         raise InputError(f"{reference} holds no polygon: there is nothing to compare with.")
@@ -166,8 +164,10 @@ def _beyond(claims: geopandas.GeoDataFrame, truth: geopandas.GeoDataFrame) -> in
 
 def _polygons(path: Path, like: geopandas.GeoDataFrame | None = None) -> geopandas.GeoDataFrame:
     table = _placed(path)
+    if table.empty:
+        return table if like is None else table.to_crs(like.crs)
     found = single_polygons(_moved(joined(table), like, path) if like is not None else in_metres(table))
-    if len(table) and found.empty:
+    if found.empty:
         raise InputError(f"{path} holds {', '.join(sorted(set(table.geom_type)))}, but no polygon: give footprints.")
     return found
 
@@ -191,7 +191,7 @@ def _moved(table: geopandas.GeoDataFrame, like: geopandas.GeoDataFrame, path: Pa
 
 
 def _inside(table: geopandas.GeoDataFrame, area: Path) -> geopandas.GeoDataFrame:
-    """The rows with a point in an area, compared in the area's system: it may reach beyond what the table's can hold."""
+    """The rows with a point in an area, compared in its system: it may reach beyond what the table's can hold."""
     shapes = _placed(area)
     ground = shapely.union_all(single_polygons(shapes).geometry.to_numpy())
     shapely.prepare(ground)
@@ -204,9 +204,8 @@ def _inside(table: geopandas.GeoDataFrame, area: Path) -> geopandas.GeoDataFrame
 def _confidence(claims: geopandas.GeoDataFrame, column: str, path: Path) -> NDArray[np.float64]:
     if column not in claims.columns:
         if column != FootprintOptions.confidence and len(claims):
-            raise InputError(
-                f"{path} has no column {column}; name one of {', '.join(claims.columns.drop('geometry'))}."
-            )
+            named = ", ".join(claims.columns.drop(claims.geometry.name))
+            raise InputError(f"{path} has no column {column}; name one of {named}.")
         return np.ones(len(claims))
     values = pd.to_numeric(claims[column], errors="coerce")
     return np.asarray(values.fillna(0.0), float)

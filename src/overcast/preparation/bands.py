@@ -165,9 +165,10 @@ def _ordered(found: Sequence[Band], needed: tuple[tuple[str, ...], str] | None) 
     for band in found:
         name = upper.get(band.name.upper(), band.name)
         if name in by_name:
+            tiles = ", or bring tiles of one scene to one grid (gdalwarp)" if band.path != by_name[name].path else ""
             raise RadiometryError(
                 f"{by_name[name].label} and {band.label} are both called {name}; give each band its name, "
-                f"for example {name}={address(band.path)}@{band.index}."
+                f"for example {name}={address(band.path)}@{band.index}{tiles}."
             )
         by_name[name] = replace(band, name=name)
     missing = [name for name in wanted if name not in by_name]
