@@ -391,7 +391,7 @@ def test_outputs_are_checked_before_the_first_pixel(tmp_path: Path):
     refused("is the scene itself", probability=scene)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outputs.shutil, "disk_usage", lambda _path: type("Usage", (), {"free": 1000})())
-        refused(r"0\.00 GB free, but p\.tif needs", probability=tmp_path / "p.tif")
+        refused(r"0\.0 MB free, but p\.tif needs", probability=tmp_path / "p.tif")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outputs.os, "access", lambda _path, _mode: False)
         refused("is not writable", probability=tmp_path / "p.tif")
