@@ -15,7 +15,9 @@ from overcast.bundle.contract import INSTALLED, bundle_name, read_contract
 from overcast.cli import app
 from overcast.errors import BundleError, InputError, RadiometryError, remedy
 from overcast.outputs.writable import scratch_path
-from overcast.raster.radiometry import SensorRadiometry, check_same
+from overcast.preparation.options import PrepareOptions
+from overcast.preparation.run import prepare_scene
+from overcast.raster.radiometry import SensorRadiometry, Unit, check_same
 from overcast.scenes.ahead import look_ahead
 from overcast.scenes.declare import scene_radiometry
 
@@ -66,6 +68,21 @@ def test_everything_that_a_scene_does_not_declare_is_asked_at_once(tmp_path):
         scene_radiometry([path])
     for words in ("bands and unit and gsd_m", "--bands HH,HV,VH,VV --unit dB --set gsd_m=0.5", "into scene.yaml"):
         assert words in str(caught.value)
+
+
+def test_bands_that_are_declared_otherwise_than_the_file_names_them_are_told(tmp_path):
+    path = scene(tmp_path, names=("VV", "HH", "hv", "VH"))
+    given = {"bands": BANDS, "unit": "dB"}
+    with pytest.raises(RadiometryError, match="calls its bands VV, HH, hv, VH, but HH, HV, VH, VV are declared"):
+        scene_radiometry([path], given)
+    assert scene_radiometry([path], {**given, "accept_values": True}).bands == BANDS
+    assert scene_radiometry([path], {**given, "bands": ("VV", "HH", "VH", "HV")})  # reciprocity
+    with pytest.raises(RadiometryError, match=r"--bands HH,HV,VH,VV contradicts the files.*example HH=.*scene\.tif@1"):
+        prepare_scene(
+            [path], read_contract(INSTALLED), tmp_path / "o.tif", PrepareOptions(unit=Unit.DECIBEL, bands=BANDS)
+        )
+    with pytest.raises(InputError, match=r"scene\.tif is named twice"):
+        scene_radiometry([path, path], given)
 
 
 def test_all_differences_from_a_model_are_told_at_once():

@@ -39,7 +39,7 @@ class RareOptions(Section):
     """Pixels at inner borders of tiles that give context only; at most half of the overlap."""
     batch_size: int | None = Field(default=None, ge=1)
     """Tiles per forward pass; null: one on a CPU, eight elsewhere."""
-    threads: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads of each process; null: as many as there are cores. Another number changes the last bits."""
     precision: Precision = Precision.AUTO
     """Arithmetic of the network: auto (bf16 where processor or GPU compute it natively), fp32, bf16 or int8."""

@@ -65,6 +65,12 @@ class PrepareOptions:
     stac: bool = True
     """Write a STAC item beside the scene."""
 
+    def __post_init__(self) -> None:
+        if self.look_azimuth_deg is not None and not abs(self.look_azimuth_deg) <= 360:
+            raise ConfigError(f"--look-azimuth {self.look_azimuth_deg:g} is no direction; write -360 to 360 degrees.")
+        if self.floor_db is not None and not math.isfinite(self.floor_db):
+            raise ConfigError(f"--floor-db {self.floor_db:g} is no number of decibels; write -30, for example.")
+
 
 def calibration(factors_db: Sequence[str], lut: Sequence[str]) -> dict[str, float]:
     """Factors F in dB by band name ("" for all bands) from texts such as `71.3` or `HH=71.3`.

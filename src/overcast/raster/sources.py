@@ -186,6 +186,11 @@ class RasterioSource:
         """The open rasterio data sets, one a file."""
         return tuple(file.dataset for file in self._files)
 
+    @property
+    def scaling(self) -> tuple[tuple[float, float], ...]:
+        """Factor and offset of each band, as its file declares them."""
+        return tuple(pair for file in self._files for pair in file.scaling_pairs)
+
     def overview(self) -> Pixels | None:
         """All of the image, at most `OVERVIEW_SIDE` pixels along a side; None where a file has no overviews."""
         if not all(

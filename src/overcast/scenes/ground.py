@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 
-from overcast.data.scenes.burning import STEPS, ElsewhereError, Polygons, read_polygons
+from overcast.data.scenes.burning import STEPS, ElsewhereError, Polygons, near, read_polygons
 from overcast.data.scenes.description import VectorFile
 from overcast.errors import ConfigError, InputError
 from overcast.raster.addresses import address
@@ -200,6 +200,7 @@ def _from_bounds(area: Area, bounds: tuple[float, float, float, float], grid: Ge
                 f"{address(scene)} has no coordinate reference system; give the area in its own coordinates, without @."
             )
         across = Transformer.from_crs(area.crs, grid.crs, always_xy=True)
+        box = near(np.array([box], object), area.crs, grid)[0]
         box = shapely.segmentize(box, max(bounds[2] - bounds[0], bounds[3] - bounds[1]) / _PIECES)
         box = shapely.transform(box, lambda xy: np.column_stack(across.transform(xy[:, 0], xy[:, 1])))
     if not np.isfinite(shapely.bounds(box)).all():
