@@ -1,4 +1,4 @@
-"""Numbers of a raster that can mean no measurement, whatever is declared: told by its header."""
+"""Numbers of a raster that can mean no measurement, whatever is declared: by its header alone."""
 
 from __future__ import annotations
 
