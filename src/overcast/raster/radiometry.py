@@ -106,10 +106,13 @@ def contradicted(declared: Sequence[str], described: Sequence[str | None]) -> bo
 
     >>> contradicted(("HH", "VV"), ("VV", "HH")), contradicted(("HH", "VV"), ("band 1", "band 2"))
     (True, False)
+    >>> contradicted(("HH|VV",), ("VV",)), contradicted(("HH|VV",), ("HV",))
+    (False, True)
     """
     said = [str(name).strip().upper() for name in described]
     ours, theirs = ([name.upper().replace("VH", "HV") for name in names] for names in (declared, said))
-    return len(said) == len(declared) and {"HH", "HV", "VH", "VV"} >= {*said} and ours != theirs
+    polarised = len(said) == len(declared) and {"HH", "HV", "VH", "VV"} >= {*said}
+    return polarised and any(its not in mine.split("|") for mine, its in zip(ours, theirs, strict=True))
 
 
 def require_names(file: str, described: Sequence[str | None], sensor: SensorRadiometry) -> None:
