@@ -17,7 +17,7 @@ def at_least(least: int) -> Callable[[str], int]:
         try:
             value = int(text)
         except ValueError:
-            raise ArgumentTypeError(f"{text} is no whole number; name one of at least {least}") from None
+            raise ArgumentTypeError(f"{text} is not a whole number; name one of at least {least}") from None
         if value < least:
             raise ArgumentTypeError(f"{text} is too small; name at least {least}")
         return value
@@ -38,7 +38,7 @@ def positive(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text} is no number; name one above 0") from None
+        raise ArgumentTypeError(f"{text} is not a number; name one above 0") from None
     if not 0 < value < float("inf"):
         raise ArgumentTypeError(f"{text} is not above 0; name a number above 0")
     return value

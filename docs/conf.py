@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +62,30 @@ def write_reference(*_: object) -> None:
         (GENERATED / f"{name}.md").write_text(text, encoding="utf-8")
 
 
+def write_tutorials(*_: object) -> None:
+    """A page of each notebook, with the outputs that are stored in it."""
+    for path in sorted((Path(__file__).parent / "tutorials").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        parts = [part for number, cell in enumerate(cells) for part in _parts(cell, f"{path.stem}-{number}")]
+        (GENERATED / f"{path.stem}.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _parts(cell: dict[str, Any], name: str) -> Iterator[str]:
+    """A cell and what it shows, as Markdown; pictures become files of that name."""
+    source = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        yield source
+        return
+    yield f"```{'bash' if source.startswith('!') else 'python'}\n{source.removeprefix('!')}\n```"
+    for output in cell["outputs"]:
+        data = output.get("data", {"text/plain": output.get("text")})
+        if "image/png" in data:
+            (GENERATED / f"{name}.png").write_bytes(base64.b64decode(data["image/png"]))
+            yield f"![What the cell draws]({name}.png)"
+        else:
+            yield f"```text\n{''.join(data['text/plain']).rstrip()}\n```"
+
+
 def link_root_files(_: Any, __: str, source: list[str]) -> None:
     """Links to files at the root of the repository lead to their pages of the site."""
     source[0] = OUTSIDE.sub(r"](/project/\1", source[0]).replace("](/project/README.md", "](/index.md")
@@ -68,4 +95,5 @@ def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.add_lexer("mermaid", TextLexer)  # diagrams stay text: drawing them would load a script from elsewhere
     app.connect("builder-inited", write_reference)
+    app.connect("builder-inited", write_tutorials)
     app.connect("source-read", link_root_files)

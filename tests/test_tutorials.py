@@ -8,9 +8,8 @@ from typing import Any
 
 import geopandas
 import pytest
-from where import ROOT
-
 from tools.notebook import run
+from where import ROOT
 
 SMALL = {"sar-to-geopackage": {"side_m": 256}, "few-labels": {"side_m": 384, "steps": 3, "tile_px": 64}}
 

@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from PIL import Image
 
 Cell = dict[str, Any]
 
@@ -56,21 +58,28 @@ def _outputs(cell: Cell, names: dict[str, Any], count: int) -> list[dict[str, An
     if value is not None:
         data = {"text/plain": str(value).splitlines(keepends=True)}
         found.append({"data": data, "execution_count": count, "metadata": {}, "output_type": "execute_result"})
-    for number in plt.get_fignums():
-        content = io.BytesIO()
-        plt.figure(number).savefig(content, format="png", dpi=80, bbox_inches="tight", metadata={"Software": None})
-        png = base64.b64encode(content.getvalue()).decode()
-        found.append({"data": {"image/png": png}, "metadata": {}, "output_type": "display_data"})
+    pictures = [{"image/png": _png(plt.figure(number))} for number in plt.get_fignums()]
+    found += [{"data": data, "metadata": {}, "output_type": "display_data"} for data in pictures]
     plt.close("all")
     return found
+
+
+def _png(figure: Figure) -> str:
+    """A figure as PNG of 64 colours, a third of the size, in base64."""
+    drawn, content = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=80, bbox_inches="tight")
+    Image.open(drawn).convert("RGB").quantize(64).save(content, "PNG", optimize=True)
+    return base64.b64encode(content.getvalue()).decode()
 
 
 def _python(source: str, names: dict[str, Any]) -> object:
     """Execute a cell; the value of its last expression, unless a semicolon ends it."""
     tree = ast.parse(source)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    exec(compile(tree, "<cell>", "exec"), names)
-    value = None if last is None else eval(compile(ast.Expression(last.value), "<cell>", "eval"), names)  # type: ignore[attr-defined]
+    last = tree.body[-1] if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    if last is not None:
+        tree.body.pop()
+    exec(compile(tree, "<cell>", "exec"), names)  # noqa: S102  # notebooks of this repository
+    value = None if last is None else eval(compile(ast.Expression(last.value), "<cell>", "eval"), names)  # noqa: S307
     return None if source.rstrip().endswith(";") else value
 
 

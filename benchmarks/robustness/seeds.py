@@ -34,7 +34,6 @@ from overcast.raster.radiometry import BandStatistics, Radiometry, SensorRadiome
 from overcast.raster.units import RadarSide, Unit
 from overcast.scenes.model import SceneModel
 from overcast.settings import to_yaml
-from overcast.simulator.options import SimulationOptions
 
 SIDE_PX = 24
 LEFT, TOP = 593_000.0, 5_750_000.0
@@ -148,11 +147,6 @@ def split_json(folder: Path) -> Path:
 def split_csv(folder: Path) -> Path:
     """A split as a table."""
     return _text(folder / "split.csv", "key,split\na,train\nb,train\nc,validation\nd,test\ne,dropped\n")
-
-
-def keys(folder: Path) -> Path:
-    """A list of chips."""
-    return _text(folder / "keys.csv", "ImageId,x\na,1\nb,2\n")
 
 
 def scene_list(folder: Path) -> Path:
@@ -428,11 +422,6 @@ def evaluation(folder: Path) -> Path:
     )
     found.write(folder / "evaluation.json")
     return folder / "evaluation.json"
-
-
-def simulation(folder: Path) -> Path:
-    """Options of a simulated data set."""
-    return _text(folder / "simulation.json", SimulationOptions().model_dump_json())
 
 
 def _scratch(folder: Path) -> Path:

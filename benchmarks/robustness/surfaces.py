@@ -31,7 +31,7 @@ from overcast.data.catalogs.folder import folder_catalog
 from overcast.data.coco import read_coco
 from overcast.data.labels import LabelSpec, number_footprints, read_mask
 from overcast.data.orientation import read_orientations
-from overcast.data.splits.file import read_keys, read_split
+from overcast.data.splits.file import read_split
 from overcast.evaluation.result import Evaluation
 from overcast.experiments.benchmark.jobs import Job
 from overcast.experiments.benchmark.options import load_benchmark
@@ -56,7 +56,6 @@ from overcast.raster.units import RadarSide, Unit
 from overcast.report.history import read_history
 from overcast.scenes.declare import scene_radiometry
 from overcast.scenes.work import open_work
-from overcast.simulator.dataset.folder import read_options
 from overcast.simulator.options import FootprintOptions
 from overcast.simulator.town.cityjson import read_cityjson
 from overcast.simulator.town.given import read_town
@@ -221,7 +220,6 @@ SURFACES = (
     Surface("scene.yaml", seeds.side_car, lambda path: scene_radiometry([path.with_suffix(".tif")]), of_yaml),
     Surface("split.json", seeds.split_json, read_split, of_json),
     Surface("split.csv", seeds.split_csv, read_split, of_csv),
-    Surface("keys.csv", seeds.keys, read_keys, of_csv),
     Surface("scene list", seeds.scene_list, _stac, of_text),
     Surface(
         "orientations.csv", seeds.orientations, lambda p: read_orientations(p, ["a", "b"], RadarSide.NORTH), of_csv
@@ -258,7 +256,6 @@ SURFACES = (
     Surface("run last.ckpt", seeds.checkpoint, _checkpoint, of_bytes),
     Surface("outcome.json", seeds.outcome, _outcome, of_json),
     Surface("evaluation.json", seeds.evaluation, _evaluation, of_json),
-    Surface("simulation.json", seeds.simulation, lambda path: read_options(path.parent), of_json),
     Surface("scratch journal", seeds.journal, _resumed, of_json_lines, afresh=True),
     Surface("scratch request", seeds.request, _resumed, of_json, afresh=True),
     Surface("scratch block", seeds.block, _resumed, of_bytes, afresh=True),

@@ -131,6 +131,7 @@ def _bar(title: str, unit: str, console: Console) -> Iterator[Update]:
         task = progress.add_task(title, total=1, rate="", note="")
 
         def update(done: float, total: float, stage: str = title, note: str = "") -> None:
+            """Show how far it is; a new stage begins at its own zero."""
             if stage != progress.tasks[task].description:
                 progress.reset(task, description=stage, rate="", note="")
             speed = progress.tasks[task].speed

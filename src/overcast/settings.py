@@ -111,7 +111,7 @@ def _explain(
     where = _origin(key, overridden) or (str(path) if path else "settings")
     if details["type"] == "extra_forbidden":
         near = _nearest(model, values, parts)
-        return f"{where}: {key} is no known key; " + (f"did you mean {near}?" if near else "remove it.")
+        return f"{where}: {key} is not a known key; " + (f"did you mean {near}?" if near else "remove it.")
     if details["type"] == "missing":
         return f"{where}: {key} is missing; set it in the file or with --set {key}=..."
     if details["type"] == "union_tag_invalid":

@@ -60,7 +60,7 @@ def test_keys_of_set_are_those_in_the_help() -> None:
     from overcast.cli.rare import RareOptions, rare_options
 
     assert set(RARE) == set(RareOptions.model_fields)
-    with pytest.raises(ConfigError, match=r"til is no known key; did you mean tile\?"):
+    with pytest.raises(ConfigError, match=r"til is not a known key; did you mean tile\?"):
         rare_options(["til=512"])
     assert rare_options(["tile=512", "acquired=2019-08-04", "cloud_values=[3, 8]"]).cloud_values == (3, 8)
 
@@ -98,7 +98,7 @@ def test_predict_takes_few_options_and_points_to_the_others() -> None:
         assert said in str(refused)
 
 
-def test_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interruption_says_how_to_resume(monkeypatch: pytest.MonkeyPatch) -> None:
     from typer.testing import CliRunner
 
     def interrupted(*_: object) -> None:
@@ -107,4 +107,4 @@ def test_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("overcast.installed.scenes.model_for_files", lambda *_, **__: interrupted())
     result = CliRunner().invoke(app, ["predict", "a.tif"])
     assert result.exit_code == 130
-    assert "interrupted; run the same command again to go on." in result.stderr
+    assert "interrupted; run the same command again to resume." in result.stderr

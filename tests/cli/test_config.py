@@ -104,7 +104,7 @@ def test_examples_are_valid(path: Path) -> None:
 def test_misspelt_key_in_a_file_is_named_with_the_file_and_the_nearest_key(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("data: {name: folder, root: x}\ntraining: {stesp: 5}\n", encoding="utf-8")
-    assert _error(path=path) == f"{path}: training.stesp is no known key; did you mean training.steps?"
+    assert _error(path=path) == f"{path}: training.stesp is not a known key; did you mean training.steps?"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_misspelt_key_in_a_file_is_named_with_the_file_and_the_nearest_key(tmp_p
         ("method.lamda_msa=1", "did you mean method.lambda_msa?"),
         ("data.split.blok_m=3", "did you mean data.split.block_m?"),
         ("trainig.steps=3", "did you mean training?"),
-        ("method={name: sar, lambda_msa: 1}", "method.lambda_msa is no known key"),
+        ("method={name: sar, lambda_msa: 1}", "method.lambda_msa is not a known key"),
         ("training.batch_size=0", "training.batch_size: input should be greater than or equal to 1 (got 0)"),
         (
             "training.precision=fp16",

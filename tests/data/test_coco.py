@@ -121,8 +121,8 @@ def test_annotations_of_unknown_images_are_refused(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("{", "not readable JSON"),
-        ("[]", "no COCO file"),
-        ('{"images": []}', "no COCO file"),
+        ("[]", "not a COCO file"),
+        ('{"images": []}', "not a COCO file"),
         ('{"images": [{"id": 1}], "annotations": []}', "an image entry lacks 'file_name'"),
         ('{"images": [{"id": 1, "file_name": "a", "height": 1, "width": 1}], "annotations": [4]}', "annotation 4"),
     ],
@@ -153,13 +153,16 @@ def test_files_of_other_categories_are_refused(tmp_path: Path) -> None:
 
 BOMBS = [
     ({"size": SIZE, "counts": "X" * 10**6}, "more than 13 digits"),
-    ({"size": SIZE, "counts": [2**63 - 1, 2**63 - 1, SIDE_PX**2 + 2]}, "no whole number from 0 to 1024"),  # wraps to it
-    ({"size": SIZE, "counts": [100.7, SIDE_PX**2 - 100]}, "100.7 is no whole number"),
-    ({"size": SIZE, "counts": [True, SIDE_PX**2 - 1]}, "True is no whole number"),
-    ({"size": SIZE, "counts": [1e400]}, "inf is no whole number"),
-    ({"size": SIZE, "counts": [10**30]}, "is no whole number"),
+    (
+        {"size": SIZE, "counts": [2**63 - 1, 2**63 - 1, SIDE_PX**2 + 2]},
+        "not a whole number from 0 to 1024",
+    ),  # wraps to it
+    ({"size": SIZE, "counts": [100.7, SIDE_PX**2 - 100]}, "100.7 is not a whole number"),
+    ({"size": SIZE, "counts": [True, SIDE_PX**2 - 1]}, "True is not a whole number"),
+    ({"size": SIZE, "counts": [1e400]}, "inf is not a whole number"),
+    ({"size": SIZE, "counts": [10**30]}, "is not a whole number"),
     ({"size": SIZE, "counts": [0] * (SIDE_PX**2 + 2)}, "run lengths are expected"),
-    ({"size": [SIDE_PX, -SIDE_PX], "counts": [0]}, "-32 is no whole number"),
+    ({"size": [SIDE_PX, -SIDE_PX], "counts": [0]}, "-32 is not a whole number"),
     ({"size": 5, "counts": [SIDE_PX**2]}, "not iterable"),
     ([[0, 0, 1, 0, float("nan"), 1]], "no x and y"),
     ([[0, 0, 1, 0, 10**400, 1]], "no x and y"),
@@ -212,5 +215,5 @@ def test_file_names_of_images_are_names_without_folders(
 
 @pytest.mark.parametrize("categories", [5, [1], {"a": 1}, [None]])
 def test_categories_of_another_form_are_refused(tmp_path: Path, categories: Any) -> None:
-    with pytest.raises(InputError, match="categories is no list of objects"):
+    with pytest.raises(InputError, match="categories is not a list of objects"):
         read_coco(write_coco(tmp_path / "c.json", categories=categories))

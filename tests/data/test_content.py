@@ -67,6 +67,31 @@ def undeclared_nodata(root: Path) -> None:
     rewrite(root / "sar" / "c2.tif", values, 2)
 
 
+def undeclared_nodata_of_scaled_numbers(root: Path) -> None:
+    for index, key in enumerate(KEYS):
+        stored = np.round(radar(index) * 100).astype(np.int16)
+        stored[:, :, :11] = -32768
+        rewrite(root / "sar" / f"{key}.tif", stored, index)
+        with rasterio.open(root / "sar" / f"{key}.tif", "r+") as file:
+            file.scales = (0.01, 0.01)
+
+
+def a_value_amid_the_others(root: Path) -> None:
+    for index, key in enumerate(KEYS):
+        values = radar(index)
+        values[0, :, :3] = -10
+        rewrite(root / "sar" / f"{key}.tif", values, index)
+
+
+def one_chip_of_power(root: Path) -> None:
+    rewrite(root / "sar" / "c3.tif", 10 ** (radar(3) / 10), 3)
+
+
+def bands_of_other_names(root: Path) -> None:
+    with rasterio.open(root / "sar" / "c3.tif", "r+") as file:
+        file.descriptions = ("VV", "HH")
+
+
 def power_for_db(root: Path) -> None:
     for index, key in enumerate(KEYS):
         rewrite(root / "sar" / f"{key}.tif", 10 ** (radar(index) / 10), index)
@@ -93,6 +118,13 @@ def one_file_twice(root: Path) -> None:
 
 FAULTS = [
     (undeclared_nodata, r"c2\.tif: HH: -9999 cannot be dB; declare nodata: -9999 if it means no data"),
+    (
+        undeclared_nodata_of_scaled_numbers,
+        r"c0\.tif: HH: -327\.6799927 cannot be dB; declare nodata: -32768 if",
+    ),
+    (a_value_amid_the_others, r"town: HH: 9\.4% of its values are exactly -10, .*; declare nodata: -10 if it means"),
+    (one_chip_of_power, r"c3\.tif: HH: values from .* look linear, not like dB; correct the declared unit"),
+    (bands_of_other_names, r"c3\.tif calls its bands VV, HH, but HH, VV are declared"),
     (power_for_db, "HH: values from .* look linear, not like dB; correct the declared unit"),
     (db_for_power, "HH: .*below 0, too many for power; correct the declared unit"),
     (masks_of_255, r"c4\.tif holds the values 255, but the masks are declared as foreground 1"),
@@ -136,6 +168,9 @@ def test_what_is_no_fault_is_noted(town: Path):
     assert content.problems == ()
     assert content.notes[0] == "1 chips have no radar pixel with data (c3)"
     assert content.notes[1].startswith("1 of 6 chips lie in EPSG:32632 (c5), most in EPSG:32631")
+    for index, key in enumerate(KEYS[:2]):
+        rewrite(town / "masks" / f"{key}.tif", np.ones((SIDE, SIDE), np.uint8), index)
+    assert look_at(catalog, catalog.chips[:2]).notes[0] == "every pixel of 2 labelled chips is building"
     (only,) = look_at(catalog, catalog.chips[5:]).notes[:1]
     assert only == "no pixel of 1 labelled chips is building"
 
@@ -159,7 +194,7 @@ def test_every_error_of_a_description_is_told(tmp_path: Path):
     path.write_text(YAML.replace("unit: dB", "unit: decibel").replace("class_name", "classname").replace("masks", "[]"))
     with pytest.raises(InputError) as refused:
         read_description(path)
-    for key in ("sar.unit", "classname is no known key; did you mean class_name", "label.folder", "class_name: "):
+    for key in ("sar.unit", "classname is not a known key; did you mean class_name", "label.folder", "class_name: "):
         assert key in str(refused.value)
 
 

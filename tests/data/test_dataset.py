@@ -80,7 +80,6 @@ def test_the_same_draw_gives_the_same_bytes_cached_or_not(
 ) -> None:
     options = SampleOptions(crop=16, augment=AUGMENT, seed=seed, min_valid=0.95)
     fresh, cached = dataset(chips, options), dataset(chips, replace(options, cache_bytes=10**6))
-    cached.preload()
     for other in range(3):
         cached[Draw(other, stream + 1)]
     draw = Draw(index, stream)
@@ -146,19 +145,16 @@ def test_crops_without_data_are_drawn_again(tmp_path: Path) -> None:
 def test_the_cache_stays_within_its_limit_and_keeps_8_bit(chips: list[Chip]) -> None:
     one = read_chip(chips[0], RADIOMETRY, LabelSpec(), BOTH).nbytes
     data = dataset(chips, SampleOptions(crop=16, cache_bytes=one + 1))
-    seen: list[tuple[int, int]] = []
-    data.preload(lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 3)]
+    assert [data[index].key for index in range(3)] == ["a", "b", "small"]
     assert data._cached_bytes == one
     assert data._cache[0].optical is not None
     assert data._cache[0].optical.values.dtype == np.uint8
-    assert [data[index].key for index in range(3)] == ["a", "b", "small"]
 
 
 def test_a_cached_chip_needs_no_file(tmp_path: Path) -> None:
     chip = make_chip(tmp_path, "gone")
     data = dataset([chip], SampleOptions(crop=16, cache_bytes=10**6))
-    data.preload()
+    assert data[Draw(0, 1)].shape == (16, 16)
     for path in tmp_path.iterdir():
         path.unlink()
     assert data[Draw(0, 3)].shape == (16, 16)

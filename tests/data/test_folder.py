@@ -162,7 +162,7 @@ def refusal(root: Path, text: str = DESCRIPTION) -> str:
     ("old", "new", "expected"),
     [
         ("class_name", "clas_name", "class_name: Field required"),
-        ("ignore: 255", "ignored: 255", r"label.ignored is no known key; did you mean ignore"),
+        ("ignore: 255", "ignored: 255", r"label.ignored is not a known key; did you mean ignore"),
         ("gsd_m: 0.5, radar", "gsd: 0.5, radar", "sar.gsd_m: Field required"),
         ("gsd_m: 0.5, radar", "gsd_m: -1, radar", "sar.gsd_m: Input should be greater than 0"),
         ("unit: dB", "unit: decibels", "sar.unit"),

@@ -91,7 +91,7 @@ def test_turns_and_masks_belong_to_the_identity_of_a_data_set(root: Path) -> Non
     [
         ("key,radar_side\na_1,south\n", r"lacks 2 chips \(a_2, b_1\)"),
         ("key,radar_side\na_1,south\na_2,east\nb_1,north\n", "a_2 was seen from the east"),
-        ("key,radar_side\na_1,up\n", "line 2: 'up' is no radar side"),
+        ("key,radar_side\na_1,up\n", "line 2: 'up' is not a radar side"),
         ("key,radar_side\na_1,north\na_1,south\n", "names a_1 twice"),
         ("name,side\na_1,north\n", "lacks the columns key,radar_side"),
         (None, "looks.csv does not exist"),
@@ -109,7 +109,7 @@ def test_a_wrong_table_is_one_clear_sentence(root: Path, table: str | None, expe
     ("old", "new", "expected"),
     [
         ("radar_side: south, ", "", "sar: orientations needs radar_side"),
-        ("orientations:", "orientation:", "sar.orientation is no known key; did you mean orientations"),
+        ("orientations:", "orientation:", "sar.orientation is not a known key; did you mean orientations"),
         ("values: [3, 7]", "values: []", "optical.invalid.values"),
         ("values: [3, 7]", "value: [3, 7]", "optical.invalid.value"),
         ("folder: haze", "folder: mist", "mist is not a folder"),

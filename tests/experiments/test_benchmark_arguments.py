@@ -41,7 +41,7 @@ def test_no_number_is_taken_unseen(path: Path, monkeypatch: pytest.MonkeyPatch):
     [
         ("training", ["--steps", "3"], "--steps: 3 is too small; name at least 5"),
         ("training", ["--rounds", "0"], "--rounds: 0 is too small"),
-        ("training", ["--threads", "many"], "--threads: many is no whole number"),
+        ("training", ["--threads", "many"], "--threads: many is not a whole number"),
         ("cluster_cost", ["--seconds-per-km2", "-1", "--price-per-hour", "1"], "--seconds-per-km2: -1 is not above 0"),
         ("cluster_cost", ["--seconds-per-km2", "1", "--price-per-hour", "1", "--efficiency", "2"], "2 is more than 1"),
         ("outlines", ["--noise", "nan"], "--noise: nan is not above 0"),

@@ -373,11 +373,11 @@ def test_scenes_of_one_name_are_told_apart_by_their_folders(tmp_path: Path):
         ("none.tif", None, "does not exist"),
         ("empty.txt", "# nothing\n", "lists no scene"),
         ("bad.json", "{", "is not readable JSON"),
-        ("list.json", "[]", "no JSON object"),
-        ("other.json", '{"type": "Point"}', "no STAC item"),
+        ("list.json", "[]", "not a JSON object"),
+        ("other.json", '{"type": "Point"}', "not a STAC item"),
         ("many.json", json.dumps(item("m", a="s0.tif", b="s1.tif")), r"2 GeoTIFF assets \(a, b\)"),
         ("none.json", json.dumps({"type": "FeatureCollection", "features": []}), "holds no item"),
-        ("noid.json", json.dumps({"type": "Feature"}), "no STAC item: it has no assets"),
+        ("noid.json", json.dumps({"type": "Feature"}), "not a STAC item: it has no assets"),
     ],
 )
 def test_what_names_no_scene_is_one_sentence(tmp_path: Path, name: str, content: str | None, said: str):

@@ -165,7 +165,7 @@ def test_links_are_not_followed(own: Path, bundle: Path, tmp_path: Path) -> None
     refused(own, link, BundleError, "is a link or a device")
     (bundle / "README.md").unlink()
     (bundle / "README.md").symlink_to(secret)
-    refused(own, bundle, BundleError, "is no regular file")
+    refused(own, bundle, BundleError, "is not a regular file")
 
 
 def test_archives_are_bounded(own: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +230,7 @@ def test_names_are_nobody_elses(own: Path, bundle: Path) -> None:
     edited(bundle, lambda record: record.update(licence="MIT"))
     assert load_bundle(added(bundle, name="town", replace=True)).info.licence == "MIT"
     (own / "photos").mkdir()
-    with pytest.raises(ConfigError, match="exists and is no model"):
+    with pytest.raises(ConfigError, match="exists and is not a model"):
         added(bundle, name="photos", replace=True)
     assert sorted(path.name for path in own.iterdir()) == ["photos", "town"]
 
@@ -343,7 +343,7 @@ def test_a_model_comes_from_a_web_address(own: Path, archive: Path, server: Stub
 
 @pytest.mark.parametrize("address", ["http://example.org/a.zip", "ftp://127.0.0.1/a.zip", "file:///a.zip", "https://"])
 def test_other_addresses_are_not_asked(own: Path, address: str) -> None:
-    refused(own, address, InputError, "is no https:// address")
+    refused(own, address, InputError, "is not an https:// address")
 
 
 @pytest.mark.parametrize("place", ["http://192.0.2.1/a.zip", "ftp://127.0.0.1/a", "file:///etc/passwd"])
@@ -429,14 +429,14 @@ def test_a_repository_that_is_no_bundle_is_refused(
     server.files = contents(bundle) | {"bundle.json": bytes(5 * 2**20)}
     refused(own, "hf:town/roofs", BundleError, "bundle.json has 5 MB, more than 4 MB")
     monkeypatch.setenv("HF_ENDPOINT", "http://example.org")
-    refused(own, "hf:town/roofs", InputError, "no https:// address")
+    refused(own, "hf:town/roofs", InputError, "not an https:// address")
 
 
 @pytest.mark.parametrize(
     "text", ["hf:", "hf:town", "hf:a/b/c", "hf:../b", "hf:a/b@", "hf:a/b@../c", "hf:a/b?x", "hf:a b/c"]
 )
 def test_addresses_of_hubs_are_names(text: str) -> None:
-    with pytest.raises(ConfigError, match="is no repository of a hub"):
+    with pytest.raises(ConfigError, match="is not a repository of a hub"):
         hub_address(text)
 
 
@@ -450,7 +450,7 @@ def test_a_hub_gets_no_file_from_outside_a_bundle(bundle: Path, server: Stub, mo
     (bundle / "README.md").unlink()
     (bundle / "README.md").symlink_to("/etc/hostname")
     result = CliRunner().invoke(app, ["models", "push", str(bundle), "hf:town/roofs"])
-    assert "is no regular file" in str(result.exception)
+    assert "is not a regular file" in str(result.exception)
     assert server.asked == []
 
 

@@ -344,11 +344,8 @@ def test_zeroing_needs_statistics_that_fit():
         build_method(FusionOptions(), SPEC.with_bands(2, 4), STATISTICS)
 
 
-def test_fusion_maps_no_scene_of_one_sensor():
-    method = make(FusionOptions())
-    assert method.deployed_inputs == (Modality.OPTICAL, Modality.SAR)
-    with pytest.raises(ConfigError, match="needs optical and sar images"):
-        _ = method.deployed_input
+def test_fusion_is_deployed_with_both_sensors():
+    assert make(FusionOptions()).deployed_inputs == (Modality.OPTICAL, Modality.SAR)
 
 
 @pytest.mark.parametrize("options", [OpticalOptions(), FusionOptions(), CollaborativeOptions()], ids=label_of)

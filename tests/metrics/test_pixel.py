@@ -21,7 +21,6 @@ from overcast.metrics.pixel import (
     PixelCounts,
     ThresholdCounts,
     bootstrap_iou,
-    count_by_place,
     count_pixels,
     count_thresholds,
     resampled_iou,
@@ -112,13 +111,6 @@ def test_curves_of_other_thresholds_do_not_add():
         _ = a + b
     with pytest.raises(ValueError, match=r"no counts at threshold 0\.4"):
         a.at(0.4)
-
-
-def test_counts_by_place():
-    label = torch.tensor([[[1]], [[1]], [[0]]], dtype=torch.uint8)
-    probability = torch.tensor([0.9, 0.1, 0.9]).view(3, 1, 1, 1)
-    found = count_by_place(probability, label, ("a", "b", "a"))
-    assert found == {"a": PixelCounts(tp=1, fp=1), "b": PixelCounts(fn=1)}
 
 
 def test_each_resample_is_one_count_divided_once():

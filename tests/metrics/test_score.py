@@ -83,6 +83,17 @@ def test_only_the_ground_asked_for_counts(tmp_path: Path) -> None:
     assert (found.predictions, found.truths) == (2, 2)
 
 
+@pytest.mark.parametrize("shift", [0, 360])
+def test_an_area_may_be_the_whole_world(tmp_path: Path, shift: float) -> None:
+    """Its corners have no place in UTM."""
+    world = [shapely.box(-180 + shift, -90, 180 + shift, 90)]
+    geopandas.GeoDataFrame(geometry=world, crs="EPSG:4326").to_file(tmp_path / "area.gpkg")
+    claimed, true = _write(tmp_path / "claimed.gpkg", CLAIMED), _write(tmp_path / "true.gpkg", TRUE)
+    assert score_footprints(claimed, true, FootprintOptions(area=tmp_path / "area.gpkg")) == score_footprints(
+        claimed, true
+    )
+
+
 def test_what_cannot_be_compared_is_named(tmp_path: Path) -> None:
     true = _write(tmp_path / "true.gpkg", TRUE)
     geopandas.GeoDataFrame(geometry=TRUE).to_parquet(tmp_path / "nowhere.parquet")
@@ -91,6 +102,15 @@ def test_what_cannot_be_compared_is_named(tmp_path: Path) -> None:
     empty = _write(tmp_path / "empty.gpkg", [])
     with pytest.raises(InputError, match=r"empty\.gpkg holds no polygon"):
         score_footprints(true, empty)
+    points = _write(tmp_path / "points.gpkg", [house.centroid for house in TRUE])
+    with pytest.raises(InputError, match=r"points\.gpkg holds Point, but no polygon"):
+        score_footprints(points, true)
+    claimed = _write(tmp_path / "claimed.gpkg", CLAIMED, sure=[0.9] * len(CLAIMED))
+    with pytest.raises(InputError, match=r"claimed\.gpkg has no column certain; name one of sure"):
+        score_footprints(claimed, true, FootprintOptions(confidence="certain"))
+    (tmp_path / "none.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    with pytest.raises(InputError, match=r"none\.geojson holds no polygon"):
+        score_footprints(true, tmp_path / "none.geojson")
     nothing = score_footprints(empty, true)
     assert (nothing.instances.tp, nothing.instances.fn) == (0, 3)
     assert nothing.area_iou == 0

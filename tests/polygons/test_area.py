@@ -18,6 +18,7 @@ from prepare_miniatures import BANDS, power
 from prepare_miniatures import NORTH_UP as NORTH_UP_1M
 from prepare_miniatures import model as prepare_model
 from prepare_miniatures import write as write_power
+from pyproj import Transformer
 from torch import nn
 
 from overcast.batch import Modality
@@ -155,6 +156,33 @@ def test_longitude_and_latitude(scene: Path, tmp_path: Path) -> None:
     assert middle == pytest.approx((593040, 5749945), abs=1)
 
 
+@pytest.mark.parametrize("crs", ["EPSG:32631", "EPSG:32601"])
+def test_ground_far_larger_than_the_scene_is_all_of_it(tmp_path: Path, crs: str) -> None:
+    """Corners of the world have no place in UTM, and the second scene lies on both sides of 180 degrees."""
+    left, top = (593000, 5750000) if crs == "EPSG:32631" else (170975, 1107000)
+    grid = Georeference(150, 200, Affine(1, 0, left, 0, -1, top), crs)
+    for text in ("-180,-90,180,90@lonlat", "-360,-90,360,90@lonlat"):
+        ground = ground_of(area_of(text), grid, tmp_path / "scene.tif")
+        assert ground.window == grid.whole
+        assert ground.mask(grid.whole).all()
+    world = gpd.GeoDataFrame(geometry=[shapely.box(-180, -85, 180, 85), shapely.box(100, 0, 101, 1)], crs="EPSG:4326")
+    world.to_file(tmp_path / "world.geojson")
+    ground = ground_of(Area(file=tmp_path / "world.geojson"), grid, tmp_path / "scene.tif")
+    assert ground.mask(grid.whole).all()
+
+
+def test_long_sides_in_degrees_are_curves_on_the_map(tmp_path: Path) -> None:
+    """The southern side of a rectangle of two degrees is a circle of latitude, 500 m from the straight line."""
+    grid = Georeference(400, 400, Affine(1, 0, 499800, 0, -1, 5761200), "EPSG:32631")
+    gpd.GeoDataFrame(geometry=[shapely.box(2, 52, 4, 53)], crs="EPSG:4326").to_file(tmp_path / "area.geojson")
+    y = 5761200 - (np.arange(400) + 0.5)
+    latitudes = Transformer.from_crs("EPSG:32631", "EPSG:4326", always_xy=True).transform([500200] * 400, y)[1]
+    for area in (Area(file=tmp_path / "area.geojson"), area_of("2,52,4,53@lonlat")):
+        mask = ground_of(area, grid, tmp_path / "scene.tif").mask(grid.whole)
+        np.testing.assert_array_equal(mask[:, 400 - 1], np.array(latitudes) > 52)
+        assert 0 < mask[:, 399].sum() < 400
+
+
 def test_footprints_are_cut_at_its_border_and_say_so(scene: Path, tmp_path: Path) -> None:
     options = replace(OPTIONS, stac=True, area=area_of((593020, 5749930, 593080, 5749980)))
     predict_file([scene], MODEL, sensor=SENSOR, footprints=tmp_path / "f.gpkg", options=options)
@@ -211,7 +239,7 @@ def test_it_goes_on_where_it_stopped_and_starts_anew_for_another(scene: Path, tm
         ("1,2,3,x", ConfigError, "is not four numbers"),
         ("5,1,2,3", ConfigError, "is empty: xmin must be smaller than xmax"),
         ("1,2,3,4@nowhere", ConfigError, "names no coordinate system"),
-        ("missing.gpkg", InputError, "is no file and not four numbers"),
+        ("missing.gpkg", InputError, "is not a file and not four numbers"),
     ],
 )
 def test_what_is_no_area_is_refused(given: str | Sequence[float], error: type[Exception], meant: str) -> None:

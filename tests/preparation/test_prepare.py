@@ -348,6 +348,21 @@ def test_digital_numbers_of_a_data_set_are_not_computed_with(tmp_path: Path):
     assert np.isin(picked, values).all()
 
 
+@pytest.mark.parametrize("values", [{"look_azimuth_deg": 1e17}, {"look_azimuth_deg": np.nan}, {"floor_db": np.nan}])
+def test_what_is_no_direction_or_level_is_refused(values: dict):
+    with pytest.raises(ConfigError, match=r"--(look-azimuth|floor-db) .* is no (direction|number of decibels)"):
+        PrepareOptions(**values)
+
+
+def test_tiles_on_other_grids_are_told_what_to_do(tmp_path: Path):
+    values = in_db(power()).astype(np.float32)
+    tiles = [write(tmp_path / "a.tif", values, names=BANDS)]
+    shifted = NORTH_UP @ Affine.translation(values.shape[2] + 0.5, 0)
+    tiles.append(write(tmp_path / "b.tif", values, names=BANDS, transform=shifted))
+    with pytest.raises(RadiometryError, match=r"are both called HH; .*, or bring tiles of one scene to one grid"):
+        prepare_scene(tiles, model(), tmp_path / "o.tif", PrepareOptions(unit=Unit.DECIBEL, radar_side=RadarSide.NORTH))
+
+
 def test_dry_run_decides_all_and_writes_nothing(tmp_path: Path):
     scene = write(tmp_path / "scene.tif", power(), names=BANDS)
     options = stated(unit=Unit.LINEAR_POWER, level=Level.MATCH)
@@ -445,7 +460,7 @@ def test_progress_is_in_square_kilometres(tmp_path: Path):
 
 @pytest.mark.parametrize("text", ["x", "HH=", "nan"])
 def test_calibration_that_is_no_number(text: str):
-    with pytest.raises(ConfigError, match="is no number"):
+    with pytest.raises(ConfigError, match="is not a number"):
         calibration([text], [])
 
 

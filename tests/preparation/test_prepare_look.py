@@ -256,9 +256,9 @@ def test_odd_form_gives_the_same_footprints(tmp_path: Path):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"heading": 1e17}, "the heading is given as 1e[+]17 in scene_extended.json, which is no angle"),
-        ({"heading": 361}, "no angle between -360 and 360"),
-        ({"heading": 10**400}, "no angle"),
+        ({"heading": 1e17}, "the heading is given as 1e[+]17 in scene_extended.json, which is not an angle"),
+        ({"heading": 361}, "not an angle between -360 and 360"),
+        ({"heading": 10**400}, "not an angle"),
         ({"view:azimuth": -1e300}, "viewing azimuth is given as -1e[+]300"),
         ({"position": [0, 0, 0]}, "nowhere near the Earth"),
         ({"position": [1e300, 0, 0]}, "nowhere near the Earth"),

@@ -3,6 +3,9 @@
 import os
 import sqlite3
 import struct
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import geopandas
@@ -10,6 +13,7 @@ import numpy as np
 import pyproj
 import pytest
 import shapely
+from affine import Affine
 from prepare_miniatures import BANDS, NORTH_UP, UTM31, in_db, model, power, read, write
 
 from overcast.errors import InputError
@@ -131,3 +135,23 @@ def test_a_name_of_255_bytes_is_read(tmp_path):
     assert scene_radiometry([path], {"unit": "dB"}).bands == BANDS
     prepare_scene([path], model(), tmp_path / "p.tif", STATED)
     np.testing.assert_array_equal(read(tmp_path / "p.tif"), values)
+
+
+def test_a_geotransform_of_no_numbers_is_told(tmp_path):
+    scene(tmp_path / "scene.tif", transform=NORTH_UP @ Affine.translation(float("nan"), 0))
+    with pytest.raises(InputError, match=r"scene\.tif lies nowhere: its geotransform holds what is no number"):
+        pixels(tmp_path / "scene.tif")
+
+
+def test_remarks_of_gdal_on_a_vector_file_are_not_printed(tmp_path):
+    """They named places in the environment of the package; an error of our own says what matters."""
+    table = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs=UTM31)
+    table.to_file(tmp_path / "f.gpkg")
+    with closing(sqlite3.connect(tmp_path / "f.gpkg")) as file:
+        file.execute("update gpkg_spatial_ref_sys set definition = 'none' where srs_id = 32631")
+        file.execute("update gpkg_spatial_ref_sys set organization = 'NONE' where srs_id = 32631")
+        file.commit()
+    program = "import pathlib, sys; from overcast.raster.vectors import *; read_shapes(pathlib.Path(sys.argv[1]))"
+    command = [sys.executable, "-c", program, str(tmp_path / "f.gpkg")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""

@@ -6,11 +6,12 @@ import json
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import geopandas
@@ -39,7 +40,7 @@ from overcast.raster.grid import Window
 from overcast.raster.radiometry import Radiometry, SensorRadiometry
 from overcast.raster.sources import RasterioSource
 from overcast.raster.units import Unit
-from overcast.raster.vectors import in_metres, read_shapes
+from overcast.raster.vectors import in_metres, read_shapes, read_table
 from overcast.scenes.declare import scene_radiometry
 from overcast.scenes.inputs import input_identities
 from overcast.simulator.options import FootprintOptions
@@ -400,7 +401,7 @@ def collection(crs: str) -> str:
 def test_the_coordinate_system_of_geojson_is_not_fetched(tmp_path: Path, listener: socket.socket, crs: str) -> None:
     path = tmp_path / "f.geojson"
     path.write_text(collection(crs.replace("ADDRESS", web(listener))))
-    with pytest.raises(InputError, match=r"f\.geojson .*(address|no GeoJSON)"):
+    with pytest.raises(InputError, match=r"f\.geojson .*(address|not GeoJSON)"):
         number_footprints(path, GRID)
     require_unasked(listener)
 
@@ -453,11 +454,44 @@ def test_shapes_without_a_place_or_a_closed_ring_are_refused(tmp_path: Path) -> 
         read_cityjson(tmp_path / "city.json")
 
 
+def views_of(secret: Path, address: str) -> dict[str, str]:
+    """SQL that a GeoPackage may hold, with functions and modules of GDAL and SQLite that reach beyond the file."""
+    column = "SELECT fid, geom, length({}) AS a FROM written"
+    return {
+        "geocoding": column.format(f"ogr_geocode('a', 'geometry', 'query_template={address}/%s')"),
+        "pixels of a server": column.format(f"gdal_get_pixel_value('/vsicurl/{address}/a.tif', 1, 'pixel', 0, 0)"),
+        "layers of a server": column.format(f"ogr_datasource_load_layers('/vsicurl/{address}/a.geojson')"),
+        "extension": column.format(f"load_extension('{secret}')"),
+        "text": f"USING VirtualText('{secret}')",
+        "shapes": f"USING VirtualOGR('/vsicurl/{address}/a.geojson')",
+    }
+
+
+@pytest.mark.parametrize("kind", views_of(Path("x"), "y"))
+def test_the_sql_of_a_geopackage_reaches_nothing_else(
+    tmp_path: Path, secret: Path, listener: socket.socket, kind: str
+) -> None:
+    path, sql = shapes_file(tmp_path / "f.gpkg"), views_of(secret, web(listener))[kind]
+    with closing(sqlite3.connect(path)) as file:
+        if sql.startswith("USING"):
+            file.execute("PRAGMA writable_schema = 1")
+            row = ("table", "v", "v", 0, f"CREATE VIRTUAL TABLE v {sql}")
+            file.execute("INSERT INTO sqlite_master(type, name, tbl_name, rootpage, sql) VALUES (?, ?, ?, ?, ?)", row)
+        else:
+            file.execute(f"CREATE VIEW v AS {sql}")
+        for table in ("gpkg_contents", "gpkg_geometry_columns"):
+            file.execute(f"UPDATE {table} SET table_name = 'v' WHERE table_name = 'written'")
+        file.commit()
+    with suppress(InputError):
+        assert "hunter2" not in str(read_table(path))
+    require_unasked(listener)
+
+
 def test_coordinate_systems_of_a_configuration_are_not_fetched(tmp_path: Path, listener: socket.socket) -> None:
     path = shapes_file(tmp_path / "f.gpkg")
     with pytest.raises(InputError, match="names an address"):
         read_town(FootprintOptions(file=str(path), crs=f"{web(listener)}/crs", default_height_m=3))
-    with pytest.raises(ConfigError, match="no known coordinate reference system"):
+    with pytest.raises(ConfigError, match="not a known coordinate reference system"):
         target_crs(GRID, f"{web(listener)}/crs", "a.tif")
     require_unasked(listener)
 
@@ -526,10 +560,10 @@ def test_gdals_names_and_addresses_are_understood(tmp_path: Path) -> None:
     ],
 )
 def test_other_addresses_are_refused(name: str) -> None:
-    with pytest.raises(InputError, match=r"is no (name|address) that is read"):
+    with pytest.raises(InputError, match=r"is not an? (name|address) that is read"):
         located(name)
     if name.startswith("/vsi"):
-        with pytest.raises(InputError, match=r"is no (name|address) that is read"), open_raster(Path(name)):
+        with pytest.raises(InputError, match=r"is not an? (name|address) that is read"), open_raster(Path(name)):
             pass
 
 

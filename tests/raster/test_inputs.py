@@ -102,7 +102,7 @@ def test_inode_does_not_last(tmp_path: Path):
 def test_time_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, epoch: str):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
     with pytest.raises(
-        ConfigError, match=r"^SOURCE_DATE_EPOCH is .*no number of seconds since 1970; correct it"
+        ConfigError, match=r"^SOURCE_DATE_EPOCH is .*not a number of seconds since 1970; correct it"
     ) as told:
         fixed_now()
     assert len(str(told.value)) < 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,12 @@ from prepare_miniatures import BANDS, in_db, model, power, write
 from test_grids import DIRECTED, OPTIONS
 
 from overcast.errors import InputError, RadiometryError
-from overcast.preparation.options import PrepareOptions
+from overcast.preparation.options import Level, PrepareOptions
 from overcast.preparation.run import prepare_scene
 from overcast.raster.checked import CheckedSource, require_plausible
 from overcast.raster.grid import Window
 from overcast.raster.plausible import SCENE, doubt, fill_values, photograph, same_pixels
-from overcast.raster.radiometry import RadarSide, SensorRadiometry, Unit
+from overcast.raster.radiometry import BandStatistics, RadarSide, SensorRadiometry, Unit
 from overcast.raster.sources import ArraySource, RasterioSource
 from overcast.scenes.declare import scene_radiometry
 from overcast.scenes.predict import predict_file
@@ -40,6 +41,97 @@ def test_fill_values_are_found_in_any_unit(fill: float, unit: Unit):
     values = filled(DECIBELS if unit is Unit.DECIBEL else POWER, fill)
     assert fill_values(values, unit) == [np.float32(fill)]
     assert "cannot be" in str(doubt(values, unit, SCENE))
+
+
+HOLED = [
+    ("below the others", -50.0, DECIBELS, Unit.DECIBEL),
+    ("within the limits of dB", -99.0, DECIBELS, Unit.DECIBEL),
+    ("above the others", 99.0, DECIBELS, Unit.DECIBEL),
+    ("amid the others", -10.0, DECIBELS, Unit.DECIBEL),
+    ("255 of bytes", 255.0, RNG.integers(1, 120, 4000).astype(np.float32), Unit.AMPLITUDE),
+    ("65535", 65535.0, np.sqrt(POWER) * 900, Unit.AMPLITUDE),
+]
+
+
+@pytest.mark.parametrize(("fill", "values", "unit"), [row[1:] for row in HOLED], ids=[row[0] for row in HOLED])
+def test_a_value_that_stands_out_may_mean_no_data(fill: float, values: np.ndarray, unit: Unit):
+    holed = values.copy()
+    holed[100:300] = fill
+    assert str(doubt(holed, unit, SCENE)).startswith(
+        f"5.0% of its values are exactly {fill:g}, which is hardly a measurement; give --nodata={fill:g} if"
+    )
+
+
+def test_a_scaled_file_is_told_the_nodata_that_it_stores(tmp_path: Path):
+    """The advice works: nodata is compared with what is stored."""
+    values = in_db(power()).astype(np.float32)
+    stored = np.round(values * 100).astype(np.int16)
+    stored[:, 20:50, 30:70] = -32768
+    scene = write(tmp_path / "scene.tif", stored, names=BANDS)
+    with rasterio.open(scene, "r+") as file:
+        file.scales = (0.01,) * 4
+    with pytest.raises(RadiometryError, match=r"-327\.6799927 cannot be dB; give --nodata=-32768 if"):
+        mapped(tmp_path, scene)
+    options = PrepareOptions(unit=Unit.DECIBEL, radar_side=RadarSide.NORTH)
+    with pytest.raises(RadiometryError, match="cannot be dB; give --nodata=-32768 if"):
+        prepare_scene([scene], model(), tmp_path / "o.tif", options)
+    mapped(tmp_path, scene, nodata=-32768.0)
+    with rasterio.open(tmp_path / "p.tif") as file:
+        missing = file.dataset_mask() == 0
+    assert missing[25:45, 35:65].all()
+    assert not missing[:15].any()
+
+
+@pytest.mark.parametrize("pair", [(0.0, 0.0), (float("nan"), 0.0), (1.0, float("inf"))])
+def test_a_scale_that_leaves_nothing_is_refused(tmp_path: Path, pair: tuple[float, float]):
+    scene = write(tmp_path / "scene.tif", in_db(power()).astype(np.float32), names=BANDS)
+    with rasterio.open(scene, "r+") as file:
+        file.scales, file.offsets = (1.0, pair[0], 1.0, 1.0), (0.0, pair[1], 0.0, 0.0)
+    with pytest.raises(InputError, match="for band 2, which leave nothing of its values"):
+        mapped(tmp_path, scene)
+    options = PrepareOptions(unit=Unit.DECIBEL, radar_side=RadarSide.NORTH)
+    with pytest.raises(InputError, match="for band 2, which leave nothing of its values"):
+        prepare_scene([scene], model(), tmp_path / "o.tif", options)
+
+
+def test_a_fourth_band_of_bytes_that_has_a_name_is_no_transparency(tmp_path: Path):
+    """GDAL takes the fourth of four bands of bytes for alpha, whatever it is called."""
+    numbers = np.clip(np.round(np.sqrt(power()) * 40), 1, 255).astype(np.uint8)
+    scene = write(tmp_path / "scene.tif", numbers, names=BANDS)
+    options = PrepareOptions(unit=Unit.AMPLITUDE, radar_side=RadarSide.NORTH, level=Level.KEEP)
+    prepare_scene([scene], model(), tmp_path / "o.tif", options)
+    with rasterio.open(scene) as before, rasterio.open(tmp_path / "o.tif") as after:
+        assert before.colorinterp[3].name == "alpha"
+        assert after.descriptions == BANDS
+        np.testing.assert_allclose(after.read(), 20 * np.log10(before.read().astype(float)), atol=1e-3)
+
+
+def test_numbers_of_colours_are_no_measurement(tmp_path: Path):
+    numbers = RNG.integers(1, 90, (1, 60, 70)).astype(np.uint8)
+    scene, sensor = write(tmp_path / "scene.tif", numbers), declared(bands=("HH",), unit=Unit.AMPLITUDE)
+    with rasterio.open(scene, "r+") as file:
+        file.write_colormap(1, {number: (number,) * 3 for number in range(256)})
+    with RasterioSource.open([scene], sensor) as source:  # grey: each number is its own brightness
+        assert source.read(Window(0, 0, 60, 70)).valid.all()
+    with rasterio.open(scene, "r+") as file:
+        file.write_colormap(1, {number: (number, 0, 255 - number) for number in range(256)})
+    with pytest.raises(InputError, match="drawn in the colours of a palette"), RasterioSource.open([scene], sensor):
+        pass
+    options = PrepareOptions(unit=Unit.AMPLITUDE, radar_side=RadarSide.NORTH)
+    with pytest.raises(InputError, match="drawn in the colours of a palette"):
+        prepare_scene([f"{name}={scene}" for name in BANDS], model(), tmp_path / "o.tif", options)
+
+
+def test_a_scene_far_from_the_training_data_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    values = in_db(power()).astype(np.float32)
+    mean = tuple(values.mean(axis=(1, 2)).tolist())
+    statistics = BandStatistics(mean=mean, std=(5.0,) * 4)
+    near = replace(DIRECTED, statistics=statistics)
+    scene = write(tmp_path / "scene.tif", values - 30, names=BANDS)
+    for path, told in ((write(tmp_path / "near.tif", values, names=BANDS), False), (scene, True)):
+        caplog.clear()
+        predict_file([path], near, sensor=declared(), probability=tmp_path / f"{told}.tif", options=OPTIONS)
+        assert ("(6 deviations away)" in caplog.text) is told
 
 
 def test_two_fill_values_are_both_named():
@@ -76,6 +168,9 @@ FINE = [
     ("a dead pixel", np.append(DECIBELS, -250.0), Unit.DECIBEL),
     ("power", POWER, Unit.LINEAR_POWER),
     ("power with noise subtracted", POWER - 0.01, Unit.LINEAR_POWER),
+    ("saturated amplitudes", np.minimum(np.sqrt(POWER), 0.5), Unit.AMPLITUDE),
+    ("dB with a floor", np.maximum(DECIBELS, -18), Unit.DECIBEL),
+    ("a drawing", np.repeat([-1.0, 12.0], [3000, 1000]), Unit.DECIBEL),
     ("saturated numbers", np.minimum(RNG.integers(0, 90000, 4000), 65535), Unit.DIGITAL_NUMBER),
     ("dark numbers", RNG.integers(0, 3, 4000), Unit.DIGITAL_NUMBER),
     ("signed numbers", RNG.integers(-50, 3000, 4000), Unit.DIGITAL_NUMBER),

@@ -79,12 +79,12 @@ BAD_YAML = [
     ("a: &a [x]\nb: &b [*a, *a]\nc: [*b, *b]", "alias"),
     ("[" * DEEP, "deep"),
     ("a: 2001-99-99", "'2001-99-99' is no timestamp in line 1"),
-    ("a: !!int abc", "'abc' is no int"),
-    ("a: !!int ''", "'' is no int"),
-    ("a: !!float x", "'x' is no float"),
+    ("a: !!int abc", "'abc' is not of type int"),
+    ("a: !!int ''", "'' is not of type int"),
+    ("a: !!float x", "'x' is not of type float"),
     ("a: !!bool x", "'x' is no bool"),
     ("a: !!timestamp x", "'x' is no timestamp"),
-    ("a: " + "9" * 5000, "is no int"),
+    ("a: " + "9" * 5000, "is not of type int"),
     ("a: !!python/object/apply:os.system [id]", "could not determine a constructor"),
     ("? [a, b]\n: c", "key"),
     ("a: 1\na: 2", "key 'a' is given twice in line 2"),
@@ -117,8 +117,8 @@ def test_yaml_numbers_dates_and_nothing_are_read(tmp_path: Path) -> None:
     [
         ("key,split\nü,train\n".encode("latin-1"), "perhaps Latin-1"),
         ("key,split\na,train\n".encode("utf-16"), "UTF-16"),
-        (b"key,split\n" + b"a" * 200_000 + b",train\n", "line 2 is no row of a table"),
-        (b'key,split\n"a,train\nb,test\n', "is no row of a table"),
+        (b"key,split\n" + b"a" * 200_000 + b",train\n", "line 2 is not a row of a table"),
+        (b'key,split\n"a,train\nb,test\n', "is not a row of a table"),
         (b"key,split\na,train,more\n", "line 2 has more cells"),
         (b"key;split\na;train\n", "lacks the columns key,split"),
         (b"", "lacks the columns key,split"),
@@ -170,7 +170,7 @@ def test_only_regular_files_of_a_bounded_size_are_read(tmp_path: Path) -> None:
         file.truncate(65 * 2**20)
     os.mkfifo(pipe)
     assert "more than 64 MB" in refusal(read_text, large, "name another")
-    assert "is no regular file" in refusal(read_text, pipe, "name another")
+    assert "is not a regular file" in refusal(read_text, pipe, "name another")
     assert "Is a directory" in refusal(read_text, tmp_path, "name another")
     assert "does not exist" in refusal(read_text, tmp_path / "none.txt", "name another")
     with pytest.raises(InputError, match="cannot be read"):

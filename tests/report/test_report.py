@@ -163,7 +163,7 @@ def test_the_report_says_what_is_simulated(data):
 
 def test_caveats_follow_from_the_results(data):
     assert "only 4 places" in render_report(data)
-    assert "no method" in render_report(data)
+    assert "not a method" in render_report(data)
     batches = [make_batch([0, 4])]
     one = evaluate(predictor(1.0), batches, place_table(SEEDS), 10.0, EvaluationOptions(instances=False))
     text = Page(render_report(replace(data, results=(Result("sar", InputModalities.SAR, one),)))).text

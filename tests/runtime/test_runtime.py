@@ -135,7 +135,7 @@ def test_what_may_depend_on_the_size_is_not_resized():
     master = TileShape(1, 2, 96, 128)
     assert resized(export_onnx(edges(), master), SMALL) is not None
     assert resized(export_onnx(Ramp().eval(), master), SMALL) is None
-    assert resized(export_onnx(nn.Upsample((192, 300)), master), SMALL) is None  # 300 is no multiple of 128
+    assert resized(export_onnx(nn.Upsample((192, 300)), master), SMALL) is None  # 300 is not a multiple of 128
     assert resized(export_onnx(nn.AvgPool2d((96, 128)), master), SMALL) is None
 
 

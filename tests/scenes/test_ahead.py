@@ -15,7 +15,9 @@ from overcast.bundle.contract import INSTALLED, bundle_name, read_contract
 from overcast.cli import app
 from overcast.errors import BundleError, InputError, RadiometryError, remedy
 from overcast.outputs.writable import scratch_path
-from overcast.raster.radiometry import SensorRadiometry, check_same
+from overcast.preparation.options import PrepareOptions
+from overcast.preparation.run import prepare_scene
+from overcast.raster.radiometry import SensorRadiometry, Unit, check_same
 from overcast.scenes.ahead import look_ahead
 from overcast.scenes.declare import scene_radiometry
 
@@ -68,6 +70,21 @@ def test_everything_that_a_scene_does_not_declare_is_asked_at_once(tmp_path):
         assert words in str(caught.value)
 
 
+def test_bands_that_are_declared_otherwise_than_the_file_names_them_are_told(tmp_path):
+    path = scene(tmp_path, names=("VV", "HH", "hv", "VH"))
+    given = {"bands": BANDS, "unit": "dB"}
+    with pytest.raises(RadiometryError, match="calls its bands VV, HH, hv, VH, but HH, HV, VH, VV are declared"):
+        scene_radiometry([path], given)
+    assert scene_radiometry([path], {**given, "accept_values": True}).bands == BANDS
+    assert scene_radiometry([path], {**given, "bands": ("VV", "HH", "VH", "HV")})  # reciprocity
+    with pytest.raises(RadiometryError, match=r"--bands HH,HV,VH,VV contradicts the files.*example HH=.*scene\.tif@1"):
+        prepare_scene(
+            [path], read_contract(INSTALLED), tmp_path / "o.tif", PrepareOptions(unit=Unit.DECIBEL, bands=BANDS)
+        )
+    with pytest.raises(InputError, match=r"scene\.tif is named twice"):
+        scene_radiometry([path, path], given)
+
+
 def test_all_differences_from_a_model_are_told_at_once():
     model = SensorRadiometry(bands=("HH", "VV"), unit="dB", gsd_m=1.0)
     found = SensorRadiometry(bands=("VV",), unit="amplitude", gsd_m=0.5)
@@ -114,7 +131,7 @@ def test_times_of_iso_8601_are_taken(tmp_path, text):
     asked = ["predict", str(tmp_path / "no.tif"), "-p", str(tmp_path / "p.tif"), "--set", f"acquired={text}"]
     assert "no time" not in CliRunner().invoke(app, asked).output
     refused = CliRunner().invoke(app, [*asked[:-1], "acquired=yesterday"])
-    assert "is no time; write" in str(refused.exception)
+    assert "is not a time; write" in str(refused.exception)
 
 
 def test_radar_geometry_is_told_with_the_product_to_order(tmp_path):

@@ -26,6 +26,8 @@ def add_optical_image(seen: Seen) -> None:
     page.fill("#cloud-values", "3, eight")
     page.click("#check")
     seen.wait("document.getElementById('form-note').textContent.includes('is a number')")
+    low, end = (page.locator(name).bounding_box() for name in ("#form-note", "#panel"))
+    assert low["y"] + low["height"] <= end["y"] + end["height"]  # what is wrong is in sight below the long form
     page.fill("#cloud-values", "3, 8")
 
 

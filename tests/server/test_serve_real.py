@@ -184,7 +184,7 @@ def test_what_is_wrong_with_an_optical_image_is_said_before_the_job(cmhcl_run: P
         (look("buildings-simulated-1m", files=["ortho.tif"]), "has no optical branch"),
         (look(files=["mask.tif"]), "mask.tif"),
         (look(files=["bright.tif"]), "scale the image as the training images were"),
-        (look(files=["ortho.tif"], cloud_values=[9]), "no mask of clouds"),
+        (look(files=["ortho.tif"], cloud_values=[9]), "no cloud mask"),
     ]
     for answer, meant in wrong:
         assert not answer["ready"]

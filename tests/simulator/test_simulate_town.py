@@ -201,7 +201,7 @@ def test_cityjson_without_or_with_a_broken_content_is_said(tmp_path):
     with pytest.raises(InputError, match="names no coordinate system"):
         read_town(FootprintOptions(file=str(cityjson(tmp_path / "a.json", system=None))))
     (tmp_path / "b.json").write_text('{"type": "FeatureCollection"}')
-    with pytest.raises(InputError, match="no CityJSON file"):
+    with pytest.raises(InputError, match="not a CityJSON file"):
         read_cityjson(tmp_path / "b.json")
     (tmp_path / "c.json").write_text("{")
     with pytest.raises(InputError, match="is not readable JSON"):

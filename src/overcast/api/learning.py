@@ -23,7 +23,7 @@ def simulate(output: str | Path, base: str = SimulationPreset.DEMO, settings: Se
     Args:
         output: Folder to write; new, empty, or one that an interrupted call began.
         base: Named settings to start from: `demo`, `spacenet6`, `gf3` or `sentinel1`.
-        settings: Changes of it such as `places=4` or `sar.looks=1`.
+        settings: Changes to these settings, such as `places=4` or `sar.looks=1`.
 
     Returns:
         The folder, a data set that `train` reads.
@@ -40,13 +40,13 @@ def simulate(output: str | Path, base: str = SimulationPreset.DEMO, settings: Se
 
 
 def train(config: str | Path | None, output: str | Path, settings: Sequence[str] = (), *, resume: bool = True) -> Model:
-    """Train a model, or go on where a stopped run stands; a finished run is left as it is.
+    """Train a model, or resume a run that was stopped. A finished run is left as it is.
 
     Args:
         config: Configuration in YAML, as in `configs/`; None takes the defaults.
         output: Run folder.
-        settings: Changes of the configuration such as `data.root=data/town` or `method.name=cmhcl`.
-        resume: False deletes a run that is there and starts afresh.
+        settings: Changes to the configuration, such as `data.root=data/town` or `method.name=cmhcl`.
+        resume: False deletes an existing run and starts again from the beginning.
 
     Returns:
         The model of the best round, which works from SAR alone where its method does.
@@ -72,11 +72,14 @@ def evaluate(
         runs: Run folders of one data set and split; the first leads the report.
         output: Folder for `report.html` and `results.csv`.
         modalities: What the models are given: `sar`, `optical`, `both`, `both-optical-zero`, `both-optical-mean`.
-            None is SAR alone where a method works from it, else all that it needs.
+            None is SAR alone where a method works from it, otherwise all that it needs.
+
+    Returns:
+        The results of all runs and the files that were written.
 
     Raises:
         InputError: A run is not finished, or the runs do not share data set and split.
-        ConfigError: No run can work from what it would be given.
+        ConfigError: No run can work from the modalities that it would be given.
     """
     folders = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     given = None if modalities is None else tuple(InputModalities(name) for name in modalities)

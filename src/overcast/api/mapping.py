@@ -47,11 +47,11 @@ def predict(  # noqa: PLR0913  # each is a word of the user's own
     area: Named | Sequence[float] | None = None,
     optical: Files | Optical | None = None,
 ) -> Prediction:
-    """Map a SAR scene.
+    """Map a SAR scene: find its buildings as footprints, with the probability behind them.
 
     Args:
-        scene: One file, or several on one grid whose bands together, in order, are the model's. Or an array
-            (C, H, W) in the model's unit; NaN or the declared nodata is no data.
+        scene: One file, or several on one grid whose bands together, in order, are those of the model; or an array
+            (C, H, W) in the model's unit. NaN and the declared nodata mean no data.
         model: A loaded model, the name of an installed one, or a path. None takes the installed model that fits what
             the scene declares, of an array its number of bands; `Prediction.model` says which one and why.
         output: Files to write, one of each kind: footprints (.gpkg, .parquet, .geojson), probability (.tif), a map to
@@ -62,11 +62,14 @@ def predict(  # noqa: PLR0913  # each is a word of the user's own
         transform: Of an array: pixel (column, row) to map (x, y).
         crs: Of an array: coordinate system, for example "EPSG:32631". Without it there are no footprints.
         options: Threshold, outlines, tiles, precision and the like.
-        area: The part to map: xmin, ymin, xmax, ymax in the scene's coordinates, the same as text with @lonlat behind
-            it, or a file of polygons. Inside, every probability is that of the whole scene.
+        area: The part to map: xmin, ymin, xmax, ymax in the scene's coordinates, the same as text that ends with
+            @lonlat, or a file of polygons. Inside, every probability is that of the whole scene.
         optical: An optical image of the ground or its sheets, in any coordinate system and pixel size, or an `Optical`
-            with a cloud mask. The model must be a run folder or a full bundle. What the image does not show
-            is mapped from SAR alone.
+            with a cloud mask. The model must be a run folder or a full bundle. What the image does not show is
+            mapped from SAR alone.
+
+    Returns:
+        The footprints, the probability and a summary; they are read from files when they are used.
 
     Raises:
         BundleError: An optical image is given to a model that has no optical branch.
@@ -117,14 +120,17 @@ def prepare(
     model: Model | Named | None = None,
     options: PrepareOptions | None = None,
 ) -> PrepareSummary:
-    """Write a scene that `predict` accepts with this model, from what a provider delivers.
+    """Turn the files of a provider into a scene that `predict` accepts with this model.
 
     Args:
         inputs: Files: `scene.tif`, `HV=b.tif`, or `HV=scene.tif@2` for its second band.
         output: GeoTIFF to write, .tif.
         model: Decides bands, unit, pixel size and radar side: a loaded model, the name of an installed one, or a
             path; None is the installed one that uses most of the input's bands.
-        options: What the files do not say.
+        options: What the files do not say: bands, unit, calibration, radar side and the like.
+
+    Returns:
+        What was done, step by step, and the file that was written.
 
     Raises:
         RadiometryError: Something is unknown, ambiguous or implausible; the message says what to state.
@@ -139,12 +145,15 @@ def prepare(
 
 
 def score(predicted: Named, reference: Named, options: FootprintOptions | None = None) -> FootprintScores:
-    """Compare footprints of a scene, by any tool, with reference footprints, one by one.
+    """Compare the footprints of a scene, made by any tool, with reference footprints, one by one.
 
     Args:
         predicted: Vector file; a column `confidence`, where there is one, orders the footprints.
         reference: Vector file of the true footprints of the same ground, in any coordinate system.
         options: Smallest footprint, name of the column, ground to compare on.
+
+    Returns:
+        Counts of matched, missed and invented footprints, AP, PoLiS and the IoU of the areas.
 
     Raises:
         InputError: A file cannot be read or names no coordinate system, or the reference is empty.

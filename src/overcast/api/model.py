@@ -16,7 +16,7 @@ class Model:
     """A trained model: its weights and the pixels that it understands. Made by `load_model`."""
 
     bundle: Bundle
-    """Weights, network and the whole record. Internal: its form may change."""
+    """Weights, network and the whole record. This is internal and may change."""
 
     @property
     def name(self) -> str:
@@ -61,9 +61,9 @@ def load_model(path: str | Path | None = None, *, full: bool = False) -> Model:
 
     Args:
         path: The name of an installed model (`overcast models` lists them), a run folder of `train`, or a bundle
-            folder. A folder whose name is also an installed model's is meant by `./NAME`, or as a `Path`. None loads
+            folder. Where a folder has the name of an installed model, write `./NAME` or give a `Path`. None loads
             the first model that is installed with Overcast.
-        full: Of a run folder take every branch, as `predict` needs it to use an optical image too.
+        full: Load every branch of a run folder, as `predict` needs them to use an optical image too.
 
     Raises:
         BundleError: There is no such model, or a file of it is missing, damaged or made by another version.

@@ -13,16 +13,16 @@ Named = str | Path
 
 @dataclass(frozen=True)
 class Optical:
-    """An optical image with what hides the ground in it, for `predict`."""
+    """An optical image beside the scene, and the mask of the clouds in it, for `predict`."""
 
     files: Named | Sequence[Named]
     """The image or its sheets, in any coordinate system and pixel size; of sheets that overlap the first counts."""
     clouds: Named | None = None
-    """Mask of clouds, in any coordinate system."""
+    """Cloud mask, in any coordinate system."""
     cloud_values: Sequence[int] | None = None
     """Values of the mask that hide the ground; None: every value but 0."""
     nodata: float | None = None
-    """Value without data, beside those that the files declare."""
+    """Value that means no data, in addition to those that the files declare."""
 
     @classmethod
     def input_of(cls, given: Optical | Named | Sequence[Named] | None) -> OpticalInput | None:

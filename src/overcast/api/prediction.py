@@ -50,9 +50,9 @@ class Prediction:
     scene: Path
     """The radar scene that was mapped; of one in several files the first."""
     sensor: SensorRadiometry = field(repr=False)
-    """What its numbers mean."""
+    """Bands, unit, nodata, pixel size and radar side of the scene."""
     optical: Path | None = None
-    """The optical image beside it; of one in several sheets the first."""
+    """The optical image beside the scene; of one in several sheets the first."""
     model: str = ""
     """Which model mapped the scene, and why that one."""
 
@@ -89,8 +89,8 @@ class Prediction:
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the footprints (.gpkg, .parquet, .geojson), the probability (.tif) or a map to send (.html).
 
-        Returns the path. Raises InputError where the file exists and `overwrite` is False, or the ending is another
-        one.
+        Returns the path. Raises InputError if the file exists and `overwrite` is False, or if the ending is none of
+        these.
         """
         target = Path(path)
         if target.suffix.lower() in PAGE_ENDINGS:
@@ -121,7 +121,7 @@ class Prediction:
     def explore(
         self, scene: str | Path | None = None, *, optical: str | Path | None = None, reference: str | Path | None = None
     ) -> MapPage:
-        """A map to move about in: a notebook shows it, and `save` writes it as one HTML file.
+        """An interactive map: a notebook shows it, and `save` writes it as one HTML file.
 
         Args:
             scene: A raster to draw below the footprints instead of the scene that was mapped.

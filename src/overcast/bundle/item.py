@@ -64,14 +64,7 @@ def model_item(record: Mapping[str, Any], weights: str, weights_bytes: int) -> d
             "mlm:pretrained_source": "ImageNet" if network["pretrained"] else None,
             "mlm:input": [_input(record, sensor) for sensor in record["inputs"]],
             "mlm:output": [_output(record)],
-            "mlm:hyperparameters": {
-                "encoder": network["encoder"],
-                "method": record["method"]["name"],
-                "steps": record["steps"],
-                "seed": record["seed"],
-                "calibration_temperature": record["calibration_temperature"],
-                "precision": record["precision"],
-            },
+            "mlm:hyperparameters": _hyperparameters(record),
             "overcast:version": record["overcast_version"],
             "overcast:simulated": record["data"]["simulated"],
             **({"overcast:parent": record["parent"]} if record.get("parent") else {}),
@@ -82,17 +75,25 @@ def model_item(record: Mapping[str, Any], weights: str, weights_bytes: int) -> d
             {"rel": "about", "href": "README.md", "type": "text/markdown", "title": "model card"},
             {"rel": "describedby", "href": "bundle.json", "type": "application/json", "title": "the whole record"},
         ],
-        "assets": {
-            "model": {
-                "href": weights,
-                "type": "application/octet-stream; framework=pytorch",
-                "title": f"weights ({record['kind']})",
-                "roles": ["mlm:model", "mlm:weights", "data"],
-                "mlm:artifact_type": "safetensors",
-                "file:size": weights_bytes,
-                "file:checksum": SHA256_MULTIHASH + record["weights_sha256"],
-            }
-        },
+        "assets": {"model": _weights(record, weights, weights_bytes)},
+    }
+
+
+def _hyperparameters(record: Mapping[str, Any]) -> dict[str, object]:
+    kept = ("steps", "seed", "calibration_temperature", "precision")
+    named = {"encoder": record["network"]["encoder"], "method": record["method"]["name"]}
+    return named | {name: record[name] for name in kept}
+
+
+def _weights(record: Mapping[str, Any], name: str, size: int) -> dict[str, object]:
+    return {
+        "href": name,
+        "type": "application/octet-stream; framework=pytorch",
+        "title": f"weights ({record['kind']})",
+        "roles": ["mlm:model", "mlm:weights", "data"],
+        "mlm:artifact_type": "safetensors",
+        "file:size": size,
+        "file:checksum": SHA256_MULTIHASH + record["weights_sha256"],
     }
 
 

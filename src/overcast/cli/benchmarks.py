@@ -30,7 +30,7 @@ def benchmark(
 ) -> None:
     """Train and test every method on every data set with every seed, and write one report.
 
-    A row is written as each run ends. Interrupted, the same command goes on where it stopped.
+    A row is written as each run ends. If it is interrupted, run the same command again to resume.
 
     Example: `overcast benchmark configs/benchmark/simulated-small.yaml --output runs/benchmark`
     """

@@ -21,7 +21,7 @@ def check_data(
     root: Annotated[Path, typer.Argument(help="Folder that it was unpacked into; of scenes their description.")],
     partial: Annotated[bool, typer.Option(help="A part of the published files is enough, if they match.")] = False,
     headers: Annotated[bool, typer.Option("--headers", help="Open every file, but read no pixel.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="Read the pixels of all chips; default: of a sample.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Read the pixels of all chips, not only of a sample.")] = False,
     pictures: Annotated[
         Path | None, typer.Option(help="Scenes: folder for a picture of each place; default: check beside them.")
     ] = None,

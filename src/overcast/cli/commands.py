@@ -10,11 +10,11 @@ from typer.core import TyperCommand, TyperGroup
 from overcast.cli.declarations import MOVED, RARE
 from overcast.errors import EXIT_INTERRUPTED, ConfigError
 
-GO_ON = "interrupted; run the same command again to go on."
+GO_ON = "interrupted; run the same command again to resume."
 
 
 class Commands(TyperGroup):
-    """Commands that say how to go on when Ctrl-C ends them, which typer would keep to itself."""
+    """Commands that say how to resume when Ctrl-C ends them, which typer would not."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""

@@ -42,8 +42,8 @@ def simulate(
 ) -> None:
     """Simulate a city as an optical + SAR folder data set with exact footprints.
 
-    Interrupted, the same command goes on where it stopped. With --footprints the town in that file is simulated, cut
-    into places; --places then limits them to those with the most built ground.
+    If it is interrupted, run the same command again to resume. With --footprints the town in that file is simulated,
+    cut into places; --places then limits them to those with the most built ground.
 
     Example: `overcast simulate --output data/city --preset demo --places 4 --seed 1`
 
@@ -80,7 +80,7 @@ def simulate(
         typer.echo(read_town(settings.footprints).repairs.sentence())
     if as_scenes:
         with counting_bar("simulating", "scenes") as update:
-            typer.echo(f"{settings.scenes} scenes, described in {simulate_scenes(output, settings, update)}")
+            typer.echo(f"scenes: {settings.scenes}, described in {simulate_scenes(output, settings, update)}")
         return
     with counting_bar("simulating", "places") as update:
         folder = simulate_dataset(output, settings, update)

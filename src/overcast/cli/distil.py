@@ -13,9 +13,9 @@ def distil(
     run: Annotated[Path, typer.Argument(help="Finished run folder: its model, data set, split and budget are taken.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Run folder of the distilled model.")],
     sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for example training.steps=500.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on where a stopped run stands; --no-resume starts afresh.")] = True,
+    resume: Annotated[bool, typer.Option(help="Resume a stopped run; --no-resume starts from the beginning.")] = True,
 ) -> None:
-    """Distil the model of a run into one plain SAR network, at the cost of `sar`; interrupted, it goes on.
+    """Distil the model of a run into one plain SAR network, at the cost of `sar`.
 
     It learns the model's probabilities on all training places, and the labels where there are some.
 

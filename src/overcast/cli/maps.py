@@ -54,11 +54,11 @@ def predict(
     ] = None,
     wanted: Wanted,
 ) -> None:
-    """Map footprints from a SAR scene of any size. No optical image is needed; what there is of one can be used.
+    """Map footprints from a SAR scene of any size. No optical image is needed; one with gaps can help.
 
     What the scene's numbers mean is declared: by the options, by `scene.yaml` beside `scene.tif`, or in the file.
 
-    Interrupted or killed, the same command goes on where it stopped. Many scenes: `overcast map`.
+    If it is interrupted or killed, run the same command again to resume. Many scenes: `overcast map`.
 
     Example: `overcast predict scene.tif`
 
@@ -105,7 +105,7 @@ def map_scenes(
     """Map many scenes into a folder, on this machine or on a cluster; see `overcast predict` for one.
 
     What the numbers mean is declared as for `predict`, for all scenes or beside each. `manifest.jsonl` in the folder
-    says what became of each scene. Interrupted or killed, the same command goes on where it stopped.
+    says how each scene ended. If it is interrupted or killed, run the same command again to resume.
 
     Example: `overcast map scenes/ -o maps --write gpkg,tif --workers 4`
     """

@@ -24,7 +24,7 @@ def demo(
 ) -> None:
     """Simulate a city, train CMH-CL and two controls, map an unseen scene from SAR alone. Minutes on two cores.
 
-    Interrupted, the same command goes on where it stopped.
+    If it is interrupted, run the same command again to resume.
 
     Example: `overcast demo --output demo-output`
     """
@@ -42,11 +42,11 @@ def train(
         str | None,
         typer.Option("--from", help="Installed model (`overcast models`), bundle or run folder to start from."),
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on where a stopped run stands; --no-resume starts afresh.")] = True,
+    resume: Annotated[bool, typer.Option(help="Resume a stopped run; --no-resume starts from the beginning.")] = True,
 ) -> None:
-    """Train a method; interrupted, the same command goes on where it stopped.
+    """Train a method. If it is interrupted, run the same command again to resume.
 
-    A finished run goes on with more steps where `training.steps` is raised.
+    To lengthen a finished run, raise `training.steps`.
 
     Example: `overcast train configs/simulated.yaml -o runs/cmhcl --set data.root=data/city --set method.name=cmhcl`
     """

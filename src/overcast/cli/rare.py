@@ -24,7 +24,7 @@ def moment(value: Any) -> datetime | None:
         return datetime.fromisoformat(str(value).strip())
     except ValueError:
         raise ValueError(
-            f"{value!r} is no time; write 2024-05-06, 2024-05-06T07:08:09.5Z or 2024-05-06T09:08:09+02:00"
+            f"{value!r} is not a time; write 2024-05-06, 2024-05-06T07:08:09.5Z or 2024-05-06T09:08:09+02:00"
         ) from None
 
 
@@ -39,7 +39,7 @@ class RareOptions(Section):
     """Pixels at inner borders of tiles that give context only; at most half of the overlap."""
     batch_size: int | None = Field(default=None, ge=1)
     """Tiles per forward pass; null: one on a CPU, eight elsewhere."""
-    threads: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads of each process; null: as many as there are cores. Another number changes the last bits."""
     precision: Precision = Precision.AUTO
     """Arithmetic of the network: auto (bf16 where processor or GPU compute it natively), fp32, bf16 or int8."""

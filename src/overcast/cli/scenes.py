@@ -49,4 +49,4 @@ def new_dataset(
     if path.exists():
         raise InputError(f"{path} exists already; correct it, or remove it first.")
     write_atomic(path, text)
-    typer.echo(f"{path}: replace {text.count(OPEN) - 1} times {OPEN}, and check the rest.")
+    typer.echo(f"{path}: replace {OPEN} in {text.count(OPEN) - 1} places, and check the rest.")

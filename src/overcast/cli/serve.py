@@ -40,8 +40,8 @@ def serve(
 ) -> None:
     """Map scenes of a folder from the browser: choose or upload one, draw an area, watch, look, download.
 
-    Jobs run one at a time on each device, in processes of their own. Stopped or killed, the server goes on with them
-    when it starts again. The HTTP API is described at /openapi.json.
+    Jobs run one at a time on each device, in processes of their own. If the server is stopped or killed, it resumes
+    them when it starts again. The HTTP API is described at /openapi.json.
 
     Example: `overcast serve --root maps`
     """

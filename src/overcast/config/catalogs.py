@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, assert_never
+from typing import Annotated, Literal, assert_never
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from overcast.config.data_section import AbsolutePath, DataSection, with_default
+from overcast.config.data_section import AbsolutePath, DataSection
 from overcast.config.splitting import Cities, Events, Neighbourhoods, Regions, SplitFile
 from overcast.data.catalog import Catalog
 from overcast.data.catalogs.bright import Buildings, bright_catalog, event_of
@@ -28,11 +28,6 @@ class Dfc2023Data(DataSection):
     split: Annotated[Cities | Neighbourhoods | SplitFile, Field(discriminator="by")] = Cities()
     """How the training tiles are shared out; the published val and test have no labels."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _split_by_cities(cls, values: Any) -> Any:
-        return with_default(values, "split", "by", "cities")
-
 
 class OpenEarthMapSarData(DataSection):
     """OpenEarthMap-SAR in its published layout; the class is building."""
@@ -46,11 +41,6 @@ class OpenEarthMapSarData(DataSection):
     validation and test keep nothing but tiles of these."""
     split: Annotated[Regions | SplitFile, Field(discriminator="by")] = Regions()
     """How all tiles are shared out; the published parts are not kept, because they share their regions."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _split_by_regions(cls, values: Any) -> Any:
-        return with_default(values, "split", "by", "regions")
 
 
 class BrightData(DataSection):
@@ -66,11 +56,6 @@ class BrightData(DataSection):
     """true: keep the tiles of Mexico, Myanmar and Ukraine without optical image; false: leave them out."""
     split: Annotated[Events | SplitFile, Field(discriminator="by")] = Events()
     """How the tiles are shared out."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _split_by_events(cls, values: Any) -> Any:
-        return with_default(values, "split", "by", "events")
 
 
 def dfc2023_split(options: Dfc2023Data) -> tuple[Catalog, Split]:

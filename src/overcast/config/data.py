@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, assert_never
+from typing import Annotated, Literal, assert_never
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from overcast.choices import SpaceNet6Side
 from overcast.config.catalogs import (
@@ -17,7 +17,7 @@ from overcast.config.catalogs import (
     dfc2023_split,
     openearthmap_sar_split,
 )
-from overcast.config.data_section import AbsolutePath, DataSection, with_default
+from overcast.config.data_section import AbsolutePath, DataSection
 from overcast.config.splitting import Blocks, Folders, Places, Polygons, SceneBlocks, ScenePlaces, SplitFile
 from overcast.data.catalog import Catalog
 from overcast.data.catalogs.folder import folder_catalog
@@ -51,11 +51,6 @@ class FolderData(DataSection):
     split: Annotated[Blocks | Places | Folders | SplitFile, Field(discriminator="by")] = Blocks()
     """How chips are shared out to training, validation and test; ground is never in two."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _split_by_blocks(cls, values: Any) -> Any:
-        return with_default(values, "split", "by", "blocks")
-
 
 class SpaceNet6Data(DataSection):
     """SpaceNet 6 (Rotterdam) in its published layout."""
@@ -88,11 +83,6 @@ class ScenesData(DataSection):
     """Share of the training windows that hold a footprint; the others are uniform over the ground."""
     split: Annotated[SceneBlocks | ScenePlaces | Polygons | SplitFile, Field(discriminator="by")] = SceneBlocks()
     """How tiles are shared out to training, validation and test; ground is never in two."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _split_by_blocks(cls, values: Any) -> Any:
-        return with_default(values, "split", "by", "blocks")
 
 
 AnyData = ScenesData | FolderData | SpaceNet6Data | Dfc2023Data | OpenEarthMapSarData | BrightData

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from overcast.raster.units import Standardise
 from overcast.section import Section
@@ -31,3 +31,10 @@ class DataSection(Section):
     them. For studies of few labels."""
     label_seed: int | None = Field(default=None, ge=0, lt=2**31)
     """Seed of that choice; null: that of the training."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_by_default(cls, values: Any) -> Any:
+        """A split that is given without its rule is by the default one."""
+        split = cls.model_fields.get("split")
+        return values if split is None else with_default(values, "split", "by", split.default.by)

@@ -10,36 +10,34 @@ from overcast.config.data_section import AbsolutePath
 from overcast.section import Section
 
 
-class Blocks(Section):
+class _Drawn(Section):
+    """Parts that are drawn by their shares."""
+
+    by: str
+    test_share: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the labelled chips, or tiles of scenes, for test."""
+    validation_share: float = Field(default=0.15, gt=0, lt=1)
+    """Share of the labelled chips, or tiles of scenes, for validation."""
+    buffer_m: float = Field(default=0.0, ge=0, le=1e6)
+    """Smallest distance in metres between the parts, where there is a georeference; what lies in between is dropped."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of the draw."""
+
+
+class Blocks(_Drawn):
     """Square blocks of ground, for any georeferenced chips."""
 
     by: Literal["blocks"] = "blocks"
     """`blocks`: square blocks of ground; `places`: whole places; `folders`: as published; `file`: a list of keys."""
     block_m: float = Field(default=2000.0, gt=0, le=1e7)
     """Side of a block in metres."""
-    test_share: float = Field(default=0.2, gt=0, lt=1)
-    """Share of all chips for test."""
-    validation_share: float = Field(default=0.15, gt=0, lt=1)
-    """Share of all chips for validation."""
-    buffer_m: float = Field(default=0.0, ge=0, le=1e6)
-    """Smallest distance in metres between the parts; chips in between are dropped."""
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    """Seed of the draw."""
 
 
-class Places(Section):
+class Places(_Drawn):
     """Whole places, for chips without georeference."""
 
     by: Literal["places"] = "places"
     """`places`: whole places, see `place_pattern` in dataset.yaml."""
-    test_share: float = Field(default=0.2, gt=0, lt=1)
-    """Share of all chips for test."""
-    validation_share: float = Field(default=0.15, gt=0, lt=1)
-    """Share of all chips for validation."""
-    buffer_m: float = Field(default=0.0, ge=0, le=1e6)
-    """Smallest distance in metres between the parts, where chips have a georeference."""
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    """Seed of the draw."""
 
 
 class Folders(Section):
@@ -62,36 +60,20 @@ class Folders(Section):
     """Seed of the draw."""
 
 
-class SceneBlocks(Section):
+class SceneBlocks(_Drawn):
     """Square blocks of the labelled ground of scenes; all other ground is for training."""
 
     by: Literal["blocks"] = "blocks"
     """`blocks`: square blocks of ground; `places`: whole places; `polygons`: ground given; `file`: a list of keys."""
     block_m: float = Field(default=1000.0, gt=0, le=1e7)
     """Side of a block in metres, several times that of a tile."""
-    test_share: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the labelled tiles for test."""
-    validation_share: float = Field(default=0.15, gt=0, lt=1)
-    """Share of the labelled tiles for validation."""
-    buffer_m: float = Field(default=0.0, ge=0, le=1e6)
-    """Smallest distance in metres between the parts; tiles in between are dropped."""
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    """Seed of the draw."""
 
 
-class ScenePlaces(Section):
+class ScenePlaces(_Drawn):
     """Whole places of scenes; those without labels are for training."""
 
     by: Literal["places"] = "places"
     """`places`: whole places as the description names them."""
-    test_share: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the labelled tiles for test."""
-    validation_share: float = Field(default=0.15, gt=0, lt=1)
-    """Share of the labelled tiles for validation."""
-    buffer_m: float = Field(default=0.0, ge=0, le=1e6)
-    """Smallest distance in metres between the parts."""
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    """Seed of the draw."""
 
 
 class Polygons(Section):
@@ -127,19 +109,13 @@ class Cities(Section):
     """Cities for validation."""
 
 
-class Neighbourhoods(Section):
+class Neighbourhoods(_Drawn):
     """Cells of 1 km, drawn; for names that carry no city, or to see every city in training."""
 
     by: Literal["neighbourhoods"] = "neighbourhoods"
     """`neighbourhoods`: cells of 1 km; chips of neighbouring cells that overlap are dropped."""
-    test_share: float = Field(default=0.2, gt=0, lt=1)
-    """Share of all chips for test."""
     validation_share: float = Field(default=0.12, gt=0, lt=1)
     """Share of all chips for validation."""
-    buffer_m: float = Field(default=0.0, ge=0, le=1e6)
-    """Smallest distance in metres between the parts; chips in between are dropped."""
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    """Seed of the draw."""
 
 
 class Regions(Section):

@@ -197,7 +197,9 @@ def read_chip(
         first = source.read_native(at)
     sar, optical = (first, None) if reference[0] is chip.sar else (None, first)
     if optical is None and Modality.OPTICAL in modalities and radiometry.optical is not None and chip.optical:
-        optical = _read_aligned(chip.optical, radiometry.optical, at, image)
+        with RasterioSource.open(chip.optical, radiometry.optical) as source:
+            _require_aligned(image, (chip.optical[0], source.georeference), "bilinear")
+            optical = source.read_native(at)
     if optical is not None and chip.optical_invalid is not None:
         optical = without_invalid(optical, chip.optical_invalid, at, image)
     label = _read_label(chip, label_spec, at, image)
@@ -247,14 +249,6 @@ def _reference(
         return chip.optical, radiometry.optical
     wanted = " or ".join(sorted(modalities))
     raise InputError(f"chip {chip.key} has no {wanted} image; leave it out or ask for another sensor.")
-
-
-def _read_aligned(
-    paths: tuple[Path, ...], sensor: SensorRadiometry, window: Window, image: tuple[Path, Georeference]
-) -> NativePixels:
-    with RasterioSource.open(paths, sensor) as source:
-        _require_aligned(image, (paths[0], source.georeference), "bilinear")
-        return source.read_native(window)
 
 
 def without_invalid(

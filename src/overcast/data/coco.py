@@ -201,14 +201,14 @@ def _load(path: Path) -> dict[str, Any]:
     content = read_json(path, InputError, limit=LARGEST_DATA_BYTES)
     lists = content if isinstance(content, dict) else {}
     if not (isinstance(lists.get("images"), list) and isinstance(lists.get("annotations"), list)):
-        raise InputError(f"{path} is no COCO file: it lacks the lists images and annotations; use another file.")
+        raise InputError(f"{path} is not a COCO file: it lacks the lists images and annotations; use another file.")
     return lists
 
 
 def _require_category(path: Path, content: Mapping[str, Any], category: str) -> None:
     entries = content.get("categories") or []
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise InputError(f"{path} is no COCO file: categories is no list of objects; use another file.")
+        raise InputError(f"{path} is not a COCO file: categories is not a list of objects; use another file.")
     others = [name for entry in entries if (name := str(entry.get("name"))).lower().removesuffix("s") != category]
     if others:
         expected = f"{category} is expected; use the other file"
@@ -248,7 +248,7 @@ def _runs(code: Mapping[str, Any], size: tuple[int, int]) -> Runs:
 def _whole(value: Any, largest: int) -> int:
     """A whole number from 0 to `largest`, also where it is written as 100.0. Raises ValueError for anything else."""
     if not _is_number(value) or not 0 <= value <= largest or value != int(value):
-        raise ValueError(f"{quoted(value)} is no whole number from 0 to {largest}")
+        raise ValueError(f"{quoted(value)} is not a whole number from 0 to {largest}")
     return int(value)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,10 @@ from overcast.data.chips import Chip, ChipArrays, read_chip
 from overcast.errors import InputError, RadiometryError
 from overcast.raster.checked import doubt_of_sample
 from overcast.raster.files import is_photograph, open_raster
-from overcast.raster.plausible import DATASET, fill_reason
+from overcast.raster.plausible import DATASET, fill_reason, unit_doubt
 from overcast.raster.radiometry import SensorRadiometry
+from overcast.raster.sources import RasterioSource
+from overcast.raster.units import Unit
 
 SAMPLE_CHIPS = 64
 """Chips that are looked at where not all are asked for."""
@@ -78,10 +81,12 @@ class _Seen:
         self._modalities = {Modality.SAR} | ({Modality.OPTICAL} if catalog.radiometry.optical else set())
         self._faults: list[str] = []
         self._pixels: list[NDArray[np.float32]] = []
+        self._scaling: tuple[tuple[float, float], ...] = ()
+        self._other_units: list[str] = []
         self._coloured = False
         self._empty: list[str] = []
         self._unlabelled: list[str] = []
-        self._labelled = self._with_class = 0
+        self._labelled = self._with_class = self._full = 0
 
     def add(self, chip: Chip) -> None:
         """Look at a chip."""
@@ -93,10 +98,11 @@ class _Seen:
         self._add_radar(chip, arrays)
         sensor = self._catalog.radiometry.optical
         if arrays.optical is not None and sensor is not None and chip.optical:
-            self._add_fills(str(chip.optical[0]), arrays.optical.values, sensor)
+            self._add_fills(chip, chip.optical, arrays.optical.values, sensor)
         if arrays.label is not None:
             self._labelled += 1
             self._with_class += bool((arrays.label == 1).any())
+            self._full += bool((arrays.label == 1).all())
             if (arrays.label == IGNORE_LABEL).all() and arrays.sar is not None and arrays.sar.valid.any():
                 self._unlabelled.append(chip.key)
 
@@ -107,18 +113,32 @@ class _Seen:
         if not valid.any():
             self._empty.append(chip.key)
             return
-        self._add_fills(str(chip.sar[0]), values, self._catalog.radiometry.sar)
+        self._add_fills(chip, chip.sar, values, self._catalog.radiometry.sar)
         kept = values[:, valid]
+        self._add_unit(chip, kept)
+        self._scaling = self._scaling or _scaling(chip, chip.sar, self._catalog.radiometry.sar)
         self._pixels.append(kept[:, :: -(-kept.shape[1] // KEPT_PIXELS)].astype(np.float32))
         for path in () if self._coloured else chip.sar:
             with open_raster(path) as dataset:
                 self._coloured |= is_photograph(dataset)
 
-    def _add_fills(self, name: str, values: NDArray[np.generic], sensor: SensorRadiometry) -> None:
-        for band, found in zip(sensor.bands, values, strict=True):
-            reason = None if sensor.accept_values else fill_reason(found, sensor.unit, DATASET)
+    def _add_unit(self, chip: Chip, values: NDArray[np.generic]) -> None:
+        """A chip in another unit than the others: all together would hide it."""
+        sensor = self._catalog.radiometry.sar
+        numbers = sensor.accept_values or sensor.unit is Unit.DIGITAL_NUMBER
+        for band, found in zip(sensor.bands, () if numbers else values, strict=not numbers):
+            reason = unit_doubt(found, sensor.unit, DATASET)
             if reason is not None:
-                self._faults.append(f"{name}: {band}: {reason}")
+                self._other_units.append(f"{chip.sar[0]}: {band}: {reason}")
+                return
+
+    def _add_fills(
+        self, chip: Chip, paths: tuple[Path, ...], values: NDArray[np.generic], sensor: SensorRadiometry
+    ) -> None:
+        for index, (band, found) in enumerate(zip(sensor.bands, values, strict=True)):
+            if not sensor.accept_values and fill_reason(found, sensor.unit, DATASET) is not None:
+                advice = replace(DATASET, scaling=_scaling(chip, paths, sensor)).of_band(index)
+                self._faults.append(f"{paths[0]}: {band}: {fill_reason(found, sensor.unit, advice)}")
 
     def problems(self) -> list[str]:
         """Problems of single files, then of all together."""
@@ -126,8 +146,8 @@ class _Seen:
         if sensor.accept_values or not self._pixels or self._faults:
             return self._faults  # what is missing or filled would be judged again
         pixels = np.concatenate(self._pixels, axis=1)
-        reason = doubt_of_sample(pixels, sensor, DATASET, coloured=self._coloured)
-        return [] if reason is None else [f"the SAR images of {self._catalog.name}: {reason}"]
+        reason = doubt_of_sample(pixels, sensor, replace(DATASET, scaling=self._scaling), coloured=self._coloured)
+        return self._other_units if reason is None else [f"the SAR images of {self._catalog.name}: {reason}"]
 
     def notes(self) -> list[str]:
         """What is no fault."""
@@ -138,9 +158,19 @@ class _Seen:
             found.append(
                 f"{len(self._unlabelled)} chips have no pixel with a label that counts ({some(self._unlabelled)})"
             )
+        if self._labelled and self._full == self._labelled:
+            found.append(f"every pixel of {self._labelled} labelled chips is {self._catalog.class_name}")
         if self._labelled and not self._with_class:
             found.append(f"no pixel of {self._labelled} labelled chips is {self._catalog.class_name}")
         return found + _other_systems(self._catalog)
+
+
+def _scaling(chip: Chip, paths: tuple[Path, ...], sensor: SensorRadiometry) -> tuple[tuple[float, float], ...]:
+    """What the files of an image declare for its bands; nothing of a part of a scene."""
+    if chip.scene is not None:
+        return ()
+    with RasterioSource.open(paths, sensor) as source:
+        return source.scaling
 
 
 def _other_systems(catalog: Catalog) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,9 +27,6 @@ from overcast.errors import ConfigError
 from overcast.raster.grid import Window
 from overcast.raster.radiometry import BandStatistics, Radiometry, Statistics
 from overcast.raster.sources import NativePixels
-
-Progress = Callable[[int, int], None]
-"""Called with the number of chips done and their total."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +72,7 @@ class SampleOptions:
 class ChipDataset(Dataset[Sample]):
     """Samples of chips. What a draw returns depends on the seed, the chip's index and the stream, on nothing else.
 
-    Decoded chips are kept in memory, in the data type of their files, until `cache_bytes` are used. With worker
-    processes call `preload` first: forked workers then share the parent's copy.
+    Decoded chips are kept in memory, in the data type of their files, until `cache_bytes` are used.
     """
 
     def __init__(
@@ -128,14 +124,6 @@ class ChipDataset(Dataset[Sample]):
             arrays = warp.apply(arrays, arrays.shape if crop is None else (crop, crop))
         symmetry = augment.draw_symmetry(rng) if augment else Symmetry()
         return self._sample(self.chips[draw.index], arrays, symmetry, rng)
-
-    def preload(self, progress: Progress | None = None) -> None:
-        """Decode chips until the cache is full."""
-        for index in range(len(self.chips)):
-            if not self._load(index):
-                return
-            if progress:
-                progress(index + 1, len(self.chips))
 
     def _load(self, index: int) -> bool:
         """Bring a chip into the cache; False where it does not fit, after which nothing more is added."""

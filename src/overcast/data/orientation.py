@@ -95,6 +95,6 @@ def _read(path: Path) -> dict[str, RadarSide]:
             raise InputError(f"{path} names {shortened(name, 60)} twice, again in line {row.line}; keep one row.")
         if look not in set(RadarSide):
             known = ", ".join(RadarSide)
-            raise InputError(f"{path} line {row.line}: {quoted(look)} is no radar side; choose from {known}.")
+            raise InputError(f"{path} line {row.line}: {quoted(look)} is not a radar side; choose from {known}.")
         looks[name] = RadarSide(look)
     return looks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +120,10 @@ def _images(chip: Chip, radiometry: Radiometry) -> tuple[NativePixels | None, Na
 def _read(paths: tuple[Path, ...], sensor: SensorRadiometry, invalid: InvalidMask | None = None) -> NativePixels:
     with RasterioSource.open(paths, sensor) as source:
         grid = source.georeference
-        native = source.read_native(grid.whole)
+        native, advice = source.read_native(grid.whole), replace(DATASET, scaling=source.scaling)
     if invalid is not None:
         native = without_invalid(native, invalid, grid.whole, (paths[0], grid))
-    require_no_fill(native.values, sensor, str(paths[0]), DATASET)
+    require_no_fill(native.values, sensor, str(paths[0]), advice)
     return native
 
 

@@ -20,7 +20,7 @@ from overcast.metrics.counts import Count
 from overcast.metrics.instances import SPACENET6_MIN_AREA_M2, InstanceCounts
 from overcast.metrics.pixel import PixelCounts, ThresholdCounts, bootstrap_iou
 from overcast.metrics.polis import PolisSum
-from overcast.reading import parse_record, read_record
+from overcast.reading import read_record
 from overcast.reading.files import LARGEST_DATA_BYTES
 from overcast.section import Section
 
@@ -176,13 +176,8 @@ class Evaluation(Section):
         return figures | {"places": len(self.places), "chips": len(self.chips)}
 
     def to_json(self) -> str:
-        """JSON text; `from_json` gives an equal evaluation back."""
+        """JSON text."""
         return self.model_dump_json()
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """The evaluation of `to_json`. Raises InputError where the text is not one."""
-        return parse_record(cls, text, "the text of an evaluation", InputError, "run the evaluation again")
 
     def write(self, path: Path) -> None:
         """Write `to_json` to a file, complete or not at all."""

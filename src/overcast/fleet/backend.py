@@ -38,6 +38,7 @@ def compute_on(backend: Backend) -> Compute:
     """Computes the blocks of a scene on a backend and writes what comes back."""
 
     def compute(plan: PredictionPlan, tile_rows: Sequence[int], on_tiles: Callable[[int], None]) -> None:
+        """Keep every worker busy until all tile rows are stored."""
         threads = plan.job.options.scene.threads or torch.get_num_threads()
         across = len(plan.cut.cols.starts)
         todo = list(reversed(tile_rows))

@@ -94,7 +94,7 @@ def _pass_on(done: Future[Outcome], answer: Future[Outcome], task: BlockTask) ->
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
     failure = ClusterError(
         f"block {task.tile_row} of {task.title} could not be computed by any worker ({type(error).__name__}: "
-        f"{reason.rstrip('.')}); look at the workers' memory and logs, and run the same command again to go on."
+        f"{reason.rstrip('.')}); look at the workers' memory and logs, and run the same command again to resume."
     )
     failure.__cause__ = error
     answer.set_exception(failure)

@@ -235,6 +235,7 @@ class _Tally:
         """What a scene reports to."""
 
         def report(state: Progress) -> None:
+            """Add a state of the scene to that of all."""
             if self._stopped:
                 raise KeyboardInterrupt
             if state.stage is ProgressStage.PREDICT:

@@ -151,7 +151,7 @@ def _scenes(path: Path, choice: _Choice, seen: set[str]) -> Iterator[StacScene]:
                     yield from _scenes(there, choice, seen)
         case other:
             kind = f"its type is {quoted(other)}"
-            raise InputError(f"{address(path)} is no STAC item, item collection or collection ({kind}); name one.")
+            raise InputError(f"{address(path)} is not a STAC item, item collection or collection ({kind}); name one.")
 
 
 def _some(items: list[Any], path: Path) -> list[Any]:
@@ -170,13 +170,13 @@ def _read(path: Path, place: str) -> dict[str, Any]:
     else:
         value = read_json(path, InputError, _REMEDY)
     if not isinstance(value, dict):
-        raise InputError(f"{place} is no JSON object; name a STAC item, item collection or collection.")
+        raise InputError(f"{place} is not a JSON object; name a STAC item, item collection or collection.")
     return value
 
 
 def _scene(record: Any, place: str, choice: _Choice) -> StacScene:
     if not isinstance(record, dict) or not isinstance(record.get("assets"), dict):
-        raise InputError(f"{place} holds something that is no STAC item: it has no assets; name an item.")
+        raise InputError(f"{place} holds something that is not a STAC item: it has no assets; name an item.")
     item = validated(_Item, record, place, InputError, "correct the item")
     base = next((link.href for link in item.links or () if link.rel == "self"), "")
     here = base if "://" in base else place

@@ -116,7 +116,7 @@ def _require_free(name: str, *, replace: bool) -> None:
             raise ConfigError(f"a model is called {model.name} already; choose another --name, or --replace it.")
         return
     if (user_folder() / name).exists():
-        raise ConfigError(f"{user_folder() / name} exists and is no model; choose another --name.")
+        raise ConfigError(f"{user_folder() / name} exists and is not a model; choose another --name.")
 
 
 @contextmanager

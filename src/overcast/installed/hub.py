@@ -48,7 +48,9 @@ def hub_address(text: str) -> HubAddress:
     """
     found = _ADDRESS.fullmatch(text)
     if found is None or ".." in text:
-        raise ConfigError(f"{quoted(text)} is no repository of a hub; write hf:OWNER/NAME or hf:OWNER/NAME@REVISION.")
+        raise ConfigError(
+            f"{quoted(text)} is not a repository of a hub; write hf:OWNER/NAME or hf:OWNER/NAME@REVISION."
+        )
     return HubAddress(found["repo"], found["name"], found["revision"])
 
 
@@ -67,7 +69,7 @@ def pull(address: HubAddress, target: Path, progress: Progress | None = None) ->
     missing = [name for name in NEEDED if name not in sizes]
     if missing:
         raise BundleError(
-            f"{address} is no bundle of Overcast, {' and '.join(missing)} missing; name another repository."
+            f"{address} is not a bundle of Overcast, {' and '.join(missing)} missing; name another repository."
         )
     commit = str(info.sha)
     for name in (name for name in LARGEST if name in sizes):

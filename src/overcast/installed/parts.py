@@ -36,9 +36,9 @@ def copy_folder(source: Path, target: Path) -> None:
         try:
             status = path.lstat()
         except FileNotFoundError:
-            raise BundleError(f"{source} is no model bundle, {name} is missing; {_PICKLED}.") from None
+            raise BundleError(f"{source} is not a model bundle, {name} is missing; {_PICKLED}.") from None
         if not stat.S_ISREG(status.st_mode):
-            raise BundleError(f"{path} is no regular file; copy the file itself.")
+            raise BundleError(f"{path} is not a regular file; copy the file itself.")
         with path.open("rb") as file:
             _write(file, target / name, str(path))
 
@@ -102,7 +102,7 @@ def _entries(archive: Path, file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
         folders.add(path.parent)
     missing = [name for name in NEEDED if name not in found]
     if missing:
-        raise BundleError(f"{archive.name} is no model bundle, {' and '.join(missing)} missing; {_PICKLED}.")
+        raise BundleError(f"{archive.name} is not a model bundle, {' and '.join(missing)} missing; {_PICKLED}.")
     if len(folders) > 1:
         raise BundleError(f"{archive.name} holds the files of a bundle in several folders; pack one bundle alone.")
     return found

@@ -55,6 +55,7 @@ def model_for_array(shape: Sequence[int], declared: Mapping[str, object] | None)
     """
 
     def as_declared(contract: ModelContract) -> Declaration:
+        """The array as a scene of a model's own pixels."""
         sensor = SensorRadiometry.model_validate(contract.sensor.model_dump() | dict(declared or {}))
         if len(shape) != 3 or len(sensor.bands) != shape[0]:
             raise InputError(

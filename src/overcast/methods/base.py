@@ -37,9 +37,9 @@ class Method(nn.Module, ABC):
         self._begun: TrainingStage | None = None
 
     @property
-    @abstractmethod
     def needs(self) -> frozenset[Modality]:
-        """Modalities that a training batch must carry."""
+        """Modalities that a training batch must carry; both, unless a method says less."""
+        return frozenset(Modality)
 
     def uses(self, holds: Holds, stage: TrainingStage) -> bool:  # noqa: ARG002  # most methods treat every stage alike
         """True where a stage learns from places of this kind; by default from labelled ones with all that it needs."""
@@ -54,16 +54,6 @@ class Method(nn.Module, ABC):
     def deployed_inputs(self) -> tuple[Modality, ...]:
         """The sensors that `deployable` takes, in the order of its arguments."""
         return (Modality.SAR,)
-
-    @property
-    def deployed_input(self) -> Modality:
-        """The one sensor that `deployable` takes; raises ConfigError where it takes several."""
-        if len(self.deployed_inputs) != 1:
-            raise ConfigError(
-                f"method {self.name!r} needs {' and '.join(self.deployed_inputs)} images at inference and cannot map a "
-                "scene of one sensor; use one that works from SAR alone, such as 'cmhcl' or 'sar'."
-            )
-        return self.deployed_inputs[0]
 
     @property
     def uses_all_parameters(self) -> bool:
@@ -227,6 +217,23 @@ def mean_over_samples(parts: Sequence[tuple[int, dict[str, Tensor]]]) -> dict[st
         for name, loss in losses.items():
             terms.setdefault(name, []).append((count, loss))
     return {name: _mean(found) for name, found in terms.items()}
+
+
+class OptionalOptical(Method):
+    """A method that learns to do without the optical image."""
+
+    learn_gaps: bool
+    """Whether the options ask for labels in the gaps of the optical image too."""
+
+    @property
+    def available(self) -> frozenset[InputModalities]:
+        """SAR, and both."""
+        return frozenset({InputModalities.SAR, InputModalities.BOTH})
+
+    @property
+    def learnt_gaps(self) -> bool:
+        """That of the options."""
+        return self.learn_gaps
 
 
 class SarMethod(Method):

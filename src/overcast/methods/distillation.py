@@ -163,37 +163,22 @@ class Distillation(TaughtMethod):
         return {f"teacher_{name}": loss for name, loss in losses.items()}
 
 
-class KnowledgeDistillation(Distillation):
-    """`kd`."""
+class LogitDistillation(Distillation):
+    """`kd` and `cwd`: the student learns from the teacher's logits."""
 
-    def __init__(self, options: KdOptions, spec: NetworkSpec, statistics: Statistics | None = None) -> None:
+    def __init__(
+        self, options: KdOptions | CwdOptions, spec: NetworkSpec, statistics: Statistics | None = None
+    ) -> None:
         super().__init__(options, spec, options.network(spec), statistics)
         self.options = options
 
     def _distil(self, taught: TwinOutput | Tensor, learned: TwinOutput | Tensor, batch: Batch) -> dict[str, Tensor]:
-        divergence = alignment(
+        by_pixel = isinstance(self.options, KdOptions)
+        divergence = (alignment if by_pixel else channel_alignment)(
             logits_of(taught),
             logits_of(learned),
             temperature=self.options.temperature,
             valid=both_valid(batch),
             weights=self.target_weights,
         )
-        return {"soft": self.options.weight * divergence}
-
-
-class ChannelWiseDistillation(Distillation):
-    """`cwd`."""
-
-    def __init__(self, options: CwdOptions, spec: NetworkSpec, statistics: Statistics | None = None) -> None:
-        super().__init__(options, spec, options.network(spec), statistics)
-        self.options = options
-
-    def _distil(self, taught: TwinOutput | Tensor, learned: TwinOutput | Tensor, batch: Batch) -> dict[str, Tensor]:
-        divergence = channel_alignment(
-            logits_of(taught),
-            logits_of(learned),
-            temperature=self.options.temperature,
-            valid=both_valid(batch),
-            weights=self.target_weights,
-        )
-        return {"channels": self.options.weight * divergence}
+        return {"soft" if by_pixel else "channels": self.options.weight * divergence}

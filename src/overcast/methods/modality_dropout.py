@@ -20,8 +20,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Batch, InputModalities, Modality
-from overcast.methods.base import Method, both_valid
+from overcast.batch import Batch, InputModalities
+from overcast.methods.base import OptionalOptical, both_valid
 from overcast.methods.supervised import TwinOptions, twin_losses
 from overcast.models.optional import OptionalOpticalNetwork
 from overcast.models.spec import NetworkSpec
@@ -38,7 +38,7 @@ class ModalityDropoutOptions(TwinOptions):
     """Supervise the fused logits also where a kept optical image has a gap; see `augmentation.cloud_share`."""
 
 
-class ModalityDropout(Method):
+class ModalityDropout(OptionalOptical):
     """A fusion network that has learned to do without the optical image."""
 
     network: OptionalOpticalNetwork
@@ -47,22 +47,7 @@ class ModalityDropout(Method):
         self, options: ModalityDropoutOptions, spec: NetworkSpec, statistics: Statistics | None = None
     ) -> None:
         super().__init__(options.name, spec, OptionalOpticalNetwork(spec), statistics)
-        self.options = options
-
-    @property
-    def needs(self) -> frozenset[Modality]:
-        """Both."""
-        return frozenset({Modality.SAR, Modality.OPTICAL})
-
-    @property
-    def available(self) -> frozenset[InputModalities]:
-        """SAR, and both."""
-        return frozenset({InputModalities.SAR, InputModalities.BOTH})
-
-    @property
-    def learnt_gaps(self) -> bool:
-        """Whether gaps are learnt, as the options say."""
-        return self.options.learn_gaps
+        self.options, self.learn_gaps = options, options.learn_gaps
 
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule
         """L_seg of the fused logits where the kept sensors have data, and of the optical stream's heads."""

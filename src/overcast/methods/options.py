@@ -11,10 +11,9 @@ from overcast.methods.base import Method
 from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions
 from overcast.methods.disoptnet import Disoptnet, DisoptnetOptions
 from overcast.methods.distillation import (
-    ChannelWiseDistillation,
     CwdOptions,
     KdOptions,
-    KnowledgeDistillation,
+    LogitDistillation,
     StudentKind,
 )
 from overcast.methods.garcia import Garcia, GarciaOptions
@@ -92,10 +91,8 @@ def build_method(  # noqa: PLR0911, PLR0912  # one line per method
             return Fusion(options, spec, statistics)
         case ModalityDropoutOptions():
             return ModalityDropout(options, spec, statistics)
-        case KdOptions():
-            return KnowledgeDistillation(options, spec, statistics)
-        case CwdOptions():
-            return ChannelWiseDistillation(options, spec, statistics)
+        case KdOptions() | CwdOptions():
+            return LogitDistillation(options, spec, statistics)
         case HallucinationOptions():
             return Hallucination(options, spec, statistics)
         case GarciaOptions():

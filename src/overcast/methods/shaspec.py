@@ -23,8 +23,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Batch, InputModalities, Modality
-from overcast.methods.base import Method, both_valid
+from overcast.batch import Batch, InputModalities
+from overcast.methods.base import OptionalOptical, both_valid
 from overcast.methods.distances import mean_of, places_of
 from overcast.methods.losses import weighted_mean
 from overcast.methods.modality_dropout import kept_samples, valid_of_kept
@@ -49,29 +49,14 @@ class ShaspecOptions(Section):
     """Supervise the logits also where a kept optical image has a gap; see `augmentation.cloud_share`."""
 
 
-class Shaspec(Method):
+class Shaspec(OptionalOptical):
     """Shared and specific encoders, from SAR or from both."""
 
     network: ShaSpecNetwork
 
     def __init__(self, options: ShaspecOptions, spec: NetworkSpec, statistics: Statistics | None = None) -> None:
         super().__init__(options.name, spec, ShaSpecNetwork(spec), statistics)
-        self.options = options
-
-    @property
-    def needs(self) -> frozenset[Modality]:
-        """Both."""
-        return frozenset({Modality.SAR, Modality.OPTICAL})
-
-    @property
-    def available(self) -> frozenset[InputModalities]:
-        """SAR, and both."""
-        return frozenset({InputModalities.SAR, InputModalities.BOTH})
-
-    @property
-    def learnt_gaps(self) -> bool:
-        """Whether gaps are learnt, as the options say."""
-        return self.options.learn_gaps
+        self.options, self.learn_gaps = options, options.learn_gaps
 
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule
         """L_seg where the kept sensors have data, and both terms on the features of all samples."""

@@ -147,11 +147,6 @@ class Fusion(Method):
         self.options = options
 
     @property
-    def needs(self) -> frozenset[Modality]:
-        """Both."""
-        return frozenset({Modality.SAR, Modality.OPTICAL})
-
-    @property
     def available(self) -> frozenset[InputModalities]:
         """Both sensors, and both with the optical image replaced."""
         return frozenset({InputModalities.BOTH, InputModalities.BOTH_OPTICAL_ZERO, InputModalities.BOTH_OPTICAL_MEAN})

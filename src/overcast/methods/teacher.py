@@ -82,11 +82,6 @@ class TaughtMethod(Method):
         self._said: list[Any] = []
 
     @property
-    def needs(self) -> frozenset[Modality]:
-        """Both, the teacher's and the student's."""
-        return frozenset({Modality.SAR, Modality.OPTICAL})
-
-    @property
     def available(self) -> frozenset[InputModalities]:
         """SAR alone, unless a method says more."""
         return frozenset({InputModalities.SAR})

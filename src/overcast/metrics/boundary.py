@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overcast.batch import IGNORE_LABEL
-from overcast.metrics.counts import Count
-from overcast.metrics.pixel import ratio
+from overcast.metrics.counts import Count, ratio
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from overcast.metrics.instances import (
     match_instances,
 )
 from overcast.metrics.polis import PolisSum, polis
+from overcast.raster.degrees import turn_of
 from overcast.raster.vectors import in_metres, joined, read_shapes, single_polygons
 from overcast.reading import first_line
 
@@ -147,7 +148,7 @@ def match_files(predicted: Path, reference: Path, options: FootprintOptions) -> 
     claims = _polygons(predicted, like=truth)
     if options.area is not None:
         truth, claims = (_inside(table, options.area) for table in (truth, claims))
-    confidence = _confidence(claims, options.confidence)
+    confidence = _confidence(claims, options.confidence, predicted)
     outlines, targets = claims.geometry.to_numpy(), truth.geometry.to_numpy()
     instances = [Instance(outline, sure) for outline, sure in zip(outlines, confidence.tolist(), strict=True)]
     return MatchedFiles(claims, truth, confidence, match_instances(instances, list(targets), options.min_area_m2))
@@ -162,13 +163,20 @@ def _beyond(claims: geopandas.GeoDataFrame, truth: geopandas.GeoDataFrame) -> in
 
 
 def _polygons(path: Path, like: geopandas.GeoDataFrame | None = None) -> geopandas.GeoDataFrame:
+    table = _placed(path)
+    if table.empty:
+        return table if like is None else table.to_crs(like.crs)
+    found = single_polygons(_moved(joined(table), like, path) if like is not None else in_metres(table))
+    if found.empty:
+        raise InputError(f"{path} holds {', '.join(sorted(set(table.geom_type)))}, but no polygon: give footprints.")
+    return found
+
+
+def _placed(path: Path) -> geopandas.GeoDataFrame:
     table = read_shapes(path)
     if table.crs is None:
         raise InputError(f"{path} names no coordinate system: save it with one.")
-    table = table[~(table.geometry.isna() | table.geometry.is_empty)]
-    if like is not None:
-        return single_polygons(_moved(joined(table), like, path))
-    return single_polygons(in_metres(table)) if len(table) else table
+    return table[~(table.geometry.isna() | table.geometry.is_empty)]
 
 
 def _moved(table: geopandas.GeoDataFrame, like: geopandas.GeoDataFrame, path: Path) -> geopandas.GeoDataFrame:
@@ -183,13 +191,21 @@ def _moved(table: geopandas.GeoDataFrame, like: geopandas.GeoDataFrame, path: Pa
 
 
 def _inside(table: geopandas.GeoDataFrame, area: Path) -> geopandas.GeoDataFrame:
-    ground = shapely.union_all(_polygons(area, like=table).geometry.to_numpy())
+    """The rows with a point in an area, compared in its system: it may reach beyond what the table's can hold."""
+    shapes = _placed(area)
+    ground = shapely.union_all(single_polygons(shapes).geometry.to_numpy())
     shapely.prepare(ground)
-    return table[shapely.contains(ground, shapely.point_on_surface(table.geometry.to_numpy()))]
+    points = geopandas.GeoSeries(shapely.point_on_surface(table.geometry.to_numpy()), crs=table.crs).to_crs(shapes.crs)
+    turn = turn_of(shapes.crs.to_wkt()) or 0.0
+    x, y = points.x.to_numpy(), points.y.to_numpy()
+    return table[np.logical_or.reduce([shapely.contains_xy(ground, x + times * turn, y) for times in (-1, 0, 1)])]
 
 
-def _confidence(claims: geopandas.GeoDataFrame, column: str) -> NDArray[np.float64]:
+def _confidence(claims: geopandas.GeoDataFrame, column: str, path: Path) -> NDArray[np.float64]:
     if column not in claims.columns:
+        if column != FootprintOptions.confidence and len(claims):
+            named = ", ".join(claims.columns.drop(claims.geometry.name))
+            raise InputError(f"{path} has no column {column}; name one of {named}.")
         return np.ones(len(claims))
     values = pd.to_numeric(claims[column], errors="coerce")
     return np.asarray(values.fillna(0.0), float)

@@ -15,8 +15,7 @@ from scipy import ndimage
 from shapely import MultiPolygon, Polygon
 
 from overcast.batch import IGNORE_LABEL
-from overcast.metrics.counts import Count
-from overcast.metrics.pixel import ratio
+from overcast.metrics.counts import Matches
 from overcast.polygons.watershed import separate_by_boundaries
 
 Outline = Polygon | MultiPolygon
@@ -38,30 +37,11 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
-class InstanceCounts:
+class InstanceCounts(Matches):
     """Footprints by match. Counts add; ratios follow the convention of `overcast.metrics.pixel`."""
-
-    tp: Count = 0
-    fp: Count = 0
-    fn: Count = 0
 
     def __add__(self, other: InstanceCounts) -> InstanceCounts:
         return InstanceCounts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
-
-    @property
-    def precision(self) -> float:
-        """Share of the predicted footprints that match one."""
-        return ratio(self.tp, self.tp + self.fp)
-
-    @property
-    def recall(self) -> float:
-        """Share of the true footprints that were matched: the match rate."""
-        return ratio(self.tp, self.tp + self.fn)
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of the two."""
-        return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,22 +19,13 @@ from torch import Tensor
 
 from overcast.batch import IGNORE_LABEL
 from overcast.metrics.bootstrap import MIN_PLACES, Interval, percentile_interval, resample_places
-from overcast.metrics.counts import Count
+from overcast.metrics.counts import Count, Matches, ratio
 
 Pixels = Tensor | NDArray[np.generic]
 
 
-def ratio(part: int, whole: int) -> float:
-    """`part` / `whole`; 1 for a share of nothing.
-
-    >>> ratio(1, 4), ratio(0, 0)
-    (0.25, 1.0)
-    """
-    return part / whole if whole else 1.0
-
-
 @dataclass(frozen=True, slots=True)
-class PixelCounts:
+class PixelCounts(Matches):
     """Pixels by prediction and truth. Counts add: `sum(parts, PixelCounts())`.
 
     >>> PixelCounts(tp=2, fp=1, fn=1, tn=6) + PixelCounts(tp=1)
@@ -43,9 +34,6 @@ class PixelCounts:
     0.5
     """
 
-    tp: Count = 0
-    fp: Count = 0
-    fn: Count = 0
     tn: Count = 0
 
     def __add__(self, other: PixelCounts) -> PixelCounts:
@@ -65,21 +53,6 @@ class PixelCounts:
     def iou(self) -> float:
         """Intersection over union (Jaccard index), 0 .. 1."""
         return ratio(self.tp, self.tp + self.fp + self.fn)
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall (Dice coefficient), 0 .. 1."""
-        return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
-
-    @property
-    def precision(self) -> float:
-        """Share of the predicted pixels that are right."""
-        return ratio(self.tp, self.tp + self.fp)
-
-    @property
-    def recall(self) -> float:
-        """Share of the true pixels that were found."""
-        return ratio(self.tp, self.tp + self.fn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +110,6 @@ def count_pixels(probability: Pixels, label: Pixels, threshold: float = 0.5) -> 
     tp = int((predicted & positive).sum())
     claimed, there, pixels = int((predicted & valid).sum()), int(positive.sum()), int(valid.sum())
     return PixelCounts(tp=tp, fp=claimed - tp, fn=there - tp, tn=pixels - claimed - there + tp)
-
-
-def count_by_place(
-    probability: Pixels, label: Pixels, places: Sequence[str], threshold: float = 0.5
-) -> dict[str, PixelCounts]:
-    """Counts of a batch by the place of each sample (`places`, one per sample); shapes as in `count_pixels`."""
-    counts: dict[str, PixelCounts] = {}
-    for index, place in enumerate(places):
-        counts[place] = counts.get(place, PixelCounts()) + count_pixels(probability[index], label[index], threshold)
-    return counts
 
 
 def count_thresholds(

@@ -29,6 +29,7 @@ class _SmallDepthwise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        """Gradients of image and weights."""
         x, weight = ctx.saved_tensors
         (gradient,) = gradients
         of_x = of_weight = None

@@ -42,7 +42,7 @@ def check_encoder_name(name: str) -> str:
     """
     if not _PLAIN.fullmatch(name):
         raise ConfigError(
-            f"encoder {quoted(name, 40)} is no plain name of letters, digits, dots, dashes and underscores; "
+            f"encoder {quoted(name, 40)} is not a plain name of letters, digits, dots, dashes and underscores; "
             f"choose an encoder such as {LITE0!r}."
         )
     if name.startswith("mit_b"):

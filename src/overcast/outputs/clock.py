@@ -14,14 +14,14 @@ _DIGITS = len(str(_LATEST))
 def fixed_now() -> datetime | None:
     """The time of SOURCE_DATE_EPOCH; None where it is not set or empty.
 
-    Raises ConfigError where it is no whole number of seconds since 1970, of a year up to 9999.
+    Raises ConfigError where it is not a whole number of seconds since 1970, of a year up to 9999.
     """
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     if not epoch:
         return None
     if not (epoch.isascii() and epoch.isdigit() and len(epoch) <= _DIGITS and int(epoch) <= _LATEST):
         raise ConfigError(
-            f"SOURCE_DATE_EPOCH is {epoch[:40]!r}, which is no number of seconds since 1970; correct it, or unset it."
+            f"SOURCE_DATE_EPOCH is {epoch[:40]!r}, not a number of seconds since 1970; correct it, or unset it."
         )
     return datetime.fromtimestamp(int(epoch), UTC)
 

@@ -91,6 +91,7 @@ def write_footprints(
     count = 0
 
     def counted() -> Iterator[Footprints]:
+        """Portions that hold any, counted."""
         nonlocal count
         for portion in portions:
             count += len(portion)

@@ -151,9 +151,13 @@ def require_space(target: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(target.parent).free
     if free < needed_bytes:
         raise InputError(
-            f"{target.parent} has {free / 1e9:.2f} GB free, but {target.name} needs about {needed_bytes / 1e9:.2f} GB "
-            "while it is written; free some space, or write elsewhere."
+            f"{target.parent} has {_size(free)} free, but {target.name} needs about {_size(needed_bytes)} while it is "
+            "written; free some space, or write elsewhere."
         )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 @contextmanager
@@ -171,7 +175,7 @@ def writing(path: Path, name: str | None = None) -> Iterator[None]:
         reason = " ".join((os.strerror(number) if number else str(error)).split()).rstrip(".")
         free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.is_dir())).free
         if number in {errno.ENOSPC, errno.EDQUOT} or (number is None and free < NEARLY_FULL_BYTES):
-            reason = f"{reason}; {free / 1e9:.2f} GB are free on its disk"
+            reason = f"{reason}; {_size(free)} are free on its disk"
             advice = "free some space, or write elsewhere"
         else:
             advice = _ADVICE.get(number or 0, "write elsewhere")

@@ -53,8 +53,8 @@ class PolygonOptions:
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
             raise ConfigError(f"threshold must lie in 0 (exclusive) .. 1, got {self.threshold}.")
-        if not (self.min_area_m2 >= 0 and self.strip_pixels >= 1):
-            raise ConfigError("min_area_m2 must be 0 or more, strip_pixels 1 or more.")
+        if not (0 <= self.min_area_m2 < math.inf and self.strip_pixels >= 1):
+            raise ConfigError("min_area_m2 must be a number of 0 or more, strip_pixels 1 or more.")
 
 
 @dataclass(frozen=True)

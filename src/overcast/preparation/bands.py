@@ -19,6 +19,7 @@ from overcast.raster.addresses import address, file_name
 from overcast.raster.composed import open_hdf5, open_mosaic
 from overcast.raster.files import grid_of, opaque_bands, open_raster, reading, require_complete
 from overcast.raster.georeference import Georeference
+from overcast.raster.radiometry import contradicted
 from overcast.raster.tiles import beside_each_other
 from overcast.scenes.declare import declared_in
 
@@ -164,9 +165,10 @@ def _ordered(found: Sequence[Band], needed: tuple[tuple[str, ...], str] | None) 
     for band in found:
         name = upper.get(band.name.upper(), band.name)
         if name in by_name:
+            tiles = ", or bring tiles of one scene to one grid (gdalwarp)" if band.path != by_name[name].path else ""
             raise RadiometryError(
                 f"{by_name[name].label} and {band.label} are both called {name}; give each band its name, "
-                f"for example {name}={address(band.path)}@{band.index}."
+                f"for example {name}={address(band.path)}@{band.index}{tiles}."
             )
         by_name[name] = replace(band, name=name)
     missing = [name for name in wanted if name not in by_name]
@@ -220,6 +222,12 @@ def _plain_names(
             raise RadiometryError(
                 f"--bands {','.join(declared)} names {len(declared)} bands, but the files hold {len(plain)}; "
                 "name every band of every file, in order."
+            )
+        described = [_of(one, datasets).descriptions[index - 1] for one, index in plain]
+        if contradicted(declared, described):
+            raise RadiometryError(
+                f"--bands {','.join(declared)} contradicts the files, which call their bands {', '.join(described)}; "
+                f"leave it out, or name each band by itself, for example {declared[0]}={address(plain[0][0].path)}@1."
             )
         return list(declared)
     return [_name(one, index, _of(one, datasets), wanted) for one, index in plain]

@@ -14,11 +14,8 @@ from overcast.preparation.plan import PreparationPlan
 from overcast.preparation.render import sample_blocks
 from overcast.preparation.source import BandReader
 from overcast.raster.files import is_photograph
-from overcast.raster.plausible import SCENE, doubt, photograph, same_pixels, sample_windows
+from overcast.raster.plausible import SCENE, doubt, level_doubt, photograph, same_pixels, sample_windows
 from overcast.raster.units import Standardise, Unit
-
-LEVEL_DEVIATIONS = 2.0
-"""Distance of a scene's mean from that of the training data, in its deviations, that is refused."""
 
 
 def check_values(plan: PreparationPlan) -> None:
@@ -34,7 +31,8 @@ def check_values(plan: PreparationPlan) -> None:
                 "radar image; give the radar's file, or --accept-values if they are as stated."
             )
         convert = band.conversion.target is not Unit.DIGITAL_NUMBER
-        reason = doubt(values, band.conversion.source, SCENE, convert=convert)
+        advice = replace(SCENE, scaling=(band.reader.scale,))
+        reason = doubt(values, band.conversion.source, advice, convert=convert)
         if reason is not None:
             raise RadiometryError(f"{label}: {reason}.")
     reason = same_pixels([band.name for band in plan.bands], found)
@@ -94,13 +92,10 @@ def at_level(plan: PreparationPlan) -> PreparationPlan:
         shifts = [shift_db(mean, goal, plan.sensor.unit) for mean, goal in zip(found, wanted.mean, strict=True)]
         bands = tuple(band.brighter(shift) for band, shift in zip(plan.bands, shifts, strict=True))
         return replace(plan, bands=bands)
-    off = (found - np.asarray(wanted.mean)) / np.asarray(wanted.std)
-    worst = int(np.argmax(np.abs(off)))
-    if abs(off[worst]) > LEVEL_DEVIATIONS:
-        unit = plan.sensor.unit.value
+    reason = level_doubt(found, plan.model.sensor, wanted, plan.model.name)
+    if reason is not None:
         raise RadiometryError(
-            f"{plan.scene}: {plan.bands[worst].name} has a mean of {found[worst]:.4g} {unit}, but model "
-            f"{plan.model.name} was trained on {wanted.mean[worst]:.4g} ({abs(off[worst]):.1f} deviations away); "
-            "correct --unit or the calibration, shift it with --level match, or go on with --level keep."
+            f"{plan.scene}: {reason}; correct --unit or the calibration, shift it with --level match, or go on with "
+            "--level keep."
         )
     return plan

@@ -123,6 +123,7 @@ def radar_facts(found: Sequence[Document], scene: str) -> RadarFacts:
     """What documents say. Raises RadiometryError where two answers differ."""
 
     def only(kind: str, names: frozenset[str], known: Mapping[str, str]) -> str | None:
+        """The one answer among known words; None without any."""
         said = {known[text.lower()]: one.name for one in found for text in _texts(one, names) if text.lower() in known}
         if len(said) > 1:
             (left, first), (right, second), *_ = said.items()
@@ -133,14 +134,15 @@ def radar_facts(found: Sequence[Document], scene: str) -> RadarFacts:
         return next(iter(said), None)
 
     def number(kind: str, names: frozenset[str]) -> float | None:
+        """The angle on which all agree within 10 degrees; None without any."""
         said = [
             (value, one.name) for one in found for text in _texts(one, names) if (value := _number(text)) is not None
         ]
         if impossible := [(value, name) for value, name in said if not -360 <= value <= 360]:
             value, name = impossible[0]
             raise RadiometryError(
-                f"{scene}: the {kind} is given as {value:g} in {name}, which is no angle between -360 and 360 degrees; "
-                "say where the radar looked with --look-azimuth DEGREES."
+                f"{scene}: the {kind} is given as {value:g} in {name}, which is not an angle between -360 and 360 "
+                "degrees; say where the radar looked with --look-azimuth DEGREES."
             )
         if said and max(abs((value - said[0][0] + 180) % 360 - 180) for value, _ in said) > 10:
             raise RadiometryError(

@@ -65,6 +65,14 @@ class PrepareOptions:
     stac: bool = True
     """Write a STAC item beside the scene."""
 
+    def __post_init__(self) -> None:
+        if self.look_azimuth_deg is not None and not abs(self.look_azimuth_deg) <= 360:
+            raise ConfigError(
+                f"--look-azimuth {self.look_azimuth_deg:g} is not a direction from -360 to 360 degrees."
+            )
+        if self.floor_db is not None and not math.isfinite(self.floor_db):
+            raise ConfigError(f"--floor-db {self.floor_db:g} is not a number of decibels; write -30, for example.")
+
 
 def calibration(factors_db: Sequence[str], lut: Sequence[str]) -> dict[str, float]:
     """Factors F in dB by band name ("" for all bands) from texts such as `71.3` or `HH=71.3`.
@@ -99,5 +107,5 @@ def _number(option: str, text: str, number: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ConfigError(f"{option} {text} is no number; write 71.3 for every band or HH=71.3 for one.")
+        raise ConfigError(f"{option} {text} is not a number; write 71.3 for every band or HH=71.3 for one.")
     return value

@@ -147,6 +147,7 @@ def make_plan(asked: Asked, aim: Aim | ForTraining, options: PrepareOptions, sta
 
     @cache
     def regridding(source: Georeference, placed: Placement | None) -> Regridding | None:
+        """How a file's pixels reach the grid; None where they lie on it."""
         if placed is None and same_grid(source, grid):
             return None
         kind = options.resampling

@@ -20,9 +20,10 @@ from overcast.preparation.metadata import documents
 from overcast.preparation.options import PrepareOptions
 from overcast.products.calibration_table import CalibrationTable, read_table
 from overcast.raster.addresses import address
-from overcast.raster.files import RasterFile, is_masked
+from overcast.raster.files import RasterFile, is_masked, opaque_bands
 from overcast.raster.georeference import Georeference
 from overcast.raster.grid import Window
+from overcast.raster.measurements import require_measurements
 from overcast.raster.radar_geometry import in_radar_geometry, refuse_radar_geometry
 from overcast.raster.units import Unit
 from overcast.scenes.declare import declared_in
@@ -67,7 +68,7 @@ class BandReader:
     @cached_property
     def _file(self) -> RasterFile:
         band = self.band
-        masked = is_masked(band.dataset, alpha_is_data=False)
+        masked = is_masked(band.dataset, alpha_is_data=opaque_bands(band.dataset) == band.dataset.indexes)
         return RasterFile(band.path, band.dataset, (band.index,), masked, self.nodata)
 
     @cached_property
@@ -98,6 +99,7 @@ def open_readers(bands: Sequence[Band], options: PrepareOptions) -> list[BandRea
             found = placements[key] = placements.get(key) or placement(band, options.crs)
         else:
             _require_place(band)
+        require_measurements(band.path, band.dataset)
         if path is not None and not options.calibration_db and options.unit is None:
             tables[path] = tables.get(path) or read_table(path)
         nodata = (*options.nodata, *_declared_nodata(band), *band.stated.nodata)

@@ -38,7 +38,9 @@ def target_crs(grid: Georeference, wanted: str | None, scene: str) -> str:
             asked = "" if "/vsi" in wanted or "://" in wanted else wanted  # nobody is asked for a CRS
             text: str = CRS.from_user_input(asked).to_string()
         except CRSError as error:
-            raise ConfigError(f"--crs {wanted} is no known coordinate reference system; write EPSG:32631.") from error
+            raise ConfigError(
+                f"--crs {wanted} is not a known coordinate reference system; write for example EPSG:32631."
+            ) from error
         if not is_metric(text):
             raise ConfigError(f"--crs {wanted} is not in metres on the ground; take the UTM zone of the scene.")
         return text

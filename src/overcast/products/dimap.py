@@ -30,7 +30,7 @@ def dimap_product(path: Path) -> Product:
     """
     root = parse_xml(read_bytes(path, InputError, "copy it again"), str(path), InputError, "copy it again")
     if root.tag != "Dimap_Document":
-        raise InputError(f"{path} is no product of SNAP: it holds {shortened(root.tag, 40)!r}; name its images.")
+        raise InputError(f"{path} is not a product of SNAP: it holds {shortened(root.tag, 40)!r}; name its images.")
     folder = path.with_suffix(".data")
     images = {image.stem: image for image in sorted(folder.glob("*.img"))} if folder.is_dir() else {}
     if not images:

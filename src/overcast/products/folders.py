@@ -32,7 +32,7 @@ def folder_product(place: Path, files: Sequence[Path]) -> Product:
     """
     rasters = [file for file in files if ending(file) in _RASTERS]
     if not rasters:
-        raise InputError(f"{place} holds no GeoTIFF and is no product that is known; name the files of the scene.")
+        raise InputError(f"{place} holds no GeoTIFF and is not a known product; name the files of the scene.")
     images = [file for file in rasters if not is_ancillary(Path(file_name(file)).stem)] or rasters
     named = [(file, polarisation(Path(file_name(file)).stem)) for file in images]
     chosen = [(file, name) for file, name in named if name is not None] or named

@@ -64,7 +64,7 @@ def located(text: str | Path) -> Path:
         case store if store in _STORES:
             return Path(_STORES[store] + rest)
     raise InputError(
-        f"{text} is no address that is read; give a file, https://, {', '.join(f'{s}://' for s in _STORES)}."
+        f"{text} is not an address that is read; give a file, https://, {', '.join(f'{s}://' for s in _STORES)}."
     )
 
 
@@ -79,7 +79,7 @@ def _of_gdal(text: str) -> Path:
     archived = _ARCHIVED.fullmatch(text)
     if archived is None:
         known = ", ".join(["/vsicurl/https://", "/vsizip/", *dict.fromkeys(_STORES.values())])
-        raise InputError(f"{text} is no name that is read; give a file, an address, or one of GDAL's {known}.")
+        raise InputError(f"{text} is not a name that is read; give a file, an address, or one of GDAL's {known}.")
     archive = archived["named"] or archived["found"]
     archive = f"/{archive}" if archive.startswith("vsi") else archive
     return Path(f"/vsi{archived[1]}/{{{located(archive)}}}{archived['inside'] or ''}")
@@ -88,7 +88,7 @@ def _of_gdal(text: str) -> Path:
 def joined(place: str, href: str) -> str:
     """The address or path of a link, as seen from the document at `place` that holds it.
 
-    Raises InputError where it is no valid address.
+    Raises InputError where it is not a valid address.
 
     >>> joined("https://host/a/item.json", "b.tif"), joined("maps/item.json", "./b.tif")
     ('https://host/a/b.tif', 'maps/b.tif')
@@ -99,7 +99,7 @@ def joined(place: str, href: str) -> str:
         try:
             return urljoin(place, href)
         except ValueError as error:
-            raise InputError(f"{place} names {quoted(href)}, which is no valid address; correct it.") from error
+            raise InputError(f"{place} names {quoted(href)}, which is not a valid address; correct it.") from error
     path = Path(place).parent / href
     return str(path if os.path.lexists(path) else Path(place).parent / unquote(href))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,22 +45,27 @@ def require_no_fill(values: NDArray[np.generic], sensor: SensorRadiometry, name:
     if sensor.accept_values or not values.size:
         return
     if fill_reason(values, sensor.unit, advice) is not None:  # all bands at once: two passes where there is nothing
-        for band, found in zip(sensor.bands, values, strict=True):
-            reason = fill_reason(found, sensor.unit, advice)
+        for index, (band, found) in enumerate(zip(sensor.bands, values, strict=True)):
+            reason = fill_reason(found, sensor.unit, advice.of_band(index))
             if reason is not None:
                 raise RadiometryError(f"{name}: {band}: {reason}.")
 
 
-def require_plausible(source: RasterioSource, sensor: SensorRadiometry, name: str, advice: Advice) -> None:
-    """Raise RadiometryError where a sample of a radar image does not look like what it is declared to be.
+def require_plausible(
+    source: RasterioSource, sensor: SensorRadiometry, name: str, advice: Advice
+) -> NDArray[np.float32] | None:
+    """The sample (C, N) that was looked at, None where the values are accepted as they are.
 
     A sample are small windows spread over the image, all of a small one, and an overview where the files have them.
+    Raises RadiometryError where it does not look like what a radar image is declared to be.
     """
     if sensor.accept_values:
-        return
-    reason = doubt_of_sample(sample(source), sensor, advice, coloured=any(map(is_photograph, source.datasets)))
+        return None
+    values, advice = sample(source), replace(advice, scaling=source.scaling)
+    reason = doubt_of_sample(values, sensor, advice, coloured=any(map(is_photograph, source.datasets)))
     if reason is not None:
         raise RadiometryError(f"{name}: {reason}.")
+    return values
 
 
 def sample(source: RasterioSource) -> NDArray[np.float32]:
@@ -81,8 +88,8 @@ def doubt_of_sample(
             "three 8-bit bands that call themselves red, green and blue are a colour photograph, not a radar image; "
             f"give the radar's file, name its bands in it, {advice.accept}"
         )
-    for band, found in zip(sensor.bands, values, strict=True):
-        reason = doubt(found, sensor.unit, advice)
+    for index, (band, found) in enumerate(zip(sensor.bands, values, strict=True)):
+        reason = doubt(found, sensor.unit, advice.of_band(index))
         if reason is not None:
             return f"{band}: {reason}"
     return same_pixels(sensor.bands, list(values))

@@ -17,15 +17,15 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
-from overcast.errors import InputError, RadiometryError
+from overcast.errors import InputError
 from overcast.raster.addresses import INSIDE, address, file_name, is_remote, located
 from overcast.raster.georeference import Georeference
 from overcast.raster.grid import Window
 from overcast.raster.kinds import require_image
+from overcast.raster.measurements import refuse_complex, refuse_scaled_numbers, require_measurements
 from overcast.raster.opening import open_dataset
-from overcast.raster.radiometry import SensorRadiometry
+from overcast.raster.radiometry import SensorRadiometry, require_names
 from overcast.raster.tiles import beside_each_other
-from overcast.raster.units import Unit
 from overcast.reading import shortened
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
@@ -147,11 +147,16 @@ class RasterFile:
     nodata: tuple[float, ...] = ()
     """Stored values without data beside those that the file itself declares."""
 
+    @property
+    def scaling_pairs(self) -> tuple[tuple[float, float], ...]:
+        """Factor and offset of each data band that the file declares for its stored values."""
+        factors, offsets = self.dataset.scales, self.dataset.offsets
+        return tuple((float(factors[index - 1]), float(offsets[index - 1])) for index in self.indexes)
+
     @cached_property
     def scaling(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """Factors and offsets (C, 1, 1) that the file declares for its stored values; None where it declares none."""
-        factors, offsets = self.dataset.scales, self.dataset.offsets
-        found = np.array([(factors[index - 1], offsets[index - 1]) for index in self.indexes], np.float64).T
+        found = np.array(self.scaling_pairs, np.float64).T
         if (found[0] == 1).all() and (found[1] == 0).all():
             return None
         return found[0][:, None, None], found[1][:, None, None]
@@ -190,17 +195,26 @@ def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorR
     decides: an alpha band that is declared is data, one that is not says which pixels are.
 
     Raises:
-        InputError: The number fits neither way, or values are complex.
-        RadiometryError: Digital numbers are declared, but the file declares a scale for its values.
+        InputError: The number fits neither way, values are complex, or mean no measurement.
+        RadiometryError: Digital numbers are declared, but the file declares a scale for its values; or the file calls
+            its bands otherwise.
     """
     for path, dataset in zip(paths, datasets, strict=True):
-        _refuse_complex(path, dataset)
-        _refuse_scaled_numbers(path, dataset, sensor.unit)
+        refuse_complex(path, dataset)
+        refuse_scaled_numbers(path, dataset, sensor.unit)
     missing = () if sensor.nodata is None else (sensor.nodata,)
     every = [tuple(dataset.indexes) for dataset in datasets]
     opaque = [opaque_bands(dataset) for dataset in datasets]
     for indexes in (every, opaque):
         if sum(map(len, indexes)) == len(sensor.bands):
+            for path, dataset in zip(paths, datasets, strict=True):
+                require_measurements(path, dataset)
+            chosen_names = [
+                dataset.descriptions[index - 1]
+                for dataset, chosen in zip(datasets, indexes, strict=True)
+                for index in chosen
+            ]
+            require_names(address(paths[0]), chosen_names, sensor)
             return [
                 RasterFile(path, dataset, chosen, is_masked(dataset, alpha_is_data=indexes is every), missing)
                 for path, dataset, chosen in zip(paths, datasets, indexes, strict=True)
@@ -222,28 +236,19 @@ def choose_bands(paths: Sequence[Path], datasets: Sequence[Any], sensor: SensorR
 
 
 def opaque_bands(dataset: Any) -> tuple[int, ...]:
-    """Bands of an open data set that are not alpha, counted from 1."""
+    """Bands of an open data set that are not alpha, counted from 1. A band with another name is not."""
     with reading(Path(dataset.name)):
         colours = dataset.colorinterp  # asks GDAL about every band each time
-    return tuple(index for index in dataset.indexes if colours[index - 1] is not ColorInterp.alpha)
+    return tuple(
+        index
+        for index in dataset.indexes
+        if colours[index - 1] is not ColorInterp.alpha or _is_named(dataset.descriptions[index - 1])
+    )
 
 
-def _refuse_complex(path: Path, dataset: Any) -> None:
-    if any(dtype.startswith("complex") for dtype in dataset.dtypes):
-        raise InputError(
-            f"{path} holds complex values (single-look complex); take the amplitude first, for example: "
-            f"gdal_calc.py -A {path} --calc='abs(A)' --type=Float32 --outfile={path.stem}_amplitude.tif"
-        )
-
-
-def _refuse_scaled_numbers(path: Path, dataset: Any, unit: Unit) -> None:
-    scaled = [pair for pair in zip(dataset.scales, dataset.offsets, strict=True) if pair != (1.0, 0.0)]
-    if scaled and unit is Unit.DIGITAL_NUMBER:
-        raise RadiometryError(
-            f"{path} declares a scale of {scaled[0][0]:g} and an offset of {scaled[0][1]:g}, so its values are no "
-            "digital numbers; declare the unit that they have with them, or take them out "
-            f"(gdal_edit.py -scale 1 -offset 0 {path})."
-        )
+def _is_named(description: str | None) -> bool:
+    """True for the name of anything but transparency."""
+    return bool(description) and "alpha" not in str(description).lower()
 
 
 def is_photograph(dataset: Any) -> bool:

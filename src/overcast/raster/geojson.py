@@ -41,7 +41,9 @@ def require_plain_crs(path: Path) -> None:
     try:
         json.loads(path.read_bytes(), object_pairs_hook=check)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as footprints: it is no GeoJSON ({error}); write it again.") from error
+        raise InputError(
+            f"{path} cannot be read as footprints: it is not GeoJSON ({error}); write it again."
+        ) from error
 
 
 def _require_name(path: Path, crs: Any) -> None:

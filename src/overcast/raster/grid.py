@@ -105,13 +105,3 @@ def tiles(height: int, width: int, tile: int, overlap: int) -> Iterator[Window]:
     for row in tile_starts(height, tile, overlap):
         for col in tile_starts(width, tile, overlap):
             yield Window(row, col, min(tile, height), min(tile, width))
-
-
-def blend_weight(height: int, width: int, overlap: int) -> NDArray[np.float32]:
-    """(height, width) weights in (0, 1]: 1 inside, linear ramps of `overlap` pixels at the borders, never 0."""
-
-    def ramp(length: int) -> NDArray[np.float32]:
-        distance = np.minimum(np.arange(length), np.arange(length)[::-1]) + 1
-        return np.minimum(distance / (overlap + 1), 1.0).astype(np.float32)
-
-    return np.outer(ramp(height), ramp(width)).astype(np.float32)

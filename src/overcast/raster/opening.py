@@ -105,6 +105,10 @@ def _require_plausible(path: Path, dataset: Any) -> None:
             f"{path} is stored in blocks of {block_bytes / 1e9:.1f} GB, of which each is read whole; store it in "
             f"tiles: gdal_translate -co TILED=YES {path.name} tiled.tif"
         )
+    if not np.isfinite(dataset.transform).all():
+        raise InputError(
+            f"{path} lies nowhere: its geotransform holds what is no number; assign it (gdal_edit.py -a_ullr ...)."
+        )
     require_no_pointer(path, dataset)
     if dataset.crs is not None:
         require_no_address(path, dataset.crs.to_wkt())

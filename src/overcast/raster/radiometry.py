@@ -7,6 +7,7 @@ names both sides.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -26,6 +27,8 @@ __all__ = [
     "Statistics",
     "Unit",
     "check_same",
+    "contradicted",
+    "require_names",
     "require_same_standardise",
     "uncalibrated_pair",
 ]
@@ -34,7 +37,7 @@ __all__ = [
 class SensorRadiometry(Section):
     """Meaning of one sensor's pixels."""
 
-    bands: tuple[Annotated[str, Field(max_length=100)], ...] = Field(min_length=1, max_length=1000)
+    bands: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(min_length=1, max_length=1000)
     """Names in file order; for SAR the polarisations (HH, HV, VH, VV), or polarisation and date. `HH|VV` is a band that
     is HH in some images and VV in others; a model of it takes either."""
     unit: Unit
@@ -96,6 +99,29 @@ class SensorRadiometry(Section):
         if self.nodata is not None and not np.isnan(self.nodata):
             good &= (values != self.nodata).all(axis=0)
         return good
+
+
+def contradicted(declared: Sequence[str], described: Sequence[str | None]) -> bool:
+    """True where files call all of their bands polarisations, and others than declared. HV may be VH (reciprocity).
+
+    >>> contradicted(("HH", "VV"), ("VV", "HH")), contradicted(("HH", "VV"), ("band 1", "band 2"))
+    (True, False)
+    >>> contradicted(("HH|VV",), ("VV",)), contradicted(("HH|VV",), ("HV",))
+    (False, True)
+    """
+    said = [str(name).strip().upper() for name in described]
+    ours, theirs = ([name.upper().replace("VH", "HV") for name in names] for names in (declared, said))
+    polarised = len(said) == len(declared) and {"HH", "HV", "VH", "VV"} >= {*said}
+    return polarised and any(its not in mine.split("|") for mine, its in zip(ours, theirs, strict=True))
+
+
+def require_names(file: str, described: Sequence[str | None], sensor: SensorRadiometry) -> None:
+    """Raise RadiometryError where a file calls its bands otherwise than declared."""
+    if not sensor.accept_values and contradicted(sensor.bands, described):
+        raise RadiometryError(
+            f"{file} calls its bands {', '.join(map(str, described))}, but {', '.join(sensor.bands)} are declared; "
+            "correct the declaration, or declare accept_values (--accept-values) if the names in the file are wrong."
+        )
 
 
 class Radiometry(Section):

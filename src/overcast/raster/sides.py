@@ -56,7 +56,7 @@ def side_driver(path: Path) -> str | None:
         return "HFA"
     if not erdas and driver_by_content(head) is Driver.GEOTIFF:
         return Driver.GEOTIFF.value
-    raise InputError(f"{path} would be read as overviews or mask of the image beside it, but is no TIFF; remove it.")
+    raise InputError(f"{path} would be read as overviews or mask of the image beside it, but is not a TIFF; remove it.")
 
 
 def require_no_pointer(path: Path, dataset: Any) -> None:

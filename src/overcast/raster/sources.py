@@ -107,14 +107,10 @@ class ArraySource:
             )
         height, width = values.shape[1:]
         self._values, self._sensor = values, sensor
-        self._georeference = georeference or Georeference(height, width, Affine.identity(), None)
-        if (self._georeference.height, self._georeference.width) != (height, width):
-            raise ValueError(f"georeference {self._georeference} is not that of an array of {height} x {width}")
-
-    @property
-    def georeference(self) -> Georeference:
+        self.georeference = georeference or Georeference(height, width, Affine.identity(), None)
         """Grid size and place."""
-        return self._georeference
+        if (self.georeference.height, self.georeference.width) != (height, width):
+            raise ValueError(f"georeference {self.georeference} is not that of an array of {height} x {width}")
 
     @property
     def band_count(self) -> int:
@@ -123,7 +119,7 @@ class ArraySource:
 
     def read(self, window: Window) -> Pixels:
         """Pixels of a window that lies inside the grid."""
-        _require_inside(window, self._georeference)
+        _require_inside(window, self.georeference)
         values = self._values[:, *window.slices]
         valid = self._sensor.valid(values)
         return Pixels(np.where(valid, values, 0).astype(np.float32, copy=False), valid)
@@ -141,7 +137,8 @@ class RasterioSource:
         """Use `open`: the files must have been checked. `stack` closes them."""
         self._files, self._sensor, self._stack = tuple(files), sensor, stack
         self._lock = threading.Lock()
-        self._georeference = grid_of(self._files[0].dataset)
+        self.georeference = grid_of(self._files[0].dataset)
+        """Grid size and place."""
 
     @classmethod
     def open(cls, paths: Sequence[Path], sensor: SensorRadiometry, *, virtual: bool = False) -> Self:
@@ -180,11 +177,6 @@ class RasterioSource:
         self._stack.close()
 
     @property
-    def georeference(self) -> Georeference:
-        """Grid size and place."""
-        return self._georeference
-
-    @property
     def band_count(self) -> int:
         """Number of declared bands."""
         return len(self._sensor.bands)
@@ -194,13 +186,18 @@ class RasterioSource:
         """The open rasterio data sets, one a file."""
         return tuple(file.dataset for file in self._files)
 
+    @property
+    def scaling(self) -> tuple[tuple[float, float], ...]:
+        """Factor and offset of each band, as its file declares them."""
+        return tuple(pair for file in self._files for pair in file.scaling_pairs)
+
     def overview(self) -> Pixels | None:
         """All of the image, at most `OVERVIEW_SIDE` pixels along a side; None where a file has no overviews."""
         if not all(
             dataset.overviews(file.indexes[0]) for file, dataset in zip(self._files, self.datasets, strict=True)
         ):
             return None
-        grid = self._georeference
+        grid = self.georeference
         step = max(1.0, max(grid.height, grid.width) / OVERVIEW_SIDE)
         native = self._read(grid.whole, (max(1, int(grid.height / step)), max(1, int(grid.width / step))))
         return Pixels(native.values.astype(np.float32, copy=False), native.valid)
@@ -212,7 +209,7 @@ class RasterioSource:
 
     def read_native(self, window: Window) -> NativePixels:
         """The pixels in the files' own data type (the common one of several files)."""
-        _require_inside(window, self._georeference)
+        _require_inside(window, self.georeference)
         require_readable(self._files[0].path, window.height, window.width)
         return self._read(window, None)
 
@@ -227,7 +224,7 @@ class RasterioSource:
 
     def thinned(self, longest_side: int) -> NativePixels:
         """The whole grid with rows and columns left out so that no side is longer; overviews are used."""
-        grid = self._georeference
+        grid = self.georeference
         scale = max(1.0, max(grid.height, grid.width) / longest_side)
         return self._read(grid.whole, (max(1, round(grid.height / scale)), max(1, round(grid.width / scale))))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -23,6 +24,9 @@ from overcast.raster.drivers import read_head
 from overcast.raster.geojson import require_plain_crs
 from overcast.raster.virtual import require_no_address
 from overcast.reading import first_line
+
+warnings.filterwarnings("ignore", category=RuntimeWarning, module="pyogrio")
+# What GDAL remarks on a file names places in this package's environment; what matters is said by an error of our own.
 
 
 class VectorKind(StrEnum):

@@ -70,7 +70,7 @@ def _parse(path: Path) -> ET.Element:
     except (ET.ParseError, OSError, ValueError, LookupError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as a virtual raster ({error}); {_REMEDY}.") from error
     if root.tag != "VRTDataset":
-        raise InputError(f"{path} is no virtual raster but {root.tag[:40]!r}; {_REMEDY}.")
+        raise InputError(f"{path} is not a virtual raster but {root.tag[:40]!r}; {_REMEDY}.")
     return root
 
 

@@ -80,7 +80,7 @@ def download(
 def require_safe(url: str) -> None:
     """Raise InputError for an address that is neither https nor plain http on this machine itself."""
     if not _is_safe(url):
-        raise InputError(f"{redacted(url)} is no https:// address; models are fetched by https alone.")
+        raise InputError(f"{redacted(url)} is not an https:// address; models are fetched by https alone.")
 
 
 class _RefusedError(Exception):

@@ -28,7 +28,7 @@ def read_bytes(path: Path, error: type[OvercastError], remedy: str, limit: int =
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe nobody writes to must not wait
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise error(f"{named(path)} is no regular file; {remedy}.")
+                raise error(f"{named(path)} is not a regular file; {remedy}.")
             content = file.read(limit + 1)
     except FileNotFoundError:
         raise error(f"{named(path)} does not exist; check the path.") from None

@@ -68,4 +68,4 @@ def _rows(text: str, path: Path, error: type[OvercastError]) -> Iterator[tuple[i
                 yield reader.line_num, cells
     except csv.Error as problem:
         reason = first_line(problem)
-        raise error(f"{named(path)} line {reader.line_num} is no row of a table ({reason}); {SAVE}.") from problem
+        raise error(f"{named(path)} line {reader.line_num} is not a row of a table ({reason}); {SAVE}.") from problem

@@ -40,7 +40,7 @@ def read_web(url: str, error: type[OvercastError], remedy: str, timeout_s: float
         reason = first_line(problem) if isinstance(problem, OSError) else "the server's answer is not valid"
         raise error(f"{name} cannot be fetched ({reason}); {remedy}.") from None
     except ValueError:  # its text may quote parts of the address
-        raise error(f"{name} is no valid address; {remedy}.") from None
+        raise error(f"{name} is not a valid address; {remedy}.") from None
     return content
 
 

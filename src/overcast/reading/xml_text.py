@@ -34,6 +34,7 @@ def _root(content: bytes) -> ET.Element:
     parser = expat.ParserCreate(namespace_separator="}")
 
     def begin(tag: str, attributes: dict[str, str]) -> None:
+        """Open an element, not too deep."""
         nonlocal depth
         depth += 1
         if depth > DEEPEST_XML:

@@ -48,7 +48,7 @@ class StrictLoader(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except _ODD_VALUES:
             value = quoted(node.value) if isinstance(node, yaml.ScalarNode) else "this"
-            raise _refusal(f"{value} is no {shortened(node.tag.rpartition(':')[2], 30)}", node) from None
+            raise _refusal(f"{value} is not of type {shortened(node.tag.rpartition(':')[2], 30)}", node) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """The mapping of a node."""

@@ -118,8 +118,8 @@ def caveats(data: ReportData) -> tuple[str, ...]:
         )
     if any(result.available in ZEROED for result in data.results):
         found.append(
-            "Optical set to zero, or to its mean, is no method: it shows what a model that expects both sensors does "
-            "when the optical image is missing."
+            "Optical set to zero, or to its mean, is not a method: it shows what a model that expects both sensors "
+            "does when the optical image is missing."
         )
     found.append("Each method is one training run; runs with other seeds differ.")
     return tuple(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from overcast.atomic import write_atomic
 from overcast.report.curves import curve_charts, legend, training_charts
@@ -16,8 +16,8 @@ from overcast.report.tables import place_table, score_table
 __all__ = ["Origin", "ReportData", "Result", "render_report", "write_report"]
 
 
-def render_report(data: ReportData) -> str:
-    """The HTML text. Raises InputError for unreadable training curves, ConfigError for results of other places."""
+def template(name: str) -> Template:
+    """A page of the package; what is filled in is escaped, and nothing may be missing."""
     environment = Environment(
         loader=PackageLoader("overcast.report"),
         autoescape=True,
@@ -25,7 +25,12 @@ def render_report(data: ReportData) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(
+    return environment.get_template(name)
+
+
+def render_report(data: ReportData) -> str:
+    """The HTML text. Raises InputError for unreadable training curves, ConfigError for results of other places."""
+    return template("report.html").render(
         data=data,
         figures=figures(data),
         sentences=sentences(data),

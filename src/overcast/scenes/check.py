@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from affine import Affine
+from numpy.typing import NDArray
 
 from overcast.batch import Modality
 from overcast.errors import ConfigError, InputError
@@ -21,7 +23,7 @@ from overcast.raster.addresses import address, file_name
 from overcast.raster.checked import CheckedSource, require_plausible
 from overcast.raster.grid import Turn
 from overcast.raster.pixel_size import require_pixels
-from overcast.raster.plausible import SCENE
+from overcast.raster.plausible import SCENE, level_doubt
 from overcast.raster.radiometry import SensorRadiometry
 from overcast.raster.sources import Georeference, RasterioSource, RasterSource
 from overcast.scenes.ground import Ground, ground_of
@@ -71,14 +73,39 @@ def check(job: Job, stack: ExitStack) -> CheckedScene:
     ground = None if area is None else ground_of(area, grid, job.scene[0]).turned(turn)
     _check_grid(job, grid if ground is None else grid.crop(ground.window))
     if job.model.modality is Modality.SAR:
-        require_plausible(stored, job.sensor, name, SCENE)
+        values = require_plausible(stored, job.sensor, name, SCENE)
+        _tell_level(job, grid, name, values)
     radar = tile_checked(stored, job.sensor, job.model.modality, name)
     return CheckedScene(inputs, radar, turn, ground, RotatedSource(_sky_behind(job, radar, stack), turn))
 
 
-def tile_checked(source: RasterSource, sensor: SensorRadiometry, modality: Modality, name: str) -> RasterSource:
+def _tell_level(job: Job, grid: Georeference, name: str, values: NDArray[np.float32] | None) -> None:
+    """Say where a sample (C, N) is far brighter or darker than what the model knows; water may be."""
+    if values is None or not values.shape[1]:
+        return
+    reason = level_doubt(values.mean(axis=1, dtype=np.float64), job.model.sensor, job.model.statistics, job.model.name)
+    if reason is not None:
+        _tell(
+            job,
+            grid,
+            f"{name}: {reason}: unless it shows little but water, correct --unit or the calibration, or shift it with "
+            "overcast prepare --level match",
+        )
+
+
+def _tell(job: Job, grid: Georeference, note: str) -> None:
+    """Say something before the work begins; without progress it goes to the log."""
+    if job.report is None:
+        logging.getLogger("overcast").warning(note)
+    else:
+        job.report(Progress(ProgressStage.PREDICT, 0, grid.height * grid.width * job.pixel_km2, 0, note=note))
+
+
+def tile_checked(source: RasterioSource, sensor: SensorRadiometry, modality: Modality, name: str) -> RasterSource:
     """The scene, its tiles checked as they are read; an optical one as it is."""
-    return CheckedSource(source, sensor, name, SCENE) if modality is Modality.SAR else source
+    if modality is not Modality.SAR:
+        return source
+    return CheckedSource(source, sensor, name, replace(SCENE, scaling=source.scaling))
 
 
 def _check_outputs(job: Job) -> None:
@@ -134,6 +161,6 @@ def _sky_behind(job: Job, scene: RasterSource, stack: ExitStack) -> RasterSource
     grid, names = scene.georeference, ", ".join(job.optical.names)
     sky = stack.enter_context(open_sky(job.optical, part.sensor, grid, job.scene[0]))
     note = sky.note_on(part.statistics, grid, names, name)
-    if note is not None and job.report is not None:
-        job.report(Progress(ProgressStage.PREDICT, 0, grid.height * grid.width * job.pixel_km2, 0, note=note))
+    if note is not None:
+        _tell(job, grid, note)
     return sky.behind(scene)

@@ -16,7 +16,7 @@ from overcast.raster.addresses import address, is_remote
 from overcast.raster.files import grid_of, is_photograph, open_raster
 from overcast.raster.kinds import require_image
 from overcast.raster.radar_geometry import refuse_radar_geometry
-from overcast.raster.radiometry import SensorRadiometry
+from overcast.raster.radiometry import SensorRadiometry, require_names
 from overcast.reading import explained, parse_json, read_yaml
 
 TAG = "OVERCAST_RADIOMETRY"
@@ -27,6 +27,8 @@ _LINES = {
     "unit": "unit: dB",
     "gsd_m": "gsd_m: 0.5",
 }
+_PLACELESS = " Footprints also need to know where pixels lie: gdal_edit.py -a_srs EPSG:... -a_ullr ... says it."
+"""Of a scene whose pixel size nobody knows: one with a CRS and a geotransform says it itself."""
 _OPTIONS = {"bands": "--bands HH,HV,VH,VV", "unit": "--unit dB", "gsd_m": "--set gsd_m=0.5"}
 
 
@@ -51,7 +53,8 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
             require_image(path)
     side_car = paths[0].with_suffix(".yaml")
     given = {key: value for key, value in (declared or {}).items() if value is not None}
-    parts = _over(_over(_from_files(paths), _from_side_car(side_car)), given)
+    in_files, names = _from_files(paths)
+    parts = _over(_over(in_files, _from_side_car(side_car)), given)
     missing = [key for key in _LINES if key not in parts]
     if "bands" in missing and any(map(_is_photograph, paths)):
         raise RadiometryError(
@@ -65,18 +68,16 @@ def scene_radiometry(paths: Sequence[Path], declared: Mapping[str, object] | Non
         raise RadiometryError(
             f"{address(paths[0])} does not declare its {' and '.join(missing)}; give "
             f"{'them' if len(missing) > 1 else 'it'} on the command line, for example {options}, or write {{{lines}}} "
-            f"into {side_car.name} beside the scene."
+            f"into {side_car.name} beside the scene.{_PLACELESS if 'gsd_m' in missing else ''}"
         )
+    if len(set(paths)) < len(paths):
+        raise InputError(f"{address(paths[0])} is named twice; name each file of the scene once.")
     try:
-        return SensorRadiometry.model_validate(parts)
+        sensor = SensorRadiometry.model_validate(parts)
     except ValidationError as error:
         raise RadiometryError(f"{paths[0]}: what is declared is impossible: {explained(error)}; correct it.") from error
-
-
-def declared_beside(path: Path) -> dict[str, object]:
-    """The same as `declared_in` of a file that is not open."""
-    with open_raster(path, virtual=True) as dataset:
-        return declared_in(path, dataset)
+    require_names(address(paths[0]), names, sensor)
+    return sensor
 
 
 def declared_in(path: Path, dataset: Any) -> dict[str, object]:
@@ -105,7 +106,8 @@ def _from_side_car(path: Path) -> dict[str, object]:
     return parts
 
 
-def _from_files(paths: Sequence[Path]) -> dict[str, object]:
+def _from_files(paths: Sequence[Path]) -> tuple[dict[str, object], list[str | None]]:
+    """What the files declare, and what they call their bands."""
     parts: dict[str, object] = {}
     names: list[str | None] = []
     for path in paths:
@@ -125,7 +127,7 @@ def _from_files(paths: Sequence[Path]) -> dict[str, object]:
             parts |= _from_tag(path, tag)
     if all(names):
         parts.setdefault("bands", tuple(names))
-    return parts
+    return parts, names
 
 
 def _is_photograph(path: Path) -> bool:

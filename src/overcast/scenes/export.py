@@ -113,7 +113,7 @@ def export_model(
     Returns the largest difference of a probability. The file appears only when it is right.
 
     Raises:
-        ConfigError: The tile is no multiple of 32, or the network cannot be exported.
+        ConfigError: The tile is not a multiple of 32, or the network cannot be exported.
         InputError: The file exists, does not end in .onnx, cannot be written, or does not compute what PyTorch does.
     """
     require_target(target, tile, overwrite=overwrite)
@@ -128,7 +128,7 @@ def export_model(
 def require_target(target: Path, tile: int, *, overwrite: bool) -> None:
     """Raise an error where tiles have an impossible side or the file has a wrong name or cannot be written."""
     if tile < STRIDE or tile % STRIDE:
-        raise ConfigError(f"tiles of {tile} px do not do: their side must be a multiple of {STRIDE}.")
+        raise ConfigError(f"the tile size must be a multiple of {STRIDE}, got {tile}.")
     if target.suffix.lower() != ".onnx":
         raise InputError(f"{target.name} does not end in .onnx; rename it.")
     recover_publication([target])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 
-from overcast.data.scenes.burning import STEPS, ElsewhereError, Polygons, read_polygons
+from overcast.data.scenes.burning import STEPS, ElsewhereError, Polygons, near, read_polygons
 from overcast.data.scenes.description import VectorFile
 from overcast.errors import ConfigError, InputError
 from overcast.raster.addresses import address
@@ -72,7 +72,7 @@ def area_of(given: str | Path | Sequence[float]) -> Area:
         if len(parts) > 1 and not Path(text).suffix:
             raise ConfigError(f"area {text!r} is not four numbers; give {_EXAMPLE}.")
         if not Path(text).is_file():
-            raise InputError(f"area {text} is no file and not four numbers; give {_EXAMPLE}.")
+            raise InputError(f"area {text} is not a file and not four numbers; give {_EXAMPLE}.")
         return Area(file=Path(text))
     return _rectangle([float(part) for part in parts], text, system or None)
 
@@ -200,6 +200,7 @@ def _from_bounds(area: Area, bounds: tuple[float, float, float, float], grid: Ge
                 f"{address(scene)} has no coordinate reference system; give the area in its own coordinates, without @."
             )
         across = Transformer.from_crs(area.crs, grid.crs, always_xy=True)
+        box = near(np.array([box], object), area.crs, grid)[0]
         box = shapely.segmentize(box, max(bounds[2] - bounds[0], bounds[3] - bounds[1]) / _PIECES)
         box = shapely.transform(box, lambda xy: np.column_stack(across.transform(xy[:, 0], xy[:, 1])))
     if not np.isfinite(shapely.bounds(box)).all():

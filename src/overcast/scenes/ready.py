@@ -36,8 +36,8 @@ def ready(
     """The job with device, precision and runtime settled and its network ready for the tiles of a scene.
 
     What is left to `auto` is taken as the `earlier` run took it whose blocks can then be used, also where this machine
-    would choose otherwise. The job's progress is told what was chosen and what takes a while; without progress, what
-    is passed over goes to the log. `tiles` are those of the scene that int8 is fitted to. Raises ConfigError where the
+    would choose otherwise. The job reports what was chosen and what takes a while; without progress, the runtimes that
+    were skipped go to the log. `tiles` are those of the scene that int8 is fitted to. Raises ConfigError where the
     runtime that was asked for does not work, or int8 loses too much.
     """
     asked, found = job.options.scene, capabilities()
@@ -80,18 +80,18 @@ def _as_before(asked: SceneOptions, earlier: Earlier) -> SceneOptions:
 def _prepared(job: Job, grid: Georeference, options: SceneOptions, tiles: Callable[[], Tiles] | None) -> Job:
     """The job with its network exported or compiled by options without `auto` for device and precision."""
 
-    def tell(note: str) -> None:
+    def on_note(note: str) -> None:
         if job.report is not None:
             total = grid.height * grid.width * job.pixel_km2
             job.report(Progress(ProgressStage.PREDICT, 0, total, 0, note=note))
 
-    tell(precision_sentence(options.precision, options.device, capabilities()))
+    on_note(precision_sentence(options.precision, options.device, capabilities()))
     wanted = RuntimeOptions(options.runtime, options.precision, options.device, options.keep_exports)
-    made = _made(job.model, grid, options, wanted, tell, tiles)
+    made = _made(job.model, grid, options, wanted, on_note, tiles)
     if made.note is not None and job.report is None:
         logging.getLogger("overcast").warning(made.note)
     elif made.note is not None:
-        tell(made.note)
+        on_note(made.note)
     network = with_views(made.network, options.tta, job.model.sensor.radar_side)
     return replace(
         job,
@@ -105,17 +105,17 @@ def _made(
     grid: Georeference,
     options: SceneOptions,
     wanted: RuntimeOptions,
-    tell: Callable[[str], None],
+    on_note: Callable[[str], None],
     tiles: Callable[[], Tiles] | None,
 ) -> Ready:
     """The network ready for the tiles of a scene: of one of two sensors each part, as it would be by itself."""
     pixels, network = grid.height * grid.width, model.network
     alone = network.alone if isinstance(network, TwoSensors) else network
     fitting = None if isinstance(network, TwoSensors) else tiles
-    made = prepare(alone, tile_shape(grid, len(model.statistics.mean), options), pixels, wanted, tell, fitting)
+    made = prepare(alone, tile_shape(grid, len(model.statistics.mean), options), pixels, wanted, on_note, fitting)
     if not isinstance(network, TwoSensors):
         return made
-    both = prepare(network.both, tile_shape(grid, model.bands, options), pixels, wanted, tell)
+    both = prepare(network.both, tile_shape(grid, model.bands, options), pixels, wanted, on_note)
     label = made.label if both.label == made.label else f"{made.label}; with optical {both.label}"
     notes = " ".join(note for note in dict.fromkeys((made.note, both.note)) if note)
     return Ready(TwoSensors(made.network, both.network, network.sar_bands), made.runtime, label, notes or None)

@@ -183,6 +183,7 @@ class _Blending:
         self._blenders: dict[int, RowBlender] = {}
 
     def add(self, batch: TileBatch, probability: NDArray[np.float32] | None) -> None:
+        """Blend the tiles of a batch; after the last of a tile row, finish it."""
         tile_row, plan = batch.tile_row, self._plan
         if tile_row not in self._blenders:
             self._blenders[tile_row] = RowBlender(plan.rows, plan.cols, tile_row, self._sink, self._channels)
@@ -253,6 +254,7 @@ def _prepared(network: nn.Module, options: SceneOptions, channels: int) -> Infer
     network.to(memory_format=layout)
 
     def infer(tiles: Tensor) -> NDArray[np.float32]:
+        """Probabilities of tiles."""
         logits = network(tiles.to(options.device, memory_format=layout))
         if logits.shape[1] != channels:
             needed = "one of one class" if channels == 1 else str(channels)

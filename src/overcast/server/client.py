@@ -30,7 +30,7 @@ class Client:
     def __init__(self, address: str, token: str | None = None) -> None:
         """The address that `overcast serve` printed, without its token, and the token."""
         if not address.startswith(("http://", "https://")):
-            raise InputError(f"{address} is no address of a server; it begins with http:// or https://.")
+            raise InputError(f"{address} is not the address of a server; it begins with http:// or https://.")
         self._address, self._token = address.rstrip("/"), token
 
     def scenes(self) -> list[str]:
@@ -58,12 +58,12 @@ class Client:
         return self._json("GET", f"/jobs/{number}")
 
     def wait(
-        self, number: str, told: Callable[[dict[str, Any]], None] | None = None, every_s: float = 1.0
+        self, number: str, on_state: Callable[[dict[str, Any]], None] | None = None, every_s: float = 1.0
     ) -> dict[str, Any]:
-        """The last state of a job, when it has ended; `told` is called with those before. Raises where it failed."""
+        """The last state of a job, when it has ended; `on_state` gets those before. Raises where the job failed."""
         while (state := self.job(number))["status"] in {"accepted", "running"}:
-            if told is not None:
-                told(state)
+            if on_state is not None:
+                on_state(state)
             time.sleep(every_s)
         if state["status"] != "successful":
             raise InputError(f"job {number} {state['status']}: {state['message']}")

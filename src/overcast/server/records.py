@@ -37,7 +37,7 @@ class Optical(Section):
     files: Annotated[list[FileName], Field(min_length=1, max_length=50)]
     """The image or its sheets; of sheets that overlap the first counts."""
     clouds: FileName | None = None
-    """Mask of its clouds."""
+    """Cloud mask."""
     cloud_values: Annotated[list[int], Field(min_length=1, max_length=100)] | None = None
     """Values of the mask that hide the ground; all but 0 by default."""
     nodata: float | None = None
@@ -148,7 +148,9 @@ def load(folder: Path) -> Record:
     try:
         return Record.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"{folder / RECORD} is no record of a job: {explained(error)}; remove its folder.") from error
+        raise InputError(
+            f"{folder / RECORD} is not a job's record: {explained(error)}; remove its folder."
+        ) from error
 
 
 def _links(record: Record) -> list[dict[str, str]]:

@@ -68,14 +68,14 @@ def run(folder: Path, files: Files, device: str, address: str | None, say: Say) 
 
     inputs, prepared = load(folder).inputs, folder / SCENE
     bundle = load_bundle(kept_choice(folder, lambda: chosen(files, inputs)[0]))
-    tell = teller(say)
+    report = reporter(say)
     if not prepared.is_file():
         prepare_scene(
             [files.scene],
             bundle,
             prepared,
             prepare_options(inputs),
-            progress=lambda done, total, _: tell("prepare", done, total, None),
+            progress=lambda done, total, _: report("prepare", done, total, None),
         )
     options, optical = predict_options(folder, inputs, device), optical_of(files, inputs)
     workers = None if address is None else workers_at(address, device)
@@ -88,7 +88,7 @@ def run(folder: Path, files: Files, device: str, address: str | None, say: Say) 
         options=options,
         probability=folder / PROBABILITY,
         footprints=folder / FOOTPRINTS,
-        report=lambda state: tell(state.stage.value, state.done, state.total, state.remaining_s),
+        report=lambda state: report(state.stage.value, state.done, state.total, state.remaining_s),
         optical=optical,
     )
     with computing(job.model, workers) as compute:
@@ -194,17 +194,17 @@ def predict_options(folder: Path, inputs: Inputs, device: str) -> PredictOptions
     )
 
 
-def teller(say: Say) -> Callable[[str, float, float, float | None], None]:
+def reporter(say: Say) -> Callable[[str, float, float, float | None], None]:
     """Says how far a stage is, not too often: the last state of each stage always."""
     last = {"at": -EVERY_S}
 
-    def tell(stage: str, done: float, total: float, remaining_s: float | None) -> None:
+    def report(stage: str, done: float, total: float, remaining_s: float | None) -> None:
         now_s = time.monotonic()
         if done >= total or now_s - last["at"] >= EVERY_S:
             last["at"] = now_s
             say({"stage": stage, "done": done, "total": total, "remaining_s": remaining_s})
 
-    return tell
+    return report
 
 
 def end_with_server() -> None:

@@ -43,7 +43,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
                 raise
             raise InputError(f"{path} is damaged: delete it, and the run starts afresh.") from error
         if not isinstance(loaded, dict) or not isinstance(loaded.get("global_step"), int):
-            raise InputError(f"{path} is no checkpoint of a training: delete it, and the run starts afresh.")
+            raise InputError(f"{path} is not a checkpoint of a training: delete it, and the run starts afresh.")
         return loaded
 
 

@@ -32,7 +32,7 @@ class Curves:
                 self.rows = [row for row in self._read() if row[STEP] <= step]
             except (ValueError, KeyError) as error:
                 raise InputError(
-                    f"{self._path} is no table of numbers ({first_line(error)}); delete the file: the curve then "
+                    f"{self._path} is not a table of numbers ({first_line(error)}); delete the file: the curve then "
                     "begins at this step."
                 ) from error
 

@@ -120,6 +120,7 @@ def page_files() -> dict[str, bytes]:
     found: dict[str, bytes] = {}
 
     def walk(folder: Any, prefix: str) -> None:
+        """Take up the files of a folder and of those in it."""
         for entry in folder.iterdir():
             if entry.is_dir():
                 walk(entry, f"{prefix}{entry.name}/")
@@ -145,6 +146,7 @@ def _maps(library: Library) -> APIRouter:
 
     @router.get("/comparison", summary="Found, invented and missed footprints at 101 thresholds")
     def comparison(name: str) -> Response:
+        """Curves once they are known."""
         differences = library.get(name).comparison()
         if differences is None:
             return JSONResponse({"state": "running"}, 202)

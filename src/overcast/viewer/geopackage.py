@@ -43,7 +43,7 @@ class GeoPackage:
 
     def __init__(self, path: Path) -> None:
         """Read which table holds the polygons. Raises InputError where the file names no coordinate system."""
-        self._path, self._local = path, threading.local()
+        self.path, self._local = path, threading.local()
         found = _tables(self._connection)
         if found is None:
             raise InputError(f"{path} has no index of its polygons; write it again with GDAL or QGIS.")
@@ -51,17 +51,7 @@ class GeoPackage:
         self._index = _quoted(f"rtree_{self._table}_{self._geometry}")
         names = [row[1] for row in self._connection.execute(f"PRAGMA table_info({_quoted(self._table)})")]
         self._columns = [name for name in names if name != self._geometry]
-        self._crs = self._system(srs)
-
-    @property
-    def path(self) -> Path:
-        """The file that is read."""
-        return self._path
-
-    @property
-    def crs(self) -> str:
-        """Coordinate system: code or WKT."""
-        return self._crs
+        self.crs = self._system(srs)
 
     @cached_property
     def count(self) -> int:
@@ -118,7 +108,7 @@ class GeoPackage:
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._local.connection = _connected(self._path)
+            connection = self._local.connection = _connected(self.path)
         return connection
 
     def _rows(self, query: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -128,17 +118,17 @@ class GeoPackage:
             return connection.execute(query, values).fetchall()
         except (sqlite3.Error, OverflowError) as error:
             raise InputError(
-                f"{self._path} cannot be read as GeoPackage ({first_line(error)}); copy it again."
+                f"{self.path} cannot be read as GeoPackage ({first_line(error)}); copy it again."
             ) from error
 
     def _system(self, srs: int) -> str:
         query = "SELECT organization, organization_coordsys_id, definition FROM gpkg_spatial_ref_sys WHERE srs_id = ?"
         row = self._connection.execute(query, (srs,)).fetchone()
         if row is None or srs in {0, -1}:
-            raise InputError(f"{self._path} names no coordinate system: save it with one.")
+            raise InputError(f"{self.path} names no coordinate system: save it with one.")
         if str(row[0]).upper() in {"EPSG", "ESRI"}:
             return f"{str(row[0]).upper()}:{int(row[1])}"
-        require_no_address(self._path, str(row[2]))
+        require_no_address(self.path, str(row[2]))
         return str(row[2])
 
 

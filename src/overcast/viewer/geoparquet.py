@@ -39,7 +39,7 @@ class GeoParquet:
 
     def __init__(self, path: Path) -> None:
         """Read schema and statistics of the row groups. Raises InputError where the file cannot be used."""
-        self._path = path
+        self.path = path
         schema, self._groups = pq.read_schema(path), _group_boxes(path)
         found = _boxes(schema)
         if found is None:
@@ -47,19 +47,9 @@ class GeoParquet:
         self._geometry, self._box, crs = found
         self._names = [name for name in schema.names if name not in {self._geometry, self._box}]
         try:
-            self._crs = DEGREES if crs is None else pyproj.CRS.from_json_dict(crs).to_wkt()
+            self.crs = DEGREES if crs is None else pyproj.CRS.from_json_dict(crs).to_wkt()
         except (CRSError, TypeError) as error:
             raise InputError(f"{path} names no coordinate system: save it with one.") from error
-
-    @property
-    def path(self) -> Path:
-        """The file that is read."""
-        return self._path
-
-    @property
-    def crs(self) -> str:
-        """Coordinate system as WKT."""
-        return self._crs
 
     @cached_property
     def count(self) -> int:
@@ -95,7 +85,7 @@ class GeoParquet:
     ) -> tuple[NDArray[np.object_], NDArray[np.int64], NDArray[np.float64]]:
         left, bottom, right, top = bounds
         names = [f"{self._box}.{side}" for side in _SIDES] + ([CONFIDENCE] if self.has_confidence else [])
-        with pq.ParquetFile(self._path) as file:
+        with pq.ParquetFile(self.path) as file:
             small = file.read_row_group(group, columns=names, use_threads=False)
             box = small.column(self._box).combine_chunks()
             xmin, ymin, xmax, ymax = (np.asarray(pc.struct_field(box, side), np.float64) for side in _SIDES)
@@ -115,7 +105,7 @@ class GeoParquet:
         if not 0 <= number < self.count:
             return None
         group = int(np.searchsorted(self._groups[:, 4], number, side="right")) - 1
-        with pq.ParquetFile(self._path) as file:
+        with pq.ParquetFile(self.path) as file:
             row = file.read_row_group(group, columns=self._names).slice(number - int(self._groups[group, 4]), 1)
         return {name: _plain(row.column(name)[0].as_py()) for name in row.column_names}
 

@@ -105,6 +105,7 @@ class Guard:
             return
 
         async def with_headers(message: Message) -> None:
+            """Add the headers to the start of an answer."""
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
@@ -180,6 +181,6 @@ def _tokens(headers: Headers) -> list[str]:
 
 
 def _host_name(host: str) -> str:
-    """The host of a Host header, without the port; no name where it is no host with a port."""
+    """The host of a Host header, without the port; no name where it is not a host with a port."""
     found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]+))(?::\d*)?", host)
     return (found[1] or found[2]) if found else ""

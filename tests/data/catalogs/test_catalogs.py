@@ -366,7 +366,7 @@ def test_the_contests_folders_are_read_where_they_have_labels(tmp_path: Path, br
 
 def test_strangers_among_the_tiles_are_named(bright: Path) -> None:
     shutil.copy(next((bright / "post-event").iterdir()), bright / "post-event" / "copy_post_disaster.tif")
-    with pytest.raises(InputError, match="'copy' is no tile of BRIGHT"):
+    with pytest.raises(InputError, match="'copy' is not a tile of BRIGHT"):
         bright_catalog(bright)
     with pytest.raises(InputError, match="holds no folder with post-event and target; download"):
         bright_catalog(bright / "pre-event")

@@ -9,7 +9,7 @@ from where import FIXTURES
 from overcast.choices import SpaceNet6Side
 from overcast.data.catalogs.spacenet6 import tiles_from_csv
 from overcast.data.splits.by_ground import Drop, Part, Split, spacenet6_split
-from overcast.data.splits.file import read_keys, read_split, write_split
+from overcast.data.splits.file import read_split, write_split
 from overcast.data.splits.leaks import describe_split
 from overcast.errors import InputError
 
@@ -81,15 +81,3 @@ def test_a_wrong_split_file_is_refused(tmp_path: Path, name: str, text: str, mes
 def test_a_split_is_written_as_json_or_csv_only(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"neither .json nor .csv"):
         write_split(SPLIT, tmp_path / "split.yaml")
-
-
-def test_keys_are_read_from_lines_or_tables(tmp_path: Path) -> None:
-    lines, table = tmp_path / "keys.txt", tmp_path / "tiles.csv"
-    lines.write_text("a\n\nb\n")
-    table.write_text("rotation,ImageId\n0,a\n1,b\n")
-    assert read_keys(lines) == read_keys(table) == ("a", "b")
-    lines.write_text("\n")
-    with pytest.raises(InputError, match="lists no chip"):
-        read_keys(lines)
-    with pytest.raises(InputError, match="does not exist"):
-        read_keys(tmp_path / "none.txt")

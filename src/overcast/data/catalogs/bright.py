@@ -89,7 +89,7 @@ def event_of(tile: str) -> str:
     """
     match = TILE_NAME.match(tile)
     if match is None:
-        raise InputError(f"{tile!r} is no tile of BRIGHT: it is not called <event>_<number>; remove the file.")
+        raise InputError(f"{tile!r} is not a tile of BRIGHT: it is not called <event>_<number>; remove the file.")
     return match["event"]
 
 

@@ -180,7 +180,7 @@ def _explain(details: ErrorDetails) -> str:
             model = LabelFolder
     known = list(model.model_fields)
     near = difflib.get_close_matches(str(details["loc"][-1]), known, n=1)
-    return f"{key} is no known key; " + (f"did you mean {near[0]}" if near else f"known are {', '.join(known)}")
+    return f"{key} is not a known key; " + (f"did you mean {near[0]}" if near else f"known are {', '.join(known)}")
 
 
 def folder_catalog(

@@ -24,26 +24,6 @@ def folders_with(root: Path, inside: str, depth: int = SEARCH_DEPTH) -> Iterator
                 yield from folders_with(child, inside, depth - 1)
 
 
-def the_folder_with(root: Path, inside: str, what: str, hint: str) -> Path:
-    """The one folder that holds the sub-folder `inside`.
-
-    Args:
-        root: Where the data set was unpacked.
-        inside: Sub-folder, such as `train/sar`.
-        what: Name of the data set, for the error.
-        hint: What to do where there is none.
-
-    Raises:
-        InputError: There is none, or there are several.
-    """
-    found = list(folders_with(root, inside))
-    if len(found) > 1:
-        raise InputError(f"{root} holds several {what} folders ({', '.join(map(str, found))}); name one of them.")
-    if not found:
-        raise InputError(f"{root} holds no folder {inside}; {hint}.")
-    return found[0]
-
-
 def files_by_stem(folder: Path, endings: Collection[str] = (".tif", ".tiff"), tail: str = "") -> dict[str, Path]:
     """Files by the composed name in front of `tail` and the ending; none where the folder is missing.
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio.features
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+from shapely.affinity import translate
 
 from overcast.data.scenes.description import VectorFile
 from overcast.errors import InputError
+from overcast.raster.degrees import nearest_turn, turn_of
 from overcast.raster.georeference import Georeference
 from overcast.raster.grid import Window
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 Shapes = NDArray[np.object_]
 
+_PIECES = 64
+"""Parts of a side as long as the grid, of shapes in another CRS."""
 STEPS = 2.0**20
 """Corners are rounded to 1 / STEPS px, so that a window's own origin is subtracted from them without rounding."""
 
@@ -110,6 +115,8 @@ def read_polygons(
             f"{path} has no coordinate reference system; assign it: "
             f"ogr2ogr -a_srs EPSG:<code> {path.stem}_placed.gpkg {path}"
         )
+    close = near(np.asarray(table.geometry), table.crs, grid)
+    table = table.set_geometry(close).set_crs(table.crs, allow_override=True)[~shapely.is_empty(close)]
     placed = shapely.force_2d(np.asarray(table.geometry.to_crs(grid.crs)))
     placed = shapely.transform(placed, lambda xy: xy + np.asarray(shift_m))
     inside = shapely.intersects(placed, _ground(grid)) if np.isfinite(shapely.total_bounds(placed)).all() else None
@@ -119,6 +126,36 @@ def read_polygons(
     matrix, origin = np.array([[t.a, t.b], [t.d, t.e]]), np.array([t.c, t.f])
     pixels = shapely.transform(placed[inside], lambda xy: np.round((xy @ matrix.T + origin) * STEPS) / STEPS)
     return Polygons(np.asarray(shapely.make_valid(pixels)))
+
+
+def near(shapes: Shapes, crs: Any, grid: Georeference) -> Shapes:
+    """What of polygons in another CRS lies near a grid, to be brought into the grid's: one, maybe empty, for each.
+
+    A shape that reaches far beyond the grid may have corners where the grid's CRS has no place, and long sides that are
+    curves in it: it is cut near the grid, and its sides are divided. All as they are where none is near.
+    """
+    if grid.crs is None or CRS.from_user_input(crs) == CRS.from_user_input(grid.crs):
+        return shapes
+    ground = _ground(grid)
+    outline = shapely.get_coordinates(shapely.segmentize(ground, ground.length / (4 * _PIECES)))
+    x, y = Transformer.from_crs(grid.crs, crs, always_xy=True).transform(*outline.T)
+    if not np.isfinite([x, y]).all():
+        return shapes
+    turn = turn_of(CRS.from_user_input(crs).to_wkt())
+    x = x if turn is None else nearest_turn(x, float(x[0]), turn)
+    size = float(max(np.ptp(x), np.ptp(y)))
+    box = shapely.box(x.min() - size, y.min() - size, x.max() + size, y.max() + size)
+    around = box if turn is None else shapely.union_all([translate(box, xoff=times * turn) for times in (-1, 0, 1)])
+    there = shapely.intersects(shapes, around)
+    if not there.any():
+        return shapes
+    left, bottom, right, top = shapely.bounds(shapes).T
+    large = there & (np.maximum(right - left, top - bottom) > size / 4)
+    found: Shapes = shapes.copy()
+    found[~there] = shapely.Polygon()
+    cut = shapely.intersection(shapely.make_valid(shapely.force_2d(shapes[large])), around)
+    found[large] = shapely.segmentize(cut, size / _PIECES)
+    return found
 
 
 def _condition(chosen: VectorFile) -> str:

@@ -37,6 +37,7 @@ class _Pool(threading.local):
     images: OrderedDict[Any, RasterioSource] = field(default_factory=OrderedDict)
 
     def get(self, image: Image) -> RasterioSource:
+        """The image, open."""
         key = (image.paths, image.sensor.model_dump_json())
         if key not in self.images:
             while len(self.images) >= LARGEST_COUNT:

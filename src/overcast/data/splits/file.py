@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from overcast.atomic import write_atomic
 from overcast.data.splits.parts import Drop, Part, Split
 from overcast.errors import InputError
-from overcast.reading import read_record, read_rows, read_table
+from overcast.reading import read_record, read_table
 from overcast.reading.files import LARGEST_DATA_BYTES
 
 DROPPED = "dropped"
@@ -58,23 +58,6 @@ def read_split(path: Path) -> Split:
         return Split(keys[Part.TRAIN], keys[Part.VALIDATION], keys[Part.TEST], dropped, definition)
     except ValueError as error:
         raise InputError(f"{path} cannot be used: {error}; list each chip once.") from error
-
-
-def read_keys(path: Path) -> tuple[str, ...]:
-    """Chip keys, one on each line; of a table, the column `key` or `ImageId`.
-
-    Raises:
-        InputError: The file is missing or lists nothing.
-    """
-    rows = [cells for _, cells in read_rows(path, InputError)]
-    rows = [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
-    column = next((rows[0].index(name) for name in ("key", "ImageId") if rows and name in rows[0]), None)
-    keys = (
-        tuple(row[0] for row in rows) if column is None else tuple(row[column] for row in rows[1:] if len(row) > column)
-    )
-    if not keys:
-        raise InputError(f"{path} lists no chip; write one key on each line.")
-    return tuple(map(_composed, keys))
 
 
 def _composed(key: str) -> str:

@@ -131,14 +131,6 @@ def check_leak(train: Sequence[Placed], test: Sequence[Placed]) -> LeakReport:
     )
 
 
-def require_no_leak(train: Sequence[Placed], test: Sequence[Placed]) -> LeakReport:
-    """The report of a clean pair. Raises LeakError, in one sentence, otherwise."""
-    report = check_leak(train, test)
-    if not report.clean:
-        raise LeakError(report.sentence())
-    return report
-
-
 def check_split(split: Split, chips: Sequence[Placed]) -> dict[tuple[Part, Part], LeakReport]:
     """Reports for each two parts of a split that hold chips.
 

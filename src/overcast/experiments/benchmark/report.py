@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from overcast.atomic import write_atomic
@@ -26,7 +25,7 @@ from overcast.experiments.compare import report_data
 from overcast.report.charts import COLOURS, Axis, Series, axis_over, line_chart
 from overcast.report.curves import Key
 from overcast.report.data import Result
-from overcast.report.page import write_report
+from overcast.report.page import template, write_report
 from overcast.report.text_tables import Table, interval_of, latex, markdown, spread_text
 from overcast.training.folder import RunFolder
 
@@ -151,16 +150,9 @@ class Bar:
 def _html(
     benchmark: BenchmarkConfig, finished: Finished, tables: Sequence[Table], pages: Sequence[Path], command: str
 ) -> str:
-    environment = Environment(
-        loader=PackageLoader("overcast.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     skies = {name: _clouded_chart(Scores(benchmark, name, finished)) for name in benchmark.datasets}
     charts = {name: _chart(Scores(benchmark, name, finished)) for name in benchmark.datasets}
-    return environment.get_template("benchmark.html").render(
+    return template("benchmark.html").render(
         title=benchmark.title,
         origin=_origin(command, finished).replace("`", ""),
         reading=READING.replace("`", ""),

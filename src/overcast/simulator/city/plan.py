@@ -133,6 +133,7 @@ def clear_furniture(small: Furniture, solid: STRtree, water: shapely.Geometry, b
     """What lies on the bounds, keeps its distance from solid things and stands on land."""
 
     def clear(rows: Floats, distance: float, end: int = 0) -> NDArray[np.bool_]:
+        """True where a point of a row may stand."""
         xy = rows[:, end : end + 2]
         good = (xy[:, 0] > bounds.left) & (xy[:, 0] < bounds.right)
         good &= (xy[:, 1] > bounds.bottom) & (xy[:, 1] < bounds.top)

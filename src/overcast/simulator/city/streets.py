@@ -213,6 +213,7 @@ class _Splitter:
         self.railways: list[Block] = []
 
     def split(self, box: tuple[float, float, float, float], depth: int) -> None:
+        """Cut a rectangle (u0, v0, u1, v1) in two, and those again."""
         u0, v0, u1, v1 = box
         district = self._districts.at((u0 + u1) / 2, (v0 + v1) / 2)
         length, width = BLOCK_M[district]

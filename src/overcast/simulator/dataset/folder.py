@@ -12,7 +12,7 @@ from pathlib import Path
 
 from overcast.errors import InputError
 from overcast.processes import end_with_parent, sole_user
-from overcast.reading import read_bytes, read_record
+from overcast.reading import read_bytes
 from overcast.simulator.dataset.stac import chip_looks, read_items, write_collection, write_item
 from overcast.simulator.dataset.writing import save, write_description, write_place_chips, write_scene
 from overcast.simulator.options import SimulationOptions
@@ -132,11 +132,3 @@ def write_place(partial: Path, place: PlaceId, options: SimulationOptions) -> Pl
     write_item(partial, place.name, simulated, options, files)
     _marker(partial, place).touch()
     return place
-
-
-def read_options(root: Path) -> SimulationOptions:
-    """The options that a simulated data set was written with. Raises InputError where the folder is none."""
-    record = root / OPTIONS_FILE
-    if not record.is_file():
-        raise InputError(f"{root} holds no {OPTIONS_FILE}: it is not a simulated data set.")
-    return read_record(SimulationOptions, record, InputError, "simulate the data set again")

@@ -151,7 +151,7 @@ def _write_layers(
             case Layer.FOOTPRINTS:
                 write_footprints(path, _clipped(table, grid))
             case Layer.DECLARATION:
-                raise ValueError("a declaration is no layer of pixels")
+                raise ValueError("a declaration is not a layer of pixels")
             case _:
                 assert_never(layer)
 

@@ -65,6 +65,7 @@ class _Scatterer:
         self.maps = [Splatter((self.shape[0], self.shape[1]), self.gsd_m) for _ in Mechanism]
 
     def power(self) -> NDArray[np.float32]:
+        """(M, H, W) power of each mechanism."""
         self._surfaces()
         self._walls()
         if self.options.vegetation:

@@ -57,7 +57,7 @@ def read_cityjson(path: Path) -> CityModel:
     """Read Buildings and BuildingParts of a CityJSON 1.x or 2.0 file. Raises InputError where it is none."""
     model = read_json(path, InputError, limit=LARGEST_DATA_BYTES)
     if not isinstance(model, dict) or model.get("type") != "CityJSON":
-        raise InputError(f"{path} is no CityJSON file: its type is not CityJSON; give GeoJSON the ending .geojson.")
+        raise InputError(f"{path} is not a CityJSON file: its type is not CityJSON; give GeoJSON the ending .geojson.")
     try:
         vertices = _vertices(model)
         buildings = tuple(_buildings(model["CityObjects"], vertices))

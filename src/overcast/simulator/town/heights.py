@@ -34,7 +34,7 @@ def usable(heights: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def metres(values: Sequence[object]) -> NDArray[np.float64]:
-    """Heights in metres; NaN for what is no single height.
+    """Heights in metres; NaN for what is not a single height.
 
     >>> metres([7, "12.3 m", "12,3", "40'", "6'6", "40 ft", "low", None, "3;4"]).round(2).tolist()
     [7.0, 12.3, 12.3, 12.19, 1.98, 12.19, nan, nan, nan]
@@ -58,7 +58,7 @@ def _metres(value: object) -> float:
 
 
 def _inches(text: str) -> float:
-    """In metres; 0 for an empty text, NaN for any other that is no number of inches."""
+    """In metres; 0 for an empty text, NaN for any other that is not a number of inches."""
     inches = _INCHES.fullmatch(text)
     if inches is None:
         return np.nan if text else 0.0

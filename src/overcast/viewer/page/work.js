@@ -30,7 +30,7 @@ function build(wanted) {
       field("Unlike the training data", choice("level", [["check", "refuse it"], ["match", "shift its brightness"], ["keep", "go on as it is"]]))),
     element("details", { id: "beside" }, element("summary", {}, "Optical image, where there is one"),
       element("fieldset", { className: "field" }, element("legend", {}, "Image, or its sheets"), element("div", { id: "optical" })),
-      field("Mask of its clouds", choice("clouds", [])),
+      field("Cloud mask", choice("clouds", [])),
       field("Values that mean cloud", element("input", { type: "text", id: "cloud-values", placeholder: "all but 0, or 3, 8, 9" })),
       field("Value without data in the image", element("input", { type: "text", id: "optical-nodata", inputMode: "decimal", placeholder: "from the file" }))),
     element("div", { className: "row" }, element("button", { type: "button", id: "draw", "aria-pressed": "false" }, "Draw an area"),
@@ -50,6 +50,7 @@ function open(map) { if (map) location.href = `./?map=${encodeURIComponent(map)}
 function note(text, bad = false) {
   part("form-note").textContent = text;
   part("form-note").classList.toggle("bad", bad);
+  part("form-note").scrollIntoView({ block: "nearest" });
 }
 
 async function attempt(action) {
@@ -70,7 +71,7 @@ function sheets() { return [...part("optical").querySelectorAll("input:checked")
 function optical() {
   const files = sheets(), values = words("cloud-values"), nodata = part("optical-nodata").value.trim();
   if (!files.length) {
-    if (part("clouds").value) throw new Error("a mask of clouds is chosen, but no optical image; choose it too.");
+    if (part("clouds").value) throw new Error("a cloud mask is chosen, but no optical image; choose it too.");
     return null;
   }
   const given = { files };
