@@ -67,9 +67,7 @@ class PrepareOptions:
 
     def __post_init__(self) -> None:
         if self.look_azimuth_deg is not None and not abs(self.look_azimuth_deg) <= 360:
-            raise ConfigError(
-                f"--look-azimuth {self.look_azimuth_deg:g} is not a direction from -360 to 360 degrees."
-            )
+            raise ConfigError(f"--look-azimuth {self.look_azimuth_deg:g} is not a direction from -360 to 360 degrees.")
         if self.floor_db is not None and not math.isfinite(self.floor_db):
             raise ConfigError(f"--floor-db {self.floor_db:g} is not a number of decibels; write -30, for example.")
 

@@ -148,9 +148,7 @@ def load(folder: Path) -> Record:
     try:
         return Record.model_validate(content)
     except ValidationError as error:
-        raise InputError(
-            f"{folder / RECORD} is not a job's record: {explained(error)}; remove its folder."
-        ) from error
+        raise InputError(f"{folder / RECORD} is not a job's record: {explained(error)}; remove its folder.") from error
 
 
 def _links(record: Record) -> list[dict[str, str]]:
