@@ -350,7 +350,7 @@ def test_digital_numbers_of_a_data_set_are_not_computed_with(tmp_path: Path):
 
 @pytest.mark.parametrize("values", [{"look_azimuth_deg": 1e17}, {"look_azimuth_deg": np.nan}, {"floor_db": np.nan}])
 def test_what_is_no_direction_or_level_is_refused(values: dict):
-    with pytest.raises(ConfigError, match=r"--(look-azimuth|floor-db) .* is no (direction|number of decibels)"):
+    with pytest.raises(ConfigError, match=r"--(look-azimuth|floor-db) .* is not a (direction|number of decibels)"):
         PrepareOptions(**values)
 
 

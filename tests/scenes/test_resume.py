@@ -11,9 +11,10 @@ import shutil
 import signal
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,12 +111,20 @@ def in_child() -> Iterator[Child]:
         patch.setenv("PYTHONPATH", os.pathsep.join(map(str, IMPORTABLE)), prepend=os.pathsep)
 
         def start(function: Callable[..., object], *arguments: object, **keywords: object) -> int | None:
-            process = context.Process(target=function, args=arguments, kwargs=keywords)
+            process = context.Process(target=in_environment, args=(dict(os.environ), function, arguments, keywords))
             process.start()
             process.join()
             return process.exitcode
 
         yield start
+
+
+def in_environment(
+    environment: dict[str, str], function: Callable[..., object], arguments: Sequence[object], keywords: dict[str, Any]
+) -> None:
+    """Call a function in the environment of the test: the fork server may have begun before that was set."""
+    os.environ.update(environment)
+    function(*arguments, **keywords)
 
 
 def kill(*_: object) -> None:
