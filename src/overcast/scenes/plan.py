@@ -32,9 +32,9 @@ from overcast.scenes.work import Facts, WorkFolder, earlier_run, open_work
 LARGEST_CACHE_BYTES = 512 * 2**20
 """Bound of the block cache for scenes stored in rows as wide as the scene."""
 TOGETHER = 2
-"""Rows of tiles that are computed side by side, where blocks of the scene that both touch can be kept."""
+"""Tile rows that are computed side by side, where blocks of the scene that both touch can be kept."""
 FORMAT = 5
-"""Of blocks; raised when they can no longer be read, or when the same request computes other bits."""
+"""Version of the blocks; raised when they can no longer be read, or when the same request computes other bits."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _row_bytes(path: Path) -> int:
 
 
 def _cache_bytes(job: Job, scene: CheckedScene, row_bytes: int) -> int:
-    """Block cache so that input stored in whole rows is decoded once a row of tiles, and output blocks fill up."""
+    """Block cache so that input stored in whole rows is decoded once a tile row, and output blocks fill up."""
     pixel_bytes = np.dtype(job.options.encoding.value).itemsize
     wide = BLOCK * scene.grid.width * pixel_bytes + job.options.scene.tile * row_bytes
     return min(CACHE_BYTES + wide, LARGEST_CACHE_BYTES)
