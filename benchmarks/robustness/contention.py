@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import errno
 import shutil
 import subprocess
 import sys
@@ -140,10 +141,13 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 def fill(path: Path, left: int) -> None:
-    """Leave so many bytes of a disk free."""
+    """Leave so many bytes of a disk free, or none where the command has written some of them meanwhile."""
     free = shutil.disk_usage(path.parent).free
-    with path.open("wb") as file:
-        file.write(bytes(max(0, free - left)))
+    try:
+        path.write_bytes(bytes(max(0, free - left)))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
 
 
 def full_disk(bench: Bench, moment_s: float, left: int, expected: dict[str, str]) -> tuple[str, list[str]]:
