@@ -39,9 +39,10 @@ class Budget:
 
 
 def run_config(data: Path, method: str, seed: int, budget: Budget, **split: Any) -> RunConfig:
-    """A run on a folder data set that is split by whole places; the split's seed is 0 for every run."""
+    """A run on a folder data set: `split` as in its description, by whole places with seed 0 where it says no other."""
+    places = {} if split.get("by", "places") != "places" else {"by": "places", "seed": 0}
     settings = {
-        "data": {"name": "folder", "root": data, "split": {"by": "places", "seed": 0} | split},
+        "data": {"name": "folder", "root": data, "split": places | split},
         "network": {"preset": budget.network},
         "method": {"name": method},
         "training": {

@@ -24,7 +24,6 @@ import argparse
 import datetime as dt
 import hashlib
 import json
-import os
 import sys
 import tempfile
 import time
@@ -203,7 +202,7 @@ def main() -> int:
     command = (
         f"python -m benchmarks.robustness.fuzz --surface '{given.surface}' --cases {given.cases} --seed {given.seed}"
     )
-    head = f"`{command}`, {describe_machine()}, {os.cpu_count()} cores, {dt.date.today()}.\n\n"
+    head = f"`{command}`, {describe_machine()}, {dt.date.today()}.\n\n"
     print(head + found)
     if given.report is not None:
         given.report.parent.mkdir(parents=True, exist_ok=True)

@@ -71,8 +71,8 @@ class Desk:
     def __init__(self, surface: Surface, folder: Path) -> None:
         self._surface, self._folder = surface, folder
         self._file = self._fresh()
-        self._content = self._file.read_bytes()
-        valid = self.outcome(self._content)
+        self.valid = self._file.read_bytes()
+        valid = self.outcome(self.valid)
         if valid.kind != "ok":
             raise RuntimeError(f"the undamaged file of {surface.name} is refused: {valid}")
 
@@ -83,7 +83,7 @@ class Desk:
 
     def content(self, seed: int, case: int) -> bytes:
         """The damaged file of a case."""
-        return self._surface.damaged(self._content, seed, case)
+        return self._surface.damaged(self.valid, seed, case)
 
     def outcome(self, content: bytes) -> Outcome:
         """What becomes of a file with this content."""
