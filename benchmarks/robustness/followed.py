@@ -14,7 +14,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["overcast", "yaml"]):
-    from benchmarks.robustness.mutations import SECRET
+    from benchmarks.robustness.mutations import SIGNED_ADDRESS
     from benchmarks.robustness.pool import FAILURES, Desk
     from benchmarks.robustness.surfaces import SURFACES
 
@@ -29,7 +29,7 @@ def main() -> None:
 
     def read(content: bytes) -> None:
         found = desk.outcome(content)
-        rest = content.replace(SECRET.encode(), b"")
+        rest = content.replace(SIGNED_ADDRESS.encode(), b"")
         broken = found.failure.endswith(" a secret") and (b"PASSW0RD" in rest or b"S3CRET" in rest)
         if found.kind in FAILURES and not broken:  # in an address that lost its beginning no reader can know the secret
             place = failures / hashlib.sha256(found.failure.encode()).hexdigest()[:8]

@@ -35,12 +35,12 @@ YAML_TEXTS = (
     ".nan", "9" * 5000, "0x" + "f" * 300, "0o777777777777777777777777", "190:20:30", "1e400", "[" * DEEP, "- " * DEEP,
     "{a: " * DEEP, '"\\ud800"', '"\\0"', "'", "|", "@a", "%a", "\t", "yes", "~", "--- 1\n--- 2", "{a: 1, a: 2}", "...",
 )  # fmt: skip
-SECRET = "http://user:PASSW0RD@127.0.0.1:9/x?Signature=S3CRET"
+SIGNED_ADDRESS = "http://user:PASSW0RD@127.0.0.1:9/x?Signature=S3CRET"
 TEXTS = (
     "", " ", "x" * 5000, "../../../etc/passwd", "/etc/passwd", "a\x00b", "a\nb", "\x1b[31m", "[/x]", "<b>", "a'b\"c",
     "-",
     "..",
-    SECRET, "/vsicurl/http://127.0.0.1:9/x", "file:///etc/passwd",
+    SIGNED_ADDRESS, "/vsicurl/http://127.0.0.1:9/x", "file:///etc/passwd",
     "http://[",
     "tu-hf_hub:a/b", "EPSG:0", "EPSG:999999", "nan", "inf", "1e400", "-1", "9" * 30, "ü\u0308\U0001f6f0",
     "\ue000", "a" * 300,
