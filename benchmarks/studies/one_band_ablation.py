@@ -60,7 +60,8 @@ def main() -> None:
     wide = training_config(arguments.wide, [])
     wide_catalog, split = build_data(wide.data)
     print("| variant | half-real, all chips | unseen drawn places of all radars |\n|---|---|---|")
-    for number, variant in enumerate(VARIANTS):
+    for number in arguments.rows:
+        variant = VARIANTS[number]
         run = trained(arguments, number, variant)
         bundle = load_bundle(run / "bundle")
         cells = []
@@ -85,6 +86,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, help="folder for places, runs and scores")
     parser.add_argument("--places", type=at_least(60), default=120, help="drawn places of each variant")
     parser.add_argument("--steps", type=at_least(1), default=400)
+    rows = tuple(range(len(VARIANTS)))
+    parser.add_argument("--rows", type=at_least(0), nargs="+", choices=rows, default=rows, help="rows of the table")
     return parser.parse_args()
 
 
