@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -135,7 +136,7 @@ def test_an_array_without_a_coordinate_system_has_no_footprints(pixels: NDArray[
         ({"scene": np.zeros((4, 8, 8)), "output": ["a.tif", "b.tif"]}, ConfigError, "ask for the same output"),
     ],
 )
-def test_wrong_arguments_are_explained(arguments: dict[str, object], error: type[Exception], message: str):
+def test_wrong_arguments_are_explained(arguments: dict[str, Any], error: type[Exception], message: str):
     with pytest.raises(error, match=message):
         oc.predict(**arguments)  # type: ignore[arg-type]
 

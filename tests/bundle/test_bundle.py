@@ -29,15 +29,8 @@ from overcast.data.chips import Chip
 from overcast.data.identity import chip_set_identity, training_data
 from overcast.errors import BundleError
 from overcast.methods.base import Method
-from overcast.methods.options import (
-    CmhclOptions,
-    FusionOptions,
-    MethodOptions,
-    OpticalOptions,
-    SarOptions,
-    SarTwinOptions,
-    build_method,
-)
+from overcast.methods.options import CmhclOptions, MethodOptions, build_method
+from overcast.methods.supervised import FusionOptions, OpticalOptions, SarOptions, SarTwinOptions
 from overcast.models import branch
 from overcast.models.spec import NetworkSpec
 from overcast.raster.radiometry import BandStatistics, RadarSide, Radiometry, SensorRadiometry, Statistics, Unit

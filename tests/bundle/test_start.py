@@ -17,11 +17,12 @@ from overcast.config import load_config, train
 from overcast.errors import BundleError
 from overcast.methods.base import Method
 from overcast.methods.collaborative import CollaborativeOptions
-from overcast.methods.options import MethodOptions, SarTwinOptions, build_method
+from overcast.methods.options import MethodOptions, build_method
 from overcast.methods.self_training import SelfTrainingOptions
+from overcast.methods.supervised import SarTwinOptions
 from overcast.models.encoders import fitted_bands
 from overcast.raster.radiometry import Radiometry
-from overcast.training.run import TrainResult
+from overcast.training.plan import TrainResult
 from overcast.training.start import Start, start_from
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_town(tmp_path_factory.mktemp("town"))
 
 
-def built(root: Path, **split: object) -> tuple[Catalog, Split]:
+def built(root: Path, **split: Any) -> tuple[Catalog, Split]:
     chosen = split or {"by": "blocks", "block_m": 32.0, "test_share": 0.3, "validation_share": 0.2}
     return build_data(ScenesData.model_validate({"root": root, "tile_px": TILE, "split": chosen}))
 
@@ -51,7 +52,7 @@ def data(town: Path) -> tuple[Catalog, Split]:
     return built(town)
 
 
-def dataset(data: tuple[Catalog, Split], part: Part = Part.TRAIN, **options: object) -> ChipDataset:
+def dataset(data: tuple[Catalog, Split], part: Part = Part.TRAIN, **options: Any) -> ChipDataset:
     catalog, split = data
     chips = catalog.select(split.keys(part))
     statistics = compute_statistics(catalog.select(split.train), catalog.radiometry)
@@ -69,7 +70,7 @@ def _digest(array: np.ndarray) -> str:
 
 
 @pytest.mark.parametrize("options", [{}, {"augment": AUGMENT, "targets": Targets(edge=True, contact=True)}])
-def test_a_draw_does_not_depend_on_cache_or_order(data: tuple[Catalog, Split], options: dict[str, object]) -> None:
+def test_a_draw_does_not_depend_on_cache_or_order(data: tuple[Catalog, Split], options: dict[str, Any]) -> None:
     draws = [Draw(index, stream) for index in (0, 3, 7) for stream in (1, 2)]
     plain, cached = dataset(data, **options), dataset(data, cache_bytes=10**8, **options)
     partly = dataset(data, cache_bytes=10**4, **options)

@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def on(runtime: Runtime, **changes: object) -> PredictOptions:
+def on(runtime: Runtime, **changes: Any) -> PredictOptions:
     return replace(OPTIONS, stac=True, scene=replace(OPTIONS.scene, runtime=runtime, **changes), overwrite=True)
 
 

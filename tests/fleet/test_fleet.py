@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def model_of(network: nn.Module | None = None) -> SceneModel:
 
 
 def map_folder(
-    folder: Path, out: Path, *, model: SceneModel | None = None, compute: Compute = compute_here, **changes: object
+    folder: Path, out: Path, *, model: SceneModel | None = None, compute: Compute = compute_here, **changes: Any
 ) -> FleetSummary:
     out.mkdir(exist_ok=True)
     given = {"options": GENTLE, "footprints": ".gpkg", "probability": ".tif", **changes}

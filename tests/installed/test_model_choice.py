@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def scene(folder: Path, bands: tuple[str, ...] = BANDS, **more: object) -> Path:
+def scene(folder: Path, bands: tuple[str, ...] = BANDS, **more: Any) -> Path:
     values = in_db(power()).astype("float32")[[BANDS.index(band) for band in bands]]
     return write(folder / "scene.tif", values, names=bands, **more)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from overcast.methods.self_training import SelfTraining, SelfTrainingOptions, st
 NO_CHANGE = SelfTrainingOptions(gain=0, offset=0, speckle=0)
 
 
-def self_training(**changes: object) -> SelfTraining:
+def self_training(**changes: Any) -> SelfTraining:
     method = make(SelfTrainingOptions.model_validate(changes)).train()
     assert isinstance(method, SelfTraining)
     return method

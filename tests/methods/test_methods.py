@@ -29,14 +29,8 @@ from overcast.methods.collaborative import CollaborativeOptions
 from overcast.methods.distillation import KdOptions
 from overcast.methods.hallucination import HallucinationOptions
 from overcast.methods.mmanet import MmanetOptions
-from overcast.methods.options import (
-    FusionOptions,
-    MethodOptions,
-    OpticalOptions,
-    SarTwinOptions,
-    build_deployable,
-    build_method,
-)
+from overcast.methods.options import MethodOptions, build_deployable, build_method
+from overcast.methods.supervised import FusionOptions, OpticalOptions, SarTwinOptions
 from overcast.methods.teacher import Schedule
 from overcast.models.network import HallucinationNetwork
 

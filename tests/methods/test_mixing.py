@@ -12,8 +12,9 @@ from overcast.choices import Mixing
 from overcast.errors import ConfigError
 from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions
 from overcast.methods.modality_dropout import ModalityDropoutOptions
-from overcast.methods.options import FusionOptions, build_method
+from overcast.methods.options import build_method
 from overcast.methods.shaspec import ShaspecOptions
+from overcast.methods.supervised import FusionOptions
 from overcast.models.mixing import NEAR_PX, REACH_PX, cell_means, optical_weight
 
 STEPS = 100

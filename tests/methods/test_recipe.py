@@ -28,14 +28,8 @@ from overcast.methods.collaborative import CollaborativeOptions
 from overcast.methods.distances import channel_alignment, entropy_of, soft_cross_entropy
 from overcast.methods.distillation import KdOptions
 from overcast.methods.losses import alignment, segmentation_loss, share_loss
-from overcast.methods.options import (
-    FusionOptions,
-    MethodOptions,
-    OpticalOptions,
-    SarOptions,
-    SarTwinOptions,
-    build_deployable,
-)
+from overcast.methods.options import MethodOptions, build_deployable
+from overcast.methods.supervised import FusionOptions, OpticalOptions, SarOptions, SarTwinOptions
 from overcast.models.network import NetworkSpec
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -8,14 +8,8 @@ from method_cases import LITERATURE
 from torch import nn
 
 from overcast.methods.describe import describe
-from overcast.methods.options import (
-    CmhclOptions,
-    FusionOptions,
-    OpticalOptions,
-    SarOptions,
-    SarTwinOptions,
-    build_method,
-)
+from overcast.methods.options import CmhclOptions, build_method
+from overcast.methods.supervised import FusionOptions, OpticalOptions, SarOptions, SarTwinOptions
 from overcast.models.cost import Cost, cost, peak_bytes
 from overcast.models.network import NetworkSpec
 

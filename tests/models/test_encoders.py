@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,7 +147,7 @@ def test_unusable_encoders_are_refused(name):
 
 
 def test_weights_that_cannot_be_fetched_are_explained(monkeypatch):
-    def offline(*args: object, **kwargs: object) -> None:
+    def offline(*args: object, **kwargs: Any) -> None:
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr(encoders.smp.encoders, "get_encoder", offline)
@@ -155,7 +156,7 @@ def test_weights_that_cannot_be_fetched_are_explained(monkeypatch):
 
 
 def test_packaged_weights_of_another_shape_are_refused(monkeypatch, source):
-    def other(*args: object, **kwargs: object) -> dict[str, torch.Tensor]:
+    def other(*args: object, **kwargs: Any) -> dict[str, torch.Tensor]:
         return {name: tensor[..., :1] if tensor.ndim else tensor for name, tensor in source.items()}
 
     monkeypatch.setattr(encoders.torch, "load", other)

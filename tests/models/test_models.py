@@ -39,7 +39,7 @@ SMALL = NetworkSpec(
 """An encoder that timm keeps for tests."""
 
 
-def spec(**changes: object) -> NetworkSpec:
+def spec(**changes: Any) -> NetworkSpec:
     return NetworkSpec.model_validate({**SMALL.model_dump(), **changes})
 
 
@@ -63,7 +63,7 @@ def lived_in(network: nn.Module) -> nn.Module:
     return network
 
 
-def collaborative(**changes: object) -> CollaborativeNetwork:
+def collaborative(**changes: Any) -> CollaborativeNetwork:
     torch.manual_seed(0)
     network = lived_in(CollaborativeNetwork(spec(**changes)))
     assert isinstance(network, CollaborativeNetwork)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ SIDE = 96
 PLACE = Affine(1, 0, 500_000, 0, -1, 5_600_000)
 
 
-def drawn(probability: np.ndarray, walls: np.ndarray | None = None, **options: object) -> Footprints:
+def drawn(probability: np.ndarray, walls: np.ndarray | None = None, **options: Any) -> Footprints:
     """Footprints in order of their identifiers, their geometry in pixels (column, row)."""
     grid = Georeference(*probability.shape, PLACE, "EPSG:32631")
     source, learnt = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,11 +33,11 @@ from overcast.scenes.declare import scene_radiometry
 from overcast.scenes.model import SceneModel
 
 
-def stated(**changes: object) -> PrepareOptions:
+def stated(**changes: Any) -> PrepareOptions:
     return PrepareOptions(**{"radar_side": RadarSide.NORTH, "stac": False, **changes})  # type: ignore[arg-type]
 
 
-def prepare(folder: Path, *inputs: str | Path, to: SceneModel | None = None, **changes: object) -> np.ndarray:
+def prepare(folder: Path, *inputs: str | Path, to: SceneModel | None = None, **changes: Any) -> np.ndarray:
     """(C, H, W) as prepared."""
     prepare_scene(inputs, to or model(), folder / "out.tif", stated(overwrite=True, **changes))
     return read(folder / "out.tif")

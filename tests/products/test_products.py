@@ -3,6 +3,7 @@
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -308,12 +309,12 @@ def test_tiles_are_not_mapped_one_by_one(tmp_path):
         find_scenes([str(tmp_path / "in")], BANDS)
 
 
-def item(**changes: object) -> dict[str, object]:
+def item(**changes: Any) -> dict[str, object]:
     """A STAC item without images."""
     return {"type": "Feature", "id": "town", "geometry": None, "properties": {}, "links": [], "assets": {}, **changes}
 
 
-def asset(href: str, **more: object) -> dict[str, object]:
+def asset(href: str, **more: Any) -> dict[str, object]:
     return {"href": href, "type": "image/tiff; application=geotiff", **more}
 
 

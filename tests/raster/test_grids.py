@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -60,7 +61,7 @@ def stored(folder: Path, form: str, values: np.ndarray) -> Path:
     return write(folder / f"{form}.tif", turn.apply(values), names=BANDS, transform=transform)
 
 
-def sensor(side: RadarSide, **more: object) -> SensorRadiometry:
+def sensor(side: RadarSide, **more: Any) -> SensorRadiometry:
     return DIRECTED.sensor.model_copy(update={"radar_side": side, **more})
 
 

@@ -4,6 +4,7 @@ import errno
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def without_torch(*arguments: str) -> tuple[str, str]:
     return done.stdout.splitlines()[-1], done.stderr
 
 
-def scene(folder: Path, **more: object) -> Path:
+def scene(folder: Path, **more: Any) -> Path:
     return write(folder / "scene.tif", in_db(power()).astype("float32"), **more)
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -76,7 +77,7 @@ def speckle(height: int = 150, width: int = 170, seed: int = 0) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def write_scene(path: Path, values: np.ndarray, **profile: object) -> Path:
+def write_scene(path: Path, values: np.ndarray, **profile: Any) -> Path:
     """A GeoTIFF, UTM north-up unless told otherwise."""
     profile = {"crs": "EPSG:32631", "transform": NORTH_UP, **profile}
     count, height, width = values.shape
@@ -87,7 +88,7 @@ def write_scene(path: Path, values: np.ndarray, **profile: object) -> Path:
     return path
 
 
-def predict(folder: Path, scene: Path, *, ending: str = ".gpkg", **changes: object) -> PredictionSummary:
+def predict(folder: Path, scene: Path, *, ending: str = ".gpkg", **changes: Any) -> PredictionSummary:
     """Both outputs beside the scene."""
     given = {"bundle": MODEL, "sensor": SENSOR, "options": OPTIONS, **changes}
     return predict_file(
@@ -318,7 +319,7 @@ OTHER_SENSORS = [
 
 
 @pytest.mark.parametrize(("change", "named"), OTHER_SENSORS)
-def test_scene_for_another_model_is_refused_by_name(tmp_path: Path, change: dict[str, object], named: str):
+def test_scene_for_another_model_is_refused_by_name(tmp_path: Path, change: dict[str, Any], named: str):
     model = replace(MODEL, sensor=SENSOR.model_copy(update={"radar_side": RadarSide.NORTH}))
     scene = write_scene(tmp_path / "scene.tif", speckle())
     with pytest.raises(RadiometryError, match=rf"scene\.tif has .*{named}.*model city"):
@@ -370,7 +371,7 @@ def test_outputs_are_checked_before_the_first_pixel(tmp_path: Path):
     (tmp_path / "folder.gpkg").mkdir()
     never = replace(MODEL, network=Never())
 
-    def refused(match: str, error: type[Exception] = InputError, **given: object) -> None:
+    def refused(match: str, error: type[Exception] = InputError, **given: Any) -> None:
         before = names(tmp_path)
         with pytest.raises(error, match=match):
             predict_file([scene], never, sensor=SENSOR, **{"options": OPTIONS, **given})

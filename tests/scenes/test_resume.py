@@ -71,7 +71,7 @@ class Counted(nn.Module):
         return 3 * self.conv(x) + 3 * x.mean(1, keepdim=True)
 
 
-def run(folder: Path, network: nn.Module | None = None, **changes: object) -> PredictionSummary:
+def run(folder: Path, network: nn.Module | None = None, **changes: Any) -> PredictionSummary:
     given = {"options": GENTLE, "footprints": folder / "f.gpkg", **changes}
     model = replace(MODEL, network=Counted() if network is None else network)
     return predict_file([folder / "scene.tif"], model, sensor=SENSOR, probability=folder / "probability.tif", **given)
@@ -91,7 +91,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in outputs_in(folder) if name != "scene.tif"}
 
 
-def undisturbed(folder: Path, **changes: object) -> tuple[dict[str, bytes], int]:
+def undisturbed(folder: Path, **changes: Any) -> tuple[dict[str, bytes], int]:
     """Outputs of a run from start to end, taken away again, and calls of the network."""
     network = Counted()
     run(folder, network, **changes)
@@ -110,7 +110,7 @@ def in_child() -> Iterator[Child]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(map(str, IMPORTABLE)), prepend=os.pathsep)
 
-        def start(function: Callable[..., object], *arguments: object, **keywords: object) -> int | None:
+        def start(function: Callable[..., object], *arguments: object, **keywords: Any) -> int | None:
             process = context.Process(target=in_environment, args=(dict(os.environ), function, arguments, keywords))
             process.start()
             process.join()
@@ -135,7 +135,7 @@ KILLED = -signal.SIGKILL
 
 
 def run_killed(
-    folder: Path, *, call: int = 0, stage: ProgressStage | None = None, threads: int = 1, **changes: object
+    folder: Path, *, call: int = 0, stage: ProgressStage | None = None, threads: int = 1, **changes: Any
 ) -> None:
     """Run until a call of the network or the first report of a stage."""
     torch.set_num_threads(threads)
@@ -175,7 +175,7 @@ def run_killed_renaming(folder: Path) -> None:
     """Run until the second output gets its name."""
     link, linked = os.link, []
 
-    def dying(grown: Path, target: Path, **given: object) -> None:
+    def dying(grown: Path, target: Path, **given: Any) -> None:
         if linked:
             kill()
         linked.append(target)
@@ -189,7 +189,7 @@ def run_killed_tidying(folder: Path) -> None:
     """Run until all outputs are renamed and the blocks are to be removed."""
     rmtree = shutil.rmtree
 
-    def dying(name: str, **given: object) -> None:
+    def dying(name: str, **given: Any) -> None:
         if name == "blocks" and (folder / "f.stac.json").exists():
             kill()
         rmtree(name, **given)
@@ -287,7 +287,7 @@ def test_work_for_another_request_is_not_used(scene: Path, in_child: Child, othe
     assert names(scene) == ["probability.stac.json", "probability.tif", "scene.tif"]
 
 
-def damaged_lines(line: dict[str, object], folder: Path) -> list[object]:
+def damaged_lines(line: dict[str, Any], folder: Path) -> list[object]:
     """What a journal may hold instead of a line."""
     outside = folder.parent / "row-000001.block"
     changes = [

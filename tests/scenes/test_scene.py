@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from overcast.scenes.tiling import split_axis
 
 SENSOR = SensorRadiometry(bands=("HH", "HV"), unit=Unit.DECIBEL, nodata=0, gsd_m=0.5)
 STATISTICS = BandStatistics(mean=(30.0, 25.0), std=(8.0, 9.0))
-SMALL = {"tile": 24, "overlap": 8, "margin": 2, "multiple": 1}
+SMALL: dict[str, Any] = {"tile": 24, "overlap": 8, "margin": 2, "multiple": 1}
 
 
 class Sink:
@@ -74,7 +75,7 @@ def untiled(values: np.ndarray, network: nn.Module) -> np.ndarray:
     return np.where(valid, torch.sigmoid(logits[0, 0]).numpy(), np.nan)
 
 
-def tiled(values: np.ndarray, network: nn.Module, **options: object) -> np.ndarray:
+def tiled(values: np.ndarray, network: nn.Module, **options: Any) -> np.ndarray:
     sink = Sink(*values.shape[1:])
     predict_scene(ArraySource(values, SENSOR), network, STATISTICS, SceneOptions(**options), sink)
     return sink.values

@@ -6,6 +6,7 @@ import json
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -95,7 +96,7 @@ def write_scene(path: Path, values: np.ndarray) -> Path:
     return path
 
 
-def mapped(folder: Path, scene: Path, **changes: object) -> tuple[PredictionSummary, gpd.GeoDataFrame]:
+def mapped(folder: Path, scene: Path, **changes: Any) -> tuple[PredictionSummary, gpd.GeoDataFrame]:
     folder.mkdir()
     given = {"bundle": MODEL, "sensor": SENSOR, "options": OPTIONS, **changes}
     target = folder / "f.gpkg"

@@ -85,7 +85,7 @@ class Both(nn.Module):
         return chosen(alone + 4 * x[:, 2:5].mean(1, keepdim=True), alone, shown_of(x), self.mixing)
 
 
-def model_of(mixing: Mixing = Mixing.BLEND, **changes: object) -> SceneModel:
+def model_of(mixing: Mixing = Mixing.BLEND, **changes: Any) -> SceneModel:
     known = SceneModel(Radar(), SENSOR, STATISTICS, Modality.SAR, "building", "city", "0123456789abcdef", "CC0-1.0")
     both = TwoSensors(Radar(), Both(mixing), 2)
     return replace(known, network=both, optical=OpticalPart(OPTICAL, COLOURS, mixing), **changes)  # type: ignore[arg-type]
@@ -116,7 +116,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 Mapped = tuple[PredictionSummary, np.ndarray]
 
 
-def mapped(made: Made, target: Path, optical: OpticalInput | None, **changes: object) -> Mapped:
+def mapped(made: Made, target: Path, optical: OpticalInput | None, **changes: Any) -> Mapped:
     used = ALONE if optical is None else model_of()
     options = replace(OPTIONS, **changes)  # type: ignore[arg-type]
     summary = predict_file([made.scene], used, sensor=SENSOR, probability=target, options=options, optical=optical)

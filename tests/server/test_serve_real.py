@@ -129,7 +129,7 @@ def require_bytes_of_one_process(root: Path, number: str, straight: Path) -> Non
         assert (root / "jobs" / number / name).read_bytes() == (straight / name).read_bytes(), name
 
 
-SAID = {"bands": ["HH", "HV"], "unit": "dB", "radar_side": "north", "level": "keep", "threshold": 0.01}
+SAID: dict[str, Any] = {"bands": ["HH", "HV"], "unit": "dB", "radar_side": "north", "level": "keep", "threshold": 0.01}
 
 
 def beside(root: Path) -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import shapely
@@ -16,7 +18,7 @@ WEIGHTS = ("row_weight", "detached_weight", "courtyard_weight", "slab_weight", "
 ONLY = dict.fromkeys(WEIGHTS, 0.0)
 
 
-def city(seed: int = 0, **options: object) -> City:
+def city(seed: int = 0, **options: Any) -> City:
     return build_city(BOUNDS, CityOptions(**options), np.random.SeedSequence(seed))
 
 

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -39,7 +40,7 @@ def vector_file(path: Path, shapes: list, heights: list, to: str | None = None) 
     return path
 
 
-def options(path: Path, **more: object) -> FootprintOptions:
+def options(path: Path, **more: Any) -> FootprintOptions:
     return FootprintOptions(**{"file": str(path), "height": "Height"} | more)
 
 
@@ -219,7 +220,7 @@ def small_town(path: Path) -> Path:
     return vector_file(path, [*houses, at(300, 300, 340, 330)], [*[7.0] * 9, 12.0])
 
 
-def simulation(path: Path, **more: object) -> SimulationOptions:
+def simulation(path: Path, **more: Any) -> SimulationOptions:
     given = options(path, sha256=digest(path), **more)
     return SimulationOptions(footprints=given, place_m=128, chip_px=64, gsd_m=1.0, city=CityOptions(margin_m=24))
 

@@ -3,6 +3,7 @@
 import copy
 import re
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,17 +19,10 @@ from overcast.methods.mmanet import MmanetOptions
 from overcast.methods.modality_dropout import ModalityDropoutOptions
 from overcast.methods.one_stream import OneStream, OneStreamOptions, SoftTeacher
 from overcast.methods.optical_init import OpticalInitOptions
-from overcast.methods.options import (
-    FusionOptions,
-    MethodOptions,
-    OpticalOptions,
-    SarOptions,
-    SarTwinOptions,
-    build_deployable,
-    build_method,
-)
+from overcast.methods.options import MethodOptions, build_deployable, build_method
 from overcast.methods.self_training import SelfTrainingOptions
 from overcast.methods.shaspec import ShaspecOptions
+from overcast.methods.supervised import FusionOptions, OpticalOptions, SarOptions, SarTwinOptions
 from overcast.methods.translation import TranslationOptions
 from overcast.models.network import NetworkSpec, Sharing
 from overcast.raster.radiometry import BandStatistics, Statistics
@@ -102,7 +96,7 @@ def make_batch(height: int = 65, width: int = 97, classes: int = 2, seed: int = 
     )
 
 
-def make(options: MethodOptions, **changes: object) -> Method:
+def make(options: MethodOptions, **changes: Any) -> Method:
     return copy.deepcopy(_made(options, tuple(sorted(changes.items()))))
 
 
@@ -118,7 +112,7 @@ def _made(options: MethodOptions, changes: tuple[tuple[str, object], ...]) -> Me
     return method
 
 
-def collaborative(sharing: Sharing = Sharing.WEIGHTS, **options: object) -> CollaborativeLearning:
+def collaborative(sharing: Sharing = Sharing.WEIGHTS, **options: Any) -> CollaborativeLearning:
     method = make(CollaborativeOptions.model_validate(options), sharing=sharing)
     assert isinstance(method, CollaborativeLearning)
     return method

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -199,7 +200,7 @@ def write_iceye(folder: Path) -> Path:
     return folder / f"{stem}.tif"
 
 
-def write_tiles(folder: Path, values: np.ndarray, size: int, **more: object) -> list[Path]:
+def write_tiles(folder: Path, values: np.ndarray, size: int, **more: Any) -> list[Path]:
     """Earth Engine exports: `name-<first row>-<first column>.tif`, each a part of (C, H, W) values."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []

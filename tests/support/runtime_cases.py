@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from overcast.methods.collaborative import CollaborativeOptions
 from overcast.methods.disoptnet import DisoptnetOptions
 from overcast.methods.modality_dropout import ModalityDropoutOptions
-from overcast.methods.options import MethodOptions, SarOptions, build_deployable
+from overcast.methods.options import MethodOptions, build_deployable
 from overcast.methods.shaspec import ShaspecOptions
+from overcast.methods.supervised import SarOptions
 from overcast.methods.translation import TranslationOptions
 from overcast.models.spec import NetworkSpec
 
