@@ -46,7 +46,7 @@ MODEL = SceneModel(Mean(), SENSOR, STATISTICS, Modality.SAR, "building", "city",
 
 
 def scene_sensor(unit: Unit, **changes: Any) -> SensorRadiometry:
-    return SensorRadiometry(bands=("VV",), unit=unit, gsd_m=0.5, **changes)  # type: ignore[arg-type]
+    return SensorRadiometry(bands=("VV",), unit=unit, gsd_m=0.5, **changes)
 
 
 def decibels() -> np.ndarray:
@@ -64,7 +64,7 @@ def mapped(folder: Path, values: np.ndarray, unit: Unit, **changes: Any) -> np.n
     folder.mkdir()
     scene = write_scene(folder / "scene.tif", values.astype(np.float32))
     target = folder / "probability.tif"
-    options = replace(OPTIONS, encoding=Encoding.FLOAT32, **changes)  # type: ignore[arg-type]
+    options = replace(OPTIONS, encoding=Encoding.FLOAT32, **changes)
     predict_file([scene], MODEL, sensor=scene_sensor(unit), probability=target, options=options)
     with rasterio.open(target) as source:
         return source.read(1)
@@ -129,7 +129,7 @@ def test_level_is_median_and_quartiles_of_the_pixels_with_data() -> None:
     values = np.arange(101, dtype=np.float32)[None]
     level = SceneLevel.of(values, Unit.DECIBEL)
     assert level.median_db == (50.0,)
-    assert level.spread_db == (pytest.approx(50 / 1.349),)
+    assert list(level.spread_db) == pytest.approx([50 / 1.349])
     assert SceneLevel.of(np.empty((1, 0)), Unit.DECIBEL) == SceneLevel(Unit.DECIBEL, (0.0,), (0.5,))
 
 

@@ -157,7 +157,7 @@ def test_buildings_of_vector_files_keep_their_walls(tmp_path: Path):
     chip = Chip("c", "c", (path,), (), footprints=tmp_path / "houses.gpkg")
     expected = grid("111...", "111...", "111222", "111222")
     np.testing.assert_array_equal(read_instances(chip, LABEL), expected)
-    corners = [np.array(house.exterior.coords[:-1]) * (1, -1) + (0, 4) for house in houses]
+    corners = [(np.array(house.exterior.coords[:-1]) * (1, -1) + (0, 4)).astype(np.float32) for house in houses]
     outlines = Outlines(path, 4, 6, tuple(corners), polygon_owners=(1, 2))
     chip = replace(chip, footprints=None, outlines=outlines)
     np.testing.assert_array_equal(read_instances(chip, LABEL), expected)

@@ -30,7 +30,8 @@ from overcast.experiments.speed.scene import REFERENCE, Request, bench_scene, ca
 from overcast.progress import Progress
 from overcast.raster.radiometry import SensorRadiometry, Unit
 from overcast.runtime import exports, prepare
-from overcast.runtime.options import Runtime
+from overcast.runtime.options import Runtime, TileShape
+from overcast.scenes.fitting_tiles import fitting_tiles
 from overcast.scenes.model import SceneModel
 from overcast.scenes.predict import PredictOptions
 
@@ -138,7 +139,7 @@ def test_agreement_is_counted_over_the_scene(tmp_path: Path, monkeypatch: pytest
     for name, values in (("first", first), ("second", second)):
         paths.append(write_scene(tmp_path / f"{name}.tif", values[None], nodata=255))
     ground = Ground(np.zeros((2, 1, 4), np.float32), np.array([[1, 1, 0, 1]], np.uint8))
-    found = compare(*paths, ground)
+    found = compare(paths[0], paths[1], ground)
     assert (found.iou, found.differing, found.largest) == (1.0, pytest.approx(2 / 3), 1.0)
     assert compare(paths[0], paths[0], ground).iou == pytest.approx(1 / 3)
     assert compare(paths[0], paths[0], replace(ground, label=None)).iou is None
@@ -186,8 +187,9 @@ def test_bench_measures_compares_and_reports(bench: Request):
         for seconds in (row.measured.scene, row.measured.bare, row.measured.ready, row.first_ready):
             assert isinstance(seconds, Seconds)
             assert seconds.elapsed > 0
-        assert row.measured.peak_mb is None or row.measured.peak_mb >= row.measured.bare_mb > 10
-    assert "no compiler here" in compiled.failure
+        peak_mb, bare_mb = row.measured.peak_mb, row.measured.bare_mb
+        assert peak_mb is None or (bare_mb is not None and peak_mb >= bare_mb > 10)
+    assert "no compiler here" in (compiled.failure or "")
     assert found.fastest_bare.elapsed == min(eager.measured.bare.elapsed, openvino.measured.bare.elapsed)
     said = text(found, facts(1))
     assert "fastest: " in said
@@ -203,7 +205,7 @@ def test_bench_measures_compares_and_reports(bench: Request):
 
 
 def test_int8_is_measured_on_tiles_of_the_scene(bench: Request, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(measure, "fitting_tiles", partial(measure.fitting_tiles, side=64))
+    monkeypatch.setattr(measure, "fitting_tiles", partial(fitting_tiles, side=64))
     asked = replace(bench, size_px=320, runtimes=(Runtime.OPENVINO,), precisions=(Precision.INT8,), rounds=1)
     eager, small = bench_scene(asked, isolate=False).rows
     assert eager.case == REFERENCE
@@ -251,7 +253,7 @@ def test_bare_network_counts_each_pixel_once(monkeypatch: pytest.MonkeyPatch):
             return x
 
     monkeypatch.setattr(measure.Clock, "read", lambda _: Seconds(4.0, 8.0))
-    shape = measure.TileShape(1, 2, 32, 32)
+    shape = TileShape(1, 2, 32, 32)
     found = measure._bare(Counted(), shape, 32 * 48, OPTIONS.scene)
     assert found == Seconds(3.0, 6.0)
     assert calls == [2 * 32 * 32] * 3

@@ -1,6 +1,7 @@
 """Parameters and multiply-adds against hand-worked values."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -117,7 +118,7 @@ def test_cmhcl_and_its_control_deploy_at_one_cost():
 
 
 def test_the_description_names_the_branches_and_what_is_deployed():
-    branches = describe(build_method(CmhclOptions(), SPEC), size_px=64)["branches"]
+    branches: Any = describe(build_method(CmhclOptions(), SPEC), size_px=64)["branches"]
     assert {branch["name"]: branch["deployed"] for branch in branches} == {
         "optical branch": False,
         "hallucination branch": True,

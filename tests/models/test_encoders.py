@@ -14,7 +14,6 @@ from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
 from overcast.errors import ConfigError
-from overcast.models import encoders
 from overcast.models.depthwise import DepthwiseConv2d, _SmallDepthwise, with_fast_depthwise
 from overcast.models.encoders import (
     LITE0,
@@ -52,8 +51,10 @@ def standardised(photograph: torch.Tensor) -> torch.Tensor:
 def classify(deepest: torch.Tensor, source: dict[str, torch.Tensor]) -> torch.Tensor:
     """ImageNet probabilities from F_en-5 with the classification layers that the encoder leaves out."""
     head = F.conv2d(deepest, source["_conv_head.weight"])
-    statistics = (source[f"_bn1.{name}"] for name in ("running_mean", "running_var", "weight", "bias"))
-    pooled = F.relu6(F.batch_norm(head, *statistics, eps=1e-3)).mean((2, 3))
+    mean, variance, weight, bias = (
+        source[f"_bn1.{name}"] for name in ("running_mean", "running_var", "weight", "bias")
+    )
+    pooled = F.relu6(F.batch_norm(head, mean, variance, weight, bias, eps=1e-3)).mean((2, 3))
     return F.linear(pooled, source["_fc.weight"], source["_fc.bias"]).softmax(1)
 
 
@@ -96,7 +97,7 @@ def test_folded_standardisation_is_exact_inside(photograph):
 
 @pytest.mark.parametrize("bands", [1, 2, 3, 4, 7])
 def test_first_convolution_is_adapted_as_smp_does(bands):
-    def rgb() -> nn.Module:
+    def rgb() -> Any:
         encoder = smp.encoders.get_encoder("resnet18", in_channels=3, depth=5, weights=None)
         encoder.conv1.weight = nn.Parameter(
             torch.arange(encoder.conv1.weight.numel()).view_as(encoder.conv1.weight) / 1e4
@@ -123,7 +124,7 @@ def test_pretrained_lite0_answers_grey_alike_for_any_number_of_bands(bands):
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "efficientnet-b0", "timm-efficientnet-b0", LITE0])
 def test_encoders_give_five_strides_and_train_whole(name):
-    encoder = build_encoder(name, 2, pretrained=False)
+    encoder: Any = build_encoder(name, 2, pretrained=False)
     features = encoder(torch.randn(2, 2, 64, 64))
     assert [f.shape[-1] for f in features] == [64, 32, 16, 8, 4, 2]
     assert [f.shape[1] for f in features] == list(encoder.out_channels)
@@ -150,7 +151,7 @@ def test_weights_that_cannot_be_fetched_are_explained(monkeypatch):
     def offline(*args: object, **kwargs: Any) -> None:
         raise ConnectionError("no route to host")
 
-    monkeypatch.setattr(encoders.smp.encoders, "get_encoder", offline)
+    monkeypatch.setattr(smp.encoders, "get_encoder", offline)
     with pytest.raises(ConfigError, match=r"set network\.pretrained=false"):
         build_encoder("resnet50", 3, pretrained=True)
 
@@ -159,7 +160,7 @@ def test_packaged_weights_of_another_shape_are_refused(monkeypatch, source):
     def other(*args: object, **kwargs: Any) -> dict[str, torch.Tensor]:
         return {name: tensor[..., :1] if tensor.ndim else tensor for name, tensor in source.items()}
 
-    monkeypatch.setattr(encoders.torch, "load", other)
+    monkeypatch.setattr(torch, "load", other)
     with pytest.raises(ConfigError, match="does not hold EfficientNet-Lite0"):
         lite0_state()
 

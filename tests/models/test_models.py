@@ -88,7 +88,7 @@ def captured(module: nn.Module, call: Callable[[], object]) -> list[Any]:
 def test_exchanging_the_optical_image_changes_no_bit_of_the_sar_only_output(sharing, size):
     network = collaborative(sharing=sharing).eval()
     sar, optical = images(*size)
-    _, other = images(*size, seed=5)
+    _, other = images(height=size[0], width=size[1], seed=5)
     with torch.no_grad():
         outputs = [network(sar, x).fused_hallucination for x in (optical, other, torch.zeros_like(optical))]
         outputs += [network.sar_only(sar), network.deployable().eval()(sar)]
@@ -253,7 +253,7 @@ def test_a_wide_encoder_is_projected_and_the_decoder_built_for_it():
 
 
 def test_residual_block_by_its_definition():
-    block = lived_in(ResidualBlock(4)).eval()
+    block: Any = lived_in(ResidualBlock(4)).eval()
     x = torch.randn(1, 4, 5, 5)
     expected = F.relu(x + block.norm2(block.conv2(F.relu(block.norm1(block.conv1(x))))))
     torch.testing.assert_close(block(x), expected)
@@ -311,6 +311,7 @@ def test_a_decoder_of_four_stages_decides_for_each_pixel():
     seen = captured(network.head, lambda: network(images()[0]))
     assert seen[0].shape == (2, 8, 32, 48)
     assert network(images(height=65, width=33)[0]).shape == (2, 1, 65, 33)
+    assert isinstance(network.head, nn.Sequential)
     convolution = network.head[0]
     with torch.no_grad():
         convolution.weight.zero_()

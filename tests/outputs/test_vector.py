@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -29,7 +30,7 @@ ENDINGS = [one.value for one in VectorFormat]
 
 def portion(first: int, count: int) -> Footprints:
     """Squares of 10 m with a hole of 2 m, 20 m apart."""
-    left = 593000 + 20.0 * np.arange(first, first + count)
+    left: Any = 593000 + 20.0 * np.arange(first, first + count)
     shells = shapely.box(left, 5750000, left + 10, 5750010)
     holes = shapely.box(left + 4, 5750004, left + 6, 5750006)
     return Footprints(

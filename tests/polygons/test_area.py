@@ -78,7 +78,7 @@ def write(path: Path, values: np.ndarray, transform: Affine = NORTH_UP) -> Path:
 
 
 def mapped(scene: Path, target: Path, area: Area | None = None, **options: Any) -> tuple[PredictionSummary, np.ndarray]:
-    chosen = replace(OPTIONS, area=area, **options)  # type: ignore[arg-type]
+    chosen = replace(OPTIONS, area=area, **options)
     summary = predict_file([scene], MODEL, sensor=SENSOR, probability=target, options=chosen)
     with rasterio.open(target) as dataset:
         return summary, dataset.read(1)

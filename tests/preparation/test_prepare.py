@@ -34,7 +34,7 @@ from overcast.scenes.model import SceneModel
 
 
 def stated(**changes: Any) -> PrepareOptions:
-    return PrepareOptions(**{"radar_side": RadarSide.NORTH, "stac": False, **changes})  # type: ignore[arg-type]
+    return PrepareOptions(**{"radar_side": RadarSide.NORTH, "stac": False, **changes})
 
 
 def prepare(folder: Path, *inputs: str | Path, to: SceneModel | None = None, **changes: Any) -> np.ndarray:
@@ -455,8 +455,8 @@ def test_progress_is_in_square_kilometres(tmp_path: Path):
         [scene], model(), tmp_path / "out.tif", stated(unit=Unit.LINEAR_POWER), progress=lambda *now: states.append(now)
     )
     assert len(states) == 4
-    assert states[-1] == (pytest.approx(0.36), pytest.approx(0.36), "preparing")
     assert [done for done, *_ in states] == sorted(done for done, *_ in states)
+    assert states[-1] == (pytest.approx(0.36), pytest.approx(0.36), "preparing")
 
 
 @pytest.mark.parametrize("text", ["x", "HH=", "nan"])

@@ -140,6 +140,7 @@ def test_stated_comes_before_declared_before_metadata(tmp_path: Path):
 def test_heading_of_sun_synchronous_orbits(latitude: float, heading: float):
     """348 degrees at the equator is what Sentinel-1 products state; southern headings mirror northern ones."""
     found = orbit_heading("ascending", latitude)
+    assert found is not None
     assert found == pytest.approx(heading, abs=0.1)
     assert orbit_heading("ascending", -latitude) == pytest.approx(found)
     assert orbit_heading("descending", latitude) == pytest.approx((180 - found) % 360)

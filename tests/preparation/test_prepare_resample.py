@@ -170,7 +170,8 @@ def test_half_and_quarter_turns_lose_nothing():
         (np.rot90(values), Affine(0, -1, 593000, -1, 0, 5750000)),
         (values[:, ::-1], Affine(-1, 0, 593000, 0, -1, 5750000)),
     ):
-        source = Georeference(*turned.shape, transform, UTM31)
+        height, width = turned.shape
+        source = Georeference(height, width, transform, UTM31)
         target = target_grid(source, UTM31, 1.0, None)
         assert target.north_up
         found = regrid(turned, source, target, Resampling.BILINEAR)

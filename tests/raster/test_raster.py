@@ -244,7 +244,7 @@ def test_stacked_files_on_different_grids_are_refused(tmp_path: Path) -> None:
 
 
 def scaled(
-    path: Path, stored: np.ndarray, scales: tuple[float, ...], offsets: tuple[float, ...], **profile: float
+    path: Path, stored: np.ndarray, scales: tuple[float, ...], offsets: tuple[float, ...], **profile: Any
 ) -> Path:
     write_tiff(path, stored, **profile)
     with rasterio.open(path, "r+") as file:

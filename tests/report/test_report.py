@@ -229,6 +229,7 @@ def test_history_reads_gaps(tmp_path):
     history = read_history(write_csv(tmp_path / "metrics.csv"))
     assert set(history.losses) == {"train/loss", "train/msa"}
     assert history.main_score == ((50.0, 0.4), (100.0, 0.6))
+    assert history.main_loss is not None
     assert history.main_loss[0] == (0.0, 2.0)
 
 

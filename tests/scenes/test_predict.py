@@ -36,7 +36,7 @@ from overcast.outputs import writable as outputs
 from overcast.outputs.cog import ProbabilityWriter
 from overcast.outputs.staging import staged
 from overcast.polygons.footprints import PolygonOptions
-from overcast.progress import ProgressStage
+from overcast.progress import Progress, ProgressStage
 from overcast.raster.radiometry import BandStatistics, RadarSide, Radiometry, SensorRadiometry, Statistics, Unit
 from overcast.scenes.declare import TAG, scene_radiometry
 from overcast.scenes.model import SceneModel
@@ -206,7 +206,7 @@ def test_virtual_raster_is_a_scene(tmp_path: Path):
     scene = write_scene(tmp_path / "scene.tif", speckle())
     predict(tmp_path, scene)
     rasterio.shutil.copy(scene, tmp_path / "scene.vrt", driver="VRT")
-    targets = {"probability": tmp_path / "p.tif", "options": OPTIONS}
+    targets: dict[str, Any] = {"probability": tmp_path / "p.tif", "options": OPTIONS}
     predict_file([tmp_path / "scene.vrt"], MODEL, sensor=SENSOR, **targets)
     assert np.array_equal(probabilities(tmp_path / "p.tif"), probabilities(tmp_path / "probability.tif"))
     overwriting = {**targets, "probability": scene, "options": replace(OPTIONS, overwrite=True)}
@@ -262,7 +262,7 @@ def test_scene_from_the_opposite_side_is_turned_and_turned_back(tmp_path: Path, 
 
 
 def test_progress_is_in_square_kilometres(tmp_path: Path):
-    states = []
+    states: list[Progress] = []
     predict(tmp_path, write_scene(tmp_path / "scene.tif", speckle()), progress=states.append)
     assert {state.stage for state in states} == set(ProgressStage)
     assert all(state.total == pytest.approx(150 * 170 * 0.25e-6) for state in states)
@@ -391,10 +391,10 @@ def test_outputs_are_checked_before_the_first_pixel(tmp_path: Path):
     refused("has a name that is not UTF-8", footprints=tmp_path / os.fsdecode(b"\xff.gpkg"))
     refused("is the scene itself", probability=scene)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outputs.shutil, "disk_usage", lambda _path: type("Usage", (), {"free": 1000})())
+        patch.setattr(shutil, "disk_usage", lambda _path: type("Usage", (), {"free": 1000})())
         refused(r"0\.0 MB free, but p\.tif needs", probability=tmp_path / "p.tif")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outputs.os, "access", lambda _path, _mode: False)
+        patch.setattr(os, "access", lambda _path, _mode: False)
         refused("is not writable", probability=tmp_path / "p.tif")
 
 
@@ -467,9 +467,7 @@ def test_copy_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     bad = np.ones((1, 600, 600), np.uint8)
     bad[0, 599, 0] = 255
     write_scene(tmp_path / "bad.tif", bad)
-    monkeypatch.setattr(
-        cog.rasterio.shutil, "copy", lambda _source, target, **_: shutil.copy(tmp_path / "bad.tif", target)
-    )
+    monkeypatch.setattr(rasterio.shutil, "copy", lambda _source, target, **_: shutil.copy(tmp_path / "bad.tif", target))
     with pytest.raises(InputError, match=r"p\.tif cannot be written \(rows 512 to 1024 did not arrive"):
         cog.write_cog(good, tmp_path / "p.tif")
 

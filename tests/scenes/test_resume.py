@@ -32,7 +32,6 @@ from where import IMPORTABLE
 
 from overcast.choices import Encoding, Outlines
 from overcast.errors import InputError
-from overcast.outputs import publication, scratch
 from overcast.outputs.encoding import decode, encode
 from overcast.outputs.staging import staged
 from overcast.progress import Progress, ProgressStage
@@ -160,7 +159,7 @@ def grown_memory(folder: Path) -> None:
     footprints are drawn beside the copying, whose threads take tens of MB, depending on how far they run ahead: strips
     are narrow here, so that drawing does not vary too.
     """
-    plan_module.CACHE_BYTES = 4 * 2**20
+    plan_module.CACHE_BYTES = 4 * 2**20  # type: ignore[attr-defined]
     peaks = []
     for number, side in enumerate((3072, 3072, 9216)):
         place = folder / str(number)
@@ -173,7 +172,8 @@ def grown_memory(folder: Path) -> None:
 
 def run_killed_renaming(folder: Path) -> None:
     """Run until the second output gets its name."""
-    link, linked = os.link, []
+    link = os.link
+    linked: list[Path] = []
 
     def dying(grown: Path, target: Path, **given: Any) -> None:
         if linked:
@@ -181,7 +181,7 @@ def run_killed_renaming(folder: Path) -> None:
         linked.append(target)
         link(grown, target, **given)
 
-    publication.os.link = dying
+    os.link = dying  # type: ignore[assignment]
     run(folder)
 
 
@@ -194,7 +194,7 @@ def run_killed_tidying(folder: Path) -> None:
             kill()
         rmtree(name, **given)
 
-    scratch.shutil.rmtree = dying
+    shutil.rmtree = dying  # type: ignore[assignment]
     run(folder)
 
 
@@ -290,7 +290,7 @@ def test_work_for_another_request_is_not_used(scene: Path, in_child: Child, othe
 def damaged_lines(line: dict[str, Any], folder: Path) -> list[object]:
     """What a journal may hold instead of a line."""
     outside = folder.parent / "row-000001.block"
-    changes = [
+    changes: list[dict[str, Any]] = [
         {"tile_row": [1]},
         {"tile_row": -1},
         {"tile_row": True},

@@ -310,7 +310,7 @@ def test_bundles_are_asked_for_walls_by_themselves(strong_run: Path, tmp_path: P
     bundle = load_bundle(strong_run / "bundle")
     scene = write_scene(tmp_path / "scene.tif", np.random.default_rng(1).normal(26, 5, (2, 70, 80)).astype(np.float32))
     options = replace(OPTIONS, stac=True, polygons=PolygonOptions(min_area_m2=1.0))
-    given = {"bundle": bundle, "sensor": bundle.info.radiometry.sar, "options": options}
+    given: dict[str, Any] = {"bundle": bundle, "sensor": bundle.info.radiometry.sar, "options": options}
     mapped(tmp_path / "boundaries", scene, **given)
     item = json.loads((tmp_path / "boundaries" / "f.stac.json").read_text())
     assert item["properties"]["overcast:separate"] == "watershed"

@@ -136,7 +136,7 @@ def test_images_in_degrees_come_to_utm_where_a_pixel_size_is_given(town: Path) -
     values = radar(np.zeros((120, 100), bool))
     corner = Affine(step, 0, 4.35, 0, -step, 51.9)
     write_tiff(town.parent / "degrees.tif", values, corner, "EPSG:4326", nodata=0)
-    alone = {"sar": "degrees.tif", "optical": None, "footprints": None, "labelled_area": None}
+    alone: dict[str, Any] = {"sar": "degrees.tif", "optical": None, "footprints": None, "labelled_area": None}
     with pytest.raises(InputError, match=r"not in metres on the ground .*set grid.gsd_m"):
         open_places(with_place(town, **alone))
     description = with_place(town, **alone)

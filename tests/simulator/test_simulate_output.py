@@ -99,7 +99,7 @@ def test_stac_geometry_is_the_ground_of_the_files(folder):
     for name in ("place0000", "scene0000"):
         item = found[f"{name}.json"]
         geometry = shapely.from_geojson(json.dumps(item["geometry"]))
-        assert geometry.exterior.is_ccw
+        assert shapely.is_ccw(shapely.get_exterior_ring(geometry))
         assert geometry.bounds == tuple(item["bbox"])
         assert whole.covers(geometry)
         left, bottom, right, top = item["properties"]["proj:bbox"]
@@ -143,6 +143,8 @@ def test_chips_seen_from_the_south_are_turned_to_the_declared_north(folder):
         turn = 2 if chip.rotate_180 else 0
         np.testing.assert_array_equal(arrays.sar.values, np.rot90(read(chip.sar[0]), turn, (1, 2)))
         np.testing.assert_array_equal(arrays.optical.values, np.rot90(read(chip.optical[0]), turn, (1, 2)))
+        assert arrays.label is not None
+        assert chip.mask is not None
         counted = arrays.label != 255
         np.testing.assert_array_equal(arrays.label[counted], np.rot90(read(chip.mask)[0], turn)[counted])
 
@@ -163,7 +165,7 @@ def test_every_building_is_bright_on_the_declared_side_and_dark_behind(tmp_path)
 
 def test_scenes_declare_the_side_that_they_were_seen_from(folder):
     assert scene_radiometry([folder / "scenes" / "scene0000" / "sar.tif"]).radar_side is RadarSide.NORTH
-    one = OPTIONS.model_copy(update={"places": 0, "sar": SarOptions(radar_side="south")})
+    one = OPTIONS.model_copy(update={"places": 0, "sar": SarOptions(radar_side=RadarSide.SOUTH)})
     place = place_ids(one)[0]
     assert simulate_place(place, one).strip.radar_side is RadarSide.SOUTH
 
@@ -174,7 +176,9 @@ def test_optical_is_missing_exactly_under_clouds_and_their_shadows(folder):
     statistics = compute_statistics(catalog.chips, catalog.radiometry)
     data = ChipDataset(catalog.chips, catalog.radiometry, catalog.label, statistics, SampleOptions(), EVERY)
     batch = collate([data[index] for index in range(len(catalog.chips))])
-    for chip, valid, optical in zip(catalog.chips, batch.optical_valid, batch.optical, strict=True):
+    for chip, valid, optical in zip(
+        catalog.chips, batch.require("optical_valid"), batch.require("optical"), strict=True
+    ):
         clear = read(folder / "clouds" / f"{chip.key}.tif")[0] == 0
         if chip.rotate_180:
             clear = np.rot90(clear, 2)
@@ -192,11 +196,12 @@ def test_losses_do_not_see_labels_under_clouds(folder):
     data = ChipDataset(catalog.chips, catalog.radiometry, catalog.label, statistics, SampleOptions(), EVERY)
     batch = collate([data[index] for index in range(4)])
     logits = torch.randn(4, 1, 48, 48, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    segmentation_loss(logits, batch.label, batch.optical_valid).backward()
-    hidden = ~batch.optical_valid
+    segmentation_loss(logits, batch.require("label"), batch.require("optical_valid")).backward()
+    hidden = ~batch.require("optical_valid")
     assert hidden.any()
+    assert logits.grad is not None
     assert not logits.grad[hidden].any()
-    assert logits.grad[~hidden & (batch.label[:, None] != 255)].all()
+    assert logits.grad[~hidden & (batch.require("label")[:, None] != 255)].all()
 
 
 def digests(root: Path) -> dict[str, str]:

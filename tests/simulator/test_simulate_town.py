@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def test_what_cannot_be_mended_is_said_in_one_sentence(tmp_path):
     assert read_town(options(lost, crs=RD)).crs == RD
 
 
-def solid(points: list[tuple[float, float, float]], faces: list[list[int]], kinds: list[str] | None) -> dict:
+def solid(points: Sequence[tuple[float, float, float]], faces: list[list[int]], kinds: list[str] | None) -> dict:
     geometry: dict = {"type": "Solid", "lod": "2", "boundaries": [[[face] for face in faces]]}
     if kinds:
         names = sorted(set(kinds))
@@ -183,6 +184,7 @@ def test_cityjson_ground_height_and_roof(tmp_path):
     assert town.crs == RD
     assert house.outline.bounds == pytest.approx((X, Y, X + 12, Y + 8))
     assert (house.height_m, house.eaves_m, house.roof) == (pytest.approx(8), pytest.approx(5), Roof.GABLED)
+    assert house.ridge is not None
     assert abs(np.sin(house.ridge)) < 1e-6
     assert (block.height_m, block.roof) == (pytest.approx(10), None)
     assert block.outline.area == pytest.approx(100)

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from overcast.batch import Batch
 from overcast.methods.base import Method
-from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions
+from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions, MsalTerms
 from overcast.methods.disoptnet import DisoptnetOptions
-from overcast.methods.distillation import CwdOptions, KdOptions
+from overcast.methods.distillation import CwdOptions, KdOptions, StudentKind, TeacherKind
 from overcast.methods.garcia import GarciaOptions
-from overcast.methods.hallucination import HallucinationOptions
+from overcast.methods.hallucination import Features, HallucinationOptions
+from overcast.methods.losses import TeacherGradient
 from overcast.methods.mmanet import MmanetOptions
 from overcast.methods.modality_dropout import ModalityDropoutOptions
 from overcast.methods.one_stream import OneStream, OneStreamOptions, SoftTeacher
@@ -23,6 +24,7 @@ from overcast.methods.options import MethodOptions, build_deployable, build_meth
 from overcast.methods.self_training import SelfTrainingOptions
 from overcast.methods.shaspec import ShaspecOptions
 from overcast.methods.supervised import FusionOptions, OpticalOptions, SarOptions, SarTwinOptions
+from overcast.methods.teacher import Schedule
 from overcast.methods.translation import TranslationOptions
 from overcast.models.network import NetworkSpec, Sharing
 from overcast.raster.radiometry import BandStatistics, Statistics
@@ -61,14 +63,14 @@ EVERY_OPTION = [
     CollaborativeOptions(msal=False),
     CollaborativeOptions(mfal=False),
     CollaborativeOptions(msal=False, mfal=False),
-    CollaborativeOptions(msal_terms="share"),
-    CollaborativeOptions(msal_terms="output"),
-    CollaborativeOptions(teacher_gradient="mutual", auxiliary_sar=True),
-    CollaborativeOptions(schedule="teacher_first"),
+    CollaborativeOptions(msal_terms=MsalTerms.SHARE),
+    CollaborativeOptions(msal_terms=MsalTerms.OUTPUT),
+    CollaborativeOptions(teacher_gradient=TeacherGradient.MUTUAL, auxiliary_sar=True),
+    CollaborativeOptions(schedule=Schedule.TEACHER_FIRST),
     *LITERATURE,
-    KdOptions(student="single", teacher="both", schedule="joint"),
-    HallucinationOptions(features="both", schedule="joint"),
-    DisoptnetOptions(schedule="joint"),
+    KdOptions(student=StudentKind.SINGLE, teacher=TeacherKind.BOTH, schedule=Schedule.JOINT),
+    HallucinationOptions(features=Features.BOTH, schedule=Schedule.JOINT),
+    DisoptnetOptions(schedule=Schedule.JOINT),
     OneStreamOptions(teacher="teacher"),
 ]
 STEPS = 100
@@ -96,7 +98,8 @@ def make_batch(height: int = 65, width: int = 97, classes: int = 2, seed: int = 
     )
 
 
-def make(options: MethodOptions, **changes: Any) -> Method:
+def make(options: MethodOptions, **changes: Any) -> Any:
+    """A method; untyped, since each has networks and parts of its own."""
     return copy.deepcopy(_made(options, tuple(sorted(changes.items()))))
 
 
