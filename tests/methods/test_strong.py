@@ -17,6 +17,7 @@ from overcast.bundle.bundle import load_bundle
 from overcast.choices import Separation, Tta
 from overcast.cli import app
 from overcast.config import RunConfig, config_yaml, load_config, open_run, train
+from overcast.config.data import SpaceNet6Data
 from overcast.config.recipe import Recipe
 from overcast.data.splits.parts import Part
 from overcast.data.targets import Target, Targets
@@ -79,6 +80,7 @@ def test_every_method_of_the_spacenet6_benchmarks_has_the_recipe(side: str):
     (dataset,) = benchmark.datasets.values()
     base = base_config(dataset)
     assert base.recipe is Recipe.STRONG
+    assert isinstance(base.data, SpaceNet6Data)
     assert base.data.side == side
     for entry in benchmark.methods:
         sets = (*dataset.sets, *entry.sets, *(entry.candidates[0] if entry.candidates else ()))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from overcast import processes
 from overcast.errors import InputError
 from overcast.outputs import locks
 from overcast.outputs.locks import lock_path
@@ -259,7 +260,7 @@ def test_lock_file_that_was_removed_before_it_was_locked_is_opened_again(
         calls.append(handle)
         if len(calls) == 1:
             lock_path(tmp_path / "f.gpkg").unlink()  # as its holder does at the end
-        return file_locks.try_lock(handle)
+        return processes.try_lock(handle)
 
     monkeypatch.setattr(locks, "try_lock", slow)
     with staged([tmp_path / "f.gpkg"]), pytest.raises(InputError, match="another run"):
