@@ -252,7 +252,9 @@ REFUSALS: list[tuple[str, dict[str, object], dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("file", "said", "match"), [row[1:] for row in REFUSALS], ids=[row[0] for row in REFUSALS])
-def test_what_is_not_known_is_refused_in_one_sentence(tmp_path: Path, file: dict, said: dict, match: str):
+def test_what_is_not_known_is_refused_in_one_sentence(
+    tmp_path: Path, file: dict[str, Any], said: dict[str, Any], match: str
+):
     profile, said = {"names": BANDS, **file}, {"unit": Unit.LINEAR_POWER, **said}
     values = power() * said.pop("times", 1)
     if profile.pop("db", False):
@@ -350,7 +352,7 @@ def test_digital_numbers_of_a_data_set_are_not_computed_with(tmp_path: Path):
 
 
 @pytest.mark.parametrize("values", [{"look_azimuth_deg": 1e17}, {"look_azimuth_deg": np.nan}, {"floor_db": np.nan}])
-def test_what_is_no_direction_or_level_is_refused(values: dict):
+def test_what_is_no_direction_or_level_is_refused(values: dict[str, Any]):
     with pytest.raises(ConfigError, match=r"--(look-azimuth|floor-db) .* is not a (direction|number of decibels)"):
         PrepareOptions(**values)
 

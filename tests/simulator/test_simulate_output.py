@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def read(path: Path) -> np.ndarray:
         return source.read()
 
 
-def records(folder: Path) -> dict[str, dict]:
+def records(folder: Path) -> dict[str, dict[str, Any]]:
     return {path.name: json.loads(path.read_text()) for path in sorted((folder / "stac").iterdir())}
 
 
@@ -216,7 +217,7 @@ def command(output: Path) -> list[str]:
     return [sys.executable, "-m", "overcast", "simulate", *given]
 
 
-def workers_of(process: subprocess.Popen) -> list[int]:
+def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return [int(child) for child in children]
 

@@ -29,7 +29,7 @@ def at(x0: float, y0: float, x1: float, y1: float) -> Polygon:
     return box(X + x0, Y + y0, X + x1, Y + y1)
 
 
-def vector_file(path: Path, shapes: list, heights: list, to: str | None = None) -> Path:
+def vector_file(path: Path, shapes: list[Any], heights: list[Any], to: str | None = None) -> Path:
     names = [f"house {i}" for i in range(len(shapes))]
     table = geopandas.GeoDataFrame({"Height": heights, "name": names}, geometry=shapes, crs=RD)
     if to:
@@ -125,8 +125,10 @@ def test_what_cannot_be_mended_is_said_in_one_sentence(tmp_path):
     assert read_town(options(lost, crs=RD)).crs == RD
 
 
-def solid(points: Sequence[tuple[float, float, float]], faces: list[list[int]], kinds: list[str] | None) -> dict:
-    geometry: dict = {"type": "Solid", "lod": "2", "boundaries": [[[face] for face in faces]]}
+def solid(
+    points: Sequence[tuple[float, float, float]], faces: list[list[int]], kinds: list[str] | None
+) -> dict[str, Any]:
+    geometry: dict[str, Any] = {"type": "Solid", "lod": "2", "boundaries": [[[face] for face in faces]]}
     if kinds:
         names = sorted(set(kinds))
         geometry["semantics"] = {
