@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from overcast import processes
 from overcast.errors import InputError
 from overcast.outputs import locks
 from overcast.outputs.locks import lock_path
@@ -27,6 +26,7 @@ from overcast.outputs.writable import (
     termination_as_interrupt,
     writing,
 )
+from overcast.processes import try_lock
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="symbolic links, flock")
 NAMES = ("p.tif", "f.gpkg", "f.qml")
@@ -260,7 +260,7 @@ def test_lock_file_that_was_removed_before_it_was_locked_is_opened_again(
         calls.append(handle)
         if len(calls) == 1:
             lock_path(tmp_path / "f.gpkg").unlink()  # as its holder does at the end
-        return processes.try_lock(handle)
+        return try_lock(handle)
 
     monkeypatch.setattr(locks, "try_lock", slow)
     with staged([tmp_path / "f.gpkg"]), pytest.raises(InputError, match="another run"):
