@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -58,7 +59,7 @@ def test_every_public_name_exists_and_is_documented():
     for name in set(oc.__all__) - {"__version__"}:
         assert getattr(oc, name).__doc__, name
     with pytest.raises(AttributeError, match="no attribute 'predictions'"):
-        _ = oc.predictions  # type: ignore[attr-defined]
+        _ = oc.predictions
 
 
 def test_the_installed_model_says_what_it_needs():
@@ -135,9 +136,9 @@ def test_an_array_without_a_coordinate_system_has_no_footprints(pixels: NDArray[
         ({"scene": np.zeros((4, 8, 8)), "output": ["a.tif", "b.tif"]}, ConfigError, "ask for the same output"),
     ],
 )
-def test_wrong_arguments_are_explained(arguments: dict[str, object], error: type[Exception], message: str):
+def test_wrong_arguments_are_explained(arguments: dict[str, Any], error: type[Exception], message: str):
     with pytest.raises(error, match=message):
-        oc.predict(**arguments)  # type: ignore[arg-type]
+        oc.predict(**arguments)
 
 
 def test_the_example_of_the_readme_runs(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -19,6 +19,7 @@ import torch
 import yaml
 from method_cases import LITERATURE
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from overcast.batch import Batch, Modality
 from overcast.bundle.bundle import load_bundle, release_bundle, save_bundle
@@ -29,16 +30,10 @@ from overcast.data.chips import Chip
 from overcast.data.identity import chip_set_identity, training_data
 from overcast.errors import BundleError
 from overcast.methods.base import Method
-from overcast.methods.options import (
-    CmhclOptions,
-    FusionOptions,
-    MethodOptions,
-    OpticalOptions,
-    SarOptions,
-    SarTwinOptions,
-    build_method,
-)
+from overcast.methods.options import CmhclOptions, MethodOptions, build_method
+from overcast.methods.supervised import FusionOptions, OpticalOptions, SarOptions, SarTwinOptions
 from overcast.models import branch
+from overcast.models.encoders import build_encoder
 from overcast.models.spec import NetworkSpec
 from overcast.raster.radiometry import BandStatistics, RadarSide, Radiometry, SensorRadiometry, Statistics, Unit
 
@@ -261,12 +256,12 @@ def test_loading_needs_no_pretrained_weights(made: Made, tmp_path: Path, monkeyp
     facts = made.facts.model_copy(update={"network": made.method.spec.model_copy(update={"pretrained": True})})
     save_bundle(tmp_path / "b", made.method, Kind.FULL, facts)
     asked: list[bool] = []
-    build = branch.build_encoder
-    monkeypatch.setattr(
-        branch,
-        "build_encoder",
-        lambda *args, pretrained, **kw: asked.append(pretrained) or build(*args, pretrained=pretrained, **kw),
-    )
+
+    def build(*args: Any, pretrained: bool, **given: Any) -> nn.Module:
+        asked.append(pretrained)
+        return build_encoder(*args, pretrained=pretrained, **given)
+
+    monkeypatch.setattr(branch, "build_encoder", build)
     load_bundle(tmp_path / "b")
     assert asked
     assert not any(asked)
@@ -423,7 +418,12 @@ def test_no_encoder_name_asks_the_network_or_opens_a_folder(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, encoder: str
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **_: asked.append(given) or [])
+
+    def no_address(*given: object, **_: object) -> list[object]:
+        asked.append(given)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_address)
     monkeypatch.setattr(socket.socket, "connect", lambda _self, address: asked.append(address))
     _edit(bundle / "bundle.json", lambda record: record["network"].update(encoder=encoder))
     with pytest.raises(BundleError, match=r"network\.encoder: encoder") as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def test_it_is_small_and_takes_either_polarisation_by_itself() -> None:
 
 
 @pytest.mark.parametrize("polarisation", ["HH", "VV"])
-def test_it_finds_buildings_on_unseen_ground(tmp_path: Path, polarisation: str) -> None:
+def test_it_finds_buildings_on_unseen_ground(tmp_path: Path, polarisation: Literal["HH", "VV"]) -> None:
     options = SimulationOptions(
         seed=47,
         places=0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,13 +16,13 @@ from rich.console import Console
 from overcast.bundle.bundle import load_bundle
 from overcast.config import load_config, train
 from overcast.errors import BundleError
-from overcast.methods.base import Method
 from overcast.methods.collaborative import CollaborativeOptions
-from overcast.methods.options import MethodOptions, SarTwinOptions, build_method
+from overcast.methods.options import MethodOptions, build_method
 from overcast.methods.self_training import SelfTrainingOptions
+from overcast.methods.supervised import SarTwinOptions
 from overcast.models.encoders import fitted_bands
 from overcast.raster.radiometry import Radiometry
-from overcast.training.run import TrainResult
+from overcast.training.plan import TrainResult
 from overcast.training.start import Start, start_from
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -41,7 +42,7 @@ def parents(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     return {name: trained(tiny_folder, root / name, f"method.name={name}")[0] for name in names}
 
 
-def fresh(options: MethodOptions, result: TrainResult) -> tuple[Method, Radiometry]:
+def fresh(options: MethodOptions, result: TrainResult) -> tuple[Any, Radiometry]:
     info = load_bundle(result.full).info
     torch.manual_seed(1)
     return build_method(options, info.network, info.statistics), info.radiometry
@@ -60,7 +61,8 @@ def test_a_twin_starts_from_a_twin(parents: dict[str, TrainResult]) -> None:
 def test_both_streams_start_from_a_single_one(parents: dict[str, TrainResult]) -> None:
     method, radiometry = fresh(CollaborativeOptions(), parents["sar"])
     start_from(method, Start(parents["sar"].deployable), radiometry, keep_statistics=True)
-    source = load_bundle(parents["sar"].deployable).standardised_network.branch.state_dict()
+    parent: Any = load_bundle(parents["sar"].deployable).standardised_network
+    source = parent.branch.state_dict()
     for stream in (method.network.deployed.first, method.network.deployed.second):
         assert all(tensor.equal(source[name]) for name, tensor in stream.state_dict().items())
 
@@ -69,7 +71,7 @@ def test_the_teacher_starts_from_an_optical_network(parents: dict[str, TrainResu
     method, radiometry = fresh(CollaborativeOptions(), parents["optical"])
     before = {name: tensor.clone() for name, tensor in method.network.deployed.state_dict().items()}
     start_from(method, Start(parents["optical"].deployable), radiometry, keep_statistics=True)
-    source = load_bundle(parents["optical"].deployable).standardised_network
+    source: Any = load_bundle(parents["optical"].deployable).standardised_network
     own = method.network.optical.state_dict()
     assert all(own[name].equal(tensor) for name, tensor in source.branch.state_dict().items())
     assert method.network.optical_head.weight.equal(source.head.weight)
@@ -87,7 +89,8 @@ def test_bands_are_mapped_by_name_and_the_rest_by_the_rule(parents: dict[str, Tr
     bundle = load_bundle(parents["sar"].full)
     radiometry = bundle.info.radiometry
     bands = radiometry.sar.bands
-    weight = bundle.standardised_network.branch.encoder.state_dict()
+    parent: Any = bundle.standardised_network
+    weight = parent.branch.encoder.state_dict()
     of = f"of {bands[0]}, {bands[1]}"
     first = next(name for name, tensor in weight.items() if tensor.ndim == 4)
     given = weight[first]
@@ -102,7 +105,7 @@ def test_bands_are_mapped_by_name_and_the_rest_by_the_rule(parents: dict[str, Tr
     ):
         sensor = radiometry.sar.model_copy(update={"bands": new})
         spec = bundle.info.network.with_bands(len(new), 3)
-        method = build_method(bundle.info.method, spec)
+        method: Any = build_method(bundle.info.method, spec)
         changed = radiometry.model_copy(update={"sar": sensor})
         started = start_from(method, Start(parents["sar"].full), changed, keep_statistics=True)
         assert torch.allclose(method.network.branch.encoder.state_dict()[first], expected)

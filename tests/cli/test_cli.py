@@ -178,7 +178,18 @@ def test_evaluating_again_computes_nothing_anew(trained: Path, tmp_path: Path) -
 
 def test_predict_writes_polygons_and_probability(trained: Path, tiny_folder: Path, tmp_path: Path) -> None:
     scene, polygons, raster = scene_of(tiny_folder), tmp_path / "a.gpkg", tmp_path / "a.tif"
-    arguments = [scene, "--model", trained / "cmhcl", "-o", polygons, "-p", raster, "--threshold", "0.3", "--json"]
+    arguments: list[str | Path] = [
+        scene,
+        "--model",
+        trained / "cmhcl",
+        "-o",
+        polygons,
+        "-p",
+        raster,
+        "--threshold",
+        "0.3",
+        "--json",
+    ]
     result = overcast("predict", *arguments, *declared())
     found = geopandas.read_file(polygons, layer="a")
     assert len(found) == json.loads(result.stdout)["footprint_count"]
@@ -190,7 +201,7 @@ def test_predict_writes_polygons_and_probability(trained: Path, tiny_folder: Pat
 
 def test_predict_passes_the_options_of_outlines_on(trained: Path, tiny_folder: Path, tmp_path: Path) -> None:
     polygons = tmp_path / "a.geojson"
-    arguments = [
+    arguments: list[str | Path] = [
         scene_of(tiny_folder),
         "-m",
         trained / "cmhcl",
@@ -239,7 +250,15 @@ def test_bundle_for_other_bands_is_refused(trained: Path, tiny_folder: Path, tmp
 def test_missing_band(trained: Path, tiny_folder: Path, tmp_path: Path, fails: Fails) -> None:
     with rasterio.open(scene_of(tiny_folder)) as dataset:
         write_tiff(tmp_path / "one.tif", dataset.read([1]))
-    arguments = ["predict", tmp_path / "one.tif", "-m", trained / "sar", "-o", tmp_path / "a.gpkg", *declared()]
+    arguments: list[str | Path] = [
+        "predict",
+        tmp_path / "one.tif",
+        "-m",
+        trained / "sar",
+        "-o",
+        tmp_path / "a.gpkg",
+        *declared(),
+    ]
     assert "one.tif" in fails(*arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["one.tif"]
 
@@ -258,7 +277,14 @@ def test_scene_without_crs(trained: Path, tiny_folder: Path, tmp_path: Path, fai
         profile = {**dataset.profile, "crs": None}
         with rasterio.open(tmp_path / "nowhere.tif", "w", **profile) as copy:
             copy.write(dataset.read())
-    arguments = ["predict", tmp_path / "nowhere.tif", "-m", trained / "sar", "-o", tmp_path / "a.gpkg"]
+    arguments: list[str | Path] = [
+        "predict",
+        tmp_path / "nowhere.tif",
+        "-m",
+        trained / "sar",
+        "-o",
+        tmp_path / "a.gpkg",
+    ]
     assert "coordinate reference system" in fails(*arguments, *declared(), "--set", "gsd_m=0.5")
     unnamed = overcast(*arguments[:-2], *declared(), "--set", "gsd_m=0.5")
     assert isinstance(unnamed.exception, OvercastError)

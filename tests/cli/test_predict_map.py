@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import pytest
@@ -22,7 +23,7 @@ from overcast.scenes.predict import predict_file
 from overcast.viewer.output import MapOutput
 
 
-def data_of(path: Path) -> dict:
+def data_of(path: Path) -> dict[str, Any]:
     """What a map shows."""
     return json.loads(packed(path.read_text(encoding="utf-8"), "data"))
 

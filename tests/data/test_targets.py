@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,7 +119,7 @@ def test_planes_follow_the_names():
     assert draw_targets(TOWN, Targets()).shape == (0, *TOWN.shape)
 
 
-def town_chip(folder: Path, mask: np.ndarray, **changes: object) -> Chip:
+def town_chip(folder: Path, mask: np.ndarray, **changes: Any) -> Chip:
     """Radar over all but the first row, and a mask."""
     sar = np.full((2, *mask.shape), 25, np.float32)
     sar[:, 0] = 0
@@ -126,7 +127,7 @@ def town_chip(folder: Path, mask: np.ndarray, **changes: object) -> Chip:
     return replace(Chip("town", "town", files[0], (), mask=files[1]), **changes)
 
 
-def samples(chip: Chip, **options: object) -> ChipDataset:
+def samples(chip: Chip, **options: Any) -> ChipDataset:
     return ChipDataset([chip], RADIOMETRY, LABEL, STATISTICS, SampleOptions(targets=BOTH_TARGETS, **options), SAR)
 
 
@@ -156,7 +157,7 @@ def test_buildings_of_vector_files_keep_their_walls(tmp_path: Path):
     chip = Chip("c", "c", (path,), (), footprints=tmp_path / "houses.gpkg")
     expected = grid("111...", "111...", "111222", "111222")
     np.testing.assert_array_equal(read_instances(chip, LABEL), expected)
-    corners = [np.array(house.exterior.coords[:-1]) * (1, -1) + (0, 4) for house in houses]
+    corners = [(np.array(house.exterior.coords[:-1]) * (1, -1) + (0, 4)).astype(np.float32) for house in houses]
     outlines = Outlines(path, 4, 6, tuple(corners), polygon_owners=(1, 2))
     chip = replace(chip, footprints=None, outlines=outlines)
     np.testing.assert_array_equal(read_instances(chip, LABEL), expected)

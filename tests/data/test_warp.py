@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raster_files import write_tiff
 
-from overcast.batch import IGNORE_LABEL
+from overcast.batch import IGNORE_LABEL, Modality
 from overcast.data.augment import Augmentation, Geometry, Jitter
 from overcast.data.chips import Chip, ChipArrays
 from overcast.data.dataset import ChipDataset, Draw, SampleOptions
@@ -24,7 +24,7 @@ factors, angles = st.floats(0.67, 1.5), st.floats(-LOOK_TOLERANCE_DEG, LOOK_TOLE
 
 def ramp(height: int, width: int, dtype: type = np.float32) -> NativePixels:
     """Rows in the first band, columns in the second."""
-    values = np.stack(np.mgrid[:height, :width]).astype(dtype)
+    values: np.ndarray = np.mgrid[:height, :width].astype(dtype)
     return NativePixels(values, np.ones((height, width), np.bool_))
 
 
@@ -138,7 +138,9 @@ def test_layover_stays_within_the_tolerance_of_north(tmp_path: Path):
     still = Jitter()
     augment = Augmentation(Geometry.FLIP_LEFT_RIGHT, sar=still, warp=WarpRange(0.2, LOOK_TOLERANCE_DEG))
     options = SampleOptions(crop=48, augment=augment, min_valid=0)
-    data = ChipDataset([layover_chip(tmp_path)], RADIOMETRY, LabelSpec(), STATISTICS, options, frozenset({"sar"}))
+    data = ChipDataset(
+        [layover_chip(tmp_path)], RADIOMETRY, LabelSpec(), STATISTICS, options, frozenset({Modality.SAR})
+    )
     bearings = []
     for stream in range(60):
         sample = data[Draw(0, stream)]

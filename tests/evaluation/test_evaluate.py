@@ -129,8 +129,8 @@ def test_panels_are_best_worst_and_random_and_never_twice(evaluation):
     assert [panel.kind for panel in evaluation.panels] == list(PanelKind)
     assert len({panel.key for panel in evaluation.panels}) == 3
     scores = {key: counts.iou for key, counts in evaluation.chips.items()}
-    assert panels[PanelKind.BEST].key == max(scores, key=scores.get)
-    assert panels[PanelKind.WORST].key == min(scores, key=scores.get)
+    assert panels[PanelKind.BEST].key == max(scores, key=lambda key: scores[key])
+    assert panels[PanelKind.WORST].key == min(scores, key=lambda key: scores[key])
     best = panels[PanelKind.BEST]
     assert decode_png(best.sar_png).shape == (32, 32, 3)
     assert decode_png(best.label_png).shape == decode_png(best.probability_png).shape == (32, 32)
@@ -181,7 +181,7 @@ def test_missing_optical_is_no_obstacle():
 
 
 def test_progress_and_timing():
-    seen = []
+    seen: list[int] = []
     found = evaluate(
         predictor(1.0), [make_batch([1, 2, 3]), make_batch([4])], place_table(SEEDS), 0.5, OPTIONS, seen.append
     )

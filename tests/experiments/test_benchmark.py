@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ RUN = {
 SPLIT = {"by": "places", "test_share": 0.25, "validation_share": 0.25}
 
 
-def _write(folder: Path, data: dict[str, object], **benchmark: object) -> Path:
+def _write(folder: Path, data: dict[str, Any], **benchmark: Any) -> Path:
     run = folder / "run.yaml"
     run.write_text(yaml.safe_dump({"data": data, **RUN}))
     path = folder / "benchmark.yaml"

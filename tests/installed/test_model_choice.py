@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from overcast.errors import BundleError, RadiometryError
 from overcast.installed.folders import installed_models, is_name, model_folder, start_folder, user_folder
 from overcast.installed.scenes import model_for_array, model_for_files, model_for_many, model_to_prepare_for
 from overcast.server.models import Models
-from overcast.server.records import Inputs
+from overcast.server.records import Inputs, Optical
 from overcast.server.work import Files, chosen, kept_choice
 
 DECLARED = {"unit": "dB", "radar_side": "north"}
@@ -33,7 +34,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def scene(folder: Path, bands: tuple[str, ...] = BANDS, **more: object) -> Path:
+def scene(folder: Path, bands: tuple[str, ...] = BANDS, **more: Any) -> Path:
     values = in_db(power()).astype("float32")[[BANDS.index(band) for band in bands]]
     return write(folder / "scene.tif", values, names=bands, **more)
 
@@ -199,7 +200,10 @@ def test_a_job_keeps_the_model_that_it_began_with(own, tmp_path):
 
 
 def test_a_job_with_an_optical_image_takes_a_model_with_every_branch(own, tmp_path):
-    path, inputs = scene(tmp_path, ("VV",)), Inputs(scene="scene.tif", bands=["VV"], optical={"files": ["ortho.tif"]})
+    path, inputs = (
+        scene(tmp_path, ("VV",)),
+        Inputs(scene="scene.tif", bands=["VV"], optical=Optical(files=["ortho.tif"])),
+    )
     write_record(own / "town" / "full", sar={"bands": ["VV"], "gsd_m": 1.05}, kind="full")
     write_record(own / "town" / "bundle", sar={"bands": ["VV"], "gsd_m": 1.05})
     assert chosen(Files(scene=path), inputs)[0] == own / "one-band"  # of a run what works from SAR alone is installed

@@ -117,7 +117,12 @@ def test_a_model_is_added_from_this_machine(own: Path, bundle: Path, archive: Pa
     nested = zipped(tmp_path / "nested.zip", {f"x/{name}": content for name, content in contents(bundle).items()})
     source = {"folder": bundle, "run": run.parent, "archive": archive, "archive with a folder": nested}[kind]
     offers: list[Offer] = []
-    model = add_model(str(source), AddOptions(name="a"), lambda offer: bool(offers.append(offer)) or True)
+
+    def agree(offer: Offer) -> bool:
+        offers.append(offer)
+        return True
+
+    model = add_model(str(source), AddOptions(name="a"), agree)
     assert model.folder == own / "a"
     assert sorted(path.name for path in model.folder.iterdir()) == NAMES
     assert [path.name for path in own.iterdir()] == ["a"]

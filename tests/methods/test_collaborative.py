@@ -3,6 +3,7 @@
 import copy
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -13,10 +14,11 @@ from where import ROOT
 
 from overcast.batch import InputModalities, Modality
 from overcast.methods.base import both_valid
-from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions
+from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions, Divergence
 from overcast.methods.distances import channel_alignment
 from overcast.methods.losses import TeacherGradient, alignment, teacher_correct
 from overcast.methods.stages import position_in
+from overcast.methods.teacher import Schedule
 from overcast.models.network import Sharing
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -68,7 +70,7 @@ def test_without_msal_nothing_is_shared_between_the_encoders():
 
 
 def test_alignments_compare_what_the_paper_names():
-    options = {"temperature": 3.0, "lambda_msa": 0.7, "lambda_mfa": 0.3, "warmup_share": 0.0}
+    options: dict[str, Any] = {"temperature": 3.0, "lambda_msa": 0.7, "lambda_mfa": 0.3, "warmup_share": 0.0}
     method, batch = collaborative(**options).eval(), make_batch()
     losses, output = method.losses(batch, 0, STEPS), method.network(batch.require("sar"), batch.require("optical"))
     valid = batch.require("sar_valid") & batch.require("optical_valid")
@@ -129,7 +131,7 @@ def test_weights_scale_each_head():
 
 
 def teacher_first(sharing: Sharing = Sharing.WEIGHTS) -> CollaborativeLearning:
-    return collaborative(sharing, schedule="teacher_first", teacher_share=0.3).train()
+    return collaborative(sharing, schedule=Schedule.TEACHER_FIRST, teacher_share=0.3).train()
 
 
 def test_the_first_stage_trains_the_optical_path_alone():
@@ -167,7 +169,7 @@ def test_the_frozen_teacher_does_not_move(sharing):
 def test_the_second_stage_trains_the_students_with_their_own_statistics():
     method = teacher_first()
     train_step(method, 30)
-    deployed = method.network.deployed
+    deployed: Any = method.network.deployed
     before = state_of(deployed.first, deployed.second, deployed.fusion)
     statistics = deployed.block.norm1.running_mean.clone()
     train_step(method, 31)
@@ -188,7 +190,7 @@ def test_the_stage_is_a_function_of_the_step():
 
 
 def test_warm_up_starts_with_the_students():
-    options = CollaborativeOptions(schedule="teacher_first", teacher_share=0.5, warmup_share=0.2)
+    options = CollaborativeOptions(schedule=Schedule.TEACHER_FIRST, teacher_share=0.5, warmup_share=0.2)
     ramps = [options.ramp(position_in(options.stages, step, 100)) for step in (50, 55, 60, 99)]
     assert ramps == [0, 0.5, 1, 1]
     assert CollaborativeOptions(warmup_share=0).ramp(position_in(options.stages, 0, 10)) == 1
@@ -240,7 +242,7 @@ def test_alignments_can_compare_distributions_over_pixels():
     torch.testing.assert_close(found, expected)
     assert found > 0
     with pytest.raises(ValueError, match="detaches the teacher"):
-        CollaborativeOptions(divergence="channel", teacher_gradient="mutual")
+        CollaborativeOptions(divergence=Divergence.CHANNEL, teacher_gradient=TeacherGradient.MUTUAL)
 
 
 @pytest.mark.parametrize(("option", "reached"), [("both_heads", True), ("hal_sar", False)])

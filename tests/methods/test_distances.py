@@ -33,11 +33,11 @@ def test_hoffman_sums_squares_of_sigmoids_over_channels():
         for rows in zip(teacher.tolist(), student.tolist(), strict=True)
     ]
     places = [squares[0][i] + squares[1][i] for i in (0, 1)]
-    features = [x.view(1, 2, 1, 2) for x in (teacher, student)]  # two channels, two places
-    assert hallucination_distance(*features).item() == pytest.approx(sum(places) / 2, rel=1e-5)
+    teacher, student = teacher.view(1, 2, 1, 2), student.view(1, 2, 1, 2)  # two channels, two places
+    assert hallucination_distance(teacher, student).item() == pytest.approx(sum(places) / 2, rel=1e-5)
     weight = torch.tensor([1.0, 0.25]).view(1, 1, 1, 2)
     expected = (places[0] + 0.25 * places[1]) / 1.25
-    assert hallucination_distance(*features, weight).item() == pytest.approx(expected, rel=1e-5)
+    assert hallucination_distance(teacher, student, weight).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_channel_alignment_by_hand():

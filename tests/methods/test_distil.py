@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,14 +31,15 @@ from overcast.methods.collaborative import CollaborativeOptions
 from overcast.methods.describe import describe
 from overcast.methods.losses import segmentation_loss, soft_segmentation_loss
 from overcast.methods.one_stream import OneStream, OneStreamOptions, SoftTeacher
-from overcast.methods.options import SarOptions, build_deployable, build_method
+from overcast.methods.options import build_deployable, build_method
+from overcast.methods.supervised import SarOptions
 from overcast.models.cost import cost
 from overcast.raster.radiometry import BandStatistics
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def one_stream(teacher: nn.Module | None = None, **changes: object) -> OneStream:
+def one_stream(teacher: nn.Module | None = None, **changes: Any) -> OneStream:
     method = make(OneStreamOptions.model_validate({"teacher": "teacher", **changes}))
     assert isinstance(method, OneStream)
     if teacher is not None:

@@ -6,14 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 from method_cases import STEPS, make, make_batch, same, stage_steps, state_of, total, train_step
-from torch import nn
+from torch import Tensor, nn
 
-from overcast.batch import InputModalities, Modality
+from overcast.batch import Batch, InputModalities, Modality
 from overcast.errors import ConfigError
-from overcast.methods.base import both_valid
 from overcast.methods.disoptnet import DisoptnetOptions, branch_distance, labels_of
 from overcast.methods.distances import channel_alignment, hallucination_distance, soft_cross_entropy
-from overcast.methods.distillation import CwdOptions, KdOptions
+from overcast.methods.distillation import CwdOptions, KdOptions, TeacherKind
 from overcast.methods.garcia import GarciaOptions
 from overcast.methods.hallucination import HallucinationOptions
 from overcast.methods.losses import alignment, area_share, segmentation_loss
@@ -21,6 +20,7 @@ from overcast.methods.mmanet import MmanetOptions
 from overcast.methods.modality_dropout import ModalityDropoutOptions, kept_samples
 from overcast.methods.shaspec import ShaspecOptions
 from overcast.methods.stages import TrainingStage, position_in
+from overcast.methods.teacher import Schedule
 from overcast.methods.translation import TranslationOptions
 from overcast.models.disopt import SHARED_STAGES
 from overcast.models.encoder_stages import encoder_stages
@@ -31,7 +31,7 @@ from overcast.training.module import step_seed
 pytestmark = pytest.mark.usefixtures("one_thread")
 TAUGHT = [
     KdOptions(),
-    KdOptions(teacher="both"),
+    KdOptions(teacher=TeacherKind.BOTH),
     CwdOptions(),
     MmanetOptions(),
     HallucinationOptions(),
@@ -39,6 +39,10 @@ TAUGHT = [
     DisoptnetOptions(),
     TranslationOptions(),
 ]
+
+
+def both_valid(batch: Batch) -> Tensor:
+    return batch.require("sar_valid") & batch.require("optical_valid")
 
 
 @pytest.mark.parametrize("options", TAUGHT, ids=lambda options: options.name)
@@ -119,7 +123,9 @@ def test_modality_dropout_learns_from_sar_where_a_dropped_image_is_cloudy():
     torch.manual_seed(0)
     losses = method.losses(batch, 0, STEPS)
     logits = method.predict(batch, InputModalities.SAR)
-    torch.testing.assert_close(losses["seg_fused"], segmentation_loss(logits, batch.label, batch.sar_valid))
+    torch.testing.assert_close(
+        losses["seg_fused"], segmentation_loss(logits, batch.require("label"), batch.require("sar_valid"))
+    )
 
 
 @pytest.mark.parametrize("teacher", ["optical", "both"])
@@ -138,7 +144,7 @@ def test_kd_and_cwd_compare_the_students_with_the_teachers_logits(teacher):
 
 
 def test_joint_teachers_learn_from_labels_alone():
-    method = make(KdOptions(schedule="joint")).train()
+    method = make(KdOptions(schedule=Schedule.JOINT)).train()
     losses = method.losses(make_batch(), 50, STEPS)
     losses["soft"].backward(retain_graph=True)
     assert all(p.grad is None for p in method.network.teacher.parameters())
@@ -158,7 +164,7 @@ def test_hallucination_imitates_sigmoid_features_of_the_optical_branch(features)
 
 
 def test_hallucination_pulls_the_hallucination_branch_alone():
-    method = make(HallucinationOptions(schedule="joint")).train()
+    method = make(HallucinationOptions(schedule=Schedule.JOINT)).train()
     method.losses(make_batch(), 50, STEPS)["hallucination"].backward()
     network = method.network
     assert all(p.grad is None for p in network.optical.parameters())
@@ -171,7 +177,7 @@ def test_garcia_weighs_its_terms_as_published():
     network, valid = method.network, both_valid(batch)
     losses = method.losses(batch, 60, STEPS)
     output = network(batch.require("sar"), batch.require("optical"))
-    hard = segmentation_loss(output.hallucination, batch.label, batch.sar_valid)
+    hard = segmentation_loss(output.hallucination, batch.require("label"), batch.require("sar_valid"))
     soft = soft_cross_entropy(output.optical, output.hallucination, temperature=10.0, valid=valid)
     torch.testing.assert_close(losses["seg_hallucination"], 0.25 * hard)
     torch.testing.assert_close(losses["soft"], 0.25 * soft)
@@ -265,8 +271,8 @@ def test_shaspec_draws_shared_features_together_and_specific_ones_apart():
     means = [
         (feature * share).sum((2, 3)) / share.sum((2, 3))
         for feature, share in (
-            (output.specific_optical, area_share(batch.optical_valid, places.shape[-2:])),
-            (output.specific_sar, area_share(batch.sar_valid, places.shape[-2:])),
+            (output.specific_optical, area_share(batch.require("optical_valid"), places.shape[-2:])),
+            (output.specific_sar, area_share(batch.require("sar_valid"), places.shape[-2:])),
         )
     ]
     log_p = torch.log_softmax(method.network.domain(torch.cat(means)), 1)

@@ -199,4 +199,5 @@ def test_extreme_logits_stay_finite():
     loss = segmentation_loss(logits, labels(0, 1)) + alignment(-logits, logits, temperature=1.0)
     loss.backward()
     assert torch.isfinite(loss)
+    assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()

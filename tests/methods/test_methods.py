@@ -29,14 +29,8 @@ from overcast.methods.collaborative import CollaborativeOptions
 from overcast.methods.distillation import KdOptions
 from overcast.methods.hallucination import HallucinationOptions
 from overcast.methods.mmanet import MmanetOptions
-from overcast.methods.options import (
-    FusionOptions,
-    MethodOptions,
-    OpticalOptions,
-    SarTwinOptions,
-    build_deployable,
-    build_method,
-)
+from overcast.methods.options import MethodOptions, build_deployable, build_method
+from overcast.methods.supervised import FusionOptions, OpticalOptions, SarTwinOptions
 from overcast.methods.teacher import Schedule
 from overcast.models.network import HallucinationNetwork
 
@@ -111,7 +105,7 @@ def test_a_decoder_of_half_resolution_serves_every_method(options):
     method, batch = make(options, decoder_channels=(16, 8, 8, 8)).train(), make_batch()
     for step in (0, STEPS - 1):
         losses = method.losses(batch, step, STEPS)
-        sum(losses.values()).backward()
+        total(losses).backward()
         assert all(torch.isfinite(loss) and loss.ndim == 0 for loss in losses.values())
     for available in sorted(method.available):
         assert method.predict(batch, available).shape == (2, 1, 65, 97)

@@ -10,10 +10,12 @@ from torch import Tensor
 from overcast.batch import Holds, InputModalities
 from overcast.choices import Mixing
 from overcast.errors import ConfigError
-from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions
+from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions, SarGradient
 from overcast.methods.modality_dropout import ModalityDropoutOptions
-from overcast.methods.options import FusionOptions, build_method
+from overcast.methods.options import build_method
 from overcast.methods.shaspec import ShaspecOptions
+from overcast.methods.supervised import FusionOptions
+from overcast.methods.teacher import Schedule
 from overcast.models.mixing import NEAR_PX, REACH_PX, cell_means, optical_weight
 
 STEPS = 100
@@ -184,9 +186,9 @@ def test_gaps_are_learnt_where_that_is_asked_for(options) -> None:
 
 TAKES_BOTH = [
     CollaborativeOptions(),
-    CollaborativeOptions(mixing="features"),
-    CollaborativeOptions(mixing="features", schedule="teacher_first"),
-    CollaborativeOptions(mixing="features", sar_gradient="hal_sar"),
+    CollaborativeOptions(mixing=Mixing.FEATURES),
+    CollaborativeOptions(mixing=Mixing.FEATURES, schedule=Schedule.TEACHER_FIRST),
+    CollaborativeOptions(mixing=Mixing.FEATURES, sar_gradient=SarGradient.HAL_SAR),
     FusionOptions(learn_gaps=True),
     ModalityDropoutOptions(learn_gaps=True),
     ShaspecOptions(learn_gaps=True),
@@ -211,7 +213,7 @@ def test_every_method_trains_on_images_with_gaps(options) -> None:
 
 
 def test_pairs_without_labels_and_mixed_features_train_in_one_pass() -> None:
-    method = make(CollaborativeOptions(mixing="features")).train()
+    method = make(CollaborativeOptions(mixing=Mixing.FEATURES)).train()
     clouded = replace(make_batch(64, 64), optical_valid=torch.rand(2, 1, 64, 64) > 0.5)
     other = make_batch(64, 64, seed=1).only(Holds(sar=True, optical=True, labelled=False))
     losses = method.losses_of_parts((clouded, other), 90, STEPS)

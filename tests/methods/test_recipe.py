@@ -26,16 +26,11 @@ from overcast.errors import MissingModalityError
 from overcast.methods.base import Method
 from overcast.methods.collaborative import CollaborativeOptions
 from overcast.methods.distances import channel_alignment, entropy_of, soft_cross_entropy
-from overcast.methods.distillation import KdOptions
+from overcast.methods.distillation import KdOptions, StudentKind, TeacherKind
 from overcast.methods.losses import alignment, segmentation_loss, share_loss
-from overcast.methods.options import (
-    FusionOptions,
-    MethodOptions,
-    OpticalOptions,
-    SarOptions,
-    SarTwinOptions,
-    build_deployable,
-)
+from overcast.methods.options import MethodOptions, build_deployable
+from overcast.methods.supervised import FusionOptions, OpticalOptions, SarOptions, SarTwinOptions
+from overcast.methods.teacher import Schedule
 from overcast.models.network import NetworkSpec
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -48,7 +43,7 @@ METHODS: list[MethodOptions] = [
     FusionOptions(),
     CollaborativeOptions(),
     *LITERATURE,
-    KdOptions(student="single", teacher="both", schedule="joint"),
+    KdOptions(student=StudentKind.SINGLE, teacher=TeacherKind.BOTH, schedule=Schedule.JOINT),
 ]
 every_method = pytest.mark.parametrize("options", METHODS, ids=label_of)
 

@@ -17,7 +17,9 @@ from overcast.bundle.bundle import load_bundle
 from overcast.choices import Separation, Tta
 from overcast.cli import app
 from overcast.config import RunConfig, config_yaml, load_config, open_run, train
+from overcast.config.data import SpaceNet6Data
 from overcast.config.recipe import Recipe
+from overcast.data.splits.parts import Part
 from overcast.data.targets import Target, Targets
 from overcast.errors import ConfigError
 from overcast.evaluation.result import Evaluation, EvaluationOptions
@@ -78,7 +80,8 @@ def test_every_method_of_the_spacenet6_benchmarks_has_the_recipe(side: str):
     (dataset,) = benchmark.datasets.values()
     base = base_config(dataset)
     assert base.recipe is Recipe.STRONG
-    assert base.data.side == side  # type: ignore[union-attr]
+    assert isinstance(base.data, SpaceNet6Data)
+    assert base.data.side == side
     for entry in benchmark.methods:
         sets = (*dataset.sets, *entry.sets, *(entry.candidates[0] if entry.candidates else ()))
         config = load_config(dataset.config, sets)
@@ -101,12 +104,12 @@ def test_the_footprint_is_what_is_scored(strong_run: Path):
     method = opened.bundle.method
     assert method is not None
     tp = union = 0
-    for batch in opened.batches("validation", (InputModalities.SAR,)):
+    for batch in opened.batches(Part.VALIDATION, (InputModalities.SAR,)):
         logits, label = method.predict(batch, InputModalities.SAR), batch.require("label").numpy()
         assert logits.shape[1] == 3
         predicted = logits[:, 0].detach().numpy() >= 0
-        tp += np.count_nonzero(predicted & (label == 1))
-        union += np.count_nonzero((predicted | (label == 1)) & (label != 255))
+        tp += int(np.count_nonzero(predicted & (label == 1)))
+        union += int(np.count_nonzero((predicted | (label == 1)) & (label != 255)))
     assert opened.bundle.info.metrics["validation sar"]["iou"] == pytest.approx(tp / union)
 
 

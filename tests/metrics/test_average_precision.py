@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +18,10 @@ from overcast.metrics.instances import Instance, instances_from_probability, mat
 
 SIDE = 96
 
+Outline = shapely.Polygon | shapely.MultiPolygon
 
-def _found(claims: list[Instance], truths: list[shapely.Polygon]) -> Detections:
+
+def _found(claims: Sequence[Instance], truths: Sequence[Outline]) -> Detections:
     matching = match_instances(claims, truths)
     confidences = [claims[index].confidence for index in matching.predictions]
     return detections(confidences, matching.candidates, len(matching.truths))
@@ -71,7 +75,8 @@ def _chip(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _reference(chips: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """AP by threshold of faster-coco-eval, with masks."""
-    truths, claims = [], []
+    truths: list[dict[str, Any]] = []
+    claims: list[dict[str, Any]] = []
     for image, (probability, label) in enumerate(chips):
         for outline in outlines_from_label(label, 1.0):
             rle = _rle(outline)
@@ -92,7 +97,7 @@ def _reference(chips: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     return np.asarray(judge.eval["precision"])[:, :, 0, 0, 2].mean(1)
 
 
-def _rle(outline: shapely.Polygon) -> dict[str, object]:
+def _rle(outline: Outline) -> dict[str, object]:
     rows, cols = np.mgrid[:SIDE, :SIDE] + 0.5
     inside = shapely.contains_xy(outline, cols.ravel(), rows.ravel()).reshape(SIDE, SIDE)
     return coco_mask.encode(np.asfortranarray(inside.astype(np.uint8)))
@@ -103,7 +108,7 @@ def test_agrees_with_an_independent_implementation() -> None:
     total = Detections()
     for probability, label in chips:
         claims = list(instances_from_probability(probability, label != 255, 1.0))
-        total += _found(claims, list(outlines_from_label(label, 1.0)))
+        total += _found(claims, outlines_from_label(label, 1.0))
     ours = [total.ap_at(iou) for iou in IOU_THRESHOLDS]
     assert 0.05 < ours[-1] < ours[0] < 0.95
     assert ours == pytest.approx(_reference(chips), abs=1e-9)

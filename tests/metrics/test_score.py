@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import geopandas
@@ -11,6 +12,7 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shapely.geometry.base import BaseGeometry
 from typer.testing import CliRunner
 
 from overcast.cli import app
@@ -26,7 +28,7 @@ def _house(x: float, y: float, width: float = 10, height: float = 10) -> shapely
     return shapely.box(LEFT + x, TOP + y, LEFT + x + width, TOP + y + height)
 
 
-def _write(path: Path, houses: list[shapely.Polygon], crs: str = CRS, **columns: list[float]) -> Path:
+def _write(path: Path, houses: Sequence[BaseGeometry], crs: str = CRS, **columns: list[float]) -> Path:
     table = geopandas.GeoDataFrame(columns, geometry=houses, crs=CRS).to_crs(crs)
     if path.suffix == ".parquet":
         table.to_parquet(path)

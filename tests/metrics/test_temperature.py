@@ -42,7 +42,7 @@ def test_counts_add_and_ignored_pixels_do_not_count():
     whole = count_logits(logits, label)
     assert whole.shape == (2, BINS)
     assert int(whole.sum()) == int((label != IGNORE_LABEL).sum())
-    parts = sum(count_logits(logits[i : i + 1], label[i : i + 1]) for i in range(4))
+    parts = torch.stack([count_logits(logits[i : i + 1], label[i : i + 1]) for i in range(4)]).sum(0)
     assert torch.equal(whole, parts)
     beyond = count_logits(torch.tensor([-1e9, 1e9]).view(1, 1, 1, 2), torch.tensor([[[0, 1]]]))
     assert beyond[0, 0] == beyond[1, -1] == 1

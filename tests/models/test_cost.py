@@ -1,6 +1,7 @@
 """Parameters and multiply-adds against hand-worked values."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -8,14 +9,8 @@ from method_cases import LITERATURE
 from torch import nn
 
 from overcast.methods.describe import describe
-from overcast.methods.options import (
-    CmhclOptions,
-    FusionOptions,
-    OpticalOptions,
-    SarOptions,
-    SarTwinOptions,
-    build_method,
-)
+from overcast.methods.options import CmhclOptions, build_method
+from overcast.methods.supervised import FusionOptions, OpticalOptions, SarOptions, SarTwinOptions
 from overcast.models.cost import Cost, cost, peak_bytes
 from overcast.models.network import NetworkSpec
 
@@ -123,7 +118,7 @@ def test_cmhcl_and_its_control_deploy_at_one_cost():
 
 
 def test_the_description_names_the_branches_and_what_is_deployed():
-    branches = describe(build_method(CmhclOptions(), SPEC), size_px=64)["branches"]
+    branches: Any = describe(build_method(CmhclOptions(), SPEC), size_px=64)["branches"]
     assert {branch["name"]: branch["deployed"] for branch in branches} == {
         "optical branch": False,
         "hallucination branch": True,

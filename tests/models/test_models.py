@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from known import known
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -39,7 +40,7 @@ SMALL = NetworkSpec(
 """An encoder that timm keeps for tests."""
 
 
-def spec(**changes: object) -> NetworkSpec:
+def spec(**changes: Any) -> NetworkSpec:
     return NetworkSpec.model_validate({**SMALL.model_dump(), **changes})
 
 
@@ -63,7 +64,7 @@ def lived_in(network: nn.Module) -> nn.Module:
     return network
 
 
-def collaborative(**changes: object) -> CollaborativeNetwork:
+def collaborative(**changes: Any) -> CollaborativeNetwork:
     torch.manual_seed(0)
     network = lived_in(CollaborativeNetwork(spec(**changes)))
     assert isinstance(network, CollaborativeNetwork)
@@ -88,7 +89,7 @@ def captured(module: nn.Module, call: Callable[[], object]) -> list[Any]:
 def test_exchanging_the_optical_image_changes_no_bit_of_the_sar_only_output(sharing, size):
     network = collaborative(sharing=sharing).eval()
     sar, optical = images(*size)
-    _, other = images(*size, seed=5)
+    _, other = images(height=size[0], width=size[1], seed=5)
     with torch.no_grad():
         outputs = [network(sar, x).fused_hallucination for x in (optical, other, torch.zeros_like(optical))]
         outputs += [network.sar_only(sar), network.deployable().eval()(sar)]
@@ -110,7 +111,7 @@ def test_in_training_too_no_bit_and_no_statistic_of_the_deployed_path_depends_on
 
 def test_common_statistics_mix_both_modalities():
     network = collaborative(sharing=Sharing.WEIGHTS_AND_STATISTICS).train()
-    statistics = network.deployed.block.norm1.num_batches_tracked
+    statistics = known(network.deployed.block.norm1.num_batches_tracked)
     before = statistics.item()
     network(*images())
     assert statistics.item() - before == 2  # once per modality: the reason why it is not the default
@@ -135,7 +136,7 @@ def test_without_sharing_each_encoder_has_a_block_of_its_own():
     network = collaborative(sharing=Sharing.NOTHING).train()
     network(*images()).share_optical.square().sum().backward()
     assert all(p.grad is None for p in network.deployed.block.parameters())
-    assert all(p.grad is not None for p in network.optical_block.parameters())
+    assert all(p.grad is not None for p in known(network.optical_block).parameters())
 
 
 @pytest.mark.parametrize("shared_channels", [None, 24])
@@ -199,7 +200,8 @@ def test_the_deployable_shares_tensors_but_not_its_mode():
     ],
 )
 def test_state_dict_round_trip_is_strict(build):
-    trained, fresh = lived_in(build()).eval(), build().eval()
+    trained: Any = lived_in(build()).eval()
+    fresh = build().eval()
     fresh.load_state_dict(trained.state_dict(), strict=True)
     inputs = [torch.randn(1, bands, 64, 64) for bands in trained.input_bands]
     expected, found, copied = trained(*inputs), fresh(*inputs), copy.deepcopy(trained)(*inputs)
@@ -253,7 +255,7 @@ def test_a_wide_encoder_is_projected_and_the_decoder_built_for_it():
 
 
 def test_residual_block_by_its_definition():
-    block = lived_in(ResidualBlock(4)).eval()
+    block: Any = lived_in(ResidualBlock(4)).eval()
     x = torch.randn(1, 4, 5, 5)
     expected = F.relu(x + block.norm2(block.conv2(F.relu(block.norm1(block.conv1(x))))))
     torch.testing.assert_close(block(x), expected)
@@ -311,7 +313,8 @@ def test_a_decoder_of_four_stages_decides_for_each_pixel():
     seen = captured(network.head, lambda: network(images()[0]))
     assert seen[0].shape == (2, 8, 32, 48)
     assert network(images(height=65, width=33)[0]).shape == (2, 1, 65, 33)
-    convolution = network.head[0]
+    assert isinstance(network.head, nn.Sequential)
+    convolution: Any = network.head[0]
     with torch.no_grad():
         convolution.weight.zero_()
         convolution.bias.copy_(torch.arange(4.0))

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from overcast.errors import InputError
-from overcast.outputs import locks, publication
+from overcast.outputs import locks
 from overcast.outputs.locks import lock_path
 from overcast.outputs.staging import Staging, recover_publication, staged
 from overcast.outputs.writable import (
@@ -25,6 +26,7 @@ from overcast.outputs.writable import (
     termination_as_interrupt,
     writing,
 )
+from overcast.processes import try_lock
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="symbolic links, flock")
 NAMES = ("p.tif", "f.gpkg", "f.qml")
@@ -160,7 +162,7 @@ def test_lock_that_is_a_link_is_refused(tmp_path: Path, to: str):
 def test_lock_that_becomes_a_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Between the look at it and its opening."""
     lock_path(tmp_path / "f.gpkg").symlink_to(tmp_path / "none")
-    monkeypatch.setattr(locks.stat, "S_ISREG", lambda _mode: True)
+    monkeypatch.setattr(stat, "S_ISREG", lambda _mode: True)
     with pytest.raises(InputError, match="symbolic link"):
         publish(targets(tmp_path))
     assert not (tmp_path / "none").exists()
@@ -252,7 +254,7 @@ def test_runs_through_a_link_see_each_other(tmp_path: Path):
 def test_lock_file_that_was_removed_before_it_was_locked_is_opened_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    try_lock, calls = locks.try_lock, list[int]()
+    calls: list[int] = []
 
     def slow(handle: int) -> bool:
         calls.append(handle)
@@ -289,7 +291,7 @@ def no_links(*_: object, **__: object) -> None:
 def links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """File systems with and without hard links."""
     if request.param == "no links":
-        monkeypatch.setattr(publication.os, "link", no_links)
+        monkeypatch.setattr(os, "link", no_links)
 
 
 @pytest.mark.usefixtures("links")

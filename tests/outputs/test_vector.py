@@ -30,8 +30,9 @@ ENDINGS = [one.value for one in VectorFormat]
 def portion(first: int, count: int) -> Footprints:
     """Squares of 10 m with a hole of 2 m, 20 m apart."""
     left = 593000 + 20.0 * np.arange(first, first + count)
-    shells = shapely.box(left, 5750000, left + 10, 5750010)
-    holes = shapely.box(left + 4, 5750004, left + 6, 5750006)
+    bottom = np.full(count, 5750000.0)
+    shells = shapely.box(left, bottom, left + 10, bottom + 10)
+    holes = shapely.box(left + 4, bottom + 4, left + 6, bottom + 6)
     return Footprints(
         id=np.arange(first, first + count),
         geometry=shapely.orient_polygons(shapely.difference(shells, holes)),

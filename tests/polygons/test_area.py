@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -76,10 +77,8 @@ def write(path: Path, values: np.ndarray, transform: Affine = NORTH_UP) -> Path:
     return path
 
 
-def mapped(
-    scene: Path, target: Path, area: Area | None = None, **options: object
-) -> tuple[PredictionSummary, np.ndarray]:
-    chosen = replace(OPTIONS, area=area, **options)  # type: ignore[arg-type]
+def mapped(scene: Path, target: Path, area: Area | None = None, **options: Any) -> tuple[PredictionSummary, np.ndarray]:
+    chosen = replace(OPTIONS, area=area, **options)
     summary = predict_file([scene], MODEL, sensor=SENSOR, probability=target, options=chosen)
     with rasterio.open(target) as dataset:
         return summary, dataset.read(1)

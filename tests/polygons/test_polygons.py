@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pyproj import Geod
 from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
 
 from overcast.choices import Outlines
 from overcast.errors import ConfigError
 from overcast.polygons import regions
 from overcast.polygons.area import GeodesicArea, PlanarArea, measure_area
 from overcast.polygons.footprints import Footprints, PolygonOptions, vectorize
+from overcast.progress import Progress
 from overcast.raster.grid import Window
 from overcast.raster.radiometry import SensorRadiometry, Unit
 from overcast.raster.sources import ArraySource, Georeference, Pixels
@@ -31,7 +33,8 @@ ROTATED = Affine(0.3, 0.4, 593000, 0.4, -0.3, 5750000)
 
 def source(probability: np.ndarray, transform: Affine = NORTH_UP, crs: str = "EPSG:32631") -> ArraySource:
     """(H, W) probabilities, NaN = no data."""
-    grid = Georeference(*probability.shape, transform, crs)
+    height, width = probability.shape
+    grid = Georeference(height, width, transform, crs)
     return ArraySource(probability[None].astype(np.float32), PROBABILITY, grid)
 
 
@@ -47,7 +50,7 @@ def footprints(probability: np.ndarray, transform: Affine = NORTH_UP, crs: str =
     return found.select(np.argsort(found.id))
 
 
-def whole(mask: np.ndarray, transform: Affine = NORTH_UP) -> list[shapely.Polygon]:
+def whole(mask: np.ndarray, transform: Affine = NORTH_UP) -> list[BaseGeometry]:
     """The oracle: rasterio on the whole mask."""
     found = rasterio.features.shapes(mask.astype(np.uint8), mask=mask, connectivity=4, transform=transform)
     return [shape(geometry) for geometry, _ in found]
@@ -229,7 +232,7 @@ def test_area_measure_by_kind_of_crs():
 
 
 def test_progress_counts_pixels():
-    states = []
+    states: list[Progress] = []
     list(vectorize(source(blobs()), PolygonOptions(strip_pixels=120 * 50), states.append))
     assert [state.done for state in states] == [6000, 12000, 14400]
     assert states[-1].total == 14400

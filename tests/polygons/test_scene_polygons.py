@@ -106,7 +106,8 @@ def canonical(polygons: object) -> list[str]:
 @given(scenes, boxes, cuts(), st.integers(1, 48))
 def test_polygons_of_a_tiled_scene_are_those_of_its_untiled_mask(pixels, drawn, cut, strip_rows):
     values = with_boxes(pixels, drawn)
-    grid = Georeference(*values.shape, NORTH_UP, "EPSG:32631")
+    height, width = values.shape
+    grid = Georeference(height, width, NORTH_UP, "EPSG:32631")
     sink = Whole(*values.shape)
     predict_scene(ArraySource(values[None], SENSOR, grid), Pointwise(), STATISTICS, SceneOptions(**cut), sink)
     options = PolygonOptions(outlines=Outlines.OFF, strip_pixels=strip_rows * values.shape[1])

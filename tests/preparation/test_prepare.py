@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,11 +33,11 @@ from overcast.scenes.declare import scene_radiometry
 from overcast.scenes.model import SceneModel
 
 
-def stated(**changes: object) -> PrepareOptions:
-    return PrepareOptions(**{"radar_side": RadarSide.NORTH, "stac": False, **changes})  # type: ignore[arg-type]
+def stated(**changes: Any) -> PrepareOptions:
+    return PrepareOptions(**{"radar_side": RadarSide.NORTH, "stac": False, **changes})
 
 
-def prepare(folder: Path, *inputs: str | Path, to: SceneModel | None = None, **changes: object) -> np.ndarray:
+def prepare(folder: Path, *inputs: str | Path, to: SceneModel | None = None, **changes: Any) -> np.ndarray:
     """(C, H, W) as prepared."""
     prepare_scene(inputs, to or model(), folder / "out.tif", stated(overwrite=True, **changes))
     return read(folder / "out.tif")
@@ -251,7 +252,9 @@ REFUSALS: list[tuple[str, dict[str, object], dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("file", "said", "match"), [row[1:] for row in REFUSALS], ids=[row[0] for row in REFUSALS])
-def test_what_is_not_known_is_refused_in_one_sentence(tmp_path: Path, file: dict, said: dict, match: str):
+def test_what_is_not_known_is_refused_in_one_sentence(
+    tmp_path: Path, file: dict[str, Any], said: dict[str, Any], match: str
+):
     profile, said = {"names": BANDS, **file}, {"unit": Unit.LINEAR_POWER, **said}
     values = power() * said.pop("times", 1)
     if profile.pop("db", False):
@@ -349,7 +352,7 @@ def test_digital_numbers_of_a_data_set_are_not_computed_with(tmp_path: Path):
 
 
 @pytest.mark.parametrize("values", [{"look_azimuth_deg": 1e17}, {"look_azimuth_deg": np.nan}, {"floor_db": np.nan}])
-def test_what_is_no_direction_or_level_is_refused(values: dict):
+def test_what_is_no_direction_or_level_is_refused(values: dict[str, Any]):
     with pytest.raises(ConfigError, match=r"--(look-azimuth|floor-db) .* is not a (direction|number of decibels)"):
         PrepareOptions(**values)
 
@@ -454,8 +457,8 @@ def test_progress_is_in_square_kilometres(tmp_path: Path):
         [scene], model(), tmp_path / "out.tif", stated(unit=Unit.LINEAR_POWER), progress=lambda *now: states.append(now)
     )
     assert len(states) == 4
-    assert states[-1] == (pytest.approx(0.36), pytest.approx(0.36), "preparing")
     assert [done for done, *_ in states] == sorted(done for done, *_ in states)
+    assert states[-1] == (pytest.approx(0.36), pytest.approx(0.36), "preparing")
 
 
 @pytest.mark.parametrize("text", ["x", "HH=", "nan"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -19,9 +20,9 @@ from pyproj import Geod, Transformer
 from test_predict import Directed
 from typer.testing import CliRunner
 
+from overcast.choices import Encoding
 from overcast.cli import app
 from overcast.errors import ConfigError, InputError, RadiometryError
-from overcast.outputs.cog import Encoding
 from overcast.preparation.found_look import metadata_radar
 from overcast.preparation.look import orbit_heading, radar_behind
 from overcast.preparation.metadata import RadarFacts, documents, radar_facts
@@ -125,7 +126,7 @@ def test_stated_comes_before_declared_before_metadata(tmp_path: Path):
     }
     scene = write(tmp_path / "scene.tif", power(), names=BANDS, tags=tags)
 
-    def radar(**said: object) -> float:
+    def radar(**said: Any) -> float:
         summary = prepare_scene([scene], model(), tmp_path / "o.tif", PrepareOptions(**said), dry_run=True)
         assert summary.plan.radar is not None
         return summary.plan.radar.azimuth_deg
@@ -139,6 +140,7 @@ def test_stated_comes_before_declared_before_metadata(tmp_path: Path):
 def test_heading_of_sun_synchronous_orbits(latitude: float, heading: float):
     """348 degrees at the equator is what Sentinel-1 products state; southern headings mirror northern ones."""
     found = orbit_heading("ascending", latitude)
+    assert found is not None
     assert found == pytest.approx(heading, abs=0.1)
     assert orbit_heading("ascending", -latitude) == pytest.approx(found)
     assert orbit_heading("descending", latitude) == pytest.approx((180 - found) % 360)
@@ -267,7 +269,7 @@ def test_odd_form_gives_the_same_footprints(tmp_path: Path):
         ({"target_position": [float("nan"), 0, 0]}, "nowhere near the Earth"),
     ],
 )
-def test_metadata_that_cannot_be_are_not_believed(tmp_path: Path, change: dict[str, object], match: str):
+def test_metadata_that_cannot_be_are_not_believed(tmp_path: Path, change: dict[str, Any], match: str):
     record = json.loads(capella(56.0, "left"))
     collect = record["collect"]
     places = {"position": collect["state"]["state_vectors"][1], "target_position": collect["image"]["center_pixel"]}

@@ -11,13 +11,13 @@ from pyproj import Transformer
 from rasterio.enums import Resampling as GdalResampling
 from rasterio.warp import reproject
 
-from overcast.preparation.convert import Conversion, Unit
+from overcast.preparation.convert import Conversion
 from overcast.preparation.target import target_crs, target_grid
 from overcast.raster.compass import up_azimuth
 from overcast.raster.georeference import Georeference
 from overcast.raster.grid import Window
 from overcast.raster.resample import Regridding
-from overcast.raster.units import Resampling
+from overcast.raster.units import Resampling, Unit
 
 UTM31, UTM32 = "EPSG:32631", "EPSG:32632"
 SOURCE = Georeference(80, 100, Affine(0.8, 0.3, 593000, 0.3, -0.8, 5750000), UTM31)
@@ -170,7 +170,8 @@ def test_half_and_quarter_turns_lose_nothing():
         (np.rot90(values), Affine(0, -1, 593000, -1, 0, 5750000)),
         (values[:, ::-1], Affine(-1, 0, 593000, 0, -1, 5750000)),
     ):
-        source = Georeference(*turned.shape, transform, UTM31)
+        height, width = turned.shape
+        source = Georeference(height, width, transform, UTM31)
         target = target_grid(source, UTM31, 1.0, None)
         assert target.north_up
         found = regrid(turned, source, target, Resampling.BILINEAR)

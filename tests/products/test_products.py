@@ -3,6 +3,7 @@
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -20,12 +21,13 @@ from overcast.preparation.run import prepare_scene
 from overcast.products.found import find_product
 from overcast.raster.units import RadarSide, Unit
 from overcast.scenes.declare import scene_radiometry
+from overcast.scenes.model import SceneModel
 
 LINEAR = ForTraining(Unit.LINEAR_POWER)
 WEST = PrepareOptions(radar_side=RadarSide.WEST)
 
 
-def prepared(tmp_path: Path, *inputs: object, options: PrepareOptions = WEST, aim: object = LINEAR):
+def prepared(tmp_path: Path, *inputs: object, options: PrepareOptions = WEST, aim: SceneModel | ForTraining = LINEAR):
     """Summary, band names and pixels of a product."""
     output = tmp_path / "prepared.tif"
     summary = prepare_scene([str(one) for one in inputs], aim, output, options)
@@ -55,7 +57,7 @@ def test_sentinel1_is_placed_calibrated_and_its_radar_known(tmp_path, form):
     raw = read(root / "measurement" / "s1a-iw-grd-vv-20240101t054321-20240101t054346-051912-0645a1-001.tiff")[0]
     rows, cols = np.nonzero(np.isfinite(values[1]))
     for row, col in list(zip(rows, cols, strict=True))[:: len(rows) // 12]:
-        lon, lat = miniature.place_of(tmp_path / "prepared.tif", row, col)
+        lon, lat = miniature.place_of(tmp_path / "prepared.tif", int(row), int(col))
         at = _pixel(lon, lat)
         around = raw[int(at[0] - 0.5) :, int(at[1] - 0.5) :][:2, :2].astype(float)
         assert around.min() <= np.sqrt(values[1, row, col]) * miniature.divisor(*at) <= around.max() * 1.02
@@ -308,12 +310,12 @@ def test_tiles_are_not_mapped_one_by_one(tmp_path):
         find_scenes([str(tmp_path / "in")], BANDS)
 
 
-def item(**changes: object) -> dict[str, object]:
+def item(**changes: Any) -> dict[str, object]:
     """A STAC item without images."""
     return {"type": "Feature", "id": "town", "geometry": None, "properties": {}, "links": [], "assets": {}, **changes}
 
 
-def asset(href: str, **more: object) -> dict[str, object]:
+def asset(href: str, **more: Any) -> dict[str, object]:
     return {"href": href, "type": "image/tiff; application=geotiff", **more}
 
 

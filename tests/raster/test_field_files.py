@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -39,7 +40,7 @@ STORAGES = {
 }
 
 
-def scene(path: Path, **more: object) -> np.ndarray:
+def scene(path: Path, **more: Any) -> np.ndarray:
     """Writes a scene in dB; returns its (C, H, W) values."""
     values = in_db(power(40, 50)).astype("float32")
     write(path, values, names=BANDS, **more)

@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import catalog_miniatures as miniature
 import geopandas
@@ -158,7 +159,7 @@ def test_columns_that_count_levels(name, levels):
     assert is_levels(name) is levels
 
 
-def town(path: Path, **columns: list[object]) -> Path:
+def town(path: Path, **columns: list[Any]) -> Path:
     """Houses in a row with columns of texts."""
     count = len(next(iter(columns.values())))
     shapes = [shapely.box(500000 + 30 * i, 5600000, 500010 + 30 * i, 5600008) for i in range(count)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -60,7 +61,7 @@ def stored(folder: Path, form: str, values: np.ndarray) -> Path:
     return write(folder / f"{form}.tif", turn.apply(values), names=BANDS, transform=transform)
 
 
-def sensor(side: RadarSide, **more: object) -> SensorRadiometry:
+def sensor(side: RadarSide, **more: Any) -> SensorRadiometry:
     return DIRECTED.sensor.model_copy(update={"radar_side": side, **more})
 
 
@@ -105,7 +106,7 @@ def test_an_exact_azimuth_counts_more_than_the_word():
     assert DIRECTED.turn_for(sensor(RadarSide.SOUTH, radar_azimuth_deg=224.0), grid, "scene") == HALF_TURN
     assert nearest_side(224.0) is RadarSide.SOUTH
     with pytest.raises(ValueError, match="needs the radar_side next to it, not west"):
-        SensorRadiometry(bands=("HH",), unit=Unit.DECIBEL, gsd_m=1, radar_side="west", radar_azimuth_deg=44.0)
+        SensorRadiometry(bands=("HH",), unit=Unit.DECIBEL, gsd_m=1, radar_side=RadarSide.WEST, radar_azimuth_deg=44.0)
 
 
 @pytest.mark.parametrize("form", STORED)
@@ -145,8 +146,10 @@ def test_chips_of_mirrored_grids_are_read_as_the_ground_is_seen_from_above(tmp_p
     assert arrays.sar is not None
     assert shown.sar is not None
     np.testing.assert_array_equal(back.apply(shown.sar.values), arrays.sar.values)
+    assert shown.label is not None
     np.testing.assert_array_equal(back.apply(shown.label), arrays.label)
     numbers = read_instances(made, LabelSpec())
+    assert numbers is not None
     seen_by_radar = shown.sar.valid
     np.testing.assert_array_equal((numbers > 0)[seen_by_radar], (shown.label == 1)[seen_by_radar])
 
@@ -277,7 +280,7 @@ def test_boxes_and_outlines_at_180_degrees(west: float, east: float, box: tuple[
     assert shapely.get_num_geometries(cut) == parts
     assert cut.area == pytest.approx(outline.area)
     grid = Georeference(10, 10, Affine((east - west) / 10, 0, west, 0, -0.1, -16), "EPSG:4326")
-    found = ground(grid)
+    found: dict[str, Any] = ground(grid)
     assert found["bbox"] == pytest.approx([box[0], -17, box[1], -16])
     assert shapely.geometry.shape(found["geometry"]).area == pytest.approx(outline.area)
 

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -612,7 +613,7 @@ def test_the_meaning_of_bands_is_asked_for_once() -> None:
     assert dataset.asked == 1
 
 
-def claiming(path: Path, side: int, **layout: object) -> Path:
+def claiming(path: Path, side: int, **layout: Any) -> Path:
     """A file of few bytes that claims to be large."""
     shape = {"height": side, "width": side, "count": 1, "dtype": "uint8", "crs": "EPSG:32631", "sparse_ok": True}
     with rasterio.open(path, "w", driver="GTiff", transform=GRID.transform, **shape, **layout):

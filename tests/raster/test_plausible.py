@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -198,11 +199,11 @@ def test_a_photograph_of_digital_numbers_is_told_from_false_colours_by_correlati
     assert not photograph(RNG.gamma(2, 20, (3, 3000)), Unit.DIGITAL_NUMBER)
 
 
-def declared(**more: object) -> SensorRadiometry:
+def declared(**more: Any) -> SensorRadiometry:
     return DIRECTED.sensor.model_copy(update=more)
 
 
-def mapped(tmp_path: Path, *paths: Path, **more: object) -> None:
+def mapped(tmp_path: Path, *paths: Path, **more: Any) -> None:
     sensor = declared(**more)
     predict_file(paths, DIRECTED, sensor=sensor, probability=tmp_path / "p.tif", options=OPTIONS)
 

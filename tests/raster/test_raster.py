@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -177,7 +178,7 @@ def test_threads_read_what_one_reader_reads(two_files: list[Path]) -> None:
 
 @pytest.mark.parametrize("profile", [{}, {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"}])
 @pytest.mark.parametrize("share", [0.98, 0.6, 0.01])
-def test_a_truncated_tiff_is_named_when_opened(tmp_path: Path, profile: dict[str, object], share: float) -> None:
+def test_a_truncated_tiff_is_named_when_opened(tmp_path: Path, profile: dict[str, Any], share: float) -> None:
     noise = np.random.default_rng(0).normal(size=(2, 64, 64)).astype("float32")
     path = write_tiff(tmp_path / "scene.tif", noise, **profile)
     content = path.read_bytes()
@@ -243,7 +244,7 @@ def test_stacked_files_on_different_grids_are_refused(tmp_path: Path) -> None:
 
 
 def scaled(
-    path: Path, stored: np.ndarray, scales: tuple[float, ...], offsets: tuple[float, ...], **profile: float
+    path: Path, stored: np.ndarray, scales: tuple[float, ...], offsets: tuple[float, ...], **profile: Any
 ) -> Path:
     write_tiff(path, stored, **profile)
     with rasterio.open(path, "r+") as file:

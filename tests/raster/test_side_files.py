@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import pyogrio
@@ -30,7 +31,7 @@ from overcast.scenes.predict import predict_file
 BESIDE = replace(OPTIONS, style=True, stac=True, polygons=replace(OPTIONS.polygons, outlines=Outlines.GENTLE))
 
 
-def made(folder: Path, ending: str = ".gpkg", **changes: object) -> dict:
+def made(folder: Path, ending: str = ".gpkg", **changes: Any) -> dict[str, Any]:
     """The STAC item of a mapped scene."""
     scene = folder / "scene.tif"
     if not scene.exists():

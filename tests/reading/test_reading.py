@@ -127,7 +127,7 @@ def test_yaml_numbers_dates_and_nothing_are_read(tmp_path: Path) -> None:
 def test_tables_that_cannot_be_read_are_one_sentence(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(content)
-    assert reason in refusal(lambda *given: read_table(*given, ("key", "split"), "write them"), path)
+    assert reason in refusal(lambda path, error: read_table(path, error, ("key", "split"), "write them"), path)
 
 
 def test_tables_as_excel_writes_them_are_read(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from evaluation_cases import make_batch, place_table, predictor
@@ -32,7 +33,7 @@ QUALITY = {
 }
 
 
-def run(noise: float, keys: dict | None = None, gsd_m: float = 0.5) -> Evaluation:
+def run(noise: float, keys: dict[str, Any] | None = None, gsd_m: float = 0.5) -> Evaluation:
     options = EvaluationOptions(min_area_m2=2, panels=PanelOptions(count=1, size_px=32, keys=keys))
     batches = (make_batch([seed]) for seed in SEEDS)
     return evaluate(predictor(noise, seed=int(noise * 10)), batches, place_table(SEEDS), gsd_m, options)
@@ -229,6 +230,7 @@ def test_history_reads_gaps(tmp_path):
     history = read_history(write_csv(tmp_path / "metrics.csv"))
     assert set(history.losses) == {"train/loss", "train/msa"}
     assert history.main_score == ((50.0, 0.4), (100.0, 0.6))
+    assert history.main_loss is not None
     assert history.main_loss[0] == (0.0, 2.0)
 
 

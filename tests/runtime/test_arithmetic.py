@@ -137,7 +137,7 @@ def test_a_run_keeps_its_precision_on_another_machine(
 ):
     output, step = tmp_path / "run", MethodModule.training_step
 
-    def stop_in_the_second_round(self: MethodModule, batch: Batch, batch_idx: int) -> Tensor:
+    def stop_in_the_second_round(self: MethodModule, batch: tuple[Batch, ...], batch_idx: int) -> Tensor:
         if self.global_step == 1:
             raise StopError
         return step(self, batch, batch_idx)

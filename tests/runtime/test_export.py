@@ -22,6 +22,7 @@ from overcast.cli import app
 from overcast.errors import ConfigError, InputError, OvercastError
 from overcast.models.blocks import STRIDE
 from overcast.raster.radiometry import BandStatistics, SensorRadiometry, Unit
+from overcast.runtime.onnx_export import export_onnx
 from overcast.scenes import export
 from overcast.scenes.export import ByteRange, export_model
 from overcast.scenes.model import SceneModel
@@ -162,9 +163,8 @@ def test_impossible_exports_are_refused(tmp_path: Path, written: dict[ImageKind,
 
 def test_file_that_computes_something_else_does_not_appear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     other = replace(MODEL, network=edges(1))
-    real = export.export_onnx
     monkeypatch.setattr(
-        export, "export_onnx", lambda _, shape, x: real(export.FromImage(other, ImageKind.UNIT), shape, x)
+        export, "export_onnx", lambda _, shape, x: export_onnx(export.FromImage(other, ImageKind.UNIT), shape, x)
     )
     with pytest.raises(InputError, match="was not written: its probabilities differ"):
         export_model(MODEL, tmp_path / "model.onnx", tile=TILE, kind=ImageKind.UNIT)

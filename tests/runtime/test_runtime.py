@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -150,8 +151,9 @@ def test_key_changes_with_whatever_could_change_the_export():
     network = Tempered(edges(), 2.0)
     keys = [export_key(network, SMALL), export_key(network, SHAPE)]
     keys += [export_key(Tempered(edges(), 2.5), SMALL), export_key(Tempered(edges(1), 2.0), SMALL)]
-    wider = Tempered(edges(), 2.0)
-    wider.network.padding_mode = "reflect"
+    reflecting = edges()
+    reflecting.padding_mode = "reflect"
+    wider = Tempered(reflecting, 2.0)
     keys.append(export_key(wider, SMALL))
     assert len(set(keys)) == 5
     moved = copy.deepcopy(network).to(memory_format=torch.channels_last)
@@ -211,7 +213,7 @@ def test_exports_used_longest_ago_go_first(tmp_path: Path, monkeypatch: pytest.M
     kept = ExportCache(tmp_path)
     keys = [digit * 64 for digit in "abc"]
     for age, key in enumerate(keys[:2]):
-        kept.get(key, lambda key=key: key.encode() + bytes(36))
+        kept.get(key, partial(bytes.ljust, key.encode(), 100))
         os.utime(next(tmp_path.glob(f"{key}*")), (1000 + age, 1000 + age))
     kept.get(keys[0], never)  # used: younger than the second now
     kept.get(keys[2], lambda: bytes(100))
@@ -248,7 +250,7 @@ def test_large_networks_are_exported_by_a_process_of_their_own(fresh: Path, monk
         patched.setattr(subprocess_export, "exported", lambda *_, **__: pytest.fail("exported here"))
         assert exported_in_subprocess(network, SMALL, keep=False) == here
         kept = exported_in_subprocess(network, SMALL, keep=True)
-        patched.setattr(subprocess_export.subprocess, "run", lambda *_, **__: pytest.fail("started again"))
+        patched.setattr(subprocess, "run", lambda *_, **__: pytest.fail("started again"))
         assert exported_in_subprocess(network, SMALL, keep=True) == kept
 
     class Local(nn.Conv2d):

@@ -4,6 +4,7 @@ import errno
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def without_torch(*arguments: str) -> tuple[str, str]:
     return done.stdout.splitlines()[-1], done.stderr
 
 
-def scene(folder: Path, **more: object) -> Path:
+def scene(folder: Path, **more: Any) -> Path:
     return write(folder / "scene.tif", in_db(power()).astype("float32"), **more)
 
 
@@ -77,17 +78,17 @@ def test_bands_that_are_declared_otherwise_than_the_file_names_them_are_told(tmp
         scene_radiometry([path], given)
     assert scene_radiometry([path], {**given, "accept_values": True}).bands == BANDS
     assert scene_radiometry([path], {**given, "bands": ("VV", "HH", "VH", "HV")})  # reciprocity
+    model = read_contract(INSTALLED)
+    assert model is not None
     with pytest.raises(RadiometryError, match=r"--bands HH,HV,VH,VV contradicts the files.*example HH=.*scene\.tif@1"):
-        prepare_scene(
-            [path], read_contract(INSTALLED), tmp_path / "o.tif", PrepareOptions(unit=Unit.DECIBEL, bands=BANDS)
-        )
+        prepare_scene([path], model, tmp_path / "o.tif", PrepareOptions(unit=Unit.DECIBEL, bands=BANDS))
     with pytest.raises(InputError, match=r"scene\.tif is named twice"):
         scene_radiometry([path, path], given)
 
 
 def test_all_differences_from_a_model_are_told_at_once():
-    model = SensorRadiometry(bands=("HH", "VV"), unit="dB", gsd_m=1.0)
-    found = SensorRadiometry(bands=("VV",), unit="amplitude", gsd_m=0.5)
+    model = SensorRadiometry(bands=("HH", "VV"), unit=Unit.DECIBEL, gsd_m=1.0)
+    found = SensorRadiometry(bands=("VV",), unit=Unit.AMPLITUDE, gsd_m=0.5)
     with pytest.raises(RadiometryError) as caught:
         check_same(model, found, expected_name="model town", found_name="a.tif")
     for words in ("bands [VV], unit amplitude, pixels of 0.5 m, but model town has bands [HH, VV]", "prepare"):
@@ -96,7 +97,7 @@ def test_all_differences_from_a_model_are_told_at_once():
 
 @pytest.mark.parametrize("names", [("hh", "vv"), ("Sigma0_VV_db", "Sigma0_HH_db"), ("VV", "HH")])
 def test_other_names_of_the_same_polarisations_point_to_prepare(names):
-    model = SensorRadiometry(bands=("HH", "VV"), unit="dB", gsd_m=1.0)
+    model = SensorRadiometry(bands=("HH", "VV"), unit=Unit.DECIBEL, gsd_m=1.0)
     with pytest.raises(RadiometryError, match="overcast prepare gives them these names and this order"):
         check_same(model, model.model_copy(update={"bands": names}), expected_name="model town", found_name="a.tif")
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -35,7 +36,7 @@ from overcast.outputs import writable as outputs
 from overcast.outputs.cog import ProbabilityWriter
 from overcast.outputs.staging import staged
 from overcast.polygons.footprints import PolygonOptions
-from overcast.progress import ProgressStage
+from overcast.progress import Progress, ProgressStage
 from overcast.raster.radiometry import BandStatistics, RadarSide, Radiometry, SensorRadiometry, Statistics, Unit
 from overcast.scenes.declare import TAG, scene_radiometry
 from overcast.scenes.model import SceneModel
@@ -76,7 +77,7 @@ def speckle(height: int = 150, width: int = 170, seed: int = 0) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def write_scene(path: Path, values: np.ndarray, **profile: object) -> Path:
+def write_scene(path: Path, values: np.ndarray, **profile: Any) -> Path:
     """A GeoTIFF, UTM north-up unless told otherwise."""
     profile = {"crs": "EPSG:32631", "transform": NORTH_UP, **profile}
     count, height, width = values.shape
@@ -87,7 +88,7 @@ def write_scene(path: Path, values: np.ndarray, **profile: object) -> Path:
     return path
 
 
-def predict(folder: Path, scene: Path, *, ending: str = ".gpkg", **changes: object) -> PredictionSummary:
+def predict(folder: Path, scene: Path, *, ending: str = ".gpkg", **changes: Any) -> PredictionSummary:
     """Both outputs beside the scene."""
     given = {"bundle": MODEL, "sensor": SENSOR, "options": OPTIONS, **changes}
     return predict_file(
@@ -205,7 +206,7 @@ def test_virtual_raster_is_a_scene(tmp_path: Path):
     scene = write_scene(tmp_path / "scene.tif", speckle())
     predict(tmp_path, scene)
     rasterio.shutil.copy(scene, tmp_path / "scene.vrt", driver="VRT")
-    targets = {"probability": tmp_path / "p.tif", "options": OPTIONS}
+    targets: dict[str, Any] = {"probability": tmp_path / "p.tif", "options": OPTIONS}
     predict_file([tmp_path / "scene.vrt"], MODEL, sensor=SENSOR, **targets)
     assert np.array_equal(probabilities(tmp_path / "p.tif"), probabilities(tmp_path / "probability.tif"))
     overwriting = {**targets, "probability": scene, "options": replace(OPTIONS, overwrite=True)}
@@ -261,7 +262,7 @@ def test_scene_from_the_opposite_side_is_turned_and_turned_back(tmp_path: Path, 
 
 
 def test_progress_is_in_square_kilometres(tmp_path: Path):
-    states = []
+    states: list[Progress] = []
     predict(tmp_path, write_scene(tmp_path / "scene.tif", speckle()), progress=states.append)
     assert {state.stage for state in states} == set(ProgressStage)
     assert all(state.total == pytest.approx(150 * 170 * 0.25e-6) for state in states)
@@ -318,7 +319,7 @@ OTHER_SENSORS = [
 
 
 @pytest.mark.parametrize(("change", "named"), OTHER_SENSORS)
-def test_scene_for_another_model_is_refused_by_name(tmp_path: Path, change: dict[str, object], named: str):
+def test_scene_for_another_model_is_refused_by_name(tmp_path: Path, change: dict[str, Any], named: str):
     model = replace(MODEL, sensor=SENSOR.model_copy(update={"radar_side": RadarSide.NORTH}))
     scene = write_scene(tmp_path / "scene.tif", speckle())
     with pytest.raises(RadiometryError, match=rf"scene\.tif has .*{named}.*model city"):
@@ -370,7 +371,7 @@ def test_outputs_are_checked_before_the_first_pixel(tmp_path: Path):
     (tmp_path / "folder.gpkg").mkdir()
     never = replace(MODEL, network=Never())
 
-    def refused(match: str, error: type[Exception] = InputError, **given: object) -> None:
+    def refused(match: str, error: type[Exception] = InputError, **given: Any) -> None:
         before = names(tmp_path)
         with pytest.raises(error, match=match):
             predict_file([scene], never, sensor=SENSOR, **{"options": OPTIONS, **given})
@@ -390,10 +391,10 @@ def test_outputs_are_checked_before_the_first_pixel(tmp_path: Path):
     refused("has a name that is not UTF-8", footprints=tmp_path / os.fsdecode(b"\xff.gpkg"))
     refused("is the scene itself", probability=scene)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outputs.shutil, "disk_usage", lambda _path: type("Usage", (), {"free": 1000})())
+        patch.setattr(shutil, "disk_usage", lambda _path: type("Usage", (), {"free": 1000})())
         refused(r"0\.0 MB free, but p\.tif needs", probability=tmp_path / "p.tif")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outputs.os, "access", lambda _path, _mode: False)
+        patch.setattr(os, "access", lambda _path, _mode: False)
         refused("is not writable", probability=tmp_path / "p.tif")
 
 
@@ -466,9 +467,7 @@ def test_copy_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     bad = np.ones((1, 600, 600), np.uint8)
     bad[0, 599, 0] = 255
     write_scene(tmp_path / "bad.tif", bad)
-    monkeypatch.setattr(
-        cog.rasterio.shutil, "copy", lambda _source, target, **_: shutil.copy(tmp_path / "bad.tif", target)
-    )
+    monkeypatch.setattr(rasterio.shutil, "copy", lambda _source, target, **_: shutil.copy(tmp_path / "bad.tif", target))
     with pytest.raises(InputError, match=r"p\.tif cannot be written \(rows 512 to 1024 did not arrive"):
         cog.write_cog(good, tmp_path / "p.tif")
 

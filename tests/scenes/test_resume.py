@@ -32,7 +32,6 @@ from where import IMPORTABLE
 
 from overcast.choices import Encoding, Outlines
 from overcast.errors import InputError
-from overcast.outputs import publication, scratch
 from overcast.outputs.encoding import decode, encode
 from overcast.outputs.staging import staged
 from overcast.progress import Progress, ProgressStage
@@ -71,7 +70,7 @@ class Counted(nn.Module):
         return 3 * self.conv(x) + 3 * x.mean(1, keepdim=True)
 
 
-def run(folder: Path, network: nn.Module | None = None, **changes: object) -> PredictionSummary:
+def run(folder: Path, network: nn.Module | None = None, **changes: Any) -> PredictionSummary:
     given = {"options": GENTLE, "footprints": folder / "f.gpkg", **changes}
     model = replace(MODEL, network=Counted() if network is None else network)
     return predict_file([folder / "scene.tif"], model, sensor=SENSOR, probability=folder / "probability.tif", **given)
@@ -91,7 +90,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in outputs_in(folder) if name != "scene.tif"}
 
 
-def undisturbed(folder: Path, **changes: object) -> tuple[dict[str, bytes], int]:
+def undisturbed(folder: Path, **changes: Any) -> tuple[dict[str, bytes], int]:
     """Outputs of a run from start to end, taken away again, and calls of the network."""
     network = Counted()
     run(folder, network, **changes)
@@ -110,7 +109,7 @@ def in_child() -> Iterator[Child]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(map(str, IMPORTABLE)), prepend=os.pathsep)
 
-        def start(function: Callable[..., object], *arguments: object, **keywords: object) -> int | None:
+        def start(function: Callable[..., object], *arguments: object, **keywords: Any) -> int | None:
             process = context.Process(target=in_environment, args=(dict(os.environ), function, arguments, keywords))
             process.start()
             process.join()
@@ -135,7 +134,7 @@ KILLED = -signal.SIGKILL
 
 
 def run_killed(
-    folder: Path, *, call: int = 0, stage: ProgressStage | None = None, threads: int = 1, **changes: object
+    folder: Path, *, call: int = 0, stage: ProgressStage | None = None, threads: int = 1, **changes: Any
 ) -> None:
     """Run until a call of the network or the first report of a stage."""
     torch.set_num_threads(threads)
@@ -160,7 +159,7 @@ def grown_memory(folder: Path) -> None:
     footprints are drawn beside the copying, whose threads take tens of MB, depending on how far they run ahead: strips
     are narrow here, so that drawing does not vary too.
     """
-    plan_module.CACHE_BYTES = 4 * 2**20
+    plan_module.CACHE_BYTES = 4 * 2**20  # type: ignore[attr-defined]
     peaks = []
     for number, side in enumerate((3072, 3072, 9216)):
         place = folder / str(number)
@@ -173,15 +172,16 @@ def grown_memory(folder: Path) -> None:
 
 def run_killed_renaming(folder: Path) -> None:
     """Run until the second output gets its name."""
-    link, linked = os.link, []
+    link = os.link
+    linked: list[Path] = []
 
-    def dying(grown: Path, target: Path, **given: object) -> None:
+    def dying(grown: Path, target: Path, **given: Any) -> None:
         if linked:
             kill()
         linked.append(target)
         link(grown, target, **given)
 
-    publication.os.link = dying
+    os.link = dying  # type: ignore[assignment]
     run(folder)
 
 
@@ -189,12 +189,12 @@ def run_killed_tidying(folder: Path) -> None:
     """Run until all outputs are renamed and the blocks are to be removed."""
     rmtree = shutil.rmtree
 
-    def dying(name: str, **given: object) -> None:
+    def dying(name: str, **given: Any) -> None:
         if name == "blocks" and (folder / "f.stac.json").exists():
             kill()
         rmtree(name, **given)
 
-    scratch.shutil.rmtree = dying
+    shutil.rmtree = dying  # type: ignore[assignment]
     run(folder)
 
 
@@ -287,10 +287,10 @@ def test_work_for_another_request_is_not_used(scene: Path, in_child: Child, othe
     assert names(scene) == ["probability.stac.json", "probability.tif", "scene.tif"]
 
 
-def damaged_lines(line: dict[str, object], folder: Path) -> list[object]:
+def damaged_lines(line: dict[str, Any], folder: Path) -> list[object]:
     """What a journal may hold instead of a line."""
     outside = folder.parent / "row-000001.block"
-    changes = [
+    changes: list[dict[str, Any]] = [
         {"tile_row": [1]},
         {"tile_row": -1},
         {"tile_row": True},

@@ -6,6 +6,7 @@ import json
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -95,7 +96,7 @@ def write_scene(path: Path, values: np.ndarray) -> Path:
     return path
 
 
-def mapped(folder: Path, scene: Path, **changes: object) -> tuple[PredictionSummary, gpd.GeoDataFrame]:
+def mapped(folder: Path, scene: Path, **changes: Any) -> tuple[PredictionSummary, gpd.GeoDataFrame]:
     folder.mkdir()
     given = {"bundle": MODEL, "sensor": SENSOR, "options": OPTIONS, **changes}
     target = folder / "f.gpkg"
@@ -309,7 +310,7 @@ def test_bundles_are_asked_for_walls_by_themselves(strong_run: Path, tmp_path: P
     bundle = load_bundle(strong_run / "bundle")
     scene = write_scene(tmp_path / "scene.tif", np.random.default_rng(1).normal(26, 5, (2, 70, 80)).astype(np.float32))
     options = replace(OPTIONS, stac=True, polygons=PolygonOptions(min_area_m2=1.0))
-    given = {"bundle": bundle, "sensor": bundle.info.radiometry.sar, "options": options}
+    given: dict[str, Any] = {"bundle": bundle, "sensor": bundle.info.radiometry.sar, "options": options}
     mapped(tmp_path / "boundaries", scene, **given)
     item = json.loads((tmp_path / "boundaries" / "f.stac.json").read_text())
     assert item["properties"]["overcast:separate"] == "watershed"

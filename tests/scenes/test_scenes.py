@@ -2,6 +2,7 @@
 
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,7 +136,7 @@ def test_images_in_degrees_come_to_utm_where_a_pixel_size_is_given(town: Path) -
     values = radar(np.zeros((120, 100), bool))
     corner = Affine(step, 0, 4.35, 0, -step, 51.9)
     write_tiff(town.parent / "degrees.tif", values, corner, "EPSG:4326", nodata=0)
-    alone = {"sar": "degrees.tif", "optical": None, "footprints": None, "labelled_area": None}
+    alone: dict[str, Any] = {"sar": "degrees.tif", "optical": None, "footprints": None, "labelled_area": None}
     with pytest.raises(InputError, match=r"not in metres on the ground .*set grid.gsd_m"):
         open_places(with_place(town, **alone))
     description = with_place(town, **alone)
@@ -214,7 +215,7 @@ def swapped(shapes: list[shapely.Polygon]) -> list[shapely.Polygon]:
         ({"sar": "plain.tif"}, r"plain.tif has no coordinate reference system"),
     ],
 )
-def test_what_does_not_fit_is_said_in_one_sentence(town: Path, changes: dict[str, object], sentence: str) -> None:
+def test_what_does_not_fit_is_said_in_one_sentence(town: Path, changes: dict[str, Any], sentence: str) -> None:
     root = town.parent
     write_tiff(root / "far.tif", np.ones((3, 20, 20), np.uint8), Affine(1, 0, 4_500_000, 0, -1, 3_000_000), OTHER)
     write_tiff(root / "plain.tif", np.ones((20, 20), np.float32), Affine.identity(), None)

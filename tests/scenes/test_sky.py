@@ -85,10 +85,10 @@ class Both(nn.Module):
         return chosen(alone + 4 * x[:, 2:5].mean(1, keepdim=True), alone, shown_of(x), self.mixing)
 
 
-def model_of(mixing: Mixing = Mixing.BLEND, **changes: object) -> SceneModel:
+def model_of(mixing: Mixing = Mixing.BLEND, **changes: Any) -> SceneModel:
     known = SceneModel(Radar(), SENSOR, STATISTICS, Modality.SAR, "building", "city", "0123456789abcdef", "CC0-1.0")
     both = TwoSensors(Radar(), Both(mixing), 2)
-    return replace(known, network=both, optical=OpticalPart(OPTICAL, COLOURS, mixing), **changes)  # type: ignore[arg-type]
+    return replace(known, network=both, optical=OpticalPart(OPTICAL, COLOURS, mixing), **changes)
 
 
 ALONE = replace(model_of(), network=Radar(), optical=None)
@@ -116,9 +116,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 Mapped = tuple[PredictionSummary, np.ndarray]
 
 
-def mapped(made: Made, target: Path, optical: OpticalInput | None, **changes: object) -> Mapped:
+def mapped(made: Made, target: Path, optical: OpticalInput | None, **changes: Any) -> Mapped:
     used = ALONE if optical is None else model_of()
-    options = replace(OPTIONS, **changes)  # type: ignore[arg-type]
+    options = replace(OPTIONS, **changes)
     summary = predict_file([made.scene], used, sensor=SENSOR, probability=target, options=options, optical=optical)
     with rasterio.open(target) as dataset:
         return summary, dataset.read(1)
@@ -213,7 +213,12 @@ def test_a_much_finer_image_is_read_in_parts_that_hold_the_same(
         monkeypatch.setattr(sky_module, "LARGEST_READ", 30_000)
         read: list[Window] = []
         real = sky._read
-        monkeypatch.setattr(sky, "_read", lambda part: (read.append(part), real(part))[1])
+
+        def watched(part: Window) -> Any:
+            read.append(part)
+            return real(part)
+
+        monkeypatch.setattr(sky, "_read", watched)
         in_parts = sky.read(window)
     assert len(read) > 4
     np.testing.assert_array_equal(in_parts.values, at_once.values)

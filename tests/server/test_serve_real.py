@@ -129,7 +129,7 @@ def require_bytes_of_one_process(root: Path, number: str, straight: Path) -> Non
         assert (root / "jobs" / number / name).read_bytes() == (straight / name).read_bytes(), name
 
 
-SAID = {"bands": ["HH", "HV"], "unit": "dB", "radar_side": "north", "level": "keep", "threshold": 0.01}
+SAID: dict[str, Any] = {"bands": ["HH", "HV"], "unit": "dB", "radar_side": "north", "level": "keep", "threshold": 0.01}
 
 
 def beside(root: Path) -> None:
@@ -148,7 +148,10 @@ def made(root: Path, name: str, files: Files, optical: dict[str, Any] | None) ->
     """What a job says of its result, and its probabilities."""
     folder = root / name
     folder.mkdir()
-    save(folder, Record(id=name, inputs=Inputs(scene="a.tif", optical=optical, **SAID), created=now()))
+    save(
+        folder,
+        Record(id=name, inputs=Inputs.model_validate({"scene": "a.tif", "optical": optical, **SAID}), created=now()),
+    )
     return run(folder, files, "cpu", None, lambda _: None), (folder / "probability.tif").read_bytes()
 
 
@@ -175,7 +178,7 @@ def test_what_is_wrong_with_an_optical_image_is_said_before_the_job(cmhcl_run: P
     jobs = Jobs(open_root(root, Limits()), Models(models))
 
     def look(model: str = "town", **optical: Any) -> dict[str, Any]:
-        return jobs.check(Inputs(scene="a.tif", model=model, optical=optical, **SAID))
+        return jobs.check(Inputs.model_validate({"scene": "a.tif", "model": model, "optical": optical, **SAID}))
 
     ready = look(files=["ortho.tif"], clouds="mask.tif", cloud_values=[9])
     assert ready["ready"], ready

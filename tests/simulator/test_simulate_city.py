@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import shapely
@@ -16,7 +18,7 @@ WEIGHTS = ("row_weight", "detached_weight", "courtyard_weight", "slab_weight", "
 ONLY = dict.fromkeys(WEIGHTS, 0.0)
 
 
-def city(seed: int = 0, **options: object) -> City:
+def city(seed: int = 0, **options: Any) -> City:
     return build_city(BOUNDS, CityOptions(**options), np.random.SeedSequence(seed))
 
 
@@ -145,7 +147,7 @@ def test_railway_crosses_the_place_between_masts_and_without_buildings():
     plain, crossed = (city(3, rail_probability=share) for share in (0.0, 1.0))
     assert len(plain.furniture.rails) == 0
     rails = crossed.furniture.rails
-    lines = shapely.linestrings(rails.reshape(-1, 2, 2))
+    lines: Any = shapely.linestrings(rails.reshape(-1, 2, 2))
     assert shapely.length(lines).sum() > 300
     built = shapely.STRtree(shapes(crossed))
     assert len(built.query(lines, predicate="dwithin", distance=5.0)[0]) == 0

@@ -210,7 +210,7 @@ def test_options_are_kept_with_the_data_and_refuse_nonsense(folder):
     with pytest.raises(ValidationError, match="nothing to simulate"):
         SimulationOptions(places=0)
     with pytest.raises(ValidationError, match="extra"):
-        SimulationOptions(plaecs=3)
+        SimulationOptions.model_validate({"plaecs": 3})
     assert preset(SimulationPreset.SPACENET6).gsd_m == 0.5
     assert preset(SimulationPreset.DEMO).gsd_m == 1.0
 

@@ -1,5 +1,7 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -27,7 +29,7 @@ def at(x0: float, y0: float, x1: float, y1: float) -> Polygon:
     return box(X + x0, Y + y0, X + x1, Y + y1)
 
 
-def vector_file(path: Path, shapes: list, heights: list, to: str | None = None) -> Path:
+def vector_file(path: Path, shapes: list[Any], heights: list[Any], to: str | None = None) -> Path:
     names = [f"house {i}" for i in range(len(shapes))]
     table = geopandas.GeoDataFrame({"Height": heights, "name": names}, geometry=shapes, crs=RD)
     if to:
@@ -39,7 +41,7 @@ def vector_file(path: Path, shapes: list, heights: list, to: str | None = None) 
     return path
 
 
-def options(path: Path, **more: object) -> FootprintOptions:
+def options(path: Path, **more: Any) -> FootprintOptions:
     return FootprintOptions(**{"file": str(path), "height": "Height"} | more)
 
 
@@ -123,8 +125,10 @@ def test_what_cannot_be_mended_is_said_in_one_sentence(tmp_path):
     assert read_town(options(lost, crs=RD)).crs == RD
 
 
-def solid(points: list[tuple[float, float, float]], faces: list[list[int]], kinds: list[str] | None) -> dict:
-    geometry: dict = {"type": "Solid", "lod": "2", "boundaries": [[[face] for face in faces]]}
+def solid(
+    points: Sequence[tuple[float, float, float]], faces: list[list[int]], kinds: list[str] | None
+) -> dict[str, Any]:
+    geometry: dict[str, Any] = {"type": "Solid", "lod": "2", "boundaries": [[[face] for face in faces]]}
     if kinds:
         names = sorted(set(kinds))
         geometry["semantics"] = {
@@ -182,6 +186,7 @@ def test_cityjson_ground_height_and_roof(tmp_path):
     assert town.crs == RD
     assert house.outline.bounds == pytest.approx((X, Y, X + 12, Y + 8))
     assert (house.height_m, house.eaves_m, house.roof) == (pytest.approx(8), pytest.approx(5), Roof.GABLED)
+    assert house.ridge is not None
     assert abs(np.sin(house.ridge)) < 1e-6
     assert (block.height_m, block.roof) == (pytest.approx(10), None)
     assert block.outline.area == pytest.approx(100)
@@ -219,7 +224,7 @@ def small_town(path: Path) -> Path:
     return vector_file(path, [*houses, at(300, 300, 340, 330)], [*[7.0] * 9, 12.0])
 
 
-def simulation(path: Path, **more: object) -> SimulationOptions:
+def simulation(path: Path, **more: Any) -> SimulationOptions:
     given = options(path, sha256=digest(path), **more)
     return SimulationOptions(footprints=given, place_m=128, chip_px=64, gsd_m=1.0, city=CityOptions(margin_m=24))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -28,9 +29,9 @@ WIDE = Variety(
 )
 
 
-def options(**changes: object) -> SimulationOptions:
+def options(**changes: Any) -> SimulationOptions:
     given = {"places": 40, "place_m": 64, "chip_px": 64, "gsd_m": 1.0, "city": CityOptions(margin_m=16), **changes}
-    return SimulationOptions(**given)  # type: ignore[arg-type]
+    return SimulationOptions(**given)
 
 
 def test_each_place_has_a_radar_of_its_own_within_the_bounds() -> None:

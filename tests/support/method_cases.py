@@ -3,32 +3,28 @@
 import copy
 import re
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from overcast.batch import Batch
 from overcast.methods.base import Method
-from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions
+from overcast.methods.collaborative import CollaborativeLearning, CollaborativeOptions, MsalTerms
 from overcast.methods.disoptnet import DisoptnetOptions
-from overcast.methods.distillation import CwdOptions, KdOptions
+from overcast.methods.distillation import CwdOptions, KdOptions, StudentKind, TeacherKind
 from overcast.methods.garcia import GarciaOptions
-from overcast.methods.hallucination import HallucinationOptions
+from overcast.methods.hallucination import Features, HallucinationOptions
+from overcast.methods.losses import TeacherGradient
 from overcast.methods.mmanet import MmanetOptions
 from overcast.methods.modality_dropout import ModalityDropoutOptions
 from overcast.methods.one_stream import OneStream, OneStreamOptions, SoftTeacher
 from overcast.methods.optical_init import OpticalInitOptions
-from overcast.methods.options import (
-    FusionOptions,
-    MethodOptions,
-    OpticalOptions,
-    SarOptions,
-    SarTwinOptions,
-    build_deployable,
-    build_method,
-)
+from overcast.methods.options import MethodOptions, build_deployable, build_method
 from overcast.methods.self_training import SelfTrainingOptions
 from overcast.methods.shaspec import ShaspecOptions
+from overcast.methods.supervised import FusionOptions, OpticalOptions, SarOptions, SarTwinOptions
+from overcast.methods.teacher import Schedule
 from overcast.methods.translation import TranslationOptions
 from overcast.models.network import NetworkSpec, Sharing
 from overcast.raster.radiometry import BandStatistics, Statistics
@@ -67,14 +63,14 @@ EVERY_OPTION = [
     CollaborativeOptions(msal=False),
     CollaborativeOptions(mfal=False),
     CollaborativeOptions(msal=False, mfal=False),
-    CollaborativeOptions(msal_terms="share"),
-    CollaborativeOptions(msal_terms="output"),
-    CollaborativeOptions(teacher_gradient="mutual", auxiliary_sar=True),
-    CollaborativeOptions(schedule="teacher_first"),
+    CollaborativeOptions(msal_terms=MsalTerms.SHARE),
+    CollaborativeOptions(msal_terms=MsalTerms.OUTPUT),
+    CollaborativeOptions(teacher_gradient=TeacherGradient.MUTUAL, auxiliary_sar=True),
+    CollaborativeOptions(schedule=Schedule.TEACHER_FIRST),
     *LITERATURE,
-    KdOptions(student="single", teacher="both", schedule="joint"),
-    HallucinationOptions(features="both", schedule="joint"),
-    DisoptnetOptions(schedule="joint"),
+    KdOptions(student=StudentKind.SINGLE, teacher=TeacherKind.BOTH, schedule=Schedule.JOINT),
+    HallucinationOptions(features=Features.BOTH, schedule=Schedule.JOINT),
+    DisoptnetOptions(schedule=Schedule.JOINT),
     OneStreamOptions(teacher="teacher"),
 ]
 STEPS = 100
@@ -102,7 +98,8 @@ def make_batch(height: int = 65, width: int = 97, classes: int = 2, seed: int = 
     )
 
 
-def make(options: MethodOptions, **changes: object) -> Method:
+def make(options: MethodOptions, **changes: Any) -> Any:
+    """A method; untyped, since each has networks and parts of its own."""
     return copy.deepcopy(_made(options, tuple(sorted(changes.items()))))
 
 
@@ -118,7 +115,7 @@ def _made(options: MethodOptions, changes: tuple[tuple[str, object], ...]) -> Me
     return method
 
 
-def collaborative(sharing: Sharing = Sharing.WEIGHTS, **options: object) -> CollaborativeLearning:
+def collaborative(sharing: Sharing = Sharing.WEIGHTS, **options: Any) -> CollaborativeLearning:
     method = make(CollaborativeOptions.model_validate(options), sharing=sharing)
     assert isinstance(method, CollaborativeLearning)
     return method

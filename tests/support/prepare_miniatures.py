@@ -19,7 +19,7 @@ NORTH_UP = Affine(1, 0, 593000, 0, -1, 5750000)
 UTM31 = "EPSG:32631"
 
 
-def model(unit: Unit = Unit.DECIBEL, look: RadarSide | None = RadarSide.NORTH, **changes: object) -> SceneModel:
+def model(unit: Unit = Unit.DECIBEL, look: RadarSide | None = RadarSide.NORTH, **changes: Any) -> SceneModel:
     """A model of four polarisations at 1 m, 20 dB bright."""
     level = {Unit.DECIBEL: (20.0, 8.0), Unit.AMPLITUDE: (10.0, 8.0), Unit.LINEAR_POWER: (200.0, 400.0)}.get(
         unit, (9, 9)
@@ -43,7 +43,7 @@ def in_db(values: np.ndarray) -> np.ndarray:
     return 10 * np.log10(values)
 
 
-def write(path: Path, values: np.ndarray, *, names: tuple[str, ...] = (), tags: Any = None, **profile: object) -> Path:
+def write(path: Path, values: np.ndarray, *, names: tuple[str, ...] = (), tags: Any = None, **profile: Any) -> Path:
     """(C, H, W) values as GeoTIFF, at 1 m north up in UTM unless told otherwise."""
     profile = {"crs": UTM31, "transform": NORTH_UP, "dtype": values.dtype, **profile}
     scales, units = profile.pop("scales", None), profile.pop("units", None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -79,9 +80,10 @@ def write_hyp3(folder: Path, scale: str = "p") -> Path:
     name = HYP3.replace("gpuned", f"g{scale}uned")
     root = folder / name
     root.mkdir(parents=True)
-    grid = {"transform": Affine(10, 0, 593000, 0, -10, 5750000), "crs": UTM31}
+    grid: dict[str, Any] = {"transform": Affine(10, 0, 593000, 0, -10, 5750000), "crs": UTM31}
     for seed, tail in enumerate(("VV", "VH", "dem", "inc_map", "ls_map", "area", "rgb")):
-        values = {"a": np.sqrt, "d": lambda v: 10 * np.log10(v), "p": lambda v: v}[scale](power(seed))
+        linear = power(seed)
+        values = {"a": np.sqrt(linear), "d": 10 * np.log10(linear), "p": linear}[scale]
         write(root / f"{name}_{tail}.tif", values[None], **grid)
     (root / f"{name}.README.md.txt").write_text("readme")
     (root / f"{name}_VV.png").write_bytes(b"")
@@ -93,7 +95,7 @@ def write_opera(folder: Path) -> Path:
     """OPERA: product specification D-108758; a burst on its UTM grid, a mask and metadata."""
     root = folder / OPERA
     root.mkdir(parents=True)
-    grid = {"transform": Affine(30, 0, 593000, 0, -30, 5750000), "crs": UTM31}
+    grid: dict[str, Any] = {"transform": Affine(30, 0, 593000, 0, -30, 5750000), "crs": UTM31}
     tags = {"ORBIT_PASS_DIRECTION": "ascending", "LOOK_DIRECTION": "right", "PLATFORM": "Sentinel-1A"}
     for seed, pol in enumerate(("VV", "VH")):
         write(root / f"{OPERA}_{pol}.tif", power(seed)[None], tags=tags, nodata=math.nan, **grid)
@@ -163,7 +165,7 @@ def write_capella(folder: Path) -> Path:
     """Capella GEO: products format specification; digital numbers, `scale_factor` and positions in JSON, a preview."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = "CAPELLA_C02_SM_GEO_HH_20201209213329_20201209213332"
-    grid = {"transform": Affine(1, 0, 593000, 0, -1, 5750000), "crs": UTM31}
+    grid: dict[str, Any] = {"transform": Affine(1, 0, 593000, 0, -1, 5750000), "crs": UTM31}
     values = np.random.default_rng(0).integers(50, 900, (1, 60, 70)).astype("uint16")
     write(folder / f"{stem}.tif", values, nodata=0, **grid)
     write(folder / f"{stem}_preview.tif", values.astype("uint8"), **grid)
@@ -176,7 +178,7 @@ def write_umbra(folder: Path) -> Path:
     """Umbra: GEC beside a colour sub-aperture image (CSI) and METADATA.json, which alone knows the polarisation."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = "2024-05-06-07-08-09_UMBRA-05"
-    grid = {"transform": Affine(1, 0, 593000, 0, -1, 5750000), "crs": UTM31}
+    grid: dict[str, Any] = {"transform": Affine(1, 0, 593000, 0, -1, 5750000), "crs": UTM31}
     write(folder / f"{stem}_GEC.tif", (1000 * power(0)[None]).astype("uint16") + 1, **grid)
     write(folder / f"{stem}_CSI.tif", np.full((3, 60, 70), 9, "uint8"), **grid)
     content = {"umbraSatelliteName": "UMBRA_05", "collects": [{"polarizations": ["VV"]}]}
@@ -199,7 +201,7 @@ def write_iceye(folder: Path) -> Path:
     return folder / f"{stem}.tif"
 
 
-def write_tiles(folder: Path, values: np.ndarray, size: int, **more: object) -> list[Path]:
+def write_tiles(folder: Path, values: np.ndarray, size: int, **more: Any) -> list[Path]:
     """Earth Engine exports: `name-<first row>-<first column>.tif`, each a part of (C, H, W) values."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from overcast.methods.collaborative import CollaborativeOptions
 from overcast.methods.disoptnet import DisoptnetOptions
 from overcast.methods.modality_dropout import ModalityDropoutOptions
-from overcast.methods.options import MethodOptions, SarOptions, build_deployable
+from overcast.methods.options import MethodOptions, build_deployable
 from overcast.methods.shaspec import ShaspecOptions
+from overcast.methods.supervised import SarOptions
 from overcast.methods.translation import TranslationOptions
 from overcast.models.spec import NetworkSpec
 
@@ -35,12 +36,14 @@ def deployable(kind: str, spec: NetworkSpec = SPEC) -> nn.Module:
         if isinstance(part, nn.BatchNorm2d):
             nn.init.uniform_(part.weight, 0.5, 1.5)
             nn.init.normal_(part.bias, std=0.2)
+            assert part.running_mean is not None
             part.running_mean.normal_(0, 0.2)
+            assert part.running_var is not None
             part.running_var.uniform_(0.5, 2)
     return network
 
 
-def edges(seed: int = 0) -> nn.Module:
+def edges(seed: int = 0) -> nn.Conv2d:
     """One convolution over two bands: exported in a moment."""
     torch.manual_seed(seed)
     return nn.Conv2d(2, 1, 3, padding=1).eval()

@@ -22,7 +22,7 @@ ORTHO_GSD_M = 0.8
 def houses(count: int = 60, seed: int = 3) -> list[shapely.Polygon]:
     """Turned rectangles in metres of `UTM`, all over the place."""
     rng = np.random.default_rng(seed)
-    found = []
+    found: list[shapely.Polygon] = []
     for x, y, long, wide, angle in rng.uniform((4, 4, 6, 5, 0), (156, 156, 16, 12, 3), (count, 5)):
         box = shapely.box(-long / 2, -wide / 2, long / 2, wide / 2)
         turned = shapely.affinity.rotate(box, angle, use_radians=True)

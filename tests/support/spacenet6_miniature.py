@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -90,10 +91,10 @@ def _write_footprints(folder: Path, tile: Tile) -> None:
     x0, x1 = tile.left + left * GSD_M, tile.left + right * GSD_M
     y0, y1 = tile.top - bottom * GSD_M, tile.top - top * GSD_M
     ring = [[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]
-    rings = {"one": [[ring]], "none": [], "empty": [[]]}[tile.buildings]
+    kinds: dict[str, list[Any]] = {"one": [[ring]], "none": [], "empty": [[]]}
     features = [
         {"type": "Feature", "properties": {"id": i}, "geometry": {"type": "Polygon", "coordinates": coordinates}}
-        for i, coordinates in enumerate(rings)
+        for i, coordinates in enumerate(kinds[tile.buildings])
     ]
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32631"}}
     path = folder / "geojson_buildings" / f"SN6_Train_{AOI}_Buildings_{tile.key}.geojson"

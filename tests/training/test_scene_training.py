@@ -12,6 +12,7 @@ from scene_files import write_town
 from overcast.batch import InputModalities
 from overcast.bundle.bundle import load_bundle
 from overcast.config import load_config, open_run, train
+from overcast.data.scenes.tiles import tiles_of
 from overcast.data.splits.by_ground import Part
 from overcast.metrics.pixel import PixelCounts, count_pixels
 
@@ -38,6 +39,6 @@ def test_a_town_trains_and_is_tested_on_every_labelled_pixel_once(method: str, t
         counts += count_pixels(label.float()[:, None], label, threshold=0.5)
         assert ((batch.require("instances") > 0) == (label == 1))[label != 255].all()
     tiles = run.catalog.select(run.split.test)
-    known = sum(int(tile.scene.of.known(tile.scene.window).sum()) for tile in tiles)
+    known = sum(int(tile.of.known(tile.window).sum()) for tile in tiles_of(tiles))
     assert counts.tp + counts.fp + counts.fn + counts.tn == known
     assert counts.iou == 1.0

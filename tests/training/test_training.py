@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -445,7 +445,12 @@ def test_the_gradient_is_clipped_once_a_step(
 ) -> None:
     norms: list[float] = []
     original = torch.nn.utils.clip_grad_norm_
-    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda p, norm: (norms.append(norm), original(p, norm))[1])
+
+    def clip(parameters: Iterable[torch.Tensor], norm: float) -> torch.Tensor:
+        norms.append(norm)
+        return original(parameters, norm)
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", clip)
     _train([*tiny_sets, "training.steps=2", f"training.optimiser.clip_norm={clip_norm}"], tmp_path)
     assert norms == [clip_norm] * calls
 
@@ -457,7 +462,7 @@ def test_global_state_is_given_back(tiny_sets: list[str], tmp_path: Path) -> Non
     _train([*tiny_sets, "training.steps=1"], tmp_path)
     assert torch.equal(torch.rand(3), expected)
     assert not torch.are_deterministic_algorithms_enabled()
-    assert torch.utils.deterministic.fill_uninitialized_memory
+    assert torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow

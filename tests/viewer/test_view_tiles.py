@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 import geopandas
@@ -99,7 +100,7 @@ def test_every_format_gives_the_same_tile(name: str, tmp_path: Path) -> None:
     found = decoded(vector_tile("houses", shapes, tile_at(18), {}), tmp_path)
     assert set(found["c"]) <= {round(1000 * value) for value in table["confidence"]}
     number = int(shapes.ids()[5])
-    assert shapes.attributes(number)["model"] == "a <b> & c"
+    assert (shapes.attributes(number) or {})["model"] == "a <b> & c"
     assert shapes.attributes(10**6) is None
     box = square(2, 1).bounds
     assert shapes.within(box, EVERYTHING).confidence.tolist() == [0.58]
@@ -107,6 +108,7 @@ def test_every_format_gives_the_same_tile(name: str, tmp_path: Path) -> None:
 
 def test_tiles_show_each_footprint_where_it_lies(tmp_path: Path) -> None:
     files, tile = write_layers(tmp_path), tile_at(16)
+    assert files.footprints is not None
     shapes = open_shapes(files.footprints)
     table = decoded(vector_tile("footprints", shapes, tile, {}), tmp_path)
     left, bottom, _, _ = tile.bounds
@@ -127,7 +129,7 @@ def test_of_many_the_surest_of_each_cell_is_drawn(ending: str, tmp_path: Path) -
     assert len(found.id) < 36
     assert found.confidence.max() == 0.85
     everything = open_shapes(path).within((LEFT, TOP - 140, LEFT + 140, TOP), EVERYTHING)
-    cells = {}
+    cells: dict[tuple[int, int], float] = {}
     for shape, sure in zip(everything.geometry, everything.confidence, strict=True):
         cell = (int((shape.bounds[0] - LEFT) // 40), int((shape.bounds[1] - TOP + 140) // 40))
         cells[cell] = max(cells.get(cell, 0.0), float(sure))
@@ -152,6 +154,7 @@ def test_raster_tiles_equal_gdals_warper(tmp_path: Path) -> None:
     grid = {"crs": "EPSG:3857", "transform": transform, "width": 256, "height": 256, "resampling": 1}
     with rasterio.open(path) as dataset, WarpedVRT(dataset, src_nodata=None, add_alpha=True, **grid) as warped:
         theirs, mask = warped.read(1), warped.dataset_mask() > 0
+    assert ours is not None
     inside = mask & np.isfinite(ours[0])
     assert inside.mean() > 0.3
     assert np.abs(ours[0] - theirs)[inside].max() < 0.01  # the warper may err by an eighth of a pixel
@@ -159,9 +162,11 @@ def test_raster_tiles_equal_gdals_warper(tmp_path: Path) -> None:
 
 def test_tiles_beside_a_raster_are_empty_and_gaps_stay_gaps(tmp_path: Path) -> None:
     files = write_layers(tmp_path)
+    assert files.scene is not None
     raster = Raster(files.scene)
     assert raster.tile(Tile(16, 0, 0), [1]) is None
     tile = raster.tile(tile_at(14), [1, 2], side=256)
+    assert tile is not None
     assert 0 < np.isfinite(tile).mean() < 1
     assert np.isfinite(raster.sample([1, 2], 3, 16)).all()
 
@@ -204,6 +209,8 @@ def test_pictures_are_jpeg_where_whole_and_have_holes_where_not(tmp_path: Path) 
 
 def test_differences_at_every_threshold_are_those_of_score(tmp_path: Path) -> None:
     files = write_layers(tmp_path)
+    assert files.footprints is not None
+    assert files.reference is not None
     differences = compare(files.footprints, files.reference)
     assert differences.states.tolist() == [MATCHED] * 18 + [INVENTED] * 18
     assert differences.found[:18].tolist() == [501 + 10 * index for index in range(18)]
@@ -220,6 +227,8 @@ def test_differences_at_every_threshold_are_those_of_score(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_a_process_of_its_own_finds_the_same(tmp_path: Path) -> None:
     files = write_layers(tmp_path)
+    assert files.footprints is not None
+    assert files.reference is not None
     apart = compare_in_subprocess(files.footprints, files.reference)
     assert apart.curve == compare(files.footprints, files.reference).curve
     (tmp_path / "empty.geojson").write_text('{"type": "FeatureCollection", "features": []}', encoding="utf-8")
@@ -245,7 +254,7 @@ def test_the_cache_forgets_what_was_not_asked_for_longest() -> None:
         return b"x" * 600, "kind"
 
     for key in ("a", "b", "a", "c", "d", "a", "b"):
-        cache.get(key, lambda key=key: make(key))
+        cache.get(key, partial(make, key))
     assert made == ["a", "b", "c", "d", "b"]
     with pytest.raises(InputError):
         cache.get("broken", lambda: (_ for _ in ()).throw(InputError("no")))

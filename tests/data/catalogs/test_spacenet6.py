@@ -10,7 +10,14 @@ from spacenet6_miniature import BUILDING, NORTH_STRIP, SIDE_PX, SOUTH_STRIP, TIL
 from where import FIXTURES
 
 from overcast.batch import IGNORE_LABEL, Modality
-from overcast.data.catalogs.spacenet6 import TileCorner, cell, corners_of, spacenet6_catalog, tiles_from_csv
+from overcast.data.catalogs.spacenet6 import (
+    OpticalLayer,
+    TileCorner,
+    cell,
+    corners_of,
+    spacenet6_catalog,
+    tiles_from_csv,
+)
 from overcast.data.chips import ChipArrays, read_chip
 from overcast.errors import InputError
 from overcast.raster.radiometry import RadarSide, Unit
@@ -96,7 +103,7 @@ def test_tiles_without_buildings_have_an_empty_label(root: Path, tile: miniature
 @pytest.mark.parametrize(
     ("layer", "bands"), [("PS-RGB", ("red", "green", "blue")), ("PS-RGBNIR", ("red", "green", "blue", "nir"))]
 )
-def test_the_optical_layer_can_be_chosen(root: Path, layer: str, bands: tuple[str, ...]) -> None:
+def test_the_optical_layer_can_be_chosen(root: Path, layer: OpticalLayer, bands: tuple[str, ...]) -> None:
     catalog = spacenet6_catalog(root, optical=layer)
     assert catalog.radiometry.optical is not None
     assert catalog.radiometry.optical.bands == bands

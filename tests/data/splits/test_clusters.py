@@ -1,6 +1,7 @@
 """Places found from what chips look like: scenes cut into shuffled chips, and near-duplicates."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,9 +68,13 @@ def test_without_seams_neighbours_stay_apart(mosaics: list[Chip]) -> None:
 
 def test_near_duplicates_in_one_layer_come_together(tmp_path: Path) -> None:
     base, other = scene(4, side=SIDE), scene(5, side=SIDE)
-    fainter = 0.8 * base[1] + 20 + np.random.default_rng(0).normal(0, 6, base[1].shape)
-    revisit = [other[0], np.clip(fainter, 0, 255), other[2]]
-    layers = {"base": base, "revisit": [v.astype(np.uint8) for v in revisit], "elsewhere": scene(6, side=SIDE)}
+    fainter: NDArray[Any] = 0.8 * base[1] + 20 + np.random.default_rng(0).normal(0, 6, base[1].shape)
+    revisit: list[NDArray[Any]] = [other[0], np.clip(fainter, 0, 255), other[2]]
+    layers = {
+        "base": base,
+        "revisit": [v.astype(np.uint8) for v in revisit],
+        "elsewhere": scene(6, side=SIDE),
+    }
     chips = [write_chip(tmp_path, key, values) for key, values in layers.items()]
     assert [chip.place for chip in cluster_places(chips, DUPLICATES_ALONE)] == [
         "with base",
