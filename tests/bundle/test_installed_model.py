@@ -11,8 +11,8 @@ import rasterio
 from typer.testing import CliRunner
 
 from overcast.batch import IGNORE_LABEL
-from overcast.bundle.bundle import BUNDLED, WEIGHTS, load_bundle
-from overcast.bundle.item import ITEM, model_item
+from overcast.bundle.bundle import BUNDLED, ITEM, WEIGHTS, load_bundle
+from overcast.bundle.item import model_item
 from overcast.choices import WeightStorage
 from overcast.cli import app
 from overcast.errors import InputError, RadiometryError

@@ -85,7 +85,7 @@ def declared(*, bands: str = "HH,HV", unit: str = "dB") -> list[str]:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    heavy = ("torch", "rasterio", "lightning", "numpy")
+    heavy = ("torch", "rasterio", "lightning", "numpy", "pystac")
     check = f"import sys, overcast.cli; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -216,7 +216,7 @@ def test_stac_item_keeps_inputs_steps_and_versions(tmp_path: Path):
     summary = prepare_scene(files, model(), tmp_path / "out.tif", stated(unit=Unit.LINEAR_POWER, stac=True))
     assert summary.item == tmp_path / "out.prepared.stac.json"
     item = json.loads(summary.item.read_text(encoding="utf-8"))
-    assert (item["type"], item["stac_version"], item["id"]) == ("Feature", "1.0.0", "out.prepared")
+    assert (item["type"], item["stac_version"], item["id"]) == ("Feature", "1.1.0", "out.prepared")
     properties = item["properties"]
     assert properties["overcast:steps"][0] == "HH: band 1 of HH.tif, linear_power, to dB"
     assert properties["processing:software"]["overcast"] == __version__

@@ -280,9 +280,9 @@ def test_boxes_and_outlines_at_180_degrees(west: float, east: float, box: tuple[
     assert shapely.get_num_geometries(cut) == parts
     assert cut.area == pytest.approx(outline.area)
     grid = Georeference(10, 10, Affine((east - west) / 10, 0, west, 0, -0.1, -16), "EPSG:4326")
-    found: dict[str, Any] = ground(grid)
-    assert found["bbox"] == pytest.approx([box[0], -17, box[1], -16])
-    assert shapely.geometry.shape(found["geometry"]).area == pytest.approx(outline.area)
+    geometry, bounds = ground(grid)
+    assert bounds == pytest.approx([box[0], -17, box[1], -16])
+    assert shapely.geometry.shape(geometry).area == pytest.approx(outline.area)
 
 
 def test_without_georeference_up_is_north():

@@ -51,7 +51,7 @@ def made(folder: Path, ending: str = ".gpkg", **changes: Any) -> dict[str, Any]:
 def test_item_links_scene_model_and_outputs(tmp_path: Path, ending: str, kind: str):
     item = made(tmp_path, ending)
     assert names(tmp_path) == sorted(["f.qml", "f.stac.json", f"f{ending}", "probability.tif", "scene.tif"])
-    assert (item["type"], item["stac_version"], item["id"]) == ("Feature", "1.0.0", "f")
+    assert (item["type"], item["stac_version"], item["id"]) == ("Feature", "1.1.0", "f")
     assert item["assets"]["footprints"] == {"href": f"f{ending}", "type": kind, "roles": ["data"]}
     assert item["assets"]["probability"]["type"] == "image/tiff; application=geotiff; profile=cloud-optimized"
     for asset in item["assets"].values():

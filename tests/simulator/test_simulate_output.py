@@ -65,7 +65,7 @@ def test_stac_carries_the_required_fields_and_every_link_leads_somewhere(folder)
     found = records(folder)
     assert list(found) == ["catalog.json", "collection.json", "place0000.json", "place0001.json", "scene0000.json"]
     for record in found.values():
-        assert record["stac_version"] == "1.0.0"
+        assert record["stac_version"] == "1.1.0"
         hrefs = [link["href"] for link in record["links"]] + [a["href"] for a in record.get("assets", {}).values()]
         assert all((folder / "stac" / href).is_file() for href in hrefs), hrefs
     collection = found["collection.json"]

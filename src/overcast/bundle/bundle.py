@@ -28,7 +28,7 @@ from overcast import __version__
 from overcast.batch import Modality
 from overcast.bundle import contract
 from overcast.bundle.card import model_card
-from overcast.bundle.item import ITEM, model_item
+from overcast.bundle.item import model_item
 from overcast.bundle.record import FORMAT_VERSION, BundleFacts, BundleInfo, Kind
 from overcast.choices import WeightStorage
 from overcast.errors import BundleError, ConfigError
@@ -37,7 +37,7 @@ from overcast.methods.options import build_deployable, build_method
 from overcast.models.direct import Sight, probability
 from overcast.reading import explained, first_line, quoted, read_json
 
-WEIGHTS, RECORD, CARD = contract.WEIGHTS, contract.RECORD, contract.CARD
+WEIGHTS, RECORD, CARD, ITEM = contract.WEIGHTS, contract.RECORD, contract.CARD, contract.ITEM
 
 BUNDLED = contract.INSTALLED
 """The model that is installed with the package: buildings from four X-band polarisations at 1 m, trained on simulated

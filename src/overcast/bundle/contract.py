@@ -13,8 +13,8 @@ from overcast.reading import read_json_object, validated
 
 RECORD = "bundle.json"
 """The record of a bundle, in its folder."""
-WEIGHTS, CARD = "model.safetensors", "README.md"
-"""Its weights and its model card."""
+WEIGHTS, CARD, ITEM = "model.safetensors", "README.md", "stac.json"
+"""Its weights, its model card and its STAC item."""
 LARGEST_RECORD_BYTES = 4 * 2**20
 INSTALLED = Path(__file__).parents[1] / "weights" / "buildings-simulated-1m"
 """The bundle that is installed with the package."""

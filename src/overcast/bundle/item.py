@@ -6,14 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-ITEM = "stac.json"
-"""Its name in a bundle."""
+from pystac import Asset, Item, Link, MediaType
+
 EXTENSIONS = (
     "https://stac-extensions.github.io/mlm/v1.4.0/schema.json",
     "https://stac-extensions.github.io/file/v2.1.0/schema.json",
     "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
 )
-ITEM_TYPE = "application/geo+json"
 TASK = "semantic-segmentation"
 SHA256_MULTIHASH = "1220"
 """What a SHA-256 of 32 bytes begins with as a multihash."""
@@ -42,16 +41,14 @@ def model_item(record: Mapping[str, Any], weights: str, weights_bytes: int) -> d
     name, licence = model_name(record["class_name"], record["weights_sha256"]), str(record["licence"])
     spdx = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+-]*", licence) is not None
     network = record["network"]
-    return {
-        "type": "Feature",
-        "stac_version": "1.1.0",
-        "stac_extensions": list(EXTENSIONS),
-        "id": name,
-        "geometry": None,
-        "properties": {
+    item = Item(
+        name,
+        geometry=None,
+        bbox=None,
+        datetime=None,
+        properties={
             "title": f"{record['class_name']} from {' and '.join(record['inputs'])}",
             "description": _description(record),
-            "datetime": None,
             "start_datetime": "1900-01-01T00:00:00Z",
             "end_datetime": "9999-12-31T23:59:59Z",
             "license": licence if spdx else "other",
@@ -71,12 +68,12 @@ def model_item(record: Mapping[str, Any], weights: str, weights_bytes: int) -> d
             **({"overcast:teacher": record["teacher"]} if record.get("teacher") else {}),
             "overcast:radiometry": {sensor: _described(record, sensor) for sensor in record["inputs"]},
         },
-        "links": [
-            {"rel": "about", "href": "README.md", "type": "text/markdown", "title": "model card"},
-            {"rel": "describedby", "href": "bundle.json", "type": "application/json", "title": "the whole record"},
-        ],
-        "assets": {"model": _weights(record, weights, weights_bytes)},
-    }
+        stac_extensions=list(EXTENSIONS),
+        assets={"model": _weights(record, weights, weights_bytes)},
+    )
+    item.add_link(Link("about", "README.md", "text/markdown", "model card"))
+    item.add_link(Link("describedby", "bundle.json", MediaType.JSON, "the whole record"))
+    return item.to_dict()
 
 
 def _hyperparameters(record: Mapping[str, Any]) -> dict[str, object]:
@@ -85,16 +82,18 @@ def _hyperparameters(record: Mapping[str, Any]) -> dict[str, object]:
     return named | {name: record[name] for name in kept}
 
 
-def _weights(record: Mapping[str, Any], name: str, size: int) -> dict[str, object]:
-    return {
-        "href": name,
-        "type": "application/octet-stream; framework=pytorch",
-        "title": f"weights ({record['kind']})",
-        "roles": ["mlm:model", "mlm:weights", "data"],
-        "mlm:artifact_type": "safetensors",
-        "file:size": size,
-        "file:checksum": SHA256_MULTIHASH + record["weights_sha256"],
-    }
+def _weights(record: Mapping[str, Any], name: str, size: int) -> Asset:
+    return Asset(
+        name,
+        f"weights ({record['kind']})",
+        media_type="application/octet-stream; framework=pytorch",
+        roles=["mlm:model", "mlm:weights", "data"],
+        extra_fields={
+            "mlm:artifact_type": "safetensors",
+            "file:size": size,
+            "file:checksum": SHA256_MULTIHASH + record["weights_sha256"],
+        },
+    )
 
 
 def _description(record: Mapping[str, Any]) -> str:

@@ -13,8 +13,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from overcast.bundle.bundle import describe_bundle, load_bundle
-from overcast.bundle.contract import CARD, RECORD
-from overcast.bundle.item import ITEM
+from overcast.bundle.contract import CARD, ITEM, RECORD
 from overcast.errors import BundleError, ConfigError
 from overcast.installed.cards import ORIGIN
 from overcast.installed.folders import (

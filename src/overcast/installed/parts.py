@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from overcast.bundle.contract import CARD, LARGEST_RECORD_BYTES, RECORD, WEIGHTS
-from overcast.bundle.item import ITEM
+from overcast.bundle.contract import CARD, ITEM, LARGEST_RECORD_BYTES, RECORD, WEIGHTS
 from overcast.errors import BundleError
 from overcast.reading import first_line, quoted
 

@@ -7,8 +7,7 @@ from tempfile import TemporaryDirectory
 
 from overcast.atomic import replacing
 from overcast.bundle.bundle import Bundle, describe_bundle, load_bundle, release_bundle
-from overcast.bundle.contract import CARD
-from overcast.bundle.item import ITEM
+from overcast.bundle.contract import CARD, ITEM
 from overcast.choices import WeightStorage
 from overcast.errors import InputError
 from overcast.installed.folders import model_folder

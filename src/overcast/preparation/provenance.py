@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyproj
 import rasterio
+from pystac import Asset, MediaType
 
 from overcast import __version__
-from overcast.outputs.writable import writing
 from overcast.preparation.plan import PreparationPlan
-from overcast.raster.addresses import file_name, is_remote
-from overcast.scenes.stac import COG_TYPE, EXTENSIONS, ground, made_at, projection, relative, utc_text
+from overcast.raster.addresses import is_remote
+from overcast.scenes.stac import item_about, made_at, relative, save, source_link, utc_text
 
 
 def write_item(path: Path, target: Path, scene: Path, plan: PreparationPlan) -> None:
-    """Write the item of `target` (its final place) about `scene` to `path`."""
-    with writing(path):
-        path.write_text(json.dumps(item(target, scene, plan), indent=2) + "\n", encoding="utf-8")
+    """Write the item of `target` (its final place) about `scene` to `path`.
 
-
-def item(target: Path, scene: Path, plan: PreparationPlan) -> dict[str, Any]:
-    """The STAC 1.0 item. Its `datetime` is that of processing: files do not say reliably when a scene was taken."""
-    created = utc_text(made_at())
-    return {
-        "type": "Feature",
-        "stac_version": "1.0.0",
-        "stac_extensions": list(EXTENSIONS),
-        "id": target.name.removesuffix(".stac.json"),
-        **ground(plan.written),
-        "properties": {
-            "datetime": created,
-            "created": created,
+    Its `datetime` is that of processing: files do not say reliably when a scene was taken.
+    """
+    created = made_at()
+    item = item_about(
+        plan.written,
+        target,
+        created,
+        {
+            "created": utc_text(created),
             "description": f"SAR scene prepared for model {plan.model.identity}; datetime is that of processing",
-            **projection(plan.written),
             "processing:software": _software(),
             "processing:lineage": "; ".join(plan.steps),
             "overcast:steps": list(plan.steps),
@@ -46,11 +37,10 @@ def item(target: Path, scene: Path, plan: PreparationPlan) -> dict[str, Any]:
             "overcast:radar_azimuth": None if plan.radar is None else round(plan.radar.azimuth_deg, 3),
             "overcast:inputs": [_input(one, target, plan) for one in plan.paths],
         },
-        "links": [
-            {"rel": "derived_from", "href": relative(one, target), "title": file_name(one)} for one in plan.paths
-        ],
-        "assets": {"scene": {"href": relative(scene, target), "type": COG_TYPE, "roles": ["data"]}},
-    }
+    )
+    item.add_links([source_link(one, target) for one in plan.paths])
+    item.add_asset("scene", Asset(relative(scene, target), media_type=MediaType.COG, roles=["data"]))
+    save(path, item)
 
 
 def _software() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""STAC 1.0 records of a simulated data set: catalog, collection, one item per place; plain JSON, equal for equal seeds.
+"""STAC 1.1 records of a simulated data set: catalog, collection, one item per place; equal for equal seeds.
 
 Extensions: proj 2.0, sar 1.0, view 1.0, eo 1.1, raster 1.1. What was drawn for a place (its side, gains, shift) stands
 in the properties with the prefix `overcast:`: the truth of the nuisances, which no measured image comes with.
@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, assert_never
 
+import pystac
+from pystac import Asset, Extent, MediaType, SpatialExtent, Summaries, TemporalExtent
+from pystac.utils import str_to_datetime
 from rasterio.crs import CRS
 from rasterio.warp import transform
 
@@ -39,12 +42,7 @@ VIEW_AZIMUTH_DEG = {
     RadarSide.WEST: 90.0,
 }
 """Direction from the radar to the scene, clockwise from north, by the side on which the radar stands."""
-GEOTIFF, GEOPACKAGE, YAML, JSON = (
-    "image/tiff; application=geotiff",
-    "application/geopackage+sqlite3",
-    "application/yaml",
-    "application/json",
-)
+_DATE = str_to_datetime(FIXED_DATE)
 
 
 def write_item(
@@ -52,20 +50,19 @@ def write_item(
 ) -> None:
     """Write `stac/<name>.json`, the record of a place and of its files."""
     ring = _ring_wgs84(place.grid)
-    record = {
-        "type": "Feature",
-        "stac_version": "1.0.0",
-        "stac_extensions": list(EXTENSIONS),
-        "id": name,
-        "collection": collection_id(options),
-        "geometry": {"type": "Polygon", "coordinates": [ring]},
-        "bbox": _bbox([ring]),
-        "properties": _properties(place, options),
-        "links": [_link("root", CATALOG), _link("parent", COLLECTION), _link("collection", COLLECTION)],
-        "assets": {file.key: _asset(root, file, place, options) for file in files}
-        | {"options": {"href": "../simulation.json"} | _file(JSON, "metadata")},
-    }
-    _write(root / FOLDER / f"{name}.json", record)
+    item = pystac.Item(
+        name,
+        {"type": "Polygon", "coordinates": [ring]},
+        _bbox([ring]),
+        _DATE,
+        _properties(place, options),
+        stac_extensions=list(EXTENSIONS),
+        collection=collection_id(options),
+        assets={file.key: _asset(root, file, place, options) for file in files}
+        | {"options": Asset("../simulation.json", media_type=MediaType.JSON, roles=["metadata"])},
+    )
+    item.add_links([_link("root", CATALOG), _link("parent", COLLECTION), _link("collection", COLLECTION)])
+    _write(root / FOLDER / f"{name}.json", item)
 
 
 def read_items(root: Path) -> list[Record]:
@@ -92,34 +89,26 @@ def write_collection(root: Path, options: SimulationOptions, items: Sequence[Rec
     """Write `stac/collection.json` and `stac/catalog.json` above the items."""
     boxes = [item["bbox"] for item in items]
     whole = [min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)]
-    collection = {
-        "type": "Collection",
-        "stac_version": "1.0.0",
-        "id": collection_id(options),
-        "title": options.name,
-        "description": "Simulated optical and SAR images of simulated places with exact building footprints. "
+    collection = pystac.Collection(
+        collection_id(options),
+        "Simulated optical and SAR images of simulated places with exact building footprints. "
         "No pixel was measured; the date is a constant.",
-        "license": _licence(options),
-        "keywords": ["simulated", "SAR", "optical", "building footprints"],
-        "extent": {"spatial": {"bbox": [whole]}, "temporal": {"interval": [[FIXED_DATE, FIXED_DATE]]}},
-        "summaries": {
-            "gsd": [options.gsd_m],
-            "sar:polarizations": list(dict.fromkeys("|".join(options.band_names).split("|"))),
-            "overcast:radar_side": sorted({item["properties"]["overcast:radar_side"] for item in items}),
-        },
-        "links": [
-            _link("root", CATALOG),
-            _link("parent", CATALOG),
-            *({**_link("item", f"{item['id']}.json"), "type": "application/geo+json"} for item in items),
-        ],
-    }
-    catalog = {
-        "type": "Catalog",
-        "stac_version": "1.0.0",
-        "id": f"{collection_id(options)}-catalog",
-        "description": options.name,
-        "links": [_link("root", CATALOG), _link("child", COLLECTION)],
-    }
+        Extent(SpatialExtent([whole]), TemporalExtent([[_DATE, _DATE]])),
+        options.name,
+        license=_licence(options),
+        keywords=["simulated", "SAR", "optical", "building footprints"],
+        summaries=Summaries(
+            {
+                "gsd": [options.gsd_m],
+                "sar:polarizations": list(dict.fromkeys("|".join(options.band_names).split("|"))),
+                "overcast:radar_side": sorted({item["properties"]["overcast:radar_side"] for item in items}),
+            }
+        ),
+    )
+    collection.add_links([_link("root", CATALOG), _link("parent", CATALOG)])
+    collection.add_links([_link("item", f"{item['id']}.json", MediaType.GEOJSON) for item in items])
+    catalog = pystac.Catalog(f"{collection_id(options)}-catalog", options.name)
+    catalog.add_links([_link("root", CATALOG), _link("child", COLLECTION)])
     _write(root / FOLDER / COLLECTION, collection)
     _write(root / FOLDER / CATALOG, catalog)
 
@@ -130,7 +119,7 @@ def collection_id(options: SimulationOptions) -> str:
 
 
 def _licence(options: SimulationOptions) -> str:
-    """SPDX code, or what STAC 1.0 has for all else: a town inherits the terms of its footprints."""
+    """SPDX code, or what STAC has had for all else: a town inherits the terms of its footprints."""
     return LICENCE if options.footprints is None else "proprietary"
 
 
@@ -138,7 +127,6 @@ def _properties(place: SimulatedPlace, options: SimulationOptions) -> Record:
     strip, exposure, sar = place.strip, place.exposure, options.sar
     gains = dict(zip(CHANNELS, strip.gain_db, strict=True))
     out: Record = {
-        "datetime": FIXED_DATE,
         "license": _licence(options),
         "gsd": options.gsd_m,
         **_projection(place.grid),
@@ -171,12 +159,14 @@ def _properties(place: SimulatedPlace, options: SimulationOptions) -> Record:
     return out
 
 
-def _asset(root: Path, file: Written, place: SimulatedPlace, options: SimulationOptions) -> Record:
-    """What a file holds, with its own grid where it covers a part of the place."""
+def _asset(root: Path, file: Written, place: SimulatedPlace, options: SimulationOptions) -> Asset:
+    """A file with what it holds, and with its own grid where it covers a part of the place."""
     sar, size = options.sar, {"spatial_resolution": options.gsd_m}
     window = place.grid.crop(file.window)
     grid = {"proj:shape": [window.height, window.width], "proj:transform": list(window.transform)[:6]}
     byte = {"data_type": "uint8"} | size
+    media: str = MediaType.GEOTIFF
+    fields: Record = {}
     match file.layer:
         case Layer.SAR:
             band = {"data_type": "float32", "nodata": NODATA, "unit": sar.unit.value} | size
@@ -185,25 +175,22 @@ def _asset(root: Path, file: Written, place: SimulatedPlace, options: Simulation
                 (VIEW_AZIMUTH_DEG[place.strip.radar_side] + sar.look_offset_deg) % 360,
             )
             view = {"view:incidence_angle": angle_deg, "view:off_nadir": angle_deg, "view:azimuth": azimuth_deg}
-            asset = _file(GEOTIFF, "data") | {"raster:bands": [band for _ in sar.polarisations]} | view | grid
+            roles, fields = ["data"], {"raster:bands": [band for _ in sar.polarisations]} | view | grid
         case Layer.OPTICAL:
             names = [{"name": name, "common_name": name} for name in OPTICAL_BANDS]
-            asset = _file(GEOTIFF, "data") | {"eo:bands": names, "raster:bands": [byte for _ in names]} | grid
+            roles, fields = ["data"], {"eo:bands": names, "raster:bands": [byte for _ in names]} | grid
         case Layer.MASK:
-            asset = _file(GEOTIFF, "labels") | {"raster:bands": [byte]} | grid
+            roles, fields = ["labels"], {"raster:bands": [byte]} | grid
         case Layer.CLOUDS:
-            asset = _file(GEOTIFF, "metadata", "cloud", "cloud-shadow") | {"raster:bands": [byte]} | grid
+            roles, fields = ["metadata", "cloud", "cloud-shadow"], {"raster:bands": [byte]} | grid
         case Layer.FOOTPRINTS:
-            asset = _file(GEOPACKAGE, "labels")
+            media, roles = MediaType.GEOPACKAGE, ["labels"]
         case Layer.DECLARATION:
-            asset = _file(YAML, "metadata")
+            media, roles = "application/yaml", ["metadata"]
         case _:
             assert_never(file.layer)
-    return {"href": f"../{file.path.relative_to(root).as_posix()}"} | asset
-
-
-def _file(media_type: str, *roles: str) -> Record:
-    return {"type": media_type, "roles": list(roles)}
+    href = f"../{file.path.relative_to(root).as_posix()}"
+    return Asset(href, media_type=media, roles=roles, extra_fields=fields)
 
 
 def _projection(grid: Georeference) -> Record:
@@ -231,9 +218,9 @@ def _bbox(rings: Sequence[list[list[float]]]) -> list[float]:
     return [min(xs), min(ys), max(xs), max(ys)]
 
 
-def _link(relation: str, href: str) -> Record:
-    return {"rel": relation, "href": f"./{href}", "type": JSON}
+def _link(relation: str, name: str, media_type: str = MediaType.JSON) -> pystac.Link:
+    return pystac.Link(relation, f"./{name}", media_type)
 
 
-def _write(path: Path, record: Record) -> None:
-    save(path, (json.dumps(record, indent=1) + "\n").encode())
+def _write(path: Path, record: pystac.Item | pystac.Catalog) -> None:
+    save(path, (json.dumps(record.to_dict(), indent=1) + "\n").encode())
