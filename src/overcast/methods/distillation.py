@@ -21,7 +21,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Batch, InputModalities, Modality
+from overcast.batch import Batch, Modality
 from overcast.methods.base import both_valid
 from overcast.methods.distances import channel_alignment
 from overcast.methods.losses import alignment
@@ -117,10 +117,6 @@ class Distillation(AnyMixMethod):
     def deployable(self) -> nn.Module:
         """The student without auxiliary heads."""
         return with_shared_tensors(self.network.deployed)
-
-    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:  # noqa: ARG002  # one choice
-        logits: Tensor = self.network.deployed(batch.require("sar"))
-        return logits
 
     def _listen(self, sar: Tensor) -> TwinOutput | Tensor:
         output: TwinOutput | Tensor = self.network.student(sar)
