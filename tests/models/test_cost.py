@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from method_cases import LITERATURE
+from method_cases import LITERATURE, SPEC
 from torch import nn
 
 from overcast.methods.describe import describe
@@ -17,18 +17,9 @@ from overcast.methods.options import (
     build_method,
 )
 from overcast.models.cost import Cost, cost, peak_bytes
-from overcast.models.network import NetworkSpec
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SPEC = NetworkSpec(
-    encoder="tu-test_resnet",
-    pretrained=False,
-    decoder_channels=(16, 8, 8, 8, 8),
-    fusion_channels=8,
-    sar_bands=2,
-    optical_bands=3,
-)
 EVERY_METHOD = [
     CmhclOptions(auxiliary_sar=True),
     SarOptions(),
