@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, TypedDict
-
-import typer
+from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from overcast.scenes.ground import Area
@@ -33,12 +31,6 @@ AREA: _Told = {
     "help": "Only this part: polygons of a file, or a rectangle in the scene's coordinates; in degrees with @lonlat "
     "behind it.",
 }
-
-Port = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
-Host = Annotated[str, typer.Option(help="Address to listen on; others than this machine's need the token.")]
-Basemap = Annotated[
-    str | None, typer.Option(help="Tiles of a background map, https://HOST/{z}/{x}/{y}.png; none by default.")
-]
 
 
 def given_area(text: str | None) -> Area | None:

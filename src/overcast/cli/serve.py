@@ -9,17 +9,16 @@ from typing import Annotated
 
 import typer
 
-from overcast.cli.declarations import Basemap, Host, Port
 from overcast.cli.groups import with_groups
+from overcast.cli.served import Basemap, Port, Served
 from overcast.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Served:
-    """Where the server listens, and to whom."""
+class ServedFolder(Served):
+    """Where a folder is served: at an address that one can remember, with a token that the environment may hold."""
 
     port: Port = 8000
-    host: Host = "127.0.0.1"
     token: Annotated[
         str | None,
         typer.Option(envvar="OVERCAST_TOKEN", help="Asked of all who come; one is made for other addresses."),
@@ -66,7 +65,7 @@ def serve(
     models: Annotated[
         Path | None, typer.Option(help="Folder of bundles or run folders to choose from, beside the installed model.")
     ] = None,
-    served: Served,
+    served: ServedFolder,
     machines: Machines,
     largest: Largest,
     basemap: Basemap = None,
@@ -83,8 +82,6 @@ def serve(
     from overcast.server.app import ServerOptions, create_server
     from overcast.server.models import Models
     from overcast.server.root import Limits, open_root
-    from overcast.viewer.run import address_of, listen, open_browser
-    from overcast.viewer.run import serve as answer
     from overcast.viewer.safety import access
 
     devices = machines.devices()
@@ -93,7 +90,4 @@ def serve(
     place = open_root(root, limits)
     with sole_user(place.folder):
         app = create_server(place, allowed, ServerOptions(Models(models), devices, machines.address, basemap))
-        bound = listen(served.host, served.port)
-        page = address_of(bound, allowed)
-        typer.echo(f"{page}\nCtrl-C ends it")
-        answer(app, bound, ready=(lambda: open_browser(page)) if browser else None)
+        served.answer(app, allowed, browser=browser)

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from overcast.cli.declarations import Basemap, Host, Port
 from overcast.cli.groups import with_groups
+from overcast.cli.served import Basemap, Served
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,6 @@ class Files:
     ] = None
 
 
-@dataclass(frozen=True)
-class Served:
-    """Where the map is served, and to whom."""
-
-    port: Port = 0
-    host: Host = "127.0.0.1"
-    token: Annotated[str | None, typer.Option(help="Asked of all who come; one is made for other addresses.")] = None
-    basemap: Basemap = None
-
-
 @with_groups
 def view(
     *,
@@ -46,6 +36,7 @@ def view(
     ] = None,
     title: Annotated[str | None, typer.Option(help="Of the page; default: the name of the first file.")] = None,
     served: Served,
+    basemap: Basemap = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the file of --export.")] = False,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
 ) -> None:
@@ -59,7 +50,6 @@ def view(
     To send by e-mail: `overcast view footprints.gpkg --scene scene.tif --export map.html`
     """
     from overcast.viewer.app import OneMap, create_app
-    from overcast.viewer.run import address_of, listen, open_browser, serve
     from overcast.viewer.safety import access
     from overcast.viewer.scene_map import MapFiles, SceneMap
 
@@ -71,9 +61,6 @@ def view(
         return
     first = next(iter(files.given.values()), Path("overcast"))
     page = OneMap(SceneMap(title or first.name, files, virtual=True))
-    allowed = access(served.host, served.token, served.basemap)
-    app = create_app(page, allowed, {"map": OneMap.NAME, "basemap": served.basemap, "work": False})
-    bound = listen(served.host, served.port)
-    address = address_of(bound, allowed)
-    typer.echo(f"{address}\nCtrl-C ends it")
-    serve(app, bound, ready=(lambda: open_browser(address)) if browser else None)
+    allowed = access(served.host, served.token, basemap)
+    app = create_app(page, allowed, {"map": OneMap.NAME, "basemap": basemap, "work": False})
+    served.answer(app, allowed, browser=browser)
