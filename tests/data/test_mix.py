@@ -12,6 +12,7 @@ import pytest
 from conftest import write_tiny_folder
 from hypothesis import given
 from hypothesis import strategies as st
+from interrupted import interrupted_at
 from rich.console import Console
 
 from overcast.batch import Holds, Modality
@@ -158,24 +159,13 @@ def test_what_a_method_cannot_use_is_counted_and_said(any_mix: Path, tiny_sets: 
     assert "places with SAR, without optical image, with labels" not in text
 
 
-def test_any_mix_resumes_to_the_same_bits(
-    any_mix: Path, tiny_sets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_mix_resumes_to_the_same_bits(any_mix: Path, tiny_sets: list[str], tmp_path: Path) -> None:
     more = ("method.name=cmhcl", "training.steps=4", "training.round_steps=2", "training.batch_size=8")
     sets = mix_sets(tiny_sets, any_mix, split_by_place(tmp_path / "split.csv", **EACH_KIND), *more)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     said(sets, whole)
-    counts: list[int] = []
-
-    def interrupt(*args: object) -> None:
-        counts.append(1)
-        if len(counts) == 3:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("overcast.training.progress.TrainingProgress.on_train_batch_end", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            said(sets, stopped)
+    with interrupted_at(3):
+        said(sets, stopped)
     assert "cannot use 1 place with SAR, without optical image, without labels" in said(sets, stopped)
     weights = [(run / "full" / "model.safetensors").read_bytes() for run in (whole, stopped)]
     assert weights[0] == weights[1]

@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from conftest import TINY_SETS
+from interrupted import interrupted_at
 from method_cases import SPEC, STATISTICS, STEPS, make, make_batch, same, state_of, total, train_step
 from pydantic import ValidationError
 from rich.console import Console
@@ -149,23 +150,12 @@ def test_a_run_is_distilled_into_an_ordinary_sar_bundle(taught: Path, tmp_path: 
     assert {"soft", "seg"} <= set(header.split(","))
 
 
-def test_a_stopped_distillation_goes_on_to_the_same_bits(
-    taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_distillation_goes_on_to_the_same_bits(taught: Path, tmp_path: Path) -> None:
     config = distil_config(taught, ["training.precision=fp32", "training.steps=4"])
     quiet = Console(file=io.StringIO())
     train(config, tmp_path / "whole", console=quiet)
-    counts: list[int] = []
-
-    def interrupt(*_: object) -> None:
-        counts.append(1)
-        if len(counts) == 3:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("overcast.training.progress.TrainingProgress.on_train_batch_end", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train(config, tmp_path / "stopped", console=quiet)
+    with interrupted_at(3):
+        train(config, tmp_path / "stopped", console=quiet)
     train(config, tmp_path / "stopped", console=quiet)
     whole, stopped = ((tmp_path / name / "bundle" / "model.safetensors").read_bytes() for name in ("whole", "stopped"))
     assert whole == stopped

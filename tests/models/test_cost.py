@@ -5,25 +5,16 @@ from typing import Any
 
 import pytest
 import torch
-from method_cases import LITERATURE
+from method_cases import LITERATURE, SPEC
 from torch import nn
 
 from overcast.methods.describe import describe
 from overcast.methods.options import CmhclOptions, build_method
 from overcast.methods.supervised import FusionOptions, OpticalOptions, SarOptions, SarTwinOptions
 from overcast.models.cost import Cost, cost, peak_bytes
-from overcast.models.network import NetworkSpec
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SPEC = NetworkSpec(
-    encoder="tu-test_resnet",
-    pretrained=False,
-    decoder_channels=(16, 8, 8, 8, 8),
-    fusion_channels=8,
-    sar_bands=2,
-    optical_bands=3,
-)
 EVERY_METHOD = [
     CmhclOptions(auxiliary_sar=True),
     SarOptions(),

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from known import known
+from method_cases import SPEC
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -29,19 +30,9 @@ from overcast.models.network import (
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SMALL = NetworkSpec(
-    encoder="tu-test_resnet",
-    pretrained=False,
-    decoder_channels=(16, 8, 8, 8, 8),
-    fusion_channels=8,
-    sar_bands=2,
-    optical_bands=3,
-)
-"""An encoder that timm keeps for tests."""
-
 
 def spec(**changes: Any) -> NetworkSpec:
-    return NetworkSpec.model_validate({**SMALL.model_dump(), **changes})
+    return NetworkSpec.model_validate({**SPEC.model_dump(), **changes})
 
 
 def images(height: int = 64, width: int = 96, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -193,10 +184,10 @@ def test_the_deployable_shares_tensors_but_not_its_mode():
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: CollaborativeNetwork(SMALL),
-        lambda: HallucinationNetwork(SMALL),
-        lambda: TwinNetwork(SMALL, 3, 2),
-        lambda: SingleNetwork(SMALL, 2),
+        lambda: CollaborativeNetwork(SPEC),
+        lambda: HallucinationNetwork(SPEC),
+        lambda: TwinNetwork(SPEC, 3, 2),
+        lambda: SingleNetwork(SPEC, 2),
     ],
 )
 def test_state_dict_round_trip_is_strict(build):
@@ -301,9 +292,9 @@ def test_presets_build_and_keep_their_shape(name):
 
 
 def test_a_spec_from_before_the_short_encoder_is_the_network_that_it_was():
-    recorded = {key: value for key, value in SMALL.model_dump().items() if key != "encoder_blocks"}
+    recorded = {key: value for key, value in SPEC.model_dump().items() if key != "encoder_blocks"}
     found = NetworkSpec.model_validate(recorded)
-    assert found == SMALL
+    assert found == SPEC
     assert found.decoded_stride == 1
     assert isinstance(SingleNetwork(found, 2).head, nn.Conv2d)
 
@@ -349,9 +340,9 @@ def test_impossible_specs_are_refused(changes, message):
 
 def test_bands_are_validated_on_change():
     with pytest.raises(ValidationError):
-        SMALL.with_bands(0, 3)
+        SPEC.with_bands(0, 3)
 
 
 def test_a_network_without_optical_bands_is_refused():
     with pytest.raises(ConfigError, match="needs optical images"):
-        CollaborativeNetwork(SMALL.with_bands(2, 0))
+        CollaborativeNetwork(SPEC.with_bands(2, 0))

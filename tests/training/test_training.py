@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from interrupted import interrupted_at
 from rich.console import Console
 from torch import Tensor, nn
 from where import SUPPORT
@@ -377,23 +378,12 @@ def test_optical_method_needs_optical_bands(tiny_sets: list[str], tmp_path: Path
         train_plan(blind, tmp_path, console=_quiet())
 
 
-def test_interrupt_leaves_as_an_interrupt(
-    tiny_sets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupt_leaves_as_an_interrupt(tiny_sets: list[str], tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     _train(tiny_sets, whole)
     before = signal.getsignal(signal.SIGINT)
-    counts: list[int] = []
-
-    def interrupt(*args: object) -> None:
-        counts.append(1)
-        if len(counts) == 4:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("overcast.training.progress.TrainingProgress.on_train_batch_end", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            _train(tiny_sets, stopped)
+    with interrupted_at(4):
+        _train(tiny_sets, stopped)
     assert signal.getsignal(signal.SIGINT) == before
     _train(tiny_sets, stopped)
     assert _results(stopped) == _results(whole)
@@ -409,24 +399,13 @@ def test_interrupt_leaves_as_an_interrupt(
         ("translation", 6),
     ],
 )
-def test_stages_and_draws_resume_to_the_same_bits(
-    name: str, steps: int, tiny_sets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stages_and_draws_resume_to_the_same_bits(name: str, steps: int, tiny_sets: list[str], tmp_path: Path) -> None:
     """Stopped in the second stage: the checkpoint was written at its begin (6 steps) or in its middle (8 steps)."""
     sets = [*tiny_sets, f"method.name={name}", f"training.steps={steps}", "training.round_steps=2"]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     _train(sets, whole)
-    counts: list[int] = []
-
-    def interrupt(*args: object) -> None:
-        counts.append(1)
-        if len(counts) == steps - 2:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("overcast.training.progress.TrainingProgress.on_train_batch_end", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            _train(sets, stopped)
+    with interrupted_at(steps - 2):
+        _train(sets, stopped)
     _train(sets, stopped)
     assert _results(stopped) == _results(whole)
 

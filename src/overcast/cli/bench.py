@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,13 +10,69 @@ import typer
 
 from overcast.arithmetic import AUTO, Precision, capabilities, settled_device
 from overcast.cli.console import ERROR_CONSOLE, counting_bar, print_json
+from overcast.cli.groups import with_groups
 from overcast.experiments.speed.storage import Storage
 from overcast.runtime.options import Runtime
 
 if TYPE_CHECKING:
-    from overcast.experiments.speed.scene import Row
+    from overcast.experiments.speed.scene import Request, Row
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is measured, and how; each field is an option."""
+
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Installed model, bundle or run folder; without it the first that is installed with Overcast.",
+        ),
+    ] = None
+    size: Annotated[int, typer.Option(min=64, help="Side of the scene in pixels.")] = 4000
+    runtimes: Annotated[
+        list[Runtime] | None, typer.Option("--runtime", help="To be compared with eager fp32; all by default.")
+    ] = None
+    precisions: Annotated[
+        list[Precision] | None,
+        typer.Option("--precision", help="By default fp32, and bf16 where it is not only emulated."),
+    ] = None
+    tile: Annotated[int, typer.Option(help="Side of the tiles in pixels.")] = 768
+    device: Annotated[str, typer.Option(help="auto: a GPU where there is one; or cpu, cuda ...")] = AUTO
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; as many as torch takes by default.")] = None
+    rounds: Annotated[int, typer.Option(min=1, help="Medians are of so many scenes.")] = 3
+    footprints: Annotated[bool, typer.Option(help="Make and write footprints too.")] = False
+    seed: Annotated[int, typer.Option(help="Of the simulated scene.")] = 0
+    stored: Annotated[Storage, typer.Option(help="Blocks of the scene's file: deflate, or none for as they are.")] = (
+        Storage.DEFLATE
+    )
+
+    def request(self) -> Request:
+        """The same for the package. Imports PyTorch."""
+        import torch
+
+        from overcast.bundle.bundle import BUNDLED
+        from overcast.experiments.speed.scene import Request, measured_precisions
+        from overcast.installed.folders import model_folder
+
+        folder, machine = BUNDLED if self.model is None else model_folder(self.model), capabilities()
+        place = settled_device(self.device, machine)
+        return Request(
+            model=folder,
+            size_px=self.size,
+            runtimes=tuple(self.runtimes or (one for one in Runtime if one is not Runtime.AUTO)),
+            precisions=measured_precisions(self.precisions or (), place, machine),
+            tile=self.tile,
+            device=place,
+            threads=self.threads or torch.get_num_threads(),
+            rounds=self.rounds,
+            footprints=self.footprints,
+            seed=self.seed,
+            storage=self.stored,
+        )
 
 
 @bench_app.callback()
@@ -24,33 +81,10 @@ def bench() -> None:
 
 
 @bench_app.command()
+@with_groups
 def scene(
     *,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="Installed model, bundle or run folder; without it the first that is installed with Overcast.",
-        ),
-    ] = None,
-    size: Annotated[int, typer.Option(min=64, help="Side of the scene in pixels.")] = 4000,
-    runtimes: Annotated[
-        list[Runtime] | None, typer.Option("--runtime", help="To be compared with eager fp32; all by default.")
-    ] = None,
-    precisions: Annotated[
-        list[Precision] | None,
-        typer.Option("--precision", help="By default fp32, and bf16 where it is not only emulated."),
-    ] = None,
-    tile: Annotated[int, typer.Option(help="Side of the tiles in pixels.")] = 768,
-    device: Annotated[str, typer.Option(help="auto: a GPU where there is one; or cpu, cuda ...")] = AUTO,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; as many as torch takes by default.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Medians are of so many scenes.")] = 3,
-    footprints: Annotated[bool, typer.Option(help="Make and write footprints too.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the simulated scene.")] = 0,
-    stored: Annotated[
-        Storage, typer.Option(help="Blocks of the scene's file: deflate, or none for as they are.")
-    ] = Storage.DEFLATE,
+    measured: Measured,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Map a simulated scene with every runtime: seconds per km2, overhead over the bare network, memory, IoU lost.
@@ -60,28 +94,10 @@ def scene(
 
     Example: `overcast bench scene --size 2048 --runtime openvino`
     """
-    import torch
-
-    from overcast.bundle.bundle import BUNDLED
     from overcast.experiments.speed.report import facts, plain, text
-    from overcast.experiments.speed.scene import Request, bench_scene, cases, measured_precisions
-    from overcast.installed.folders import model_folder
+    from overcast.experiments.speed.scene import bench_scene, cases
 
-    folder, machine = BUNDLED if model is None else model_folder(model), capabilities()
-    place = settled_device(device, machine)
-    request = Request(
-        model=folder,
-        size_px=size,
-        runtimes=tuple(runtimes or (one for one in Runtime if one is not Runtime.AUTO)),
-        precisions=measured_precisions(precisions or (), place, machine),
-        tile=tile,
-        device=place,
-        threads=threads or torch.get_num_threads(),
-        rounds=rounds,
-        footprints=footprints,
-        seed=seed,
-        storage=stored,
-    )
+    request = measured.request()
     about, numbers = facts(request.threads), count(1)
 
     def print_row(row: Row) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from overcast.cli.console import ERROR_CONSOLE, Pace, counting_bar, print_json, print_table
+from overcast.cli.groups import with_groups
 
 if TYPE_CHECKING:
     from overcast.experiments.benchmark.jobs import Job
@@ -74,13 +76,21 @@ def benchmark(
         raise InputError(f"{len(failed)} runs failed ({'; '.join(failed[:3])}): {written.html} says why.")
 
 
+@dataclass(frozen=True)
+class Compared:
+    """What is compared."""
+
+    area: Annotated[Path | None, typer.Option(help="Polygons of the ground to compare on; default: all of it.")] = None
+    min_area: Annotated[float, typer.Option(help="Leave out smaller footprints, m².")] = 20.0
+    confidence: Annotated[str, typer.Option(help="Column of the predictions that orders them.")] = "confidence"
+
+
+@with_groups
 def score(
     *,
     predicted: Annotated[Path, typer.Argument(help="Footprints of a scene, by Overcast or any other tool.")],
     reference: Annotated[Path, typer.Argument(help="True footprints of the same ground.")],
-    area: Annotated[Path | None, typer.Option(help="Polygons of the ground to compare on; default: all of it.")] = None,
-    min_area: Annotated[float, typer.Option(help="Leave out smaller footprints, m².")] = 20.0,
-    confidence: Annotated[str, typer.Option(help="Column of the predictions that orders them.")] = "confidence",
+    compared: Compared,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write what was matched, missed and invented: .gpkg, .parquet, .geojson."),
@@ -99,7 +109,7 @@ def score(
 
     if output is not None:
         require_free(output, overwrite=overwrite)
-    files = match_files(predicted, reference, FootprintOptions(min_area, confidence, area))
+    files = match_files(predicted, reference, FootprintOptions(compared.min_area, compared.confidence, compared.area))
     scores = scores_of(files)
     found = scores.summary()
     if output is not None:

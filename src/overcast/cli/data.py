@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 from overcast.choices import SimulationPreset, SpaceNet6Side
 from overcast.cli.console import counting_bar, print_json
+from overcast.cli.groups import with_groups
 
 if TYPE_CHECKING:
     from overcast.data.splits.parts import Split
@@ -17,6 +19,32 @@ if TYPE_CHECKING:
 splits_app = typer.Typer(no_args_is_help=True, help="Make splits by place that share no ground.")
 
 
+@dataclass(frozen=True)
+class Counts:
+    """How much is simulated."""
+
+    places: Annotated[int | None, typer.Option(help="Places that are cut into chips.")] = None
+    scenes: Annotated[int | None, typer.Option(help="Further places written whole.")] = None
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same bytes.")] = None
+    workers: Annotated[int | None, typer.Option(help="Processes; all cores by default.")] = None
+
+    def given(self) -> list[str]:
+        """What was said, as key=value."""
+        said = vars(self) | {"workers": self.workers or os.cpu_count()}
+        return [f"{name}={value}" for name, value in said.items() if value is not None]
+
+
+@dataclass(frozen=True)
+class Town:
+    """A real town instead of a drawn one."""
+
+    footprints: Annotated[
+        Path | None, typer.Option(help="Real footprints to build from: GeoPackage, GeoJSON, Shapefile, CityJSON.")
+    ] = None
+    height: Annotated[str | None, typer.Option(help="Column of --footprints with heights in metres.")] = None
+
+
+@with_groups
 def simulate(
     *,
     config: Annotated[
@@ -28,14 +56,8 @@ def simulate(
         SimulationPreset, typer.Option(help="Named settings to start from.")
     ] = SimulationPreset.SPACENET6,
     sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for example sar.looks=1.")] = None,
-    places: Annotated[int | None, typer.Option(help="Places that are cut into chips.")] = None,
-    scenes: Annotated[int | None, typer.Option(help="Further places written whole.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same bytes.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; all cores by default.")] = None,
-    footprints: Annotated[
-        Path | None, typer.Option(help="Real footprints to build from: GeoPackage, GeoJSON, Shapefile, CityJSON.")
-    ] = None,
-    height: Annotated[str | None, typer.Option(help="Column of --footprints with heights in metres.")] = None,
+    counts: Counts,
+    town: Town,
     as_scenes: Annotated[
         bool, typer.Option("--as-scenes", help="Whole scenes and town.yaml instead of chips; footprints on a third.")
     ] = False,
@@ -60,23 +82,21 @@ def simulate(
     from overcast.simulator.town.given import digest, read_town
     from overcast.simulator.town.tiling import tiled
 
-    if footprints is None and height is not None:
+    if town.footprints is None and town.height is not None:
         raise ConfigError("--height names a column of --footprints: give both, or neither.")
-    if footprints is not None and scenes:
+    if town.footprints is not None and counts.scenes:
         raise ConfigError("--footprints is cut into places: leave out --scenes, or give a large --set place_m=...")
-    counts = {"places": places, "scenes": scenes, "seed": seed, "workers": workers or os.cpu_count()}
-    given = [f"{name}={value}" for name, value in counts.items() if value is not None]
     base = named(preset).model_dump(mode="json")
     if as_scenes:
-        if footprints is not None or places:
+        if town.footprints is not None or counts.places:
             raise ConfigError("--as-scenes writes whole scenes of a drawn city: leave out --footprints and --places.")
         base |= {"places": 0, "scenes": 1}
-    if footprints is not None:
-        base["name"] = f"simulated town {footprints.stem}"
-        base["footprints"] = {"file": str(footprints), "height": height, "sha256": digest(footprints)}
-    settings = read_settings(SimulationOptions, config, [*given, *(sets or [])], base)
+    if town.footprints is not None:
+        base["name"] = f"simulated town {town.footprints.stem}"
+        base["footprints"] = {"file": str(town.footprints), "height": town.height, "sha256": digest(town.footprints)}
+    settings = read_settings(SimulationOptions, config, [*counts.given(), *(sets or [])], base)
     if settings.footprints is not None:
-        settings = tiled(settings, places)
+        settings = tiled(settings, counts.places)
         typer.echo(read_town(settings.footprints).repairs.sentence())
     if as_scenes:
         with counting_bar("simulating", "scenes") as update:
@@ -87,15 +107,54 @@ def simulate(
     typer.echo(f"{settings.places} places and {settings.scenes} scenes in {folder}")
 
 
+@dataclass(frozen=True)
+class SplitResult:
+    """What becomes of a split."""
+
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the split as .csv or .json.")] = None
+    as_json: Annotated[bool, typer.Option("--json", help="Print counts, keys and shared ground as JSON.")] = False
+
+    def show(self, split: Split, chips: Any) -> None:
+        """Write and print the split."""
+        from overcast.data.splits.file import write_split
+        from overcast.data.splits.leaks import describe_split
+
+        described = describe_split(split, chips)
+        if self.output is not None:
+            write_split(split, self.output)
+        if self.as_json:
+            print_json(described)
+            return
+        typer.echo(split.definition)
+        typer.echo(", ".join(f"{part} {count}" for part, count in described["counts"].items()))
+        for drop in split.dropped:
+            typer.echo(f"dropped {len(drop.keys)}: {drop.reason}")
+        typer.echo(f"shared ground: {described['shared_ground_m2']:g} m2")
+        for finding in described["between"].values():
+            if not finding["clean"]:
+                typer.echo(finding["finding"])
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How blocks of ground become parts."""
+
+    block_m: Annotated[float, typer.Option(help="Side of the square blocks in metres.")] = 1000.0
+    test_share: Annotated[float, typer.Option(help="Share of the chips to test on.")] = 0.2
+    validation_share: Annotated[float, typer.Option(help="Share of the chips to validate on.")] = 0.1
+    buffer_m: Annotated[float, typer.Option(help="Smallest distance between the parts in metres.")] = 0.0
+    seed: Annotated[int, typer.Option(help="Draws the blocks.")] = 0
+
+
 @splits_app.command()
+@with_groups
 def spacenet6(
     *,
     tiles: Annotated[Path | None, typer.Option(help="CSV with ImageId, x, y of the upper left tile corners.")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set, instead of --tiles.")] = None,
     split: Annotated[SpaceNet6Side, typer.Option(help="Side to test on.")] = SpaceNet6Side.EAST,
     naive: Annotated[bool, typer.Option(help="Every tile outside the test tiles trains: shows the leak.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the split as .csv or .json.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print counts, keys and shared ground as JSON.")] = False,
+    result: SplitResult,
 ) -> None:
     """Split SpaceNet 6 without a shared square metre; needs only the tile corners.
 
@@ -112,20 +171,16 @@ def spacenet6(
     elif root is not None:
         corners = corners_of(spacenet6_catalog(root).chips)
     make = spacenet6_naive_split if naive else spacenet6_split
-    _show_split(make(corners, split), corners, output, as_json=as_json)
+    result.show(make(corners, split), corners)
 
 
 @splits_app.command()
+@with_groups
 def folder(
     *,
     root: Annotated[Path, typer.Argument(help="Folder data set with georeferenced chips.")],
-    block_m: Annotated[float, typer.Option(help="Side of the square blocks in metres.")] = 1000.0,
-    test_share: Annotated[float, typer.Option(help="Share of the chips to test on.")] = 0.2,
-    validation_share: Annotated[float, typer.Option(help="Share of the chips to validate on.")] = 0.1,
-    buffer_m: Annotated[float, typer.Option(help="Smallest distance between the parts in metres.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Draws the blocks.")] = 0,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the split as .csv or .json.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print counts, keys and shared ground as JSON.")] = False,
+    blocks: Blocks,
+    result: SplitResult,
 ) -> None:
     """Split a folder of georeferenced chips by square blocks of ground.
 
@@ -135,17 +190,16 @@ def folder(
     from overcast.data.splits.by_ground import block_split
 
     chips = folder_catalog(root).chips
-    split = block_split(chips, block_m, test_share, validation_share, buffer_m, seed)
-    _show_split(split, chips, output, as_json=as_json)
+    result.show(block_split(chips, **vars(blocks)), chips)
 
 
 @splits_app.command()
+@with_groups
 def config(
     *,
     path: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML of a training, of any data set.")],
     sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for example data.root=data/city.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the split as .csv or .json.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print counts, keys and shared ground as JSON.")] = False,
+    result: SplitResult,
 ) -> None:
     """Make the split that a training configuration asks for, whatever its data set.
 
@@ -155,7 +209,7 @@ def config(
     from overcast.config.data import build_data
 
     catalog, split = build_data(load_config(path, sets or ()).data)
-    _show_split(split, catalog.chips, output, as_json=as_json)
+    result.show(split, catalog.chips)
 
 
 def check_leak(
@@ -193,23 +247,3 @@ def check_leak(
         for names, finding in described["between"].items():
             typer.echo(f"{names}: {finding['finding']}")
     require_clean_split(parts, placed)
-
-
-def _show_split(split: Split, chips: Any, output: Path | None, *, as_json: bool) -> None:
-    from overcast.data.splits.file import write_split
-    from overcast.data.splits.leaks import describe_split
-
-    described = describe_split(split, chips)
-    if output is not None:
-        write_split(split, output)
-    if as_json:
-        print_json(described)
-        return
-    typer.echo(split.definition)
-    typer.echo(", ".join(f"{part} {count}" for part, count in described["counts"].items()))
-    for drop in split.dropped:
-        typer.echo(f"dropped {len(drop.keys)}: {drop.reason}")
-    typer.echo(f"shared ground: {described['shared_ground_m2']:g} m2")
-    for finding in described["between"].values():
-        if not finding["clean"]:
-            typer.echo(finding["finding"])

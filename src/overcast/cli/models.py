@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,9 +11,12 @@ import typer
 from overcast.arithmetic import AUTO, capabilities, settled_device
 from overcast.choices import EvaluatedPart, ExportPrecision, ImageKind, Separation, Tta
 from overcast.cli.console import counting_bar, print_json, print_table
+from overcast.cli.groups import with_groups
 
 if TYPE_CHECKING:
-    from overcast.experiments.compare import Comparison
+    from collections.abc import Sequence
+
+    from overcast.experiments.compare import Comparison, Request
     from overcast.methods.base import Method
 
 
@@ -60,61 +64,75 @@ def train(
     typer.echo(f"bundle for one sensor: {result.deployable}\nall branches: {result.full}")
 
 
-def evaluate(
-    *,
-    runs: Annotated[list[Path], typer.Argument(help="Finished run folders; the first leads the report.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report, tables and figures.")] = Path(
-        "evaluation"
-    ),
+@dataclass(frozen=True)
+class Judged:
+    """What is evaluated, and how; each field is an option."""
+
     modalities: Annotated[
         str | None,
         typer.Option(help="What the models are given: sar, both, optical, both-optical-zero, both-optical-mean."),
-    ] = None,
-    part: Annotated[EvaluatedPart, typer.Option(help="Part of the split.")] = EvaluatedPart.TEST,
-    sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for example data.root=data/city.")] = None,
-    instances: Annotated[bool | None, typer.Option(help="Match single footprints; default: below 3 m pixels.")] = None,
+    ] = None
+    part: Annotated[EvaluatedPart, typer.Option(help="Part of the split.")] = EvaluatedPart.TEST
+    sets: Annotated[list[str] | None, typer.Option("--set", help="key=value, for example data.root=data/city.")] = None
+    instances: Annotated[bool | None, typer.Option(help="Match single footprints; default: below 3 m pixels.")] = None
     tta: Annotated[
         Tta | None,
         typer.Option(
             help="Average over look-safe views: flip along the flight direction, full: at three scales too. "
             "Default: as each run's configuration says."
         ),
-    ] = None,
+    ] = None
     separate: Annotated[
         Separation | None,
         typer.Option(help="Separate touching buildings by learnt edges and contacts. Default: as configured."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto: a GPU where there is one; or cpu, cuda ...")] = AUTO,
+    ] = None
+    device: Annotated[str, typer.Option(help="auto: a GPU where there is one; or cpu, cuda ...")] = AUTO
+
+    def request(self, runs: Sequence[Path], output: Path) -> Request:
+        """The same for the package. Raises ConfigError for modalities that are none."""
+        from overcast.batch import InputModalities
+        from overcast.data.splits.parts import Part
+        from overcast.errors import ConfigError
+        from overcast.experiments.compare import Request
+
+        known = [available.value for available in InputModalities]
+        wanted = None if self.modalities is None else [name.strip() for name in self.modalities.split(",")]
+        for name in wanted or ():
+            if name not in known:
+                raise ConfigError(f"--modalities {name}: no such choice; choose from {', '.join(known)}.")
+        names = " ".join(str(run) for run in runs)
+        return Request(
+            part=Part(self.part.value),
+            available=None if wanted is None else tuple(InputModalities(name) for name in wanted),
+            settings=tuple(self.sets or ()),
+            instances=self.instances,
+            command=f"overcast evaluate {names} -o {output} --part {self.part.value}"
+            + (f" --modalities {self.modalities}" if self.modalities else "")
+            + (f" --tta {self.tta.value}" if self.tta else "")
+            + (f" --separate {self.separate.value}" if self.separate else ""),
+            device=settled_device(self.device, capabilities()),
+            tta=self.tta,
+            separate=self.separate,
+        )
+
+
+@with_groups
+def evaluate(
+    *,
+    runs: Annotated[list[Path], typer.Argument(help="Finished run folders; the first leads the report.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report, tables and figures.")] = Path(
+        "evaluation"
+    ),
+    judged: Judged,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Evaluate runs with the modalities you name and write one report.
 
     Example: `overcast evaluate runs/cmhcl runs/sar -o evaluation --modalities sar,both`
     """
-    from overcast.batch import InputModalities
-    from overcast.data.splits.parts import Part
-    from overcast.errors import ConfigError
-    from overcast.experiments.compare import Request, compare_runs
+    from overcast.experiments.compare import compare_runs
 
-    known = [available.value for available in InputModalities]
-    wanted = None if modalities is None else [name.strip() for name in modalities.split(",")]
-    for name in wanted or ():
-        if name not in known:
-            raise ConfigError(f"--modalities {name}: no such choice; choose from {', '.join(known)}.")
-    names = " ".join(str(run) for run in runs)
-    request = Request(
-        part=Part(part.value),
-        available=None if wanted is None else tuple(InputModalities(name) for name in wanted),
-        settings=tuple(sets or ()),
-        instances=instances,
-        command=f"overcast evaluate {names} -o {output} --part {part.value}"
-        + (f" --modalities {modalities}" if modalities else "")
-        + (f" --tta {tta.value}" if tta else "")
-        + (f" --separate {separate.value}" if separate else ""),
-        device=settled_device(device, capabilities()),
-        tta=tta,
-        separate=separate,
-    )
+    request = judged.request(runs, output)
     with counting_bar("evaluating", "chips") as update:
         comparison = compare_runs(runs, output, request, lambda name, done, total: update(done, total, name))
     if as_json:
@@ -201,6 +219,27 @@ def _show_description(described: dict[str, object], size_px: int) -> None:
         typer.echo(f"stages of the training, share of the steps: {shares}")
 
 
+@dataclass(frozen=True)
+class Made:
+    """What the file computes."""
+
+    tile: Annotated[int, typer.Option(help="Side of the square tiles in pixels, a multiple of 32.")] = 512
+    image: Annotated[
+        ImageKind, typer.Option("--input", help="8-bit pixels divided by 255 (QGIS), or pixels in the model's unit.")
+    ] = ImageKind.BYTES
+    calibrated: Annotated[bool, typer.Option(help="Divide logits by the temperature in the model.")] = True
+    precision: Annotated[
+        ExportPrecision, typer.Option(help="int8: a quarter of the size and faster on a CPU; needs --calibrate.")
+    ] = ExportPrecision.FP32
+    calibrate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Scene that int8 is fitted to and judged by; refused beyond 0.2 IoU points. May be repeated."
+        ),
+    ] = None
+
+
+@with_groups
 def export(
     *,
     model: Annotated[
@@ -211,20 +250,7 @@ def export(
         ),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .onnx.")],
-    tile: Annotated[int, typer.Option(help="Side of the square tiles in pixels, a multiple of 32.")] = 512,
-    image: Annotated[
-        ImageKind, typer.Option("--input", help="8-bit pixels divided by 255 (QGIS), or pixels in the model's unit.")
-    ] = ImageKind.BYTES,
-    calibrated: Annotated[bool, typer.Option(help="Divide logits by the temperature in the model.")] = True,
-    precision: Annotated[
-        ExportPrecision, typer.Option(help="int8: a quarter of the size and faster on a CPU; needs --calibrate.")
-    ] = ExportPrecision.FP32,
-    calibrate: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Scene that int8 is fitted to and judged by; refused beyond 0.2 IoU points. May be repeated."
-        ),
-    ] = None,
+    made: Made,
     overwrite: Annotated[bool, typer.Option(help="Replace a file that exists.")] = False,
 ) -> None:
     """Write a model as ONNX for QGIS (Deepness) and other programs: pixels in, probability out.
@@ -241,14 +267,14 @@ def export(
     from overcast.scenes.model import SceneModel
 
     folder = BUNDLED if model is None else model_folder(model)
-    loaded = SceneModel.of(load_bundle(folder), calibrated=calibrated)
-    if (precision is ExportPrecision.INT8) is not bool(calibrate):
+    loaded = SceneModel.of(load_bundle(folder), calibrated=made.calibrated)
+    if (made.precision is ExportPrecision.INT8) is not bool(made.calibrate):
         raise ConfigError("--precision int8 and --calibrate belong together: name scenes like those to be mapped.")
-    if calibrate:
-        made = export_int8(loaded, output, calibrate, tile=tile, kind=image, overwrite=overwrite)
-        typer.echo(f"{output}: int8 costs about {made.points_lost:.2f} IoU points, by {made.tiles} tiles")
+    if made.calibrate:
+        fitted = export_int8(loaded, output, made.calibrate, tile=made.tile, kind=made.image, overwrite=overwrite)
+        typer.echo(f"{output}: int8 costs about {fitted.points_lost:.2f} IoU points, by {fitted.tiles} tiles")
     else:
-        difference = export_model(loaded, output, tile=tile, kind=image, overwrite=overwrite)
+        difference = export_model(loaded, output, tile=made.tile, kind=made.image, overwrite=overwrite)
         typer.echo(f"{output}: probabilities differ from PyTorch's by at most {difference:.2g}")
-    if image is ImageKind.BYTES:
+    if made.image is ImageKind.BYTES:
         typer.echo(f"bytes for it: {ByteRange.of(loaded).command()}")

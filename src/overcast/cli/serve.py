@@ -2,40 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from overcast.cli.groups import with_groups
+from overcast.cli.served import Basemap, Port, Served
 from overcast.errors import ConfigError
 
 
+@dataclass(frozen=True)
+class ServedFolder(Served):
+    """Where a folder is served: at an address that one can remember, with a token that the environment may hold."""
+
+    port: Port = 8000
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="OVERCAST_TOKEN", help="Asked of all who come; one is made for other addresses."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Machines:
+    """What computes the jobs."""
+
+    device: Annotated[
+        list[str] | None, typer.Option(help="Runs one job at a time; may be repeated: cuda:0, cuda:1.")
+    ] = None
+    address: Annotated[str | None, typer.Option(help="Ray cluster that computes the jobs: auto, or host:port.")] = None
+
+    def devices(self) -> tuple[str, ...]:
+        """The devices. Raises ConfigError where jobs cannot be computed on a cluster as it is asked for."""
+        devices = tuple(self.device or ["auto"])
+        if self.address is None:
+            return devices
+        if find_spec("ray") is None:
+            raise ConfigError("--address needs Ray: pip install 'overcast[cluster]'.")
+        if self.address == "local":
+            raise ConfigError("--address names a Ray cluster that runs: auto, or host:port.")
+        numbered = [device for device in devices if ":" in device]
+        if numbered:
+            raise ConfigError(f"--device {numbered[0]}: on a cluster Ray chooses the GPU; give auto, cpu or cuda.")
+        return devices
+
+
+@dataclass(frozen=True)
+class Largest:
+    """What is too large to be taken."""
+
+    upload_gb: Annotated[float, typer.Option(min=0.001, help="Largest upload.")] = 20.0
+    quota_gb: Annotated[float, typer.Option(min=0.001, help="Of uploads and results together.")] = 200.0
+    gigapixels: Annotated[float, typer.Option(min=0.001, help="Largest scene, in all its bands.")] = 4.0
+
+
+@with_groups
 def serve(
     *,
     root: Annotated[Path, typer.Option(help="Folder with scenes; uploads and results go into it.")],
     models: Annotated[
         Path | None, typer.Option(help="Folder of bundles or run folders to choose from, beside the installed model.")
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; others than this machine's need the token.")
-    ] = "127.0.0.1",
-    token: Annotated[
-        str | None,
-        typer.Option(envvar="OVERCAST_TOKEN", help="Asked of all who come; one is made for other addresses."),
-    ] = None,
-    device: Annotated[
-        list[str] | None, typer.Option(help="Runs one job at a time; may be repeated: cuda:0, cuda:1.")
-    ] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster that computes the jobs: auto, or host:port.")] = None,
-    upload_gb: Annotated[float, typer.Option(min=0.001, help="Largest upload.")] = 20.0,
-    quota_gb: Annotated[float, typer.Option(min=0.001, help="Of uploads and results together.")] = 200.0,
-    gigapixels: Annotated[float, typer.Option(min=0.001, help="Largest scene, in all its bands.")] = 4.0,
-    basemap: Annotated[
-        str | None, typer.Option(help="Tiles of a background map, https://HOST/{z}/{x}/{y}.png; none by default.")
-    ] = None,
+    served: ServedFolder,
+    machines: Machines,
+    largest: Largest,
+    basemap: Basemap = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = False,
 ) -> None:
     """Map scenes of a folder from the browser: choose or upload one, draw an area, watch, look, download.
@@ -49,30 +82,12 @@ def serve(
     from overcast.server.app import ServerOptions, create_server
     from overcast.server.models import Models
     from overcast.server.root import Limits, open_root
-    from overcast.viewer.run import address_of, listen, open_browser
-    from overcast.viewer.run import serve as answer
     from overcast.viewer.safety import access
 
-    devices = device or ["auto"]
-    if address is not None:
-        _require_cluster(address, devices)
-    allowed = access(host, token, basemap)
-    limits = Limits(int(upload_gb * 2**30), int(quota_gb * 2**30), int(gigapixels * 1e9))
+    devices = machines.devices()
+    allowed = access(served.host, served.token, basemap)
+    limits = Limits(int(largest.upload_gb * 2**30), int(largest.quota_gb * 2**30), int(largest.gigapixels * 1e9))
     place = open_root(root, limits)
     with sole_user(place.folder):
-        app = create_server(place, allowed, ServerOptions(Models(models), tuple(devices), address, basemap))
-        bound = listen(host, port)
-        page = address_of(bound, allowed)
-        typer.echo(f"{page}\nCtrl-C ends it")
-        answer(app, bound, ready=(lambda: open_browser(page)) if browser else None)
-
-
-def _require_cluster(address: str, devices: Sequence[str]) -> None:
-    """Raise ConfigError where jobs cannot be computed on a cluster as it is asked for."""
-    if find_spec("ray") is None:
-        raise ConfigError("--address needs Ray: pip install 'overcast[cluster]'.")
-    if address == "local":
-        raise ConfigError("--address names a Ray cluster that runs: auto, or host:port.")
-    numbered = [device for device in devices if ":" in device]
-    if numbered:
-        raise ConfigError(f"--device {numbered[0]}: on a cluster Ray chooses the GPU; give auto, cpu or cuda.")
+        app = create_server(place, allowed, ServerOptions(Models(models), devices, machines.address, basemap))
+        served.answer(app, allowed, browser=browser)

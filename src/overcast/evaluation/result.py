@@ -16,7 +16,7 @@ from overcast.metrics.average_precision import Detections
 from overcast.metrics.bootstrap import Interval
 from overcast.metrics.boundary import BoundaryCounts, band_width_px
 from overcast.metrics.calibration import CalibrationBins
-from overcast.metrics.counts import Count
+from overcast.metrics.counts import Count, Sums
 from overcast.metrics.instances import SPACENET6_MIN_AREA_M2, InstanceCounts
 from overcast.metrics.pixel import PixelCounts, ThresholdCounts, bootstrap_iou
 from overcast.metrics.polis import PolisSum
@@ -60,15 +60,12 @@ class EvaluationOptions(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceCounts:
+class PlaceCounts(Sums):
     """Everything counted at one place. Counts add."""
 
     curve: ThresholdCounts
     instances: InstanceCounts
     boundary: BoundaryCounts
-
-    def __add__(self, other: PlaceCounts) -> PlaceCounts:
-        return PlaceCounts(self.curve + other.curve, self.instances + other.instances, self.boundary + other.boundary)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -175,9 +176,11 @@ class Method(nn.Module, ABC):
         both, alone = (self.predict(batch, what) for what in (InputModalities.BOTH, InputModalities.SAR))
         return chosen(both, alone, valid, mixing, self.reach_px)
 
-    @abstractmethod
-    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:
-        """`predict` for a member of `self.available`."""
+    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:  # noqa: ARG002  # one choice by default
+        """`predict` for a member of `self.available`; by default what the network that is deployed says of SAR."""
+        network: Any = self.network
+        logits: Tensor = network.deployed(batch.require("sar"))
+        return logits
 
     def _label(self, batch: Batch) -> Tensor:
         """What segmentation losses compare with: the label (B, H, W), or (B, K, H, W) with its further targets."""

@@ -39,7 +39,7 @@ from overcast.methods.losses import (
 from overcast.methods.stages import Position
 from overcast.methods.teacher import Schedule, TeacherOptions
 from overcast.methods.three_branch import HeadWeights, JointBranchMethod
-from overcast.models.collaborative import CollaborativeOutput
+from overcast.models.collaborative import CollaborativeOutput, RadarOutput
 from overcast.models.spec import NetworkSpec, Sharing
 from overcast.raster.radiometry import Statistics
 
@@ -198,10 +198,10 @@ class CollaborativeLearning(JointBranchMethod):
             return super()._clouded(batch, valid, mixing)
         return self.network.with_parts_of_optical(batch.require("sar"), batch.require("optical"), valid)
 
-    def _output(self, batch: Batch) -> CollaborativeOutput:
+    def _output(self, said: RadarOutput, batch: Batch) -> CollaborativeOutput:
         detach = self.options.sar_gradient is SarGradient.HAL_SAR
         valid = batch.optical_valid if self.options.mixing is Mixing.FEATURES else None
-        return self.network.beside(self._student(batch), batch.require("optical"), valid=valid, detach_sar=detach)
+        return self.network.beside(said, batch.require("optical"), valid=valid, detach_sar=detach)
 
     def _fused_valid(self, batch: Batch) -> Tensor | None:
         return batch.sar_valid if self.options.mixing is Mixing.FEATURES else super()._fused_valid(batch)

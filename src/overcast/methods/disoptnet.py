@@ -23,7 +23,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Batch, InputModalities
+from overcast.batch import Batch
 from overcast.methods.base import both_valid
 from overcast.methods.distances import mean_square, places_of, soft_cross_entropy
 from overcast.methods.stages import Position
@@ -64,10 +64,6 @@ class Disoptnet(TaughtMethod):
     def deployable(self) -> nn.Module:
         """Both branches and their fusion."""
         return self.network.deployable()
-
-    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:  # noqa: ARG002  # one choice
-        logits: Tensor = self.network.deployed(batch.require("sar"))
-        return logits
 
     def _teacher_losses(self, batch: Batch) -> dict[str, Tensor]:
         return self._losses_of_teacher(self.network.teacher(batch.require("optical")), batch)

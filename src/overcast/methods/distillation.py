@@ -21,13 +21,13 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Batch, InputModalities, Modality
+from overcast.batch import Batch, Modality
 from overcast.methods.base import both_valid
 from overcast.methods.distances import channel_alignment
 from overcast.methods.losses import alignment
 from overcast.methods.stages import Position
 from overcast.methods.supervised import TwinOptions, twin_losses
-from overcast.methods.teacher import TaughtMethod, TeacherOptions
+from overcast.methods.teacher import AnyMixMethod, TeacherOptions
 from overcast.models.network import TwinOutput, with_shared_tensors
 from overcast.models.spec import NetworkSpec
 from overcast.models.taught import TaughtNetwork, logits_of
@@ -90,11 +90,10 @@ class CwdOptions(LogitOptions):
     """Weight of the channel-wise term."""
 
 
-class Distillation(TaughtMethod):
+class Distillation(AnyMixMethod):
     """L = losses of the student alone + what it learns from the teacher."""
 
     network: TaughtNetwork
-    any_mix = True
 
     def __init__(
         self,
@@ -119,10 +118,6 @@ class Distillation(TaughtMethod):
         """The student without auxiliary heads."""
         return with_shared_tensors(self.network.deployed)
 
-    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:  # noqa: ARG002  # one choice
-        logits: Tensor = self.network.deployed(batch.require("sar"))
-        return logits
-
     def _listen(self, sar: Tensor) -> TwinOutput | Tensor:
         output: TwinOutput | Tensor = self.network.student(sar)
         return output
@@ -135,23 +130,24 @@ class Distillation(TaughtMethod):
         sar = batch.require("sar") if self.network.teacher_sees_both else None
         return self._losses_of_teacher(self.network.taught(sar, batch.require("optical")), batch)
 
-    def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:  # noqa: ARG002  # no schedule of its own
-        if batch.optical is None and batch.label is not None:
-            return self._losses_of_student(self._student(batch), batch)
-        if batch.sar is None and batch.label is not None and self.joint:
-            return self._teacher_losses(batch)
-        learned, taught = self._student(batch), self.network.taught(batch.require("sar"), batch.require("optical"))
-        distilled = self._distil(taught, learned, batch)
+    def _pair_losses(
+        self,
+        said: TwinOutput | Tensor,
+        batch: Batch,
+        position: Position,  # noqa: ARG002  # no schedule of its own
+    ) -> dict[str, Tensor]:
+        taught = self.network.taught(batch.require("sar"), batch.require("optical"))
+        distilled = self._distil(taught, said, batch)
         if batch.label is None:
             return distilled
-        losses = self._losses_of_student(learned, batch) | distilled
+        losses = self._student_losses(said, batch) | distilled
         return losses | self._losses_of_teacher(taught, batch) if self.joint else losses
 
-    def _losses_of_student(self, output: TwinOutput | Tensor, batch: Batch) -> dict[str, Tensor]:
+    def _student_losses(self, said: TwinOutput | Tensor, batch: Batch) -> dict[str, Tensor]:
         label, valid = self._label(batch), batch.sar_valid
-        if isinstance(output, TwinOutput):
-            return twin_losses(output, label, (valid, valid), self.heads, self.target_weights)
-        return {"seg": self._seg(output, label, valid)}
+        if isinstance(said, TwinOutput):
+            return twin_losses(said, label, (valid, valid), self.heads, self.target_weights)
+        return {"seg": self._seg(said, label, valid)}
 
     def _losses_of_teacher(self, output: TwinOutput | Tensor, batch: Batch) -> dict[str, Tensor]:
         label, optical = self._label(batch), batch.optical_valid

@@ -23,7 +23,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from overcast.batch import Batch, InputModalities, Modality
+from overcast.batch import Batch, Modality
 from overcast.methods.base import both_valid
 from overcast.methods.distances import soft_cross_entropy
 from overcast.methods.hallucination import Features, feature_distance, unshared
@@ -86,9 +86,6 @@ class Garcia(ThreeBranchMethod):
     def sees(self) -> frozenset[Modality]:
         """Both: SAR and fused logits learn in the first stage too."""
         return frozenset(Modality)
-
-    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:  # noqa: ARG002  # one choice
-        return self.network.sar_only(batch.require("sar"))
 
     def _teacher_losses(self, batch: Batch) -> dict[str, Tensor]:
         """Stages 1 and 2: z^O, z^S and z^OS from the labels."""

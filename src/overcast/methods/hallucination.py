@@ -26,7 +26,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from overcast.batch import Batch, InputModalities
+from overcast.batch import Batch
 from overcast.methods.base import both_valid
 from overcast.methods.distances import hallucination_distance, places_of
 from overcast.methods.stages import Position
@@ -67,9 +67,6 @@ class Hallucination(JointBranchMethod):
     def __init__(self, options: HallucinationOptions, spec: NetworkSpec, statistics: Statistics | None = None) -> None:
         super().__init__(options.name, unshared(spec), statistics, options.stages, options.weights)
         self.options = options
-
-    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:  # noqa: ARG002  # one choice
-        return self.network.sar_only(batch.require("sar"))
 
     def _transfer(
         self,

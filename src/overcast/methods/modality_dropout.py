@@ -63,8 +63,7 @@ class ModalityDropout(OptionalOptical):
 
     def _logits(self, batch: Batch, available: InputModalities) -> Tensor:
         if available is InputModalities.SAR:
-            logits: Tensor = self.network.deployed(batch.require("sar"))
-            return logits
+            return super()._logits(batch, available)
         output = self.network(batch.require("optical"), batch.require("sar"))
         fused: Tensor = output.fused
         return fused

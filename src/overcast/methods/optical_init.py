@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Batch, Holds, InputModalities, Modality
+from overcast.batch import Batch, Holds, Modality
 from overcast.methods.distillation import StudentKind
 from overcast.methods.stages import Position, TrainingStage
 from overcast.methods.supervised import TwinOptions, twin_losses
@@ -61,10 +61,6 @@ class OpticalInit(TaughtMethod):
     def deployable(self) -> nn.Module:
         """The SAR network without auxiliary heads."""
         return with_shared_tensors(self.network.deployed)
-
-    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:  # noqa: ARG002  # one choice
-        logits: Tensor = self.network.deployed(batch.require("sar"))
-        return logits
 
     def _teacher_losses(self, batch: Batch) -> dict[str, Tensor]:
         logits = self.network.teacher(batch.require("optical"))

@@ -20,7 +20,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from overcast.batch import Batch, Holds, InputModalities
+from overcast.batch import Batch, Holds
 from overcast.methods.base import SarMethod, mean_over_samples
 from overcast.methods.distillation import StudentKind
 from overcast.methods.losses import confident, soft_segmentation_loss
@@ -124,10 +124,6 @@ class SelfTraining(SarMethod):
             first = soft_segmentation_loss(taught, output.first, counted, targets)
             losses["soft_first"] = weight * options.weight_first * first
         return losses
-
-    def _logits(self, batch: Batch, available: InputModalities) -> Tensor:  # noqa: ARG002  # one choice
-        logits: Tensor = self.network.deployed(batch.require("sar"))
-        return logits
 
 
 def strong_view(sar: Tensor, valid: Tensor | None, options: SelfTrainingOptions) -> Tensor:

@@ -76,8 +76,7 @@ class Shaspec(OptionalOptical):
 
     def _logits(self, batch: Batch, available: InputModalities) -> Tensor:
         if available is InputModalities.SAR:
-            logits: Tensor = self.network.deployed(batch.require("sar"))
-            return logits
+            return super()._logits(batch, available)
         output = self.network(batch.require("optical"), batch.require("sar"))
         assert isinstance(output, ShaSpecOutput)
         return output.logits

@@ -26,7 +26,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from overcast.batch import Batch, Holds, InputModalities, Modality
-from overcast.methods.base import Method
+from overcast.methods.base import Method, mean_over_samples
 from overcast.methods.stages import Position, TrainingStage
 from overcast.models.network import Network
 from overcast.models.spec import NetworkSpec
@@ -64,10 +64,6 @@ class TeacherOptions(Section):
 class TaughtMethod(Method):
     """A method with a teacher that is frozen once its stage is over."""
 
-    any_mix = False
-    """True where the students learn from the teacher on pairs without labels, and each side from labelled places of
-    its own sensor alone."""
-
     def __init__(
         self,
         name: str,
@@ -79,7 +75,6 @@ class TaughtMethod(Method):
         super().__init__(name, spec, network, statistics)
         self._stages = stages
         self._frozen_teacher = False
-        self._said: list[Any] = []
 
     @property
     def available(self) -> frozenset[InputModalities]:
@@ -107,12 +102,8 @@ class TaughtMethod(Method):
         return frozenset({Modality.OPTICAL})
 
     def uses(self, holds: Holds, stage: TrainingStage) -> bool:
-        """The teacher learns from labelled places alone, the students from labelled pairs and what `any_mix` adds."""
-        if self._teaches(stage):
-            return holds.labelled and self.sees <= holds.sensors
-        if self.needs <= holds.sensors:
-            return holds.labelled or self.any_mix
-        return self.any_mix and holds.labelled and (holds.sar or (self.joint and self.sees <= holds.sensors))
+        """Labelled places: the teacher learns from those with its sensors, the students from pairs."""
+        return holds.labelled and (self.sees if self._teaches(stage) else self.needs) <= holds.sensors
 
     def begin_stage(self, stage: TrainingStage, *, resumed: bool) -> None:  # noqa: ARG002  # for those that copy
         """Freeze the teacher in every stage but its own."""
@@ -126,45 +117,10 @@ class TaughtMethod(Method):
     def teacher(self) -> tuple[nn.Module, ...]:
         """What is frozen after the teacher's stage."""
 
-    def informs(self) -> tuple[nn.Module, ...]:
-        """What is pinned in a pass over places without labels: the teacher, unless a method says more."""
-        return self.teacher()
-
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:
         """The losses of the step's stage."""
         position = self.position(step, steps)
-        if self._teaches(position.stage):
-            return self._teacher_losses(batch)
-        with pinned(*self.informs() if batch.label is None else ()):
-            return self._losses(batch, position)
-
-    def losses_of_parts(self, parts: Sequence[Batch], step: int, steps: int) -> dict[str, Tensor]:
-        """The students in one pass over all that the radar saw, the teacher by kind.
-
-        Every head of the students has a loss on each kind of place, and the network is deployed with the statistics of
-        all of them: one pass is better than one for each kind (EXPERIMENTS.md).
-        """
-        teaching = self._teaches(self.position(step, steps).stage)
-        seen = [part.sar for part in parts if part.sar is not None]
-        if teaching or len(seen) < 2 or not self.any_mix:
-            return super().losses_of_parts(parts, step, steps)
-        self._said = self._students(torch.cat(seen), [len(sar) for sar in seen])
-        try:
-            return super().losses_of_parts(parts, step, steps)
-        finally:
-            self._said = []
-
-    def _students(self, sar: Tensor, sizes: Sequence[int]) -> list[Any]:
-        """What the students say of a SAR image (B, C, H, W), cut into parts of the given sizes."""
-        return split_output(self._listen(sar), sizes)
-
-    def _student(self, batch: Batch) -> Any:
-        """What the students say of a part, from the common pass of the step where there was one."""
-        return self._said.pop(0) if self._said else self._listen(batch.require("sar"))
-
-    def _listen(self, sar: Tensor) -> Any:
-        """What the students say of a SAR image; for methods of `any_mix`."""
-        raise NotImplementedError(self.name)
+        return self._teacher_losses(batch) if self._teaches(position.stage) else self._losses(batch, position)
 
     @abstractmethod
     def _teacher_losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -195,6 +151,59 @@ class TaughtMethod(Method):
     def _pin_teacher(self) -> None:
         for part in self.teacher():
             part.eval()
+
+
+class AnyMixMethod(TaughtMethod):
+    """A method whose students learn on pairs without labels too, and each side on labelled places of its own sensor."""
+
+    def uses(self, holds: Holds, stage: TrainingStage) -> bool:
+        """The teacher learns from labelled places alone, the students also from all pairs and from labelled SAR."""
+        if self._teaches(stage):
+            return super().uses(holds, stage)
+        if self.needs <= holds.sensors:
+            return True
+        return holds.labelled and (holds.sar or (self.joint and self.sees <= holds.sensors))
+
+    def informs(self) -> tuple[nn.Module, ...]:
+        """What is pinned in a pass over places without labels: the teacher, unless a method says more."""
+        return self.teacher()
+
+    def losses_of_parts(self, parts: Sequence[Batch], step: int, steps: int) -> dict[str, Tensor]:
+        """The students in one pass over all that the radar saw, the teacher by kind.
+
+        Every head of the students has a loss on each kind of place, and the network is deployed with the statistics of
+        all of them: one pass is better than one for each kind (EXPERIMENTS.md).
+        """
+        position = self.position(step, steps)
+        seen = [part.sar for part in parts if part.sar is not None]
+        if self._teaches(position.stage) or len(seen) < 2:
+            return super().losses_of_parts(parts, step, steps)
+        said = iter(split_output(self._listen(torch.cat(seen)), [len(sar) for sar in seen]))
+        return mean_over_samples(
+            [(len(part), self._losses(part, position, None if part.sar is None else next(said))) for part in parts]
+        )
+
+    def _losses(self, batch: Batch, position: Position, said: Any = None) -> dict[str, Tensor]:
+        """The losses of places of one kind; `said` is what the students say of them in a pass over all kinds."""
+        if batch.sar is None and batch.label is not None and self.joint:
+            return self._teacher_losses(batch)
+        with pinned(*self.informs() if batch.label is None else ()):
+            said = self._listen(batch.require("sar")) if said is None else said
+            if batch.optical is None and batch.label is not None:
+                return self._student_losses(said, batch)
+            return self._pair_losses(said, batch, position)
+
+    @abstractmethod
+    def _listen(self, sar: Tensor) -> Any:
+        """What the students say of a SAR image (B, C, H, W)."""
+
+    @abstractmethod
+    def _student_losses(self, said: Any, batch: Batch) -> dict[str, Tensor]:
+        """What the students learn from the labels of places that the radar saw."""
+
+    @abstractmethod
+    def _pair_losses(self, said: Any, batch: Batch, position: Position) -> dict[str, Tensor]:
+        """What they learn from pairs, of which the labels may be missing."""
 
 
 def split_output(output: Any, sizes: Sequence[int]) -> list[Any]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from overcast.batch import Batch
 from overcast.methods.base import both_valid
 from overcast.methods.stages import Position, TrainingStage
-from overcast.methods.teacher import TaughtMethod
+from overcast.methods.teacher import AnyMixMethod, TaughtMethod
 from overcast.models.collaborative import CollaborativeNetwork, CollaborativeOutput, RadarOutput
 from overcast.models.spec import NetworkSpec, Sharing
 from overcast.raster.radiometry import Statistics
@@ -83,31 +83,25 @@ class ThreeBranchMethod(TaughtMethod):
         }
 
 
-class JointBranchMethod(ThreeBranchMethod):
+class JointBranchMethod(ThreeBranchMethod, AnyMixMethod):
     """A three-branch method that runs all branches in every step: segmentation losses and a transfer between them.
 
     Where a place lacks a sensor or its labels, what is left of the losses is that of the other branches or of the
     transfer alone.
     """
 
-    any_mix = True
-
     def informs(self) -> tuple[nn.Module, ...]:
         """The optical path and the OPT-SAR head, which no loss reaches where there are no labels."""
         return *self.teacher(), self.network.optical_fusion
 
-    def _losses(self, batch: Batch, position: Position) -> dict[str, Tensor]:
-        if batch.optical is None and batch.label is not None:
-            return self._radar_losses(self._student(batch), batch)
-        if batch.sar is None and batch.label is not None and self.joint:
-            return self._teacher_losses(batch)
-        output = self._output(batch)
+    def _pair_losses(self, said: RadarOutput, batch: Batch, position: Position) -> dict[str, Tensor]:
+        output = self._output(said, batch)
         supervised = {} if batch.label is None else self._segmentation(output, batch)
         return supervised | self._transfer(output, batch, position)
 
-    def _output(self, batch: Batch) -> CollaborativeOutput:
+    def _output(self, said: RadarOutput, batch: Batch) -> CollaborativeOutput:
         """All logits of a batch."""
-        return self.network.beside(self._student(batch), batch.require("optical"))
+        return self.network.beside(said, batch.require("optical"))
 
     def _listen(self, sar: Tensor) -> RadarOutput:
         return self.network.radar(sar)
@@ -118,7 +112,7 @@ class JointBranchMethod(ThreeBranchMethod):
 
     def _segmentation(self, output: CollaborativeOutput, batch: Batch) -> dict[str, Tensor]:
         fused = self._seg(output.fused_optical, self._label(batch), self._fused_valid(batch))
-        losses = self._radar_losses(output, batch) | {"seg_fused_optical": self.weights.fused_optical * fused}
+        losses = self._student_losses(output, batch) | {"seg_fused_optical": self.weights.fused_optical * fused}
         if self.joint:
             losses |= self._optical_losses(output.optical, output.share_optical, batch)
         return losses
@@ -127,14 +121,13 @@ class JointBranchMethod(ThreeBranchMethod):
         """(B, 1, H, W) bool: where z^OS is supervised; None for everywhere."""
         return both_valid(batch)
 
-    def _radar_losses(self, output: RadarOutput, batch: Batch) -> dict[str, Tensor]:
+    def _student_losses(self, said: RadarOutput, batch: Batch) -> dict[str, Tensor]:
         label, sar, weights = self._label(batch), batch.sar_valid, self.weights
         losses = {
-            "seg_fused_hallucination": weights.fused_hallucination * self._seg(output.fused_hallucination, label, sar),
-            "seg_hallucination": weights.hallucination * self._seg(output.hallucination, label, sar),
-            "seg_share_hallucination": weights.share_hallucination
-            * self._share(output.share_hallucination, label, sar),
+            "seg_fused_hallucination": weights.fused_hallucination * self._seg(said.fused_hallucination, label, sar),
+            "seg_hallucination": weights.hallucination * self._seg(said.hallucination, label, sar),
+            "seg_share_hallucination": weights.share_hallucination * self._share(said.share_hallucination, label, sar),
         }
-        if output.sar is not None:
-            losses["seg_sar"] = weights.sar * self._seg(output.sar, label, sar)
+        if said.sar is not None:
+            losses["seg_sar"] = weights.sar * self._seg(said.sar, label, sar)
         return losses

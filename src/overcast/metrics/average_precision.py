@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from overcast.metrics.counts import Count
+from overcast.metrics.counts import Count, Sums
 from overcast.metrics.instances import Pairs, greedy
 
 IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
@@ -21,7 +21,7 @@ RECALLS = np.linspace(0, 1, 101)
 
 
 @dataclass(frozen=True, slots=True)
-class Detections:
+class Detections(Sums):
     """Predictions of a set with what each of them matched. Sums add.
 
     >>> (Detections() + Detections()).truths
@@ -38,9 +38,6 @@ class Detections:
     def __post_init__(self) -> None:
         if len(self.confidence) != 4 * (len(self.hits) // 2) or len(self.hits) % 2:
             raise ValueError("each detection needs a confidence and its hits")
-
-    def __add__(self, other: Detections) -> Detections:
-        return Detections(self.confidence + other.confidence, self.hits + other.hits, self.truths + other.truths)
 
     @property
     def ap(self) -> float | None:

@@ -12,18 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overcast.batch import IGNORE_LABEL
-from overcast.metrics.counts import Count, ratio
+from overcast.metrics.counts import Count, Sums, ratio
 
 
 @dataclass(frozen=True, slots=True)
-class BoundaryCounts:
+class BoundaryCounts(Sums):
     """Pixels in both bands and in either band. Counts add."""
 
     intersection: Count = 0
     union: Count = 0
-
-    def __add__(self, other: BoundaryCounts) -> BoundaryCounts:
-        return BoundaryCounts(self.intersection + other.intersection, self.union + other.union)
 
     @property
     def iou(self) -> float:

@@ -1,7 +1,7 @@
 """What is counted, and the ratios of it: numbers read from a file are what counting can give."""
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, fields
+from typing import Annotated, Self
 
 from pydantic import Field
 
@@ -20,7 +20,15 @@ def ratio(part: int, whole: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Matches:
+class Sums:
+    """Fields that add, each for itself."""
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Matches(Sums):
     """What was found rightly, what wrongly, and what was missed: pixels or footprints."""
 
     tp: Count = 0

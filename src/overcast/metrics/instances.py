@@ -40,9 +40,6 @@ class Instance:
 class InstanceCounts(Matches):
     """Footprints by match. Counts add; ratios follow the convention of `overcast.metrics.pixel`."""
 
-    def __add__(self, other: InstanceCounts) -> InstanceCounts:
-        return InstanceCounts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
-
 
 @dataclass(frozen=True, slots=True)
 class Match:

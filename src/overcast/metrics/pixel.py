@@ -36,9 +36,6 @@ class PixelCounts(Matches):
 
     tn: Count = 0
 
-    def __add__(self, other: PixelCounts) -> PixelCounts:
-        return PixelCounts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.tn + other.tn)
-
     @property
     def pixels(self) -> int:
         """All valid pixels."""

@@ -9,18 +9,15 @@ import shapely
 from numpy.typing import NDArray
 from shapely import MultiPolygon, Polygon
 
-from overcast.metrics.counts import Count, Sum
+from overcast.metrics.counts import Count, Sum, Sums
 
 
 @dataclass(frozen=True, slots=True)
-class PolisSum:
+class PolisSum(Sums):
     """Distances of matched pairs, in metres, and their number. Sums add."""
 
     total_m: Sum = 0.0
     pairs: Count = 0
-
-    def __add__(self, other: PolisSum) -> PolisSum:
-        return PolisSum(self.total_m + other.total_m, self.pairs + other.pairs)
 
     @property
     def mean_m(self) -> float | None:
