@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from overcast import __version__
 from overcast.outputs.writable import writing
 from overcast.preparation.plan import PreparationPlan
 from overcast.raster.addresses import file_name, is_remote
+from overcast.reading import file_sha256
 from overcast.scenes.stac import COG_TYPE, EXTENSIONS, ground, made_at, projection, relative, utc_text
 
 
@@ -68,6 +68,5 @@ def _input(path: Path, target: Path, plan: PreparationPlan) -> dict[str, object]
     bands = {band.name: band.reader.band.index for band in plan.bands if band.reader.band.path == path}
     if is_remote(path):
         return {"href": relative(path, target), "bands": bands}
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"href": relative(path, target), "bytes": path.stat().st_size, "sha256": sha256, "bands": bands}
+    known = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    return {"href": relative(path, target), **known, "bands": bands}
