@@ -8,7 +8,6 @@ stac.json           STAC item of the model, by the machine learning model extens
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -35,7 +34,7 @@ from overcast.errors import BundleError, ConfigError
 from overcast.methods.base import Method
 from overcast.methods.options import build_deployable, build_method
 from overcast.models.direct import Sight, probability
-from overcast.reading import explained, first_line, quoted, read_json
+from overcast.reading import explained, file_sha256, first_line, quoted, read_json
 
 WEIGHTS, RECORD, CARD, ITEM = contract.WEIGHTS, contract.RECORD, contract.CARD, contract.ITEM
 
@@ -148,7 +147,7 @@ def _write_bundle(path: Path, contents: _Contents, facts: BundleFacts) -> Bundle
             kind=contents.kind,
             inputs=contents.inputs,
             outputs=facts.network.targets.names,
-            weights_sha256=_file_sha256(folder / WEIGHTS),
+            weights_sha256=file_sha256(folder / WEIGHTS),
             storage=contents.storage,
         )
         (folder / RECORD).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -207,11 +206,6 @@ def _untrained(info: BundleInfo) -> nn.Module:
 def plain_tensors(module: nn.Module) -> dict[str, Tensor]:
     """State of a module as contiguous CPU tensors that share no memory (safetensors stores each name by itself)."""
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in module.state_dict().items()}
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_info(path: Path) -> BundleInfo:
@@ -286,6 +280,6 @@ def _load(module: nn.Module, path: Path, sha256: str) -> None:
         tensors: dict[str, Tensor] = load_file(path)
     except SafetensorError as error:
         raise BundleError(f"{path} is truncated or damaged ({first_line(error)}): copy the bundle again.") from error
-    if _file_sha256(path) != sha256:
+    if file_sha256(path) != sha256:
         raise BundleError(f"{path} is not the file that {RECORD} describes (sha256 differs): copy the bundle again.")
     module.load_state_dict(tensors, strict=True)

@@ -26,11 +26,9 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(**given: Any) -> None:
-        made = {
-            name: group(**{one.name: given.pop(one.name) for one in fields(group) if one.name in given})
-            for name, group in groups.items()
-        }
-        command(**given, **made)
+        for name, group in groups.items():
+            given[name] = group(**{one.name: given.pop(one.name) for one in fields(group) if one.name in given})
+        command(**given)
 
     run.__annotations__ = {}
     run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]

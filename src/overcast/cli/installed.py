@@ -136,7 +136,7 @@ def pack(
     Example: `overcast models pack runs/town -o town.zip`
     """
     from overcast.installed.sharing import pack_model
-    from overcast.installed.sources import file_sha256
+    from overcast.reading import file_sha256
 
     bundle = pack_model(model, output, storage, overwrite=overwrite)
     size = output.stat().st_size / 1e6

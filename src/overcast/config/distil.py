@@ -6,9 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from overcast.config.finished import finished_folder
 from overcast.config.run import RunConfig, load_config
-from overcast.errors import InputError
-from overcast.training.folder import RunFolder
 
 
 def distil_config(run: Path, sets: Sequence[str] = ()) -> RunConfig:
@@ -22,10 +21,6 @@ def distil_config(run: Path, sets: Sequence[str] = ()) -> RunConfig:
         InputError: The folder holds no finished run.
         ConfigError: A change is wrong.
     """
-    folder = RunFolder(run)
-    if not folder.config.is_file():
-        raise InputError(f"{run} is not a run folder, {folder.config.name} is missing: name the folder of a training.")
-    if folder.read_result() is None:
-        raise InputError(f"the run in {run} is not finished: start the training again, it goes on where it stood.")
+    folder = finished_folder(run)
     method = json.dumps({"name": "one_stream", "teacher": str(run.expanduser().absolute())})
     return load_config(folder.config, [f"method={method}", "start=null", "training.precision=auto", *sets])

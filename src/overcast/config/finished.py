@@ -64,11 +64,17 @@ def open_run(path: Path, sets: tuple[str, ...] = ()) -> FinishedRun:
         InputError: The folder holds no finished run, or its data set cannot be read.
         BundleError: The bundle is damaged.
     """
+    folder = finished_folder(path)
+    config = load_config(folder.config, sets)
+    catalog, _ = build_data(config.data)
+    return FinishedRun(config, catalog, read_split(folder.split), load_bundle(folder.full))
+
+
+def finished_folder(path: Path) -> RunFolder:
+    """The folder of a finished run. Raises InputError where it is none."""
     folder = RunFolder(path)
     if not folder.config.is_file():
         raise InputError(f"{path} is not a run folder, {folder.config.name} is missing: name the folder of a training.")
     if folder.read_result() is None:
         raise InputError(f"the run in {path} is not finished: start the training again, it goes on where it stood.")
-    config = load_config(folder.config, sets)
-    catalog, _ = build_data(config.data)
-    return FinishedRun(config, catalog, read_split(folder.split), load_bundle(folder.full))
+    return folder

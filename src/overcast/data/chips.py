@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.windows import Window as RasterioWindow
 
 from overcast.batch import IGNORE_LABEL, Holds, Modality
 from overcast.data.coco import Outlines
@@ -20,6 +19,7 @@ from overcast.errors import InputError
 from overcast.raster.files import among, grid_of, open_grid, open_raster, reading, require_complete
 from overcast.raster.georeference import Georeference, require_same_grid
 from overcast.raster.grid import HALF_TURN, Turn, Window
+from overcast.raster.opening import in_rasterio
 from overcast.raster.radiometry import Radiometry, SensorRadiometry
 from overcast.raster.sources import NativePixels, RasterioSource
 
@@ -262,7 +262,7 @@ def without_invalid(
         _require_aligned(image, (mask.path, grid_of(dataset)), "near")
         band = one_band(mask.path, dataset)
         require_complete(mask.path, dataset)
-        at = RasterioWindow(window.col, window.row, window.width, window.height)
+        at = in_rasterio(window)
         with reading(mask.path):
             values = dataset.read(band, window=at)
     valid = optical.valid & ~among(values, mask.values)

@@ -11,7 +11,6 @@ import numpy as np
 import rasterio.features
 import shapely
 from numpy.typing import NDArray
-from rasterio.windows import Window as RasterioWindow
 
 from overcast.batch import IGNORE_LABEL
 from overcast.errors import InputError
@@ -26,6 +25,7 @@ from overcast.raster.files import (
 )
 from overcast.raster.georeference import Georeference, require_same_grid
 from overcast.raster.grid import Window
+from overcast.raster.opening import in_rasterio
 from overcast.raster.vectors import read_table
 from overcast.reading import first_line, shortened
 
@@ -101,7 +101,7 @@ def read_mask(
         window = window or grid_of(dataset).whole
         require_readable(path, window.height, window.width)
         require_complete(path, dataset)
-        at = RasterioWindow(window.col, window.row, window.width, window.height)
+        at = in_rasterio(window)
         with reading(path):
             values = dataset.read(band, window=at)
         nodata = dataset.nodatavals[band - 1]

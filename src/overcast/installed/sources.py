@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from overcast.bundle.contract import RECORD, WEIGHTS, bundle_folder, bundle_name
 from overcast.errors import BundleError, InputError
 from overcast.installed.hub import PREFIX, HubAddress, hub_address, pull
 from overcast.installed.parts import LARGEST_ARCHIVE, copy_folder, unpack
+from overcast.reading import file_sha256
 from overcast.reading.download import DownloadLimits, Progress, download, require_safe
 from overcast.redact import redacted
 
@@ -91,12 +91,6 @@ def _of_path(source: Path, target: Path) -> Fetched:
         raise BundleError(f"{source} has more than {LARGEST_ARCHIVE / 2**30:.1f} GB; no model is that large.")
     unpack(source, target)
     return Fetched(file_sha256(source), "the archive")
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _stem(name: str) -> str:

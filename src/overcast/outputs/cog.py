@@ -20,7 +20,7 @@ from overcast.outputs.encoding import NODATA_CODE, SCALE, decode, encode
 from overcast.outputs.writable import writing
 from overcast.raster.files import grid_of, reading
 from overcast.raster.grid import Window
-from overcast.raster.opening import open_own
+from overcast.raster.opening import in_rasterio, open_own
 from overcast.raster.sources import Georeference, Pixels
 
 BLOCK = 512
@@ -63,7 +63,7 @@ class ProbabilityWriter:
         """Store (h, w) probabilities in 0..1; NaN means no data."""
         stored = np.ascontiguousarray(encode(values, self._encoding))
         with writing(self._path):
-            self._dataset.write(stored, 1, window=_at(window))
+            self._dataset.write(stored, 1, window=in_rasterio(window))
         self._written.append((window, crc32(stored.data)))
 
     def __enter__(self) -> Self:
@@ -79,12 +79,8 @@ class ProbabilityWriter:
         """Read everything back: errors while GDAL closes a file, as on a full disk, appear in its log only."""
         with open_own(self._path) as dataset:
             for window, checksum in self._written:
-                if crc32(np.ascontiguousarray(dataset.read(1, window=_at(window))).data) != checksum:
+                if crc32(np.ascontiguousarray(dataset.read(1, window=in_rasterio(window))).data) != checksum:
                     raise OSError(f"rows {window.row} to {window.stop[0]} did not arrive")
-
-
-def _at(window: Window) -> RasterioWindow:
-    return RasterioWindow(window.col, window.row, window.width, window.height)
 
 
 def _create(path: Path, grid: Georeference, encoding: Encoding) -> Any:
@@ -174,6 +170,6 @@ class ProbabilitySource:
     def read(self, window: Window) -> Pixels:
         """Probabilities (1, h, w) in 0..1, 0 where there is no data."""
         with self._lock, reading(self._path):
-            stored = self._dataset.read(1, window=_at(window))
+            stored = self._dataset.read(1, window=in_rasterio(window))
         values, valid = decode(stored)
         return Pixels(values[None], valid)

@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 Table = TypeVar("Table")
 
 
+def sums(group: NDArray[np.integer], values: NDArray[np.generic], count: int) -> NDArray[np.float64]:
+    """(count,) sums by group, each in the order of its values: no group's sum depends on another."""
+    return np.asarray(np.bincount(group, values, count), np.float64)
+
+
 def rows(table: Table, at: NDArray[np.generic]) -> Table:
     """The rows at an index or mask."""
     columns: dict[str, Any] = {field.name: getattr(table, field.name)[at] for field in _fields(table)}

@@ -10,6 +10,7 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from overcast.polygons.columns import sums
 from overcast.polygons.corners import Corners, Ids, LabelAt, find_corners, pair_vertically
 from overcast.polygons.rings import Rings, trace_rings
 
@@ -53,10 +54,12 @@ class Tally:
         np.minimum.at(first, group, self.first)
 
         def add(values: NDArray[np.generic]) -> NDArray[np.float64]:
-            return _sums(group, values, count)
+            return sums(group, values, count)
 
-        sums = [add(values).astype(np.int64) for values in (self.pixels, self.gap_edges, self.near_gap)]
-        return Tally(sums[0], add(self.probability), first, sums[1], sums[2], add(self.seen))
+        pixels, gap_edges, near_gap = (
+            add(values).astype(np.int64) for values in (self.pixels, self.gap_edges, self.near_gap)
+        )
+        return Tally(pixels, add(self.probability), first, gap_edges, near_gap, add(self.seen))
 
     def select(self, at: NDArray[np.generic]) -> Tally:
         """The entries at an index or mask."""
@@ -203,11 +206,6 @@ def _renumber(kept: NDArray[np.bool_]) -> Ids:
     return np.cumsum(kept) - 1
 
 
-def _sums(group: Ids, values: NDArray[np.generic], count: int) -> NDArray[np.float64]:
-    """(count,) sums of `values` by group."""
-    return np.asarray(np.bincount(group, values, count), np.float64)
-
-
 def _nothing(width: int) -> Strip:
     """What lies above and below a scene."""
     outside = np.zeros((1, width), np.bool_)
@@ -230,11 +228,11 @@ def _tally(strip: Strip, first_pixel: int, count: int, local: NDArray[np.int32])
     near = np.zeros(0, np.int64) if strip.near_gap is None else label[strip.near_gap.ravel()[at]]
     return Tally(
         pixels=np.bincount(label, minlength=count),
-        probability=_sums(label, strip.probability.ravel()[at], count),
+        probability=sums(label, strip.probability.ravel()[at], count),
         first=first,
         gap_edges=np.zeros(count, np.int64),
         near_gap=np.bincount(near, minlength=count),
-        seen=np.zeros(count) if strip.seen is None else _sums(label, strip.seen.ravel()[at], count),
+        seen=np.zeros(count) if strip.seen is None else sums(label, strip.seen.ravel()[at], count),
     )
 
 

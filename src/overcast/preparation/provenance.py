@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from pystac import Asset, MediaType
 from overcast import __version__
 from overcast.preparation.plan import PreparationPlan
 from overcast.raster.addresses import is_remote
+from overcast.reading import file_sha256
 from overcast.scenes.stac import item_about, made_at, relative, save, source_link, utc_text
 
 
@@ -58,6 +58,5 @@ def _input(path: Path, target: Path, plan: PreparationPlan) -> dict[str, object]
     bands = {band.name: band.reader.band.index for band in plan.bands if band.reader.band.path == path}
     if is_remote(path):
         return {"href": relative(path, target), "bands": bands}
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"href": relative(path, target), "bytes": path.stat().st_size, "sha256": sha256, "bands": bands}
+    known = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    return {"href": relative(path, target), **known, "bands": bands}

@@ -10,14 +10,13 @@ from zlib import crc32
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.windows import Window as RasterioWindow
 
 from overcast import __version__
 from overcast.outputs.cog import BLOCK
 from overcast.outputs.writable import writing
 from overcast.preparation.plan import PreparationPlan
 from overcast.raster.grid import Window
-from overcast.raster.opening import open_own
+from overcast.raster.opening import in_rasterio, open_own
 from overcast.scenes.declare import TAG
 
 
@@ -39,7 +38,7 @@ class SceneWriter:
         if not np.isfinite(values).any():
             return
         with writing(self._path):
-            self._dataset.write(values, window=_at(window))
+            self._dataset.write(values, window=in_rasterio(window))
         self._written.append((window, crc32(np.ascontiguousarray(values).data)))
 
     def __enter__(self) -> Self:
@@ -58,7 +57,7 @@ class SceneWriter:
         """
         with writing(path), open_own(path) as dataset:
             for window, checksum in self._written:
-                if crc32(np.ascontiguousarray(dataset.read(window=_at(window))).data) != checksum:
+                if crc32(np.ascontiguousarray(dataset.read(window=in_rasterio(window))).data) != checksum:
                     raise OSError(f"rows {window.row} to {window.stop[0]} did not arrive")
 
 
@@ -91,7 +90,3 @@ def _create(path: Path, plan: PreparationPlan) -> Any:
         sparse_ok=True,
         bigtiff="IF_SAFER",
     )
-
-
-def _at(window: Window) -> RasterioWindow:
-    return RasterioWindow(window.col, window.row, window.width, window.height)

@@ -23,7 +23,7 @@ from overcast.raster.georeference import Georeference
 from overcast.raster.grid import Window
 from overcast.raster.kinds import require_image
 from overcast.raster.measurements import refuse_complex, refuse_scaled_numbers, require_measurements
-from overcast.raster.opening import open_dataset
+from overcast.raster.opening import in_rasterio, open_dataset
 from overcast.raster.radiometry import SensorRadiometry, require_names
 from overcast.raster.tiles import beside_each_other
 from overcast.reading import shortened
@@ -168,7 +168,7 @@ class RasterFile:
         Without scale and offset values keep the data type of the file; scaled ones are float32. Nodata values are
         compared with what is stored. NaN is left to the caller. Raises InputError for a damaged file.
         """
-        at = RasterioWindow(window.col, window.row, window.width, window.height)
+        at = in_rasterio(window)
         with reading(self.path):
             size = None if shape is None else (len(self.indexes), *shape)
             values = self.dataset.read(self.indexes, window=at, out_shape=size)

@@ -11,9 +11,11 @@ import numpy as np
 import rasterio
 from rasterio.enums import Interleaving
 from rasterio.env import getenv, hasenv
+from rasterio.windows import Window as RasterioWindow
 
 from overcast.errors import InputError
 from overcast.raster.drivers import ENDINGS, Driver, local_driver
+from overcast.raster.grid import Window
 from overcast.raster.sides import is_side, require_no_pointer, side_driver, sides_of
 from overcast.raster.virtual import checked_description, require_no_address
 
@@ -31,6 +33,11 @@ NETWORK_LIMITS: Mapping[str, str] = {
 What the environment sets counts instead."""
 LARGEST_BLOCK_BYTES = 2**30
 """GDAL holds a whole block of a file to read one pixel of it, and a file of a few kB may claim a block of any size."""
+
+
+def in_rasterio(window: Window) -> RasterioWindow:
+    """A window in the words of rasterio."""
+    return RasterioWindow(window.col, window.row, window.width, window.height)
 
 
 def open_dataset(path: Path, *, remote_name: str | None, virtual: bool) -> Any:

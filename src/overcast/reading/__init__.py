@@ -3,7 +3,7 @@
 Every reader takes the class of the error that it raises. The error names the file, what is wrong and what to do.
 """
 
-from overcast.reading.files import read_bytes, read_text
+from overcast.reading.files import file_sha256, read_bytes, read_text
 from overcast.reading.json_text import parse_json, read_json, read_json_object
 from overcast.reading.records import explained, parse_record, read_record, validated
 from overcast.reading.tables import Row, read_rows, read_table
@@ -15,6 +15,7 @@ from overcast.reading.yaml_text import parse_yaml, read_yaml
 __all__ = [
     "Row",
     "explained",
+    "file_sha256",
     "first_line",
     "looks_like_xml",
     "parse_json",

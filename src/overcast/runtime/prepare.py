@@ -114,15 +114,16 @@ def _tried(fast: nn.Module, shape: TileShape, options: RuntimeOptions) -> nn.Mod
         tiles = torch.zeros(shape.batch, *shape.single[1:], device=options.device)
     except (RuntimeError, AssertionError) as error:  # what torch raises for an unknown or missing device
         raise RuntimeUnavailableError(f"device {options.device!r} cannot be used; use cpu.") from error
-    with torch.inference_mode(), _autocast(options):
+    with torch.inference_mode(), autocast(options.precision, options.device):
         fast.to(options.device)(tiles)
     return fast
 
 
-def _autocast(options: RuntimeOptions) -> AbstractContextManager[object]:
-    if options.precision is not Precision.BF16:
+def autocast(precision: Precision, device: str) -> AbstractContextManager[object]:
+    """In what a network of a precision, which is settled, runs on a device."""
+    if precision is not Precision.BF16:
         return nullcontext()
-    return torch.autocast(torch.device(options.device).type, torch.bfloat16)
+    return torch.autocast(torch.device(device).type, torch.bfloat16)
 
 
 def _label(options: RuntimeOptions) -> str:

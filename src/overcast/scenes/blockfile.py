@@ -27,6 +27,7 @@ from overcast.errors import InputError
 from overcast.outputs.encoding import decode, encode
 from overcast.outputs.scratch import open_own
 from overcast.outputs.writable import writing
+from overcast.reading import file_sha256
 from overcast.scenes.blend import RowSink, channel_axis, shared_above
 from overcast.scenes.tiles import ScenePlan
 
@@ -71,8 +72,7 @@ class Block:
         path = folder / self.name
         if not path.is_file() or path.stat().st_size != self.size:
             return False
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+        return file_sha256(path) == self.sha256
 
     def to_dict(self) -> dict[str, object]:
         """For JSON."""

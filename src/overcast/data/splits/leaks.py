@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -18,6 +17,7 @@ from overcast.data.splits.groups import choose
 from overcast.data.splits.parts import Part, Split
 from overcast.errors import LeakError
 from overcast.raster.files import open_raster, reading, require_readable
+from overcast.reading import file_sha256
 
 WORST = 10
 """How many examples a report keeps."""
@@ -215,8 +215,7 @@ def _by_digest(files: Iterable[tuple[str, Path]], sizes: set[int]) -> dict[str, 
     found: dict[str, list[tuple[str, Path]]] = {}
     for key, path in files:
         if path.stat().st_size in sizes:
-            with path.open("rb") as file:
-                found.setdefault(hashlib.file_digest(file, "sha256").hexdigest(), []).append((key, path))
+            found.setdefault(file_sha256(path), []).append((key, path))
     return found
 
 

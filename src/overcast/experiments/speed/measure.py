@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
@@ -21,7 +20,7 @@ from overcast.raster.files import grid_of, open_raster
 from overcast.raster.sources import RasterioSource
 from overcast.runtime.int8 import Tiles
 from overcast.runtime.options import Runtime, RuntimeOptions, TileShape
-from overcast.runtime.prepare import Ready, prepare
+from overcast.runtime.prepare import Ready, autocast, prepare
 from overcast.scenes.fitting_tiles import fitting_tiles
 from overcast.scenes.model import SceneModel
 from overcast.scenes.plan import TOGETHER
@@ -212,7 +211,7 @@ def _bare(network: nn.Module, shape: TileShape, pixels: int, options: SceneOptio
     def once() -> None:
         network(batch.to(options.device, memory_format=layout)).float().cpu()
 
-    with torch.inference_mode(), _autocast(options):
+    with torch.inference_mode(), autocast(options.precision, options.device):
         once()
         clock = Clock()
         for _ in range(rounds):
@@ -220,12 +219,6 @@ def _bare(network: nn.Module, shape: TileShape, pixels: int, options: SceneOptio
         taken = clock.read()
     share = pixels / (rounds * in_batch)
     return Seconds(taken.elapsed * share, taken.processor * share)
-
-
-def _autocast(options: SceneOptions) -> AbstractContextManager[object]:
-    if options.precision is not Precision.BF16:
-        return nullcontext()
-    return torch.autocast(torch.device(options.device).type, torch.bfloat16)
 
 
 def _median(rounds: list[Seconds]) -> Seconds:

@@ -14,6 +14,7 @@ from shapely.geometry import shape
 
 from overcast.choices import Outlines
 from overcast.polygons.area import Polygons
+from overcast.polygons.columns import sums
 from overcast.polygons.outlines.drawn import Drawn, clipped, polygons
 from overcast.polygons.outlines.levels import REACH_PX, Level, regular_loops
 from overcast.polygons.outlines.loops import Loops
@@ -171,14 +172,9 @@ def _tally(labels: Labels, crop: _Crop, width: int, near_gap: int) -> Tally:
         gaps += np.bincount(inner[~behind], minlength=count)
     return Tally(
         pixels=np.bincount(part, minlength=count)[1:],
-        probability=_sums(part, crop.probability.ravel()[at], count)[1:],
+        probability=sums(part, crop.probability.ravel()[at], count)[1:],
         first=(row + crop.row) * width + col + crop.col,
         gap_edges=gaps[1:],
         near_gap=np.full(count - 1, near_gap),
-        seen=np.zeros(count - 1) if crop.seen is None else _sums(part, crop.seen.ravel()[at], count)[1:],
+        seen=np.zeros(count - 1) if crop.seen is None else sums(part, crop.seen.ravel()[at], count)[1:],
     )
-
-
-def _sums(part: NDArray[np.int32], values: NDArray[np.float32], count: int) -> NDArray[np.float64]:
-    """(count,) sums of values by part."""
-    return np.asarray(np.bincount(part, values, count), np.float64)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from overcast.polygons.outlines.loops import Floats, Ids, Walls, sums
+from overcast.polygons.columns import sums
+from overcast.polygons.outlines.loops import Floats, Ids, Walls
 
 ROUNDS = 2
 """Times that the walls are weighed anew by how well they fit the direction found so far."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from overcast.choices import Outlines
 from overcast.polygons.area import Polygons
+from overcast.polygons.columns import sums
 from overcast.polygons.outlines.direction import dominant_direction, mirrored, turned
 from overcast.polygons.outlines.loops import (
     Floats,
@@ -24,7 +25,6 @@ from overcast.polygons.outlines.loops import (
     following,
     preceding,
     simplified,
-    sums,
 )
 from overcast.polygons.outlines.runs import collapsed, form_runs
 

@@ -8,7 +8,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from overcast.polygons.columns import rows
+from overcast.polygons.columns import rows, sums
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
@@ -170,11 +170,6 @@ def _wall_of(loop: Ids, corners: Ids) -> tuple[Ids, NDArray[np.bool_]]:
     last = np.searchsorted(loop_of_wall[:-1], loop, side="right") - 1
     wall = np.where(loop_of_wall[wall] == loop, wall, last)
     return wall, loop_of_wall[wall] == loop
-
-
-def sums(group: Ids, values: Floats, count: int) -> Floats:
-    """(count,) sums by group, each in the order of its values: no group's sum depends on another."""
-    return np.asarray(np.bincount(group, values, count), np.float64)
 
 
 def first_of_each(loops: Loops) -> Floats:

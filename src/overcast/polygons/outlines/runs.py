@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from overcast.polygons.columns import joined, rows
+from overcast.polygons.columns import joined, rows, sums
 from overcast.polygons.outlines.direction import mirrored, turned
-from overcast.polygons.outlines.loops import Floats, Ids, Walls, following, preceding, sums
+from overcast.polygons.outlines.loops import Floats, Ids, Walls, following, preceding
 
 ALONG, ACROSS, FREE = 0, 1, 2
 """Kinds of run: along the dominant direction, across it, or with a direction of its own."""

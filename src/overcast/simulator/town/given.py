@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from overcast.errors import InputError
 from overcast.raster.vectors import in_metres, read_shapes, single_polygons
 from overcast.raster.virtual import require_no_address
-from overcast.reading import quoted
+from overcast.reading import file_sha256, quoted
 from overcast.simulator.city.geometry import Roof
 from overcast.simulator.options import FootprintOptions
 from overcast.simulator.town.cityjson import ModelBuilding, read_cityjson
@@ -76,8 +75,7 @@ class Town:
 def digest(path: Path) -> str:
     """SHA-256 of a file. Raises InputError where it cannot be read."""
     try:
-        with path.open("rb") as source:
-            return hashlib.file_digest(source, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
 
