@@ -196,6 +196,7 @@ def test_no_outline_overlaps_another_or_leaves_its_pixels_or_the_data(seed, mode
 
 @settings(max_examples=25)
 @given(st.integers(0, 10_000).map(lambda number: 2 * number), st.sampled_from(REGULAR))
+@example(13030, Outlines.GENTLE)
 def test_separated_block_has_no_slivers_and_keeps_its_area(seed, mode):
     """Buildings cut out of one region fill its outline: nothing lies between them or twice under them."""
     probability = noisy(seed)
@@ -214,8 +215,10 @@ def test_separated_block_has_no_slivers_and_keeps_its_area(seed, mode):
         assert block.geom_type == "Polygon"
         assert shapely.area(pieces).sum() == pytest.approx(block.area, abs=1e-6)
         # slits between neighbours, open at an end: what mitred growing by half a slit of half a pixel would close
-        grown = shapely.buffer(shapely.buffer(block, 0.25, join_style="mitre"), -0.25, join_style="mitre")
-        assert found.level[at[0]] == Level.PIXELS or shapely.area(grown.difference(block)) < 1e-3
+        # (without corners 0.003 px apart: GEOS leaves them out when it grows, and what they hold would count)
+        coarse = shapely.simplify(block, 0.003)
+        grown = shapely.buffer(shapely.buffer(coarse, 0.25, join_style="mitre"), -0.25, join_style="mitre")
+        assert found.level[at[0]] == Level.PIXELS or shapely.area(grown.difference(coarse)) < 1e-3
         # holes are courtyards of the region: each holds more of its pixels than a slit of two pixels, which is closed
         for ring in shapely.get_rings(block)[1:]:
             hole = shapely.Polygon(ring)
