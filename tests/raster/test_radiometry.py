@@ -73,8 +73,16 @@ def test_a_mismatch_names_both_sides_and_the_way_out(change: dict[str, Any], exp
 @pytest.mark.parametrize("change", [{"nodata": -9999.0}, {"gsd_m": 0.52}, {"radar_side": None}, {}])
 def test_nodata_small_differences_of_pixel_size_and_unknown_radar_sides_fit(change: dict[str, Any]) -> None:
     found = SENSOR.model_copy(update=change)
-    check_same(SENSOR, found, expected_name="the model", found_name="a")
-    check_same(found, SENSOR, expected_name="the model", found_name="a")
+    assert fits(SENSOR, found)
+    assert fits(found, SENSOR)
+
+
+def fits(expected: SensorRadiometry, found: SensorRadiometry) -> bool:
+    try:
+        check_same(expected, found, expected_name="the model", found_name="a")
+    except RadiometryError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(
