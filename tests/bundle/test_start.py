@@ -157,3 +157,18 @@ def test_a_model_that_labels_make_worse_stays_as_it_came(
     assert all(tensor.equal(before[name]) for name, tensor in after.standardised_network.state_dict().items())
     iou = result.metrics["validation sar"]["iou"]
     assert f" as it came: validation IoU {iou:.4f} (sar)" in said
+
+
+def test_scenes_standardised_by_themselves_mean_to_the_start_what_they_meant(tiny_folder: Path, tmp_path: Path) -> None:
+    """A model kept as it came has its own statistics, so that it gives what it gave."""
+    scene = ["method.name=sar", "data.standardise=scene"]
+    first, _ = trained(tiny_folder, tmp_path / "parent", *scene)
+    record = next(path for path in first.deployable.glob("*.json") if "statistics" in json.loads(path.read_text()))
+    changed = json.loads(record.read_text())
+    own = changed["statistics"]["sar"] = {"mean": [0.25, -0.5], "std": [1.5, 0.75]}
+    record.write_text(json.dumps(changed))
+    sets = [*scene, f"start.bundle={first.deployable}"]
+    result, _ = trained(tiny_folder, tmp_path / "run", *sets)
+    found = load_bundle(result.deployable).info.statistics
+    assert found.sar.model_dump(mode="json") == own
+    assert found.optical == load_bundle(first.full).info.statistics.optical

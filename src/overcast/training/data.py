@@ -22,6 +22,7 @@ from overcast.training.folder import RunFolder, read_data, read_statistics
 from overcast.training.loader import TrainLoader, WholeChipLoader, to_device, whole_chips
 from overcast.training.order import MixedOrder, Share
 from overcast.training.plan import TrainingPlan, modalities_of
+from overcast.training.start import start_statistics
 
 GIGABYTE = 10**9
 TRAIN_CACHE_SHARE = 0.8
@@ -56,13 +57,12 @@ def prepare_folder(plan: TrainingPlan, folder: RunFolder, console: Console) -> N
 
 
 def _statistics(plan: TrainingPlan, console: Console) -> Statistics:
+    """Of the training chips; where a model is started from, its own for radar images standardised by themselves."""
+    radiometry = plan.catalog.radiometry
     with shown("statistics of the training chips", "chips", console) as update:
-        return compute_statistics(
-            plan.catalog.select(plan.split.train),
-            plan.catalog.radiometry,
-            update,
-            plan.catalog.levels,
-        )
+        found = compute_statistics(plan.catalog.select(plan.split.train), radiometry, update, plan.catalog.levels)
+    kept = start_statistics(plan.start, radiometry) if plan.start else None
+    return found if kept is None else found.model_copy(update={"sar": kept})
 
 
 class RunData(LightningDataModule):

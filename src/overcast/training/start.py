@@ -18,7 +18,7 @@ from overcast.models.network import HallucinationNetwork, SingleNetwork
 from overcast.models.spec import NetworkSpec
 from overcast.models.start import forget_statistics, take_over
 from overcast.models.taught import TaughtNetwork
-from overcast.raster.radiometry import Radiometry, require_same_standardise
+from overcast.raster.radiometry import BandStatistics, Radiometry, Standardise, require_same_standardise
 
 DESIGN = (
     "encoder",
@@ -93,6 +93,25 @@ def start_from(method: Method, start: Start, radiometry: Radiometry, *, keep_sta
     return Started(
         parent, parameters, whole, f"starting from {name} ({info.method.name}): {', '.join(taken)}; {by_name}"
     )
+
+
+def start_statistics(start: Start, radiometry: Radiometry) -> BandStatistics | None:
+    """How the model's network standardises radar images that were standardised by themselves, band by band.
+
+    None where the data set's own statistics count: its images are standardised by them, or the model takes no radar.
+
+    Raises:
+        BundleError: The bundle is damaged.
+    """
+    if radiometry.sar.standardise is not Standardise.SCENE:
+        return None
+    bundle = load_bundle(start.bundle)
+    if Modality.SAR not in bundle.info.inputs:
+        return None
+    theirs = bundle.info.statistics.sar
+    chosen = _bands(bundle, radiometry)[0] or [band % len(theirs.mean) for band in range(len(radiometry.sar.bands))]
+    mean, std = (tuple(values[band] for band in chosen) for values in (theirs.mean, theirs.std))
+    return BandStatistics(mean=mean, std=std)
 
 
 def _require_design(bundle: Bundle, spec: NetworkSpec) -> None:
