@@ -40,10 +40,13 @@ from overcast.evaluation.clouds import clouded
 from overcast.evaluation.machine import describe_machine
 from overcast.methods.base import Method
 from overcast.models.mixing import chosen
+from overcast.training.options import KeepBest
 
 SHARES = (0.0, 0.10, 0.25, 0.50, 0.75, 0.90, 1.0)
 HALF = 0.5
 CLOUDS = {"augmentation": {"cloud_share": 0.5}}
+ONE_SENSOR_SET = {"sar_twin", "fusion"}
+"""Methods that work from one set of sensors: of the others the round is kept that is best on the mean of both ways."""
 COLUMNS = ("entry", "mixing", "seed", "share", "iou", "jump")
 
 
@@ -81,6 +84,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=at_least(0), nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=at_least(1), default=240)
     parser.add_argument("--learning-rate", type=positive, default=2e-3, help="the same for all")
+    parser.add_argument(
+        "--keep-best", choices=list(KeepBest), default=KeepBest.ANY_SKY, help="of those that work both ways"
+    )
     parser.add_argument("--crop", type=at_least(32), default=64, help="side of the training crops in pixels")
     parser.add_argument("--entries", nargs="+", choices=[entry.name for entry in ENTRIES], help="some of the trainings")
     given = parser.parse_args()
@@ -108,6 +114,8 @@ def config_of(entry: Entry, seed: int, given: argparse.Namespace) -> RunConfig:
         **split,
     )
     settings = plain.model_dump(mode="json") | {"method": entry.method} | (CLOUDS if entry.clouds else {})
+    if entry.method["name"] not in ONE_SENSOR_SET:
+        settings["training"]["keep_best"] = given.keep_best
     return RunConfig.model_validate(settings)
 
 

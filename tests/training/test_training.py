@@ -32,6 +32,7 @@ from overcast.metrics.pixel import PixelCounts, count_pixels
 from overcast.processes import sole_user
 from overcast.training.checkpoints import AtomicCheckpoints
 from overcast.training.folder import RunFolder
+from overcast.training.module import MethodModule
 from overcast.training.plan import TrainResult
 from overcast.training.run import train as train_plan
 
@@ -330,6 +331,29 @@ def test_split_without_validation_is_refused(tiny_sets: list[str]) -> None:
     plan = build_plan(load_config(None, tiny_sets))
     with pytest.raises(ConfigError, match="leaves no validation chips"):
         replace(plan, split=replace(plan.split, validation=()))
+
+
+@pytest.mark.parametrize(("kept", "best_step"), [("deployed", 2), ("any_sky", 4)])
+def test_the_round_that_is_kept_is_best_from_sar_alone_or_on_the_mean_of_both_ways(
+    kept: str, best_step: int, tiny_sets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {2: iter((90, 10)), 4: iter((80, 60)), 6: iter((85, 50))}  # IoU in percent, from SAR alone and from both
+
+    def scripted(_: PixelCounts, module: MethodModule) -> PixelCounts:
+        percent = next(found[module.global_step])
+        return PixelCounts(percent, 100 - percent, 0, 0)
+
+    monkeypatch.setattr("overcast.training.module.pooled", scripted)
+    sets = [*tiny_sets, "training.steps=6", "method.name=modality_dropout", f"training.keep_best={kept}"]
+    assert _train(sets, tmp_path).best_step == best_step
+    from_both = [float(row["validation_both_iou"]) for row in _curve(tmp_path) if row.get("validation_both_iou")]
+    assert from_both == {"deployed": [], "any_sky": [0.1, 0.6, 0.5]}[kept]
+
+
+def test_a_method_that_has_one_way_to_work_cannot_be_judged_under_any_sky(tiny_sets: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'sar' does not work both from SAR alone and from both sensors"):
+        _train([*tiny_sets, "training.keep_best=any_sky"], tmp_path)
+    assert not list(tmp_path.rglob("*.yaml"))
 
 
 def test_best_round_is_kept_and_recomputed_from_its_bundle(tiny_sets: list[str], tmp_path: Path) -> None:

@@ -76,11 +76,10 @@ class RoundCheckpoint(Checkpoint):
         started = pl_module.started
         if trainer.global_step or started is None or not started.whole:
             return
-        primary = pl_module.plan.facts.primary
-        counts, _ = validate(trainer, pl_module, self._folder, (primary,))
+        pl_module.validation_counts, _ = validate(trainer, pl_module, self._folder, pl_module.plan.judged)
         pl_module.train()
-        self.best_iou = counts[primary].iou
-        self._say(f"{started.parent.name} as it came: validation IoU {self.best_iou:.4f} ({primary.value})")
+        self.best_iou = pl_module.validation_iou
+        self._say(f"{started.parent.name} as it came: {pl_module.validation_text}")
         if trainer.is_global_zero:
             save_best(self._folder.best, pl_module.method)
 

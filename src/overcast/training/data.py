@@ -71,6 +71,7 @@ class RunData(LightningDataModule):
     def __init__(self, plan: TrainingPlan, folder: RunFolder, console: Console, *, resume: bool) -> None:
         super().__init__()
         self._plan, self._folder, self._console, self._resume = plan, folder, console, resume
+        self._judged = modalities_of(plan.judged)
         self._order = MixedOrder(
             plan.facts.stages,
             plan.pools,
@@ -97,7 +98,7 @@ class RunData(LightningDataModule):
             plan.catalog,
             plan.split.validation,
             statistics,
-            modalities_of(frozenset({plan.facts.primary})),
+            self._judged,
             cache_bytes=int(cache * (1 - TRAIN_CACHE_SHARE)),
         )
         assert self.trainer is not None

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from overcast.batch import Batch
+from overcast.batch import Batch, InputModalities
 from overcast.bundle.record import Parent
 from overcast.errors import ConfigError
 from overcast.methods.base import Method
@@ -42,7 +43,8 @@ class MethodModule(LightningModule):
         super().__init__()
         self._say = say
         self.plan, self.options, self.curves = plan, plan.options, curves
-        self.validation_counts = PixelCounts()
+        self.validation_counts: dict[InputModalities, PixelCounts] = {}
+        """Of the newest validation, for each way of working that decides which weights are kept."""
         self.latest: dict[str, float] = {}
         """Newest value of each logged quantity, for the progress display."""
         self.started: Started | None = None
@@ -75,8 +77,14 @@ class MethodModule(LightningModule):
 
     @property
     def validation_iou(self) -> float:
-        """IoU of the newest validation, 0 .. 1."""
-        return self.validation_counts.iou
+        """IoU of the newest validation, 0 .. 1: the mean over the ways of working that decide."""
+        return fmean(counts.iou for counts in self.validation_counts.values())
+
+    @property
+    def validation_text(self) -> str:
+        """The newest validation in words."""
+        ways = [f"{counts.iou:.4f} ({way.value})" for way, counts in self.validation_counts.items()]
+        return f"validation IoU {', '.join(ways)}"
 
     def train(self, mode: bool = True) -> MethodModule:
         """Training mode, but for batch normalisation that is to stay frozen."""
@@ -144,21 +152,24 @@ class MethodModule(LightningModule):
 
     def on_validation_start(self) -> None:
         """Give every process the buffers of the first: the running statistics that its checkpoint will hold."""
-        self.validation_counts = PixelCounts()
+        self.validation_counts = dict.fromkeys(self.plan.judged, PixelCounts())
         if self.trainer.world_size > 1:
             for buffer in self.buffers():
                 torch.distributed.broadcast(buffer, 0)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count pixels of one batch of whole chips."""
-        logits = self.method.predict(batch, self.plan.facts.primary)[:, :1]  # the footprint
-        self.validation_counts += count_pixels(logits.float(), batch.require("label"), threshold=0.0)
+        for way in self.validation_counts:
+            logits = self.method.predict(batch, way)[:, :1]  # the footprint
+            self.validation_counts[way] += count_pixels(logits.float(), batch.require("label"), threshold=0.0)
 
     def on_validation_epoch_end(self) -> None:
         """Pool the counts of all processes and log the scores."""
-        self.validation_counts = pooled(self.validation_counts, self)
-        counts = self.validation_counts
-        scores = {f"validation_{name}": value for name, value in scores_of(counts).items()}
+        self.validation_counts = {way: pooled(counts, self) for way, counts in self.validation_counts.items()}
+        scores: dict[str, float] = {}
+        for way, counts in self.validation_counts.items():
+            prefix = "validation" if way is self.plan.facts.primary else f"validation_{way.value}"
+            scores |= {f"{prefix}_{name}": value for name, value in scores_of(counts).items()}
         self.latest |= scores
         self.curves.add(self.global_step, scores)
 

@@ -24,6 +24,15 @@ class NormMode(StrEnum):
     FROZEN = "frozen"
 
 
+class KeepBest(StrEnum):
+    """Whose IoU on validation decides which round's weights are kept."""
+
+    DEPLOYED = "deployed"
+    """That of the path that is deployed: from SAR alone, where the method works from it."""
+    ANY_SKY = "any_sky"
+    """The mean of SAR alone and of both sensors, for a model that is also given optical images."""
+
+
 class Accelerator(StrEnum):
     """Device kind."""
 
@@ -54,6 +63,9 @@ class TrainingOptions(Section):
     """Optimiser steps in all."""
     round_steps: int = Field(default=500, ge=1, le=1_000_000)
     """Steps between two validations; a checkpoint is written after each."""
+    keep_best: KeepBest = KeepBest.DEPLOYED
+    """The round whose weights are kept: the best on validation from SAR alone (`deployed`), or in the mean of SAR alone
+    and of both sensors (`any_sky`)."""
     batch_size: int = Field(default=8, ge=1, le=65_536)
     """Chips per step over all processes."""
     unlabelled_share: float = Field(default=0.5, ge=0, lt=1)

@@ -19,7 +19,7 @@ from overcast.errors import ConfigError
 from overcast.methods.options import MethodOptions, build_method
 from overcast.methods.stages import TrainingStage
 from overcast.models.spec import NetworkSpec
-from overcast.training.options import TrainingOptions
+from overcast.training.options import KeepBest, TrainingOptions
 from overcast.training.order import Pools
 from overcast.training.start import Start
 
@@ -95,6 +95,22 @@ class TrainingPlan:
                 )
         return pools
 
+    @cached_property
+    def judged(self) -> tuple[InputModalities, ...]:
+        """The ways of working whose mean IoU on validation decides which weights are kept.
+
+        Raises ConfigError where the method does not work in all of them.
+        """
+        if self.options.keep_best is KeepBest.DEPLOYED:
+            return (self.facts.primary,)
+        ways = (InputModalities.SAR, InputModalities.BOTH)
+        if not self.facts.available.issuperset(ways):
+            raise ConfigError(
+                f"method {self.method.name!r} does not work both from SAR alone and from both sensors, which "
+                "training.keep_best=any_sky compares: set it to deployed, or choose a method such as 'cmhcl'."
+            )
+        return ways
+
     @property
     def left_out(self) -> tuple[str, ...]:
         """A sentence for each kind of place that cannot be used, by the method or for scores."""
@@ -125,7 +141,7 @@ class TrainResult:
     folder: Path
     steps: int
     best_step: int
-    """Step of the weights in the bundles: the round with the best validation IoU."""
+    """Step of the weights in the bundles: the round with the best validation IoU, see `training.keep_best`."""
     metrics: dict[str, dict[str, float]]
     """`validation <modalities>` to metric and value, of the weights in the bundles."""
     deployable: Path

@@ -45,8 +45,7 @@ class TrainingProgress(Callback):
             finished = -(-trainer.global_step // options.round_steps)
             self._console.print(
                 f"round {finished}/{options.rounds}  step {trainer.global_step}/{options.steps}  "
-                f"loss {latest['loss']:.4f}  validation IoU {pl_module.validation_iou:.4f} "
-                f"({pl_module.plan.facts.primary.value})  {latest['chips_per_s']:.1f} chips/s",
+                f"loss {latest['loss']:.4f}  {pl_module.validation_text}  {latest['chips_per_s']:.1f} chips/s",
                 highlight=False,
                 markup=False,
                 soft_wrap=True,
