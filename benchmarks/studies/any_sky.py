@@ -10,7 +10,8 @@ clouds that are drawn from the chip's name, the same for all, nested from share 
 pixels. The jump is the mean difference of probability between neighbouring pixels on the two sides of a cloud's edge,
 over that between all others, at half of the sky: 1 means that nobody could tell where the cloud ended.
 
-Interrupted, the same command goes on; `results.csv` has a row per entry, mixing, seed and share.
+Interrupted, the same command goes on; `test.csv` has a row per entry, mixing, seed and share. What is decided by these
+figures is decided on the validation chips: `--part validation` scores the same runs there.
 """
 
 from __future__ import annotations
@@ -88,16 +89,21 @@ def main() -> None:
         "--keep-best", choices=list(KeepBest), default=KeepBest.ANY_SKY, help="of those that work both ways"
     )
     parser.add_argument("--crop", type=at_least(32), default=64, help="side of the training crops in pixels")
+    parser.add_argument(
+        "--part", type=Part, choices=[Part.VALIDATION, Part.TEST], default=Part.TEST, help="that is scored"
+    )
     parser.add_argument("--entries", nargs="+", choices=[entry.name for entry in ENTRIES], help="some of the trainings")
     given = parser.parse_args()
     entries = [entry for entry in ENTRIES if given.entries is None or entry.name in given.entries]
     for seed in given.seeds:
         for entry in entries:
             folder = trained(config_of(entry, seed, given), given.output / f"{entry.name}-seed{seed}")
-            evaluated(entry, folder)
+            evaluated(entry, folder, given.part)
             print(f"{entry.name}, seed {seed}: done", file=sys.stderr, flush=True)
-            rows = [row for one in entries for found in given.seeds for row in kept(one, found, given.output)]
-            write_rows(rows, given.output / "results.csv")
+            rows = [
+                row for one in entries for found in given.seeds for row in kept(one, found, given.output, given.part)
+            ]
+            write_rows(rows, given.output / f"{given.part.value}.csv")
     budget = f"{given.steps} steps at {given.learning_rate:g}, seeds {given.seeds}"
     print(f"{describe_machine()}; {dt.datetime.now(dt.UTC).date()}; {budget}\n")
     print_table(rows)
@@ -119,27 +125,27 @@ def config_of(entry: Entry, seed: int, given: argparse.Namespace) -> RunConfig:
     return RunConfig.model_validate(settings)
 
 
-def evaluated(entry: Entry, folder: Path) -> None:
+def evaluated(entry: Entry, folder: Path, part: Part) -> None:
     """Write the scores of every mixing and share that are not there yet."""
     wanted = [(mixing, share) for mixing in entry.mixings for share in SHARES]
-    todo = [one for one in wanted if not score_file(folder, *one).is_file()]
+    todo = [one for one in wanted if not score_file(folder, part, *one).is_file()]
     if not todo:
         return
-    counts = counted(open_run(folder), todo)
-    (folder / "any-sky").mkdir(exist_ok=True)
+    counts = counted(open_run(folder), part, todo)
     for one in todo:
-        path = score_file(folder, *one)
+        path = score_file(folder, part, *one)
+        path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".new")
         beside.write_text(json.dumps(counts[one].scores()), encoding="utf-8")
         beside.replace(path)
 
 
-def score_file(folder: Path, mixing: Mixing, share: float) -> Path:
-    return folder / "any-sky" / f"{mixing.value}-{100 * share:g}.json"
+def score_file(folder: Path, part: Part, mixing: Mixing, share: float) -> Path:
+    return folder / "any-sky" / part.value / f"{mixing.value}-{100 * share:g}.json"
 
 
 class Counts:
-    """Of the test chips seen so far."""
+    """Of the chips seen so far."""
 
     def __init__(self) -> None:
         self.pixels = torch.zeros(3, dtype=torch.float64)
@@ -163,12 +169,12 @@ class Counts:
         return {"iou": float(self.pixels[0] / self.pixels.sum().clamp(min=1)), "jump": jump}
 
 
-def counted(run: FinishedRun, todo: list[Condition]) -> dict[Condition, Counts]:
-    """The test chips under every sky and by every mixing that is asked for; passes that are the same are made once."""
+def counted(run: FinishedRun, part: Part, todo: list[Condition]) -> dict[Condition, Counts]:
+    """The chips of a part under every sky and by every mixing that is asked for; equal passes are made once."""
     method = run.bundle.method
     assert method is not None, "of a full bundle"
     counts = {one: Counts() for one in todo}
-    for batch in run.batches(Part.TEST, (InputModalities.BOTH,)):
+    for batch in run.batches(part, (InputModalities.BOTH,)):
         with torch.inference_mode():
             alone = method.predict(batch, InputModalities.SAR) if InputModalities.SAR in method.available else None
             for share in dict.fromkeys(share for _, share in todo):
@@ -203,13 +209,13 @@ def jumps(probability: Tensor, valid: Tensor) -> Tensor:
     return found
 
 
-def kept(entry: Entry, seed: int, output: Path) -> list[dict[str, Any]]:
+def kept(entry: Entry, seed: int, output: Path, part: Part) -> list[dict[str, Any]]:
     """The rows of a run that are there."""
     folder = output / f"{entry.name}-seed{seed}"
     rows = []
     for mixing in entry.mixings:
         for share in SHARES:
-            path = score_file(folder, mixing, share)
+            path = score_file(folder, part, mixing, share)
             if path.is_file():
                 found = json.loads(path.read_text(encoding="utf-8"))
                 rows.append({"entry": entry.name, "mixing": mixing.value, "seed": seed, "share": share} | found)
