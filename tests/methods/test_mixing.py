@@ -131,6 +131,12 @@ def test_mixed_features_do_not_depend_on_what_hides_under_the_cloud() -> None:
     assert not found[..., : border - 2].equal(outputs[..., : border - 2])
 
 
+def test_a_map_mixes_features_where_the_method_can_and_was_not_trained_on_gaps() -> None:
+    assert collaborative(Mixing.CHOICE).map_mixing is Mixing.FEATURES
+    assert collaborative(Mixing.FEATURES).map_mixing is Mixing.BLEND
+    assert build_method(ModalityDropoutOptions(), SPEC, STATISTICS).map_mixing is Mixing.BLEND
+
+
 def test_a_method_that_needs_both_takes_the_gaps_as_they_are() -> None:
     method, batch = build_method(FusionOptions(), SPEC, STATISTICS).eval(), make_batch(*SIZE)
     with torch.no_grad():

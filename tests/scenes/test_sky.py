@@ -444,6 +444,17 @@ def test_features_are_mixed_where_that_is_asked_for(cmhcl_run: Path) -> None:
         assert asked.network(x)[..., 32:].equal(blended.network(x)[..., 32:])
 
 
+@pytest.mark.parametrize("mixing", list(Mixing))
+def test_unless_asked_the_method_says_how_sensors_are_mixed(
+    mixing: Mixing, cmhcl_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = load_bundle(cmhcl_run / "full")
+    monkeypatch.setattr(type(bundle.method), "map_mixing", mixing)
+    model = SceneModel.with_optical(bundle)
+    assert model.optical is not None
+    assert model.optical.mixing is mixing
+
+
 def test_a_model_without_an_optical_branch_is_refused(cmhcl_run: Path, tmp_path: Path) -> None:
     bundle = load_bundle(cmhcl_run / "bundle")
     with pytest.raises(BundleError, match="has no optical branch"):

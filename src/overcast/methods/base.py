@@ -149,6 +149,15 @@ class Method(nn.Module, ABC):
         """The ways that it can."""
         return frozenset({Mixing.CHOICE, Mixing.BLEND})
 
+    @property
+    def map_mixing(self) -> Mixing:
+        """How a map is made unless another way is asked for: what measured best of the ways that draw no border.
+
+        Mixed features are less certain at a gap than logits of a network that was not trained on gaps, and a little
+        worse than those of one that was (see EXPERIMENTS.md, any sky).
+        """
+        return Mixing.FEATURES if Mixing.FEATURES in self.mixings and not self.learnt_gaps else Mixing.BLEND
+
     def predict_clouded(self, batch: Batch, mixing: Mixing | None = None) -> Tensor:
         """Logits (B, K, H, W) from SAR and what clouds leave of the optical image (`batch.optical_valid`).
 

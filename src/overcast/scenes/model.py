@@ -122,7 +122,7 @@ class SceneModel:
             bundle: Holds every branch.
             calibrated: As of `of`.
             boundaries: As of `of`.
-            mixing: How the sensors become one map; None: by `blend`, which draws no border and measured best.
+            mixing: How the sensors become one map; None: as `Method.map_mixing` says.
 
         Raises:
             BundleError: The bundle is a deployable one, or its method cannot work from SAR alone and from both.
@@ -143,7 +143,7 @@ class SceneModel:
         if optical is None or statistics is None:
             raise BundleError(f"model {name} does not describe its optical bands; copy the bundle again.")
         alone = cls.of(bundle, calibrated=calibrated, boundaries=boundaries)
-        mixing = method.offered(mixing or Mixing.BLEND)
+        mixing = method.offered(mixing or method.map_mixing)
         both = FromBoth(method, len(alone.statistics.mean), mixing)
         chosen = boundaries if len(info.outputs) > 1 else None
         network = TwoSensors(alone.network, _finished(both, alone.calibration_temperature, chosen), both.sar_bands)
