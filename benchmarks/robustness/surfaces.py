@@ -148,7 +148,7 @@ def _divisors(path: Path) -> None:
 
 
 def _run_settings(path: Path) -> None:
-    RunFolder(path.parent).check(seeds.SETTINGS.model_dump(mode="json"))
+    RunFolder(path.parent).check(seeds.SETTINGS)
     load_config(path)
 
 

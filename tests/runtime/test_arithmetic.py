@@ -158,7 +158,7 @@ def test_a_run_keeps_its_precision_on_another_machine(
         _run(tiny_sets, output, other)
     assert f"{output}: this run is finished" in _run(tiny_sets, output, precision)
     steps = ["training.steps=2", "training.round_steps=1", "training.precision=auto"]
-    RunFolder(output).check(load_config(None, [*tiny_sets, *steps]).model_dump(mode="json"))
+    RunFolder(output).check(load_config(None, [*tiny_sets, *steps]))
     assert f"computing in {other} on cpu" in _run(tiny_sets, output, resume=False)
     assert _recorded(output) == other
 

@@ -216,6 +216,16 @@ def test_other_settings_are_refused_by_name(tiny_sets: list[str], tmp_path: Path
     assert load_config(tmp_path / "config.yaml").training.batch_size == 2
 
 
+def test_a_run_from_before_an_option_existed_goes_on_with_its_default(tiny_sets: list[str], tmp_path: Path) -> None:
+    _train(tiny_sets, tmp_path)
+    config = tmp_path / "config.yaml"
+    lines = config.read_text().splitlines(keepends=True)
+    config.write_text("".join(line for line in lines if not line.startswith("  unlabelled_share:")))
+    assert _train(tiny_sets, tmp_path).already_finished
+    with pytest.raises(ConfigError, match=r"other settings \(training\.unlabelled_share\)"):
+        _train([*tiny_sets, "training.unlabelled_share=0.25"], tmp_path)
+
+
 def test_folder_of_something_else_is_refused_and_kept(tiny_sets: list[str], tmp_path: Path) -> None:
     (tmp_path / "bundle").mkdir()
     (tmp_path / "config.yaml").write_text("theirs: true\n", encoding="utf-8")

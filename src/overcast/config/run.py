@@ -126,7 +126,7 @@ def build_plan(config: RunConfig, output: Path | None = None) -> TrainingPlan:
         options=config.training,
         augmentation=build_augmentation(config.augmentation, radiometry),
         licence=config.licence or catalog.licence,
-        settings=config.model_dump(mode="json"),
+        settings=config,
         settings_yaml=config_yaml(config),
         start=None if config.start is None else Start(start_folder(config.start.bundle), config.start.rate),
     )

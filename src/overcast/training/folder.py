@@ -111,11 +111,11 @@ class RunFolder:
         """The mark of a finished run."""
         return self.path / "result.json"
 
-    def check(self, settings: Mapping[str, Any], *, afresh: bool = False) -> None:
-        """Raise ConfigError where the folder belongs to something else.
+    def check(self, config: Section, *, afresh: bool = False) -> None:
+        """Raise ConfigError where the folder belongs to something else than a run with this configuration.
 
         A run with other settings is refused by naming them, unless it is to be deleted (`afresh`). Precision `auto`
-        agrees with what it was settled as when the run began.
+        agrees with what it was settled as when the run began, and a default with an option that did not exist then.
         """
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"{self.path} is a file: choose another output folder.")
@@ -124,7 +124,9 @@ class RunFolder:
             if self.path.is_dir() and any(not item.name.startswith(".") for item in self.path.iterdir()):
                 raise ConfigError(f"{self.path} is not empty and holds no run: choose another output folder.")
             return
-        free = _free_settings(dict(_flatten(settings)))
+        settings = dict(_flatten(config.model_dump(mode="json")))
+        chosen = dict(_flatten(config.model_dump(mode="json", exclude_defaults=True)))
+        free = _free_settings(settings) | (settings.keys() - chosen.keys() - dict(_flatten(before)).keys())
         if self.result_file.is_file():
             free |= {"training.steps"}  # see `overcast.training.lengthen`
         differing = sorted(differing_keys(before, settings) - free)

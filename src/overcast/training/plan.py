@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, assert_never
+from typing import assert_never
 
 import torch
 
@@ -19,6 +19,7 @@ from overcast.errors import ConfigError
 from overcast.methods.options import MethodOptions, build_method
 from overcast.methods.stages import TrainingStage
 from overcast.models.spec import NetworkSpec
+from overcast.section import Section
 from overcast.training.options import KeepBest, TrainingOptions
 from overcast.training.order import Pools
 from overcast.training.start import Start
@@ -64,8 +65,8 @@ class TrainingPlan:
     augmentation: Augmentation | None
     licence: str
     """Licence of the weights."""
-    settings: Mapping[str, Any]
-    """The whole configuration as nested plain values: two runs are the same where these are."""
+    settings: Section
+    """The whole configuration: two runs are the same where its values are."""
     settings_yaml: str
     """The settings as commented YAML."""
     start: Start | None = None

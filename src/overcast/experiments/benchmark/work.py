@@ -87,7 +87,7 @@ def kept_outcome(job: Job) -> Outcome | None:
     outcome = read_record(Outcome, path, InputError, remedy)
     if outcome.error is not None:
         return None
-    RunFolder(job.run).check(job.config.model_dump(mode="json"))
+    RunFolder(job.run).check(job.config)
     return outcome
 
 
