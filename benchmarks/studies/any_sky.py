@@ -46,8 +46,6 @@ from overcast.training.options import KeepBest
 SHARES = (0.0, 0.10, 0.25, 0.50, 0.75, 0.90, 1.0)
 HALF = 0.5
 CLOUDS = {"augmentation": {"cloud_share": 0.5}}
-ONE_SENSOR_SET = {"sar_twin", "fusion"}
-"""Methods that work from one set of sensors: of the others the round is kept that is best on the mean of both ways."""
 COLUMNS = ("entry", "mixing", "seed", "share", "iou", "jump")
 
 
@@ -120,7 +118,7 @@ def config_of(entry: Entry, seed: int, given: argparse.Namespace) -> RunConfig:
         **split,
     )
     settings = plain.model_dump(mode="json") | {"method": entry.method} | (CLOUDS if entry.clouds else {})
-    if entry.method["name"] not in ONE_SENSOR_SET:
+    if len(entry.mixings) > 1:  # it works from SAR alone and from both
         settings["training"]["keep_best"] = given.keep_best
     return RunConfig.model_validate(settings)
 

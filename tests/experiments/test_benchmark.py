@@ -213,6 +213,18 @@ def test_a_failed_run_is_reported_and_does_not_stop_the_others(config: Path, tmp
     assert "### Failed" in report.markdown.read_text()
 
 
+def test_candidates_are_compared_by_the_score_that_keeps_a_round(config: Path, tmp_path: Path) -> None:
+    both = {"label": "both", "sets": ["method.name=modality_dropout", "training.keep_best=any_sky"]}
+    content = load_benchmark(config, ["seeds=[0]"]).model_dump()
+    finished, _ = _run(BenchmarkConfig.model_validate(content | {"methods": [both, "sar_twin"]}), tmp_path / "out")
+    job, outcome = next((job, outcome) for job, outcome in finished.runs if job.label == "both")
+    metrics = json.loads((job.run / "result.json").read_text())["metrics"]
+    assert outcome.validation == pytest.approx(
+        np.mean([metrics[f"validation {way}"]["iou"] for way in ("sar", "both")])
+    )
+    assert metrics["validation sar"]["iou"] != metrics["validation both"]["iou"]
+
+
 @pytest.mark.filterwarnings("ignore:Tip. In future versions of Ray:FutureWarning")  # about accelerator variables
 @pytest.mark.parametrize("elsewhere", [Workers(at_once=2), Workers(address="local", cpus_per_job=1)])
 def test_other_processes_give_the_same_rows(config: Path, tmp_path: Path, elsewhere: Workers) -> None:

@@ -153,8 +153,8 @@ class Method(nn.Module, ABC):
     def map_mixing(self) -> Mixing:
         """How a map is made unless another way is asked for: what measured best of the ways that draw no border.
 
-        Mixed features are less certain at a gap than logits of a network that was not trained on gaps, and a little
-        worse than those of one that was (see EXPERIMENTS.md, any sky).
+        Mixed features do better than blended logits in a network that was not trained on gaps, and slightly worse in
+        one that was (see EXPERIMENTS.md, any sky).
         """
         return Mixing.FEATURES if Mixing.FEATURES in self.mixings and not self.learnt_gaps else Mixing.BLEND
 

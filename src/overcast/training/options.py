@@ -64,8 +64,8 @@ class TrainingOptions(Section):
     round_steps: int = Field(default=500, ge=1, le=1_000_000)
     """Steps between two validations; a checkpoint is written after each."""
     keep_best: KeepBest = KeepBest.DEPLOYED
-    """The round whose weights are kept: the best on validation from SAR alone (`deployed`), or in the mean of SAR alone
-    and of both sensors (`any_sky`)."""
+    """The round whose weights are kept: the best on validation from SAR alone (`deployed`), or on the mean of SAR alone
+    and both sensors (`any_sky`)."""
     batch_size: int = Field(default=8, ge=1, le=65_536)
     """Chips per step over all processes."""
     unlabelled_share: float = Field(default=0.5, ge=0, lt=1)

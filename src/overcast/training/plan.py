@@ -107,8 +107,8 @@ class TrainingPlan:
         ways = (InputModalities.SAR, InputModalities.BOTH)
         if not self.facts.available.issuperset(ways):
             raise ConfigError(
-                f"method {self.method.name!r} does not work both from SAR alone and from both sensors, which "
-                "training.keep_best=any_sky compares: set it to deployed, or choose a method such as 'cmhcl'."
+                "training.keep_best=any_sky needs a method that works from SAR alone and from both sensors, which "
+                f"{self.method.name!r} does not: set it to deployed, or choose a method such as 'cmhcl'."
             )
         return ways
 

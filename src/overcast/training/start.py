@@ -102,12 +102,14 @@ def start_statistics(start: Start, radiometry: Radiometry) -> BandStatistics | N
 
     Raises:
         BundleError: The bundle is damaged.
+        RadiometryError: It takes radar images that are standardised in another way.
     """
     if radiometry.sar.standardise is not Standardise.SCENE:
         return None
     bundle = load_bundle(start.bundle)
     if Modality.SAR not in bundle.info.inputs:
         return None
+    require_same_standardise(bundle.info.radiometry.sar, radiometry.sar, bundle.name)
     theirs = bundle.info.statistics.sar
     chosen = _bands(bundle, radiometry)[0] or [band % len(theirs.mean) for band in range(len(radiometry.sar.bands))]
     mean, std = (tuple(values[band] for band in chosen) for values in (theirs.mean, theirs.std))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from statistics import fmean
 from time import perf_counter
 
 from rich.console import Console
@@ -115,7 +116,7 @@ def carry_out(job: Job, test: Test, *, quiet: bool = False) -> Outcome:
 def _trained(job: Job, test: Test, *, quiet: bool) -> Outcome:
     plan = build_plan(job.config, job.run)
     result = train(plan, job.run, console=Console(quiet=True) if quiet else None)
-    validation = result.metrics[f"validation {plan.facts.primary.value}"]["iou"]
+    validation = fmean(result.metrics[f"validation {way.value}"]["iou"] for way in plan.judged)
     if job.trial is not None:
         return Outcome(validation=validation)
     run = open_run(job.run)
