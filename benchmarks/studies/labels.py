@@ -3,10 +3,11 @@
     python -m benchmarks.studies.labels configs/studies/labels.yaml --output runs/labels --at-once 2
 
 Every run has the same images; at a share of 0.25 a quarter of the training places keeps its labels, chosen by the seed
-of the run, the same places for every method. Interrupted, the same command goes on. `results.csv` holds the IoU on the
-test places from SAR alone (for a method that needs both sensors, from both), a row per run; `labels.png` the difference
-to the best SAR-only method of the same seed and share, with the spread over seeds; `share14.3/report.md` the tables of
-a share, with paired differences and intervals over places.
+of the run, the same places for every method. Candidates of a method are tried on validation at every share, or with
+`--tune-at` at one share whose choice holds for all. Interrupted, the same command goes on. `results.csv` holds the IoU
+on the test places from SAR alone (for a method that needs both sensors, from both), a row per run; `labels.png` the
+difference to the best SAR-only method of the same seed and share, with the spread over seeds; `share14.3/report.md`
+the tables of a share, with paired differences and intervals over places.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import csv
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from statistics import mean
@@ -45,25 +47,36 @@ def main() -> None:
     parser.add_argument(
         "--shares", type=limits.share, nargs="+", default=SHARES, help="of the training places with labels"
     )
+    parser.add_argument(
+        "--tune-at", type=limits.share, help="share at which candidates are tried for all shares; default: at every one"
+    )
     parser.add_argument("--at-once", type=limits.at_least(1), default=1, help="trainings at once")
     parser.add_argument("--gpus", type=limits.at_least(0), default=0, help="GPUs of this machine")
     parser.add_argument("--set", dest="sets", action="append", default=[], help="key=value of the benchmark")
     given = parser.parse_args()
     benchmark = load_benchmark(given.config, given.sets)
     options = prepare_data(benchmark, lambda *_: None)
-    for share in given.shares:
+    command = f"python -m benchmarks.studies.labels {given.config} --output {given.output}"
+    tuned = None
+    for share in in_order(given.shares, given.tune_at):
         part = at_share(benchmark, share)
         folder = folder_of(given.output, share)
-        finished = run_benchmark(part, folder, options, Workers(given.at_once, given.gpus), say)
-        write_benchmark(
-            part, finished, folder, f"python -m benchmarks.studies.labels {given.config} --output {given.output}"
-        )
-        scores = collected(benchmark, given.output)
+        finished = run_benchmark(part, folder, options, Workers(given.at_once, given.gpus), say, tuned)
+        if share == given.tune_at:
+            tuned = finished
+            command += f" --tune-at {share:g}"
+        write_benchmark(part, finished, folder, command)
+        scores = collected(benchmark, given.output, tuned)
         write_rows(scores, given.output / "results.csv")
         draw(scores, given.output)
     print(f"{describe_machine()}; {date.today()}")
     for name in benchmark.datasets:
         print_table({key: iou for key, iou in scores.items() if key[0] == name}, name)
+
+
+def in_order(shares: Sequence[float], tune_at: float | None) -> list[float]:
+    """The share at which candidates are tried comes first, asked for or not."""
+    return list(shares) if tune_at is None else [tune_at, *(share for share in shares if share != tune_at)]
 
 
 def at_share(benchmark: BenchmarkConfig, share: float) -> BenchmarkConfig:
@@ -84,12 +97,12 @@ def say(job: Job, outcome: Outcome, done: int, total: int) -> None:
     print(f"{done}/{total}  {job.config.data.label_share:g}  {job.name}: {found}", file=sys.stderr, flush=True)
 
 
-def collected(benchmark: BenchmarkConfig, output: Path) -> Scores:
+def collected(benchmark: BenchmarkConfig, output: Path, tuned: Finished | None) -> Scores:
     """What is finished at every share that was begun, in earlier calls too."""
     scores: Scores = {}
     for folder in sorted(output.glob("share*"), key=lambda path: float(path.name.removeprefix("share"))):
         share = float(folder.name.removeprefix("share")) / 100
-        scores |= scores_of(kept(at_share(benchmark, share), folder), share)
+        scores |= scores_of(kept(at_share(benchmark, share), folder, tuned), share)
     return scores
 
 

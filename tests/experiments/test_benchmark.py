@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from overcast.cli import app
 from overcast.errors import ConfigError, LeakError
 from overcast.evaluation.seeds import Runs, difference_over_seeds, iou_over_seeds, recovery_over_seeds
 from overcast.experiments.benchmark.comparisons import difference_table, drop_table
-from overcast.experiments.benchmark.jobs import final_jobs, trial_jobs
+from overcast.experiments.benchmark.jobs import Job, final_jobs, trial_jobs
 from overcast.experiments.benchmark.options import BenchmarkConfig, load_benchmark
 from overcast.experiments.benchmark.report import write_benchmark
 from overcast.experiments.benchmark.runner import Finished, kept, prepare_data, run_benchmark
@@ -129,6 +129,7 @@ def test_every_method_and_seed_has_rows_and_a_second_call_trains_nothing(config:
     assert f"2 trials and 6 runs, {spent:.2f} hours when added up" in report.markdown.read_text()
     _check_tuning(benchmark, finished)
     _check_older_outcomes(benchmark, output, report.csv.read_text(), tmp_path / "again")
+    _check_taken_over_tuning(benchmark, kept(benchmark, output), output)
     scores = Scores(benchmark, "tiny", finished)
     clear = scores.clouded("fusion")
     assert clear[1].value == iou_over_seeds(scores.runs("fusion", InputModalities.BOTH)).value
@@ -181,6 +182,22 @@ def _check_tuning(benchmark: BenchmarkConfig, finished: Finished) -> None:
     assert [job.config.training.crop for job in runs] == [int(taken[0].split("=")[1])] * 2
     assert {job.config.training.seed for job, _ in finished.trials} == {benchmark.tuning.seed}
     assert not any(outcome.rows for _, outcome in finished.trials)
+
+
+def _check_taken_over_tuning(benchmark: BenchmarkConfig, finished: Finished, output: Path) -> None:
+    """Choices of another benchmark hold here without a trial, and nothing is trained where they are the same."""
+    for job, _ in finished.trials:
+        shutil.rmtree(job.folder)
+    assert kept(benchmark, output, finished) == finished
+    options = prepare_data(benchmark, _silent)
+    assert run_benchmark(benchmark, output, options, Workers(), _refuse, finished) == finished
+    lost = next(c for c in benchmark.methods[2].candidates if c != finished.chosen["tiny", "wide"])
+    with pytest.raises(ConfigError, match="other settings"):
+        kept(benchmark, output, replace(finished, chosen={("tiny", "wide"): lost}))
+
+
+def _refuse(job: Job, *_: object) -> None:
+    pytest.fail(f"{job.name} was trained")
 
 
 def _check_older_outcomes(benchmark: BenchmarkConfig, output: Path, table: str, again: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -30,12 +30,15 @@ OnJob = Callable[[Job, Outcome, int, int], None]
 """Called with (job, its outcome, jobs done, jobs in all)."""
 
 
+Outcomes = tuple[tuple[Job, Outcome], ...]
+
+
 @dataclass(frozen=True)
 class Finished:
     """All jobs of a benchmark with their outcomes, in order."""
 
-    trials: tuple[tuple[Job, Outcome], ...]
-    runs: tuple[tuple[Job, Outcome], ...]
+    trials: Outcomes
+    runs: Outcomes
     chosen: Choice
 
 
@@ -79,31 +82,40 @@ def run_benchmark(
     options: dict[str, EvaluationOptions],
     workers: Workers,
     on_job: OnJob,
+    tuned: Finished | None = None,
 ) -> Finished:
-    """Run what is missing: trials first, then every method with every seed. A failed job does not stop the others."""
+    """Run what is missing: trials first, then every method with every seed. A failed job does not stop the others.
+
+    With `tuned`, a benchmark of the same data sets and methods, its trials and choices are taken over.
+    """
     tests = {
         name: Test(benchmark.available, each, workers.device, benchmark.optical_shares)
         for name, each in options.items()
     }
-    trials = trial_jobs(benchmark, output)
-    tried = _run_all(trials, tests, workers, on_job)
-    chosen = choose(benchmark, trials, [tried[job.folder].validation for job in trials])
-    runs = final_jobs(benchmark, output, chosen)
-    ran = _run_all(runs, tests, workers, on_job)
-    return Finished(
-        tuple((job, tried[job.folder]) for job in trials), tuple((job, ran[job.folder]) for job in runs), chosen
-    )
+    if tuned is None:
+        tried = _run_all(trial_jobs(benchmark, output), tests, workers, on_job)
+        tuned = Finished(tried, (), _best(benchmark, tried))
+    runs = _run_all(final_jobs(benchmark, output, tuned.chosen), tests, workers, on_job)
+    return replace(tuned, runs=runs)
 
 
-def kept(benchmark: BenchmarkConfig, output: Path) -> Finished:
-    """What earlier calls finished; jobs that are missing are left out."""
-    trials = [(job, outcome) for job in trial_jobs(benchmark, output) if (outcome := kept_outcome(job)) is not None]
-    chosen = choose(benchmark, [job for job, _ in trials], [outcome.validation for _, outcome in trials])
-    runs = [(job, found) for job in final_jobs(benchmark, output, chosen) if (found := kept_outcome(job)) is not None]
-    return Finished(tuple(trials), tuple(runs), chosen)
+def kept(benchmark: BenchmarkConfig, output: Path, tuned: Finished | None = None) -> Finished:
+    """What earlier calls finished; jobs that are missing are left out. `tuned` as in `run_benchmark`."""
+    if tuned is None:
+        tried = _kept(trial_jobs(benchmark, output))
+        tuned = Finished(tried, (), _best(benchmark, tried))
+    return replace(tuned, runs=_kept(final_jobs(benchmark, output, tuned.chosen)))
 
 
-def _run_all(jobs: Sequence[Job], tests: dict[str, Test], workers: Workers, on_job: OnJob) -> dict[Path, Outcome]:
+def _kept(jobs: Sequence[Job]) -> Outcomes:
+    return tuple((job, outcome) for job in jobs if (outcome := kept_outcome(job)) is not None)
+
+
+def _best(benchmark: BenchmarkConfig, tried: Outcomes) -> Choice:
+    return choose(benchmark, [job for job, _ in tried], [outcome.validation for _, outcome in tried])
+
+
+def _run_all(jobs: Sequence[Job], tests: dict[str, Test], workers: Workers, on_job: OnJob) -> Outcomes:
     found = {job.folder: kept for job in jobs if (kept := kept_outcome(job)) is not None}
     waiting = [job for job in jobs if job.folder not in found]
     for taught in (False, True):  # a teacher is finished before those that learn from it begin
@@ -111,7 +123,7 @@ def _run_all(jobs: Sequence[Job], tests: dict[str, Test], workers: Workers, on_j
         for job, outcome in results(wave, tests, workers):
             found[job.folder] = outcome
             on_job(job, outcome, len(found), len(jobs))
-    return found
+    return tuple((job, found[job.folder]) for job in jobs)
 
 
 def evaluated(finished: Finished, dataset: str, label: str, available: InputModalities) -> list[Job]:
