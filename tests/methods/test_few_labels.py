@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import torch
 from method_cases import STEPS, make, make_batch, train_step
+from torch import Tensor, nn
 
 from overcast.methods.distillation import StudentKind
 from overcast.methods.optical_init import OpticalInitOptions
 from overcast.methods.self_training import SelfTraining, SelfTrainingOptions, strong_view
+from overcast.models.network import SupervisedTwinNetwork
 
 NO_CHANGE = SelfTrainingOptions(gain=0, offset=0, speckle=0)
 
@@ -38,6 +40,39 @@ def test_the_first_steps_average_over_all_of_them() -> None:
     method.begin_step(0, STEPS)
     for own, new in zip(method.network.average.parameters(), method.network.student.parameters(), strict=True):
         assert own.equal(new)
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_the_average_follows_the_statistics_of_places_as_they_are_drawn(labelled: bool) -> None:
+    """Strong views move those of the student alone: nobody maps a scene seen that way."""
+    batch = make_batch() if labelled else replace(make_batch(), label=None)
+    found = []
+    for options in (NO_CHANGE, SelfTrainingOptions(gain=0.9, offset=3, speckle=3)):
+        method = self_training(**options.model_dump(exclude={"name"}))
+        before = _statistics(method.network.average)
+        method.losses(batch, STEPS - 1, STEPS)
+        method.begin_step(STEPS - 1, STEPS)
+        found.append((_statistics(method.network.average), _statistics(method.network.student)))
+        assert not found[-1][0].equal(before)
+    (mild, mild_student), (strong, strong_student) = found
+    assert mild.equal(strong)
+    assert mild_student.equal(strong_student) is labelled
+
+
+def test_labelled_places_do_not_move_the_statistics_of_the_average() -> None:
+    """Where there are places without labels, which look like the ground that is mapped."""
+    found = []
+    for labelled in (make_batch(seed=1), make_batch(seed=2)):
+        method = self_training()
+        method.losses_of_parts((labelled, replace(make_batch(), label=None)), STEPS - 1, STEPS)
+        found.append(_statistics(method.network.average))
+    assert found[0].equal(found[1])
+
+
+def _statistics(network: nn.Module) -> Tensor:
+    """Running averages of batch normalisation in the part that is deployed."""
+    deployed = network.twin if isinstance(network, SupervisedTwinNetwork) else network
+    return torch.cat([each.flatten().double() for each in deployed.buffers()])
 
 
 def test_no_gradient_reaches_the_average() -> None:

@@ -8,6 +8,10 @@ Tarvainen, Valpola, "Mean teachers are better role models", NeurIPS 2017; weak a
 The weak view is the sample as it is drawn: flips along the flight direction and small drifts of radiometry. The strong
 view adds larger drifts, speckle and a blind rectangle. Neither moves a pixel, so the radar stays on its side.
 
+The average has batch statistics of its own: those of the places without labels as they are drawn (of the labelled ones
+where there are no others). The student's mix labelled places with strong views, and by these the average labels badly
+(EXPERIMENTS.md).
+
 Deviations: soft labels by the segmentation loss, as `cmhcl` learns from its optical teacher, for an even comparison.
 """
 
@@ -26,7 +30,7 @@ from overcast.methods.distillation import StudentKind
 from overcast.methods.losses import confident, soft_segmentation_loss
 from overcast.methods.stages import TrainingStage
 from overcast.methods.supervised import TwinOptions, twin_losses
-from overcast.methods.teacher import pinned, split_output
+from overcast.methods.teacher import split_output
 from overcast.models.network import TwinOutput, with_shared_tensors
 from overcast.models.spec import NetworkSpec
 from overcast.models.taught import AveragedNetwork, logits_of
@@ -91,16 +95,23 @@ class SelfTraining(SarMethod):
 
     def losses_of_parts(self, parts: Sequence[Batch], step: int, steps: int) -> dict[str, Tensor]:
         """Losses of several kinds of places, the student in one pass over all of them."""
-        seen = [self._seen(part) for part in parts]
-        said = split_output(self.network(torch.cat(seen)), [len(part) for part in parts])
+        sizes = [len(part) for part in parts]
+        said = split_output(self.network(torch.cat([self._seen(part) for part in parts])), sizes)
         length = self.options.ramp_share * steps
         ramp = min(1.0, step / length) if length > 0 else 1.0
-        return mean_over_samples(
-            [
-                (len(part), self._taught(output, part, ramp) if part.label is None else self._supervised(output, part))
-                for part, output in zip(parts, said, strict=True)
-            ]
-        )
+        losses = [
+            self._taught(output, part, ramp) if part.label is None else self._supervised(output, part)
+            for part, output in zip(parts, said, strict=True)
+        ]
+        if all(part.label is not None for part in parts):  # else the places without labels have passed through it
+            self._average(torch.cat([part.require("sar") for part in parts]))
+        return mean_over_samples(list(zip(sizes, losses, strict=True)))
+
+    @torch.no_grad()
+    def _average(self, sar: Tensor) -> Tensor:
+        """Logits of the average for samples as they are drawn. Its batch statistics follow them."""
+        logits: Tensor = self.network.deployed(sar)
+        return logits
 
     def _seen(self, batch: Batch) -> Tensor:
         """What the student is shown."""
@@ -115,8 +126,7 @@ class SelfTraining(SarMethod):
 
     def _taught(self, output: TwinOutput | Tensor, batch: Batch, ramp: float) -> dict[str, Tensor]:
         options, targets, weight = self.options, self.target_weights, ramp * self.options.weight
-        with torch.no_grad(), pinned(self.network.average):
-            taught = self.network.deployed(batch.require("sar"))
+        taught = self._average(batch.require("sar"))
         counted = confident(taught, options.confidence, targets)
         counted = counted if batch.sar_valid is None else counted & batch.sar_valid
         losses = {"soft": weight * soft_segmentation_loss(taught, logits_of(output), counted, targets)}

@@ -87,12 +87,9 @@ class AveragedNetwork(Network):
 
     @torch.no_grad()
     def follow(self, momentum: float) -> None:
-        """Average = momentum average + (1 - momentum) student, batch statistics included."""
-        for own, new in zip(self.average.state_dict().values(), self.student.state_dict().values(), strict=True):
-            if own.is_floating_point():
-                own.lerp_(new, 1 - momentum)
-            else:
-                own.copy_(new)
+        """Average = momentum average + (1 - momentum) student. Batch statistics are each network's own."""
+        for own, new in zip(self.average.parameters(), self.student.parameters(), strict=True):
+            own.lerp_(new, 1 - momentum)
 
     @property
     def deployed(self) -> nn.Module:
