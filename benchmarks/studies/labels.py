@@ -16,7 +16,7 @@ import argparse
 import csv
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from statistics import mean
@@ -70,8 +70,7 @@ def main() -> None:
         write_rows(scores, given.output / "results.csv")
         draw(scores, given.output)
     print(f"{describe_machine()}; {date.today()}")
-    for name in benchmark.datasets:
-        print_table({key: iou for key, iou in scores.items() if key[0] == name}, name)
+    print_tables(scores)
 
 
 def in_order(shares: Sequence[float], tune_at: float | None) -> list[float]:
@@ -171,17 +170,27 @@ def draw(scores: Scores, output: Path) -> None:
         plt.close(figure)
 
 
-def print_table(scores: Scores, name: str) -> None:
-    shares = sorted({share for *_, share in scores})
-    print(f"\n{name}: IoU on the test places, mean over seeds (least .. most)\n")
-    print(f"| method | {' | '.join(f'{100 * share:g} %' for share in shares)} |")
+def print_tables(scores: Scores) -> None:
+    """Per data set the IoU, and its difference to the best SAR-only method."""
+    for name in dict.fromkeys(dataset for dataset, *_ in scores):
+        found = defaultdict(list)
+        for (dataset, method, _, share), iou in scores.items():
+            if dataset == name:
+                found[method, share].append(iou)
+        print_table(f"{name}: IoU on the test places, mean over seeds (least .. most, how many)", found, "")
+        print_table(f"{name}: minus the best SAR-only method, seed by seed", gains(scores, name), "+")
+
+
+def print_table(title: str, found: Mapping[tuple[str, float], list[float]], sign: str) -> None:
+    shares = sorted({share for _, share in found})
+    print(f"\n{title}\n\n| method | {' | '.join(f'{100 * share:g} %' for share in shares)} |")
     print("|---" * (len(shares) + 1) + "|")
-    for method in dict.fromkeys(method for _, method, _, _ in scores):
-        cells = []
-        for share in shares:
-            ious = [iou for (_, label, _, at), iou in scores.items() if (label, at) == (method, share)]
-            cells.append(f"{mean(ious):.3f} ({min(ious):.3f} .. {max(ious):.3f})" if ious else "")
-        print(f"| `{method}` | {' | '.join(cells)} |")
+    for method in dict.fromkeys(method for method, _ in found):
+        cells = (found.get((method, share)) for share in shares)
+        texts = (
+            f"{mean(v):{sign}.3f} ({min(v):{sign}.3f} .. {max(v):{sign}.3f}, {len(v)})" if v else "" for v in cells
+        )
+        print(f"| `{method}` | {' | '.join(texts)} |")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The curve over the share of labels from tables that were kept: one figure per data set.
+"""The curve over the share of labels from tables that were kept: both tables and one figure per data set.
 
 python -m benchmarks.studies.labels_figure docs/benchmarks/labels-*/results.csv --output docs/images
 
@@ -12,7 +12,7 @@ import csv
 from pathlib import Path
 
 from benchmarks import limits
-from benchmarks.studies.labels import Scores, draw
+from benchmarks.studies.labels import Scores, draw, print_tables
 
 METHODS = ("cmhcl-soft", "self_training", "sar_twin", "sar")
 
@@ -23,8 +23,9 @@ def main() -> None:
     parser.add_argument("--output", type=limits.existing, required=True, help="folder of the figures")
     parser.add_argument("--methods", nargs="+", default=METHODS, help="those that are drawn, by their labels")
     given = parser.parse_args()
-    scores = {key: iou for table in given.tables for key, iou in read_rows(table).items() if key[1] in given.methods}
-    draw(scores, given.output)
+    scores = {key: iou for table in given.tables for key, iou in read_rows(table).items()}
+    print_tables(scores)
+    draw({key: iou for key, iou in scores.items() if key[1] in given.methods}, given.output)
 
 
 def read_rows(path: Path) -> Scores:
