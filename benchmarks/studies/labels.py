@@ -57,6 +57,7 @@ def main() -> None:
     benchmark = load_benchmark(given.config, given.sets)
     options = prepare_data(benchmark, lambda *_: None)
     command = f"python -m benchmarks.studies.labels {given.config} --output {given.output}"
+    command += "" if given.tune_at is None else f" --tune-at {given.tune_at:g}"
     tuned = None
     for share in in_order(given.shares, given.tune_at):
         part = at_share(benchmark, share)
@@ -64,7 +65,6 @@ def main() -> None:
         finished = run_benchmark(part, folder, options, Workers(given.at_once, given.gpus), say, tuned)
         if share == given.tune_at:
             tuned = finished
-            command += f" --tune-at {share:g}"
         write_benchmark(part, finished, folder, command)
         scores = collected(benchmark, given.output, tuned)
         write_rows(scores, given.output / "results.csv")

@@ -42,6 +42,15 @@ def test_the_first_steps_average_over_all_of_them() -> None:
         assert own.equal(new)
 
 
+def test_the_average_starts_with_the_statistics_of_the_model_that_training_starts_from() -> None:
+    method = self_training()
+    with torch.no_grad():
+        for buffer in method.startable().buffers():
+            buffer.fill_(2)
+    method.begin_step(0, STEPS)
+    assert (_statistics(method.network.average) == 2).all()
+
+
 @pytest.mark.parametrize("labelled", [False, True])
 def test_the_average_follows_the_statistics_of_places_as_they_are_drawn(labelled: bool) -> None:
     """Strong views move those of the student alone: nobody maps a scene seen that way."""

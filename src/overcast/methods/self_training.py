@@ -9,7 +9,7 @@ The weak view is the sample as it is drawn: flips along the flight direction and
 view adds larger drifts, speckle and a blind rectangle. Neither moves a pixel, so the radar stays on its side.
 
 The average has batch statistics of its own: those of the places without labels as they are drawn (of the labelled ones
-where there are no others). The student's mix labelled places with strong views, and by these the average labels badly
+where there are no others). The student's mix labelled places with strong views, and with these the average labels badly
 (EXPERIMENTS.md).
 
 Deviations: soft labels by the segmentation loss, as `cmhcl` learns from its optical teacher, for an even comparison.
@@ -87,6 +87,8 @@ class SelfTraining(SarMethod):
     def begin_step(self, step: int, steps: int) -> None:
         """The average follows the student that the last step has left."""
         super().begin_step(step, steps)
+        if step == 0:  # batch statistics too: those of a model that training starts from
+            self.network.average.load_state_dict(self.network.student.state_dict())
         self.network.follow(min(1 - 1 / (step + 1), self.options.momentum))
 
     def losses(self, batch: Batch, step: int, steps: int) -> dict[str, Tensor]:
